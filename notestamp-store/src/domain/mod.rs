@@ -1,0 +1,53 @@
+//! Values that cannot be wrong: no I/O, no async.
+
+mod digest;
+mod email;
+mod id;
+mod media_type;
+mod metadata;
+mod namespace;
+mod notes;
+mod object;
+mod password_hash;
+mod project;
+mod query;
+mod revision;
+mod session;
+mod title;
+mod user;
+
+pub use digest::{Digest, Hasher};
+pub use email::Email;
+pub use id::{ObjectId, ProjectId, SessionId, TokenId, UserId};
+pub use media_type::MediaType;
+pub use metadata::{ExtraFields, LastModified, METADATA_BYTES_MAX, Metadata, SRC_BYTES_MAX};
+pub use namespace::Namespace;
+pub use notes::Notes;
+pub use object::{Object, ObjectKind, ObjectState};
+pub use password_hash::PasswordHash;
+pub use project::{MediaRef, NotesRef, Project};
+pub use query::{Cursor, ListQuery, Order, Page, Sort};
+pub use revision::{Precondition, Revision};
+pub use session::{AccessUse, Refresh, Revocation, RevocationReason, Session, SessionTtl};
+pub use title::Title;
+pub use user::{Usage, User};
+
+/// A value that was refused, and why: the text is meant for whoever sent it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} {why}")]
+pub struct InvalidValue {
+    what: &'static str,
+    why: String,
+}
+
+impl InvalidValue {
+    /// Says that `what` (a noun) was refused because it `why` (a predicate).
+    pub fn new(what: &'static str, why: impl Into<String>) -> Self {
+        Self { what, why: why.into() }
+    }
+
+    /// The name of the value that was refused.
+    pub fn what(&self) -> &'static str {
+        self.what
+    }
+}

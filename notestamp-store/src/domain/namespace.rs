@@ -1,0 +1,37 @@
+use std::fmt;
+use std::str::FromStr;
+
+use super::{InvalidValue, UserId};
+
+/// Who shares equal bytes.
+///
+/// Only inside one namespace is media found by its digest. With a namespace for each owner (the
+/// default) nobody can learn, not even by the time that a save takes, what somebody else stores.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Namespace {
+    /// The objects of one account.
+    Owner(UserId),
+    /// The media of all accounts, where an operator has chosen to store equal files only once.
+    Shared,
+}
+
+/// The first part of an object's path.
+impl fmt::Display for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Owner(owner) => fmt::Display::fmt(owner, f),
+            Self::Shared => f.write_str("shared"),
+        }
+    }
+}
+
+impl FromStr for Namespace {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        match text {
+            "shared" => Ok(Self::Shared),
+            owner => owner.parse().map(Self::Owner),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+use std::fmt;
+
+use bytes::Bytes;
+use serde::de::IgnoredAny;
+
+use super::InvalidValue;
+
+/// A project's notes: the editor's document, kept byte for byte.
+///
+/// - A JSON text (RFC 8259) in UTF-8, without a byte order mark; what it says is the editor's matter. Lone
+///   surrogates in escapes and numbers beyond any float are JSON, and stay as they are.
+/// - Nested at most 1,000 levels deep, so that every reader can follow.
+///
+/// ```
+/// use notestamp_store::Notes;
+/// assert!(Notes::parse(r#"[{"text": "\ud800", "at": 1e400}]"#).is_ok());
+/// assert!(Notes::parse("{").is_err());
+/// assert!(Notes::parse("[".repeat(1_001) + &"]".repeat(1_001)).is_err());
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Notes(Bytes);
+
+impl Notes {
+    /// How deep notes may nest.
+    pub const DEPTH_MAX: usize = 1_000;
+
+    /// Takes notes as the editor sent them.
+    ///
+    /// # Errors
+    /// Where they are not JSON, or nest too deep.
+    pub fn parse(bytes: impl Into<Bytes>) -> Result<Self, InvalidValue> {
+        let bytes = bytes.into();
+        let refused = |why: String| InvalidValue::new("notes", why);
+        let text = std::str::from_utf8(&bytes).map_err(|e| refused(format!("are not UTF-8: {e}")))?;
+        // Ignoring is done without recursion and without reading numbers, so any depth is safe here.
+        serde_json::from_str::<IgnoredAny>(text).map_err(|e| refused(format!("are not JSON: {e}")))?;
+        if depth(text) > Self::DEPTH_MAX {
+            return Err(refused("nest deeper than 1,000 levels".to_owned()));
+        }
+        Ok(Self(bytes))
+    }
+
+    /// The notes as they were sent.
+    pub fn as_bytes(&self) -> &Bytes {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Notes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Notes({} bytes)", self.0.len())
+    }
+}
+
+/// How deep a valid JSON text nests.
+pub(super) fn depth(json: &str) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}

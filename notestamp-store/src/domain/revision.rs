@@ -1,0 +1,61 @@
+use std::fmt;
+
+/// How often a project has been saved: 1 after the first save.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Revision(u64);
+
+impl Revision {
+    /// The revision that the first save makes.
+    pub const FIRST: Self = Self(1);
+
+    /// The revision with this number.
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Its number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The revision that the next save makes.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// What a save demands of the project that it finds (RFC 9110, 13.1).
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Precondition {
+    /// Nothing: the last write wins.
+    #[default]
+    None,
+    /// There is a project (`If-Match: *`).
+    Exists,
+    /// There is none yet (`If-None-Match: *`).
+    Absent,
+    /// There is one, of one of these revisions (`If-Match: "3", "4"`).
+    OneOf(Vec<Revision>),
+    /// There is none of any of these revisions (`If-None-Match: "3"`).
+    NoneOf(Vec<Revision>),
+}
+
+impl Precondition {
+    /// Whether a project of revision `current` (or none) meets it.
+    pub fn is_met_by(&self, current: Option<Revision>) -> bool {
+        match self {
+            Self::None => true,
+            Self::Exists => current.is_some(),
+            Self::Absent => current.is_none(),
+            Self::OneOf(revisions) => current.is_some_and(|it| revisions.contains(&it)),
+            Self::NoneOf(revisions) => current.is_none_or(|it| !revisions.contains(&it)),
+        }
+    }
+}

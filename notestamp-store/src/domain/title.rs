@@ -1,0 +1,78 @@
+use std::fmt;
+
+use caseless::Caseless;
+use unicode_normalization::UnicodeNormalization;
+
+use super::InvalidValue;
+
+/// A project's title, unique in its account.
+///
+/// - In Unicode normalization form C (UAX #15), so that an accent typed on two machines is one title.
+/// - 1 to 255 code points.
+/// - No control characters (C0, DEL, C1), except that tab is allowed.
+///
+/// Everything else goes: a title is never part of a path.
+///
+/// ```
+/// use notestamp_store::Title;
+/// assert_eq!(Title::parse("Cafe\u{301}")?, Title::parse("Caf\u{e9}")?);
+/// for title in ["..", "a/b\\c", "%2F", "null", "🎧", "\"quoted\"", "a\tb"] {
+///     assert_eq!(Title::parse(title)?.as_str(), title);
+/// }
+/// for title in ["", "a\nb", "\u{7f}", "\u{85}"] {
+///     assert!(Title::parse(title).is_err(), "{title:?}");
+/// }
+/// # Ok::<(), notestamp_store::InvalidValue>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Title(String);
+
+impl Title {
+    /// The longest title, in code points.
+    pub const CHARS_MAX: usize = 255;
+
+    /// Reads a title as somebody typed it.
+    ///
+    /// # Errors
+    /// Where it is empty, too long, or has a control character.
+    pub fn parse(text: &str) -> Result<Self, InvalidValue> {
+        let refused = |why: &str| Err(InvalidValue::new("title", why));
+        // Composing shortens a text to no less than a third of its code points (UAX #15, 9.2).
+        if text.len() > Self::CHARS_MAX * 4 * 4 {
+            return refused("is longer than 255 code points");
+        }
+        let title: String = text.nfc().collect();
+        if title.is_empty() {
+            return refused("is missing");
+        }
+        if title.chars().count() > Self::CHARS_MAX {
+            return refused("is longer than 255 code points");
+        }
+        if title.chars().any(|c| c.is_control() && c != '\t') {
+            return refused("has control characters");
+        }
+        Ok(Self(title))
+    }
+
+    /// The title, in normalization form C.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What is left when letter case does not count, in any script: titles are searched and sorted by it.
+    pub fn folded(&self) -> String {
+        fold(&self.0)
+    }
+}
+
+impl fmt::Debug for Title {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Title({:?})", self.0)
+    }
+}
+
+/// Canonical caseless matching (the Unicode Standard, 3.13, D145): texts that differ only in
+/// letter case, or in how their accents are encoded, have the same folded text.
+pub(crate) fn fold(text: &str) -> String {
+    text.chars().nfd().default_case_fold().nfc().collect()
+}

@@ -1,0 +1,90 @@
+//! What can go wrong, sorted by what a caller can do about it.
+
+use std::error::Error as StdError;
+
+use crate::domain::{InvalidValue, Revision};
+
+/// The result of everything here that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An outcome other than success.
+///
+/// What a caller can act on has a variant of its own; the rest is [`Error::Backend`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no such thing, or it is somebody else's: the two are not told apart.
+    #[error("{what} not found")]
+    NotFound {
+        /// What was looked for.
+        what: &'static str,
+    },
+    /// What was to be created is there already.
+    #[error("{what} already exists")]
+    AlreadyExists {
+        /// What was to be created.
+        what: &'static str,
+    },
+    /// A value that cannot be kept.
+    #[error(transparent)]
+    Invalid(#[from] InvalidValue),
+    /// The project is not in the state that the save was made for.
+    #[error("the project has changed since it was read")]
+    PreconditionFailed {
+        /// The revision that it has, or none where there is no such project.
+        current: Option<Revision>,
+    },
+    /// A save named media by digest that its owner does not have: send the bytes.
+    #[error("the media of this digest is needed")]
+    MediaNeeded,
+    /// The media that came has another digest than was announced.
+    #[error("the media does not have the announced digest")]
+    DigestMismatch,
+    /// More bytes than a named limit allows.
+    #[error("{what} exceeds {max} bytes")]
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// The limit, in bytes.
+        max: u64,
+    },
+    /// The upload took longer than an upload may; nothing of it is kept.
+    #[error("the upload took longer than an upload may")]
+    UploadExpired,
+    /// The account would use more than its quota.
+    #[error("the account's quota of {max} bytes is used up")]
+    QuotaExceeded {
+        /// The quota, in bytes.
+        max: u64,
+    },
+    /// The disk under a backend is full.
+    #[error("{backend}: no space left")]
+    Full {
+        /// The backend.
+        backend: &'static str,
+    },
+    /// A backend does not answer now, and may later.
+    #[error("{backend} is unavailable")]
+    Unavailable {
+        /// The backend.
+        backend: &'static str,
+        /// What it said.
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// The body that the caller hands over broke off; nothing of it is kept.
+    #[error("the body broke off")]
+    Body(#[source] Box<dyn StdError + Send + Sync>),
+    /// What a backend holds contradicts itself.
+    #[error("corrupt: {0}")]
+    Corrupt(String),
+    /// Anything else that a backend says.
+    #[error("{backend} failed")]
+    Backend {
+        /// The backend.
+        backend: &'static str,
+        /// What it said.
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
+    },
+}

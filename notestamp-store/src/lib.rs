@@ -1,0 +1,15 @@
+#![doc = include_str!("../README.md")]
+#![deny(missing_docs)]
+
+mod clock;
+mod domain;
+mod error;
+// The record store.
+pub mod metadata;
+pub mod protocol;
+mod random;
+
+pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use domain::*;
+pub use error::{Error, Result};
+pub use random::{OsRandom, Random};

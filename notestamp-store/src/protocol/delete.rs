@@ -1,0 +1,50 @@
+//! The deletion of a project: the record first, the bytes by the sweep.
+
+use crate::clock::Timestamp;
+use crate::domain::{Object, ObjectState, Project, User};
+
+use super::ledger::release;
+
+/// What the deletion of a project reads, all in the transaction that writes the plan.
+#[derive(Clone, Debug)]
+pub struct DeleteReads {
+    /// The owner's account; none where it has been removed.
+    pub user: Option<User>,
+    /// The project.
+    pub project: Project,
+    /// The row of its notes.
+    pub notes: Option<Object>,
+    /// The row of its media.
+    pub media: Option<Object>,
+    /// Whether another project of the same owner has media of the same digest.
+    pub media_shared: bool,
+}
+
+/// What the deletion of a project writes, besides deleting its row.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeletePlan {
+    /// The owner's account, with its usage.
+    pub user: Option<User>,
+    /// Ledger rows.
+    pub rows: Vec<Object>,
+}
+
+impl DeletePlan {
+    /// The objects that this dooms: their bytes can be deleted once it is committed.
+    pub fn doomed(&self) -> impl Iterator<Item = &Object> {
+        self.rows.iter().filter(|row| row.state == ObjectState::Doomed)
+    }
+}
+
+/// Decides what the deletion of a project writes: what it pointed to loses a reference.
+pub fn plan_delete(reads: &DeleteReads, now: Timestamp) -> DeletePlan {
+    let user = reads.user.clone().map(|mut user| {
+        let media = reads.project.media.filter(|_| !reads.media_shared);
+        let freed = reads.project.notes.size + media.map_or(0, |media| media.size);
+        user.usage.bytes = user.usage.bytes.saturating_sub(freed);
+        user.usage.projects = user.usage.projects.saturating_sub(1);
+        user
+    });
+    let rows = [&reads.notes, &reads.media].into_iter().flatten().map(|row| release(row, now));
+    DeletePlan { user, rows: rows.collect() }
+}

@@ -1,0 +1,193 @@
+//! The commit of a save.
+
+use crate::clock::Timestamp;
+use crate::domain::{
+    Digest, MediaRef, Metadata, Namespace, NotesRef, Object, ObjectId, ObjectState, Precondition, Project,
+    ProjectId, Revision, User, UserId,
+};
+use crate::error::{Error, Result};
+
+use super::ledger::{adopt, discard, release, settle_media};
+
+/// What a save wants to commit, once its bytes are written.
+#[derive(Clone, Debug)]
+pub struct SaveCommit {
+    /// Whose project it is.
+    pub owner: UserId,
+    /// The project's id, should there be none of this title yet.
+    pub new_id: ProjectId,
+    /// What the owner says of it.
+    pub metadata: Metadata,
+    /// What the save demands of the project that it finds.
+    pub precondition: Precondition,
+    /// The notes: whole and durable.
+    pub notes: Written,
+    /// The media, if any came.
+    pub media: Option<MediaOffer>,
+    /// Where the media is looked for and kept.
+    pub namespace: Namespace,
+    /// The most bytes that the account may use.
+    pub quota_bytes_max: Option<u64>,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// An object whose bytes have been written under a reserved row.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Written {
+    /// Its row.
+    pub object: ObjectId,
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// How many they are.
+    pub size: u64,
+}
+
+/// Media as a save brings it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum MediaOffer {
+    /// Its bytes are whole and durable.
+    Written(Written),
+    /// Its bytes have come and are known, but the write has not been completed: that is only worth
+    /// doing where they are not there already.
+    Unfinished(Written),
+    /// Only its digest came: the owner says that these bytes are here under another project.
+    Known(Digest),
+}
+
+impl MediaOffer {
+    /// The digest of its bytes.
+    pub fn digest(&self) -> Digest {
+        match self {
+            Self::Written(written) | Self::Unfinished(written) => written.digest,
+            Self::Known(digest) => *digest,
+        }
+    }
+
+    /// The object that was written for it.
+    pub fn object(&self) -> Option<ObjectId> {
+        match self {
+            Self::Written(written) | Self::Unfinished(written) => Some(written.object),
+            Self::Known(_) => None,
+        }
+    }
+}
+
+/// What the commit of a save reads, all in the transaction that writes the plan.
+#[derive(Clone, Debug, Default)]
+pub struct SaveReads {
+    /// The owner's account.
+    pub user: Option<User>,
+    /// The owner's project of that title.
+    pub project: Option<Project>,
+    /// The row of the notes that were written.
+    pub notes: Option<Object>,
+    /// The row of the notes that the project has now.
+    pub old_notes: Option<Object>,
+    /// The row of the media that was written.
+    pub media: Option<Object>,
+    /// The media of any project of the owner that has the offered digest.
+    pub owned: Option<MediaRef>,
+    /// The row of `owned`; where that is none, the live media row of the offered digest in the namespace.
+    pub live: Option<Object>,
+}
+
+/// What the commit of a save writes: all of it, or nothing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SavePlan {
+    /// The owner's account, with its usage.
+    pub user: User,
+    /// The project.
+    pub project: Project,
+    /// Ledger rows.
+    pub rows: Vec<Object>,
+}
+
+impl SavePlan {
+    /// The objects that this save dooms: their bytes can be deleted once it is committed.
+    pub fn doomed(&self) -> impl Iterator<Item = &Object> {
+        self.rows.iter().filter(|row| row.state == ObjectState::Doomed)
+    }
+}
+
+/// Decides what a save writes; none where the offered media must be completed first.
+///
+/// - The last write wins, unless there is a precondition.
+/// - The media of a saved project is immutable, and its media type with it: what came is dropped.
+///   A project that has none yet takes it.
+/// - A project with media here has no other source: its `src` is empty.
+///
+/// # Errors
+/// - [`Error::NotFound`] where the account has been removed.
+/// - [`Error::PreconditionFailed`] where the project is not as demanded.
+/// - [`Error::UploadExpired`] where a row of ours is no longer reserved.
+/// - [`Error::MediaNeeded`] where only a digest came, and the owner does not have its bytes.
+/// - [`Error::TooLarge`], [`Error::Invalid`] where the metadata is too large.
+/// - [`Error::QuotaExceeded`] where the account would use more than before, and more than it may.
+pub fn plan_save(reads: &SaveReads, commit: &SaveCommit) -> Result<Option<SavePlan>> {
+    let user = reads.user.as_ref().ok_or(Error::NotFound { what: "account" })?;
+    let old = reads.project.as_ref();
+    let current = old.map(|project| project.revision);
+    if !commit.precondition.is_met_by(current) {
+        return Err(Error::PreconditionFailed { current });
+    }
+
+    let mut rows = vec![adopt(reads.notes.as_ref(), &commit.notes, commit.now)?];
+    rows.extend(reads.old_notes.as_ref().map(|row| release(row, commit.now)));
+
+    let kept = old.and_then(|project| project.media);
+    let media = match (kept, &commit.media) {
+        (Some(kept), offer) => {
+            let dropped = offer.as_ref().and_then(|_| discard(reads.media.as_ref(), commit.now).ok());
+            rows.extend(dropped);
+            Some(kept)
+        }
+        (None, None) => None,
+        (None, Some(MediaOffer::Known(_))) if reads.owned.is_none() => return Err(Error::MediaNeeded),
+        (None, Some(offer)) => {
+            match settle_media(offer, reads.media.as_ref(), reads.live.as_ref(), commit.now)? {
+                None => return Ok(None),
+                Some(settled) => {
+                    rows.extend(settled.rows);
+                    Some(settled.media)
+                }
+            }
+        }
+    };
+
+    let mut metadata = commit.metadata.clone();
+    if media.is_some() {
+        metadata.src.clear();
+    }
+    if let (Some(_), Some(old)) = (kept, old) {
+        metadata.mimetype.clone_from(&old.metadata.mimetype);
+    }
+    metadata.check_size()?;
+
+    let mut user = user.clone();
+    let bytes_before = user.usage.bytes;
+    user.saves += 1;
+    user.usage.projects += u64::from(old.is_none());
+    user.usage.bytes = bytes_before.saturating_sub(old.map_or(0, |project| project.notes.size));
+    user.usage.bytes += commit.notes.size;
+    if kept.is_none() && reads.owned.is_none() {
+        user.usage.bytes += media.map_or(0, |media| media.size);
+    }
+    if let Some(max) = commit.quota_bytes_max
+        && user.usage.bytes > max.max(bytes_before)
+    {
+        return Err(Error::QuotaExceeded { max });
+    }
+
+    let project = Project {
+        id: old.map_or(commit.new_id, |project| project.id),
+        owner: commit.owner,
+        metadata,
+        media,
+        notes: NotesRef { object: commit.notes.object, size: commit.notes.size },
+        revision: current.map_or(Revision::FIRST, Revision::next),
+        save: user.saves,
+        created: old.map_or(commit.now, |project| project.created),
+    };
+    Ok(Some(SavePlan { user, project, rows }))
+}
