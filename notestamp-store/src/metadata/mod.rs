@@ -3,7 +3,7 @@
 // #[cfg(feature = "sqlite")]
 // mod sqlite;
 
-// mod memory;
+mod memory;
 mod objects;
 mod projects;
 mod sessions;
@@ -13,7 +13,7 @@ use async_trait::async_trait;
 
 use crate::error::Result;
 
-// pub use memory::MemoryMetadata;
+pub use memory::MemoryMetadata;
 pub use objects::ObjectLedger;
 pub use projects::{Deleted, ProjectStore, SaveOutcome};
 pub use sessions::SessionStore;
