@@ -57,6 +57,12 @@ pub enum Error {
         /// The quota, in bytes.
         max: u64,
     },
+    /// Another process, or another part of this one, has it open, and only one may.
+    #[error("{what} is in use")]
+    InUse {
+        /// What is in use.
+        what: String,
+    },
     /// The disk under a backend is full.
     #[error("{backend}: no space left")]
     Full {

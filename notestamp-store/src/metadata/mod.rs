@@ -1,7 +1,7 @@
 //! The record store: accounts, sessions, projects and the ledger, behind one trait for each.
 
-// #[cfg(feature = "sqlite")]
-// mod sqlite;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 mod memory;
 mod objects;
@@ -17,8 +17,8 @@ pub use memory::MemoryMetadata;
 pub use objects::ObjectLedger;
 pub use projects::{Deleted, ProjectStore, SaveOutcome};
 pub use sessions::SessionStore;
-// #[cfg(feature = "sqlite")]
-// pub use sqlite::{Durability, SqliteMetadata};
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteMetadata;
 pub use users::UserStore;
 
 /// A backend that keeps all records.

@@ -1,0 +1,178 @@
+//! What SQLite says, sorted into the outcomes that a caller can act on.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rusqlite::ErrorCode;
+use tokio::task::JoinError;
+
+use super::BACKEND;
+use crate::domain::InvalidValue;
+use crate::error::Error;
+
+/// Why a step inside this backend failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// An outcome that the caller gets as it is.
+    #[error(transparent)]
+    Outcome(#[from] Error),
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    /// The batch that a step was part of could not be begun or committed.
+    #[error(transparent)]
+    Batch(#[from] Arc<BatchFailure>),
+    #[error("cannot {verb} {}", path.display())]
+    Io {
+        verb: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error(
+        "{} was written by a newer version of this program: its schema is {found}, known here is {known}",
+        path.display()
+    )]
+    NewerSchema { path: PathBuf, found: i64, known: i64 },
+    #[error("{} is another program's database", path.display())]
+    ForeignSchema { path: PathBuf },
+    #[error("{} is on a file system that cannot keep a write-ahead log", path.display())]
+    NoWriteAheadLog { path: PathBuf },
+    #[error("{column} holds what was never written to it")]
+    Column { column: &'static str },
+    #[error("the database is closed")]
+    Closed,
+    #[error("a step panicked: {message}")]
+    Panicked { message: String },
+}
+
+/// Why all steps of a batch failed together.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BatchFailure {
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    /// After some errors SQLite rolls back the whole transaction by itself, neighbours included.
+    #[error("the transaction was rolled back for the failure of another step")]
+    RolledBack,
+}
+
+pub(super) type Result<T, E = Failure> = std::result::Result<T, E>;
+
+impl From<InvalidValue> for Failure {
+    fn from(invalid: InvalidValue) -> Self {
+        Self::Outcome(invalid.into())
+    }
+}
+
+impl From<JoinError> for Failure {
+    fn from(error: JoinError) -> Self {
+        match error.try_into_panic() {
+            Ok(payload) => Self::panicked(&*payload),
+            Err(_cancelled) => Self::Closed,
+        }
+    }
+}
+
+impl Failure {
+    /// Keeps what a panic said.
+    pub(super) fn panicked(payload: &(dyn std::any::Any + Send)) -> Self {
+        let text = payload.downcast_ref::<&str>().copied();
+        let message = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        Self::Panicked { message: message.unwrap_or("for no stated reason").to_owned() }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::Sqlite(error) => class_of(error),
+            Self::Batch(batch) => match &**batch {
+                BatchFailure::Sqlite(error) => class_of(error),
+                BatchFailure::RolledBack => Class::Unavailable,
+            },
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => Class::Full,
+            Self::Io { .. } | Self::Closed => Class::Unavailable,
+            Self::Column { .. } | Self::ForeignSchema { .. } => Class::Corrupt,
+            Self::NewerSchema { .. }
+            | Self::NoWriteAheadLog { .. }
+            | Self::Panicked { .. }
+            | Self::Outcome(_) => Class::Other,
+        }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match (failure.class(), failure) {
+            (_, Failure::Outcome(outcome)) => outcome,
+            (Class::Full, _) => Self::Full { backend: BACKEND },
+            (Class::Unavailable, failure) => Self::Unavailable { backend: BACKEND, source: failure.into() },
+            (Class::Corrupt, failure) => Self::Corrupt(format!("{BACKEND}: {failure}")),
+            (Class::Other, failure) => Self::Backend { backend: BACKEND, source: failure.into() },
+        }
+    }
+}
+
+enum Class {
+    Full,
+    Unavailable,
+    Corrupt,
+    Other,
+}
+
+fn class_of(error: &rusqlite::Error) -> Class {
+    use rusqlite::Error as E;
+
+    // What is written obeys the schema, so a column that cannot be read was damaged.
+    if matches!(
+        error,
+        E::FromSqlConversionFailure(..)
+            | E::InvalidColumnType(..)
+            | E::IntegralValueOutOfRange(..)
+            | E::Utf8Error(..)
+    ) {
+        return Class::Corrupt;
+    }
+    if error.sqlite_extended_error_code() == Some(rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY) {
+        return Class::Corrupt;
+    }
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => Class::Full,
+        Some(
+            ErrorCode::DatabaseBusy
+            | ErrorCode::DatabaseLocked
+            | ErrorCode::SystemIoFailure
+            | ErrorCode::CannotOpen,
+        ) => Class::Unavailable,
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Class::Corrupt,
+        _ => Class::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rusqlite::ffi;
+
+    #[track_caller]
+    fn outcome(code: std::ffi::c_int) -> Error {
+        Failure::Sqlite(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)).into()
+    }
+
+    #[test]
+    fn codes_are_sorted_by_what_a_caller_can_do() {
+        assert!(matches!(outcome(ffi::SQLITE_FULL), Error::Full { backend: "sqlite" }));
+        for code in [ffi::SQLITE_BUSY, ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_CANTOPEN] {
+            assert!(matches!(outcome(code), Error::Unavailable { backend: "sqlite", .. }), "{code}");
+        }
+        for code in [ffi::SQLITE_CORRUPT, ffi::SQLITE_NOTADB, ffi::SQLITE_CONSTRAINT_FOREIGNKEY] {
+            assert!(matches!(outcome(code), Error::Corrupt(_)), "{code}");
+        }
+        assert!(matches!(outcome(ffi::SQLITE_MISUSE), Error::Backend { backend: "sqlite", .. }));
+    }
+
+    #[test]
+    fn a_full_disk_under_the_lock_file_is_full() {
+        let source = io::ErrorKind::StorageFull.into();
+        let failure = Failure::Io { verb: "create", path: "metadata.db.lock".into(), source };
+        assert!(matches!(failure.into(), Error::Full { backend: "sqlite" }));
+    }
+}

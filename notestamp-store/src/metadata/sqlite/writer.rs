@@ -1,0 +1,270 @@
+//! The one writer: a thread that commits what waits together.
+//!
+//! A commit costs a sync of the disk, however much is in it. So the thread takes one step, and with it all that
+//! came while the disk was busy, and commits them in one transaction: many savers pay for one sync, and a
+//! lone one waits for nobody. Each step runs in a savepoint of its own, so that one that fails
+//! leaves its neighbours alone, and nobody is answered before the commit.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::{mpsc, oneshot};
+
+use super::error::{BatchFailure, Failure, Result};
+use super::lock::ExclusiveLock;
+
+/// How many steps are committed together at most: beyond that a sync is cheap next to the steps
+/// themselves, and those who wait would wait longer.
+const BATCH_STEPS_MAX: usize = 256;
+
+/// How many steps may wait; whoever comes then waits for a place.
+const QUEUE_STEPS_MAX: usize = 1_024;
+
+/// Hands steps to the writer thread.
+///
+/// Dropping it, like [`close`](Self::close), waits for the thread to do what it has accepted.
+#[derive(Debug)]
+pub(super) struct Writer {
+    handles: Mutex<Handles>,
+}
+
+/// Both are none once it is closed.
+#[derive(Debug)]
+struct Handles {
+    queue: Option<mpsc::Sender<Box<dyn Step>>>,
+    thread: Option<JoinHandle<Result<()>>>,
+}
+
+impl Writer {
+    /// Starts the thread. It keeps the lock until it has closed the connection.
+    pub(super) fn start(connection: Connection, lock: ExclusiveLock) -> Result<Self> {
+        let (queue, steps) = mpsc::channel(QUEUE_STEPS_MAX);
+        let thread = thread::Builder::new().name("notestamp-sqlite".to_owned());
+        let thread = thread.spawn(move || write_all(connection, steps, lock));
+        let thread = thread.map_err(|source| Failure::Io {
+            verb: "start a thread for",
+            path: "the database".into(),
+            source,
+        })?;
+        Ok(Self { handles: Mutex::new(Handles { queue: Some(queue), thread: Some(thread) }) })
+    }
+
+    /// Runs a step in a transaction, and answers once that is committed.
+    ///
+    /// A step that fails is undone. One whose caller goes away meanwhile is done nevertheless.
+    pub(super) async fn write<T, F>(&self, run: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+    {
+        let queue = self.handles().queue.clone().ok_or(Failure::Closed)?;
+        let (answer, answered) = oneshot::channel();
+        let step = Box::new(AnsweredStep { run: Some(run), outcome: None, answer });
+        queue.send(step).await.map_err(|_| Failure::Closed)?;
+        // Held any longer, it would keep a thread alive that has been told to end.
+        drop(queue);
+        answered.await.unwrap_or(Err(Failure::Closed))
+    }
+
+    /// Accepts no more steps, does those that it has accepted, and closes the connection. Blocks.
+    ///
+    /// Done again, it does nothing.
+    pub(super) fn close(&self) -> Result<()> {
+        let (queue, thread) = {
+            let mut handles = self.handles();
+            (handles.queue.take(), handles.thread.take())
+        };
+        drop(queue);
+        match thread.map(JoinHandle::join) {
+            None => Ok(()),
+            Some(Ok(closed)) => closed,
+            Some(Err(panic)) => Err(Failure::panicked(&*panic)),
+        }
+    }
+
+    fn handles(&self) -> MutexGuard<'_, Handles> {
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if let Err(failure) = self.close() {
+            tracing::warn!(
+                error = &failure as &dyn std::error::Error,
+                "the database was not closed in good order"
+            );
+        }
+    }
+}
+
+/// What the thread does.
+fn write_all(
+    mut connection: Connection,
+    mut steps: mpsc::Receiver<Box<dyn Step>>,
+    lock: ExclusiveLock,
+) -> Result<()> {
+    let mut batch = Vec::with_capacity(BATCH_STEPS_MAX);
+    while steps.blocking_recv_many(&mut batch, BATCH_STEPS_MAX) > 0 {
+        let committed = commit(&mut connection, &mut batch).map_err(Arc::new);
+        batch.drain(..).for_each(|step| step.answer(&committed));
+    }
+    // Closing would do the same, but would not say what went wrong.
+    let checkpointed = connection.query_one("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()));
+    let closed = connection.close().map_err(|(_, error)| error);
+    drop(lock);
+    Ok(checkpointed.and(closed)?)
+}
+
+/// Runs all steps in one transaction. Where it fails, no step has changed anything, unless
+/// the commit itself was cut short by an error of the disk.
+fn commit(connection: &mut Connection, batch: &mut [Box<dyn Step>]) -> Result<(), BatchFailure> {
+    let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for step in batch {
+        let savepoint = transaction.savepoint()?;
+        let succeeded = step.run(&savepoint);
+        if savepoint.is_autocommit() {
+            return Err(BatchFailure::RolledBack);
+        }
+        if succeeded { savepoint.commit()? } else { savepoint.finish()? }
+    }
+    Ok(transaction.commit()?)
+}
+
+/// A step that waits to be run, and then to be answered.
+trait Step: Send {
+    /// Runs it; says whether it is to be kept.
+    fn run(&mut self, connection: &Connection) -> bool;
+
+    /// Answers the caller, if it still listens.
+    fn answer(self: Box<Self>, committed: &Result<(), Arc<BatchFailure>>);
+}
+
+struct AnsweredStep<T, F> {
+    run: Option<F>,
+    outcome: Option<Result<T>>,
+    answer: oneshot::Sender<Result<T>>,
+}
+
+impl<T, F> Step for AnsweredStep<T, F>
+where
+    T: Send,
+    F: FnOnce(&Connection) -> Result<T> + Send,
+{
+    fn run(&mut self, connection: &Connection) -> bool {
+        let run = self.run.take().expect("a step is run once");
+        // Nothing that a panic may leave half done is looked at again: its savepoint is rolled back.
+        let caught = catch_unwind(AssertUnwindSafe(|| run(connection)));
+        let outcome = caught.unwrap_or_else(|panic| Err(Failure::panicked(&*panic)));
+        self.outcome.insert(outcome).is_ok()
+    }
+
+    fn answer(self: Box<Self>, committed: &Result<(), Arc<BatchFailure>>) {
+        let answer = match (self.outcome, committed) {
+            (Some(Err(failure)), _) => Err(failure),
+            (_, Err(failure)) => Err(Arc::clone(failure).into()),
+            (Some(Ok(value)), Ok(())) => Ok(value),
+            (None, Ok(())) => unreachable!("a batch is committed after all its steps have been run"),
+        };
+        // A caller that has gone away needs no answer.
+        drop(self.answer.send(answer));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+
+    type Answer = oneshot::Receiver<Result<usize>>;
+
+    fn database() -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.pragma_update(None, "foreign_keys", true).unwrap();
+        connection
+            .execute_batch(
+                "CREATE TABLE it (n INTEGER NOT NULL UNIQUE) STRICT;
+                 CREATE TABLE child (n INTEGER REFERENCES it (n) DEFERRABLE INITIALLY DEFERRED) STRICT;",
+            )
+            .unwrap();
+        connection
+    }
+
+    fn step(run: impl FnOnce(&Connection) -> Result<usize> + Send + 'static) -> (Box<dyn Step>, Answer) {
+        let (answer, answered) = oneshot::channel();
+        (Box::new(AnsweredStep { run: Some(run), outcome: None, answer }), answered)
+    }
+
+    fn insert(n: i64) -> impl FnOnce(&Connection) -> Result<usize> + Send {
+        move |connection| Ok(connection.execute("INSERT INTO it VALUES (?1)", [n])?)
+    }
+
+    fn run<const N: usize>(
+        connection: &mut Connection,
+        steps: [(Box<dyn Step>, Answer); N],
+    ) -> [Result<usize, Error>; N] {
+        let (mut batch, answers): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
+        let committed = commit(connection, &mut batch).map_err(Arc::new);
+        batch.drain(..).for_each(|step| step.answer(&committed));
+        let answers = answers.into_iter().map(|mut answer| answer.try_recv().unwrap().map_err(Error::from));
+        answers.collect::<Vec<_>>().try_into().unwrap()
+    }
+
+    fn kept(connection: &Connection) -> Vec<i64> {
+        let mut statement = connection.prepare("SELECT n FROM it ORDER BY n").unwrap();
+        statement.query_map((), |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn a_failing_step_leaves_its_neighbours_committed() {
+        let mut connection = database();
+        let half_done = |connection: &Connection| {
+            insert(2)(connection)?;
+            insert(1)(connection)
+        };
+        let answers = run(&mut connection, [step(insert(1)), step(half_done), step(insert(3))]);
+        assert!(matches!(answers, [Ok(1), Err(Error::Backend { .. }), Ok(1)]), "{answers:?}");
+        assert_eq!(kept(&connection), [1, 3]);
+    }
+
+    #[test]
+    fn a_panicking_step_is_undone_and_answered() {
+        let mut connection = database();
+        let panics = |connection: &Connection| {
+            insert(2)(connection)?;
+            panic!("on purpose")
+        };
+        let answers = run(&mut connection, [step(insert(1)), step(panics), step(insert(3))]);
+        let [Ok(1), Err(Error::Backend { source, .. }), Ok(1)] = answers else { panic!("{answers:?}") };
+        assert_eq!(source.to_string(), "a step panicked: on purpose");
+        assert_eq!(kept(&connection), [1, 3]);
+    }
+
+    #[test]
+    fn a_failing_commit_is_answered_to_all_and_keeps_nothing() {
+        let mut connection = database();
+        let orphan = |connection: &Connection| Ok(connection.execute("INSERT INTO child VALUES (9)", ())?);
+        let answers = run(&mut connection, [step(insert(1)), step(orphan), step(insert(3))]);
+        assert!(answers.iter().all(Result::is_err), "{answers:?}");
+        assert!(kept(&connection).is_empty());
+
+        let answers = run(&mut connection, [step(insert(1))]);
+        assert!(matches!(answers, [Ok(1)]), "the next batch is unharmed: {answers:?}");
+    }
+
+    #[test]
+    fn a_rollback_of_the_whole_transaction_is_answered_to_all() {
+        let mut connection = database();
+        let rolls_back =
+            |connection: &Connection| Ok(connection.execute("INSERT OR ROLLBACK INTO it VALUES (1)", ())?);
+        let answers = run(&mut connection, [step(insert(1)), step(rolls_back), step(insert(3))]);
+        let [Err(Error::Unavailable { .. }), Err(Error::Backend { .. }), Err(Error::Unavailable { .. })] =
+            answers
+        else {
+            panic!("{answers:?}")
+        };
+        assert!(kept(&connection).is_empty());
+    }
+}
