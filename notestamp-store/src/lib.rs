@@ -2,6 +2,8 @@
 #![deny(missing_docs)]
 
 mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod domain;
 mod durability;
 mod error;
