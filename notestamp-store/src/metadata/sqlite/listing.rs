@@ -132,7 +132,6 @@ mod tests {
         for query in every_listing() {
             let sql = Listing::of(UserId::from_bytes([0; 16]), &query).sql;
             let plan = query_plan(&database, &sql);
-            let [walk, rest @ ..] = plan.as_slice() else { panic!("{sql}: no plan") };
             let kind = if query.kind.is_some() { " AND type=?" } else { "" };
             let beyond = if query.order() == Order::Ascending { ">" } else { "<" };
             let place = match (&query.after, query.sort) {
@@ -141,12 +140,12 @@ mod tests {
                 (_, Sort::LastModified) => format!(" AND (last_modified,id){beyond}(?,?)"),
                 (_, Sort::Title) => format!(" AND (title_folded,title){beyond}(?,?)"),
             };
-            assert!(walk.starts_with("SEARCH projects USING INDEX projects_"), "{sql}: {plan:#?}");
-            assert!(walk.ends_with(&format!("(owner=?{kind}{place})")), "{sql}: {plan:#?}");
-            assert!(
-                !rest.iter().any(|step| step.contains("TEMP B-TREE") || step.contains("SCAN projects")),
-                "{plan:#?}"
-            );
+            let walk = format!("(owner=?{kind}{place})");
+            let walks = |step: &&String| step.starts_with("SEARCH projects USING INDEX projects_");
+            let walks: Vec<_> = plan.iter().filter(walks).collect();
+            assert!(matches!(&*walks, [step] if step.ends_with(&walk)), "{sql}: {plan:#?}");
+            let costs = |step: &String| step.contains("TEMP B-TREE") || step.contains("SCAN projects");
+            assert!(!plan.iter().any(costs), "{sql}: {plan:#?}");
         }
     }
 }

@@ -196,7 +196,7 @@ mod tests {
         let database = empty_database();
         for (sql, step) in [
             (LIST, "SEARCH sessions USING INDEX sessions_by_user (user=? AND revoked_at=?)"),
-            (REVOKE, "SEARCH sessions USING COVERING INDEX sessions_by_user (user=? AND revoked_at=?)"),
+            (REVOKE, "SEARCH sessions USING INDEX sessions_by_user (user=? AND revoked_at=?)"),
             (FORGET_EXPIRED, "SEARCH sessions USING INDEX sessions_by_tokens_end (tokens_end<?)"),
         ] {
             let plan = query_plan(&database, sql);

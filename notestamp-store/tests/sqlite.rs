@@ -1,0 +1,229 @@
+//! What the SQLite backend promises beyond the contract of all: one opener, private files, and
+//! answers instead of guesses where the file is not what it should be.
+
+#![cfg(feature = "sqlite")]
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use notestamp_store::metadata::{MetadataStore, SqliteMetadata, UserStore};
+use notestamp_store::{Durability, Email, Error, PasswordHash, Result, Timestamp, User, UserId};
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+#[tokio::test]
+async fn a_second_open_is_refused_and_names_the_file() {
+    let (_folder, path) = place();
+    let store = open(&path).await.unwrap();
+    let refused = open(&path).await.unwrap_err();
+    assert!(matches!(refused, Error::InUse { .. }), "{refused:?}");
+    assert!(refused.to_string().contains("metadata.db"), "{refused}");
+    assert!(store.is_exclusive());
+
+    store.close().await.unwrap();
+    open(&path).await.expect("nobody has it open any more");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_second_open_by_another_name_is_refused() {
+    let (folder, path) = place();
+    let link = folder.path().join("link.db");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let _store = open(&path).await.unwrap();
+    assert!(matches!(open(&link).await, Err(Error::InUse { .. })));
+}
+
+#[tokio::test]
+async fn the_lock_dies_with_its_process_and_what_was_answered_does_not() {
+    let (_folder, path) = place();
+    let mut holder = Holder::spawn(&path);
+    assert!(matches!(open(&path).await, Err(Error::InUse { .. })));
+
+    holder.0.kill().unwrap();
+    holder.0.wait().unwrap();
+    let store = open(&path).await.expect("its holder is dead");
+    assert_eq!(store.find_user(user(1).id).await.unwrap(), Some(user(1)));
+}
+
+/// The other process of the test above: keeps a database open until it is killed.
+#[tokio::test]
+#[ignore = "run by another test, in a process of its own"]
+async fn hold_a_database_until_killed() {
+    let path = std::env::var_os("DATABASE").expect("the other test says which");
+    let store = open(Path::new(&path)).await.unwrap();
+    store.create_user(&user(1)).await.unwrap();
+    println!("\nholding");
+    std::future::pending().await
+}
+
+#[tokio::test]
+async fn dropped_without_a_close_it_loses_nothing() {
+    let (_folder, path) = place();
+    let store = open(&path).await.unwrap();
+    store.create_user(&user(1)).await.unwrap();
+    drop(store);
+
+    let store = open(&path).await.expect("the drop has let go of it");
+    assert_eq!(store.find_user(user(1).id).await.unwrap(), Some(user(1)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_close_does_what_was_accepted_and_refuses_the_rest() {
+    let (_folder, path) = place();
+    let store = Arc::new(open(&path).await.unwrap());
+    let writers: Vec<_> = (0..200)
+        .map(|n| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { store.create_user(&user(n)).await })
+        })
+        .collect();
+    store.close().await.unwrap();
+    let mut answers = Vec::new();
+    for writer in writers {
+        answers.push(writer.await.unwrap());
+    }
+
+    let refused = |answer: &Result<()>| matches!(answer, Err(Error::Unavailable { .. }));
+    assert!(refused(&store.create_user(&user(200)).await));
+    assert!(refused(&store.ping().await));
+    store.close().await.expect("closing twice does nothing");
+    let reopened = open(&path).await.unwrap();
+    for (n, answer) in (0..).zip(&answers) {
+        assert!(answer.is_ok() || refused(answer), "{answer:?}");
+        let found = reopened.find_user(user(n).id).await.unwrap();
+        assert_eq!(found.is_some(), answer.is_ok(), "user {n}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_close_leaves_no_log_behind() {
+    let (folder, path) = place();
+    let store = open(&path).await.unwrap();
+    store.create_user(&user(1)).await.unwrap();
+    store.ping().await.unwrap();
+    store.close().await.unwrap();
+    assert_eq!(names_in(&folder), ["metadata.db", "metadata.db.lock"]);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn all_its_files_are_private() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let (folder, path) = place();
+    let store = open(&path).await.unwrap();
+    store.create_user(&user(1)).await.unwrap();
+    let names = names_in(&folder);
+    assert_eq!(names, ["metadata.db", "metadata.db-shm", "metadata.db-wal", "metadata.db.lock"]);
+    for name in names {
+        let mode = fs::metadata(folder.path().join(&name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_and_left_alone() {
+    let (_folder, path) = place();
+    open(&path).await.unwrap().close().await.unwrap();
+    let set = |version: i64| {
+        Connection::open(&path).unwrap().pragma_update(None, "user_version", version).unwrap();
+    };
+    set(1_000);
+    let Err(Error::Backend { source, .. }) = open(&path).await else { panic!("it was opened") };
+    let message = source.to_string();
+    assert!(message.contains("metadata.db") && message.contains("newer"), "{message}");
+
+    set(1);
+    open(&path).await.expect("nothing else was changed, and the lock was let go");
+}
+
+#[tokio::test]
+async fn a_database_of_another_program_is_refused() {
+    let (_folder, path) = place();
+    Connection::open(&path).unwrap().execute_batch("CREATE TABLE bookmarks (url TEXT)").unwrap();
+    assert!(matches!(open(&path).await, Err(Error::Corrupt(_))));
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_corrupt() {
+    let (_folder, path) = place();
+    fs::write(&path, "not a database ".repeat(1_000)).unwrap();
+    let refused = open(&path).await.unwrap_err();
+    assert!(matches!(refused, Error::Corrupt(_)), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_truncated_database_is_corrupt() {
+    for pages_left in [0.5, 1.0, 2.0, 5.0, 20.0] {
+        let (_folder, path) = place();
+        let store = open(&path).await.unwrap();
+        for n in 0..200 {
+            store.create_user(&user(n)).await.unwrap();
+        }
+        store.close().await.unwrap();
+        let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+        file.set_len((4096.0 * pages_left) as u64).unwrap();
+        let refused = open(&path).await.map(drop);
+        assert!(matches!(refused, Err(Error::Corrupt(_))), "{pages_left} pages left: {refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_missing_folder_is_named() {
+    let (folder, _) = place();
+    let refused = open(&folder.path().join("missing/metadata.db")).await;
+    let Err(Error::Unavailable { source, .. }) = refused else { panic!("{refused:?}") };
+    assert!(source.to_string().contains("missing"), "{source}");
+}
+
+struct Holder(Child);
+
+impl Holder {
+    /// Starts a process, and waits until it has the database open.
+    fn spawn(path: &Path) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "hold_a_database_until_killed", "--ignored", "--nocapture"])
+            .env("DATABASE", path)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+        let holding = output.any(|line| line.unwrap() == "holding");
+        let holder = Self(child);
+        assert!(holding, "the other process ended early");
+        holder
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+fn place() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("metadata.db");
+    (folder, path)
+}
+
+async fn open(path: &Path) -> Result<SqliteMetadata> {
+    SqliteMetadata::open(path, Durability::Full).await
+}
+
+fn user(n: u8) -> User {
+    let email = Email::parse(&format!("user{n}@example.org")).unwrap();
+    User::new(UserId::from_bytes([n; 16]), email, PasswordHash::new("$argon2id$…"), Timestamp::from_millis(1))
+}
+
+fn names_in(folder: &TempDir) -> Vec<String> {
+    let entries = fs::read_dir(folder.path()).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
