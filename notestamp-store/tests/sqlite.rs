@@ -2,6 +2,7 @@
 //! answers instead of guesses where the file is not what it should be.
 
 #![cfg(feature = "sqlite")]
+#![expect(clippy::unwrap_used, reason = "in a test, to panic is to fail")]
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -39,6 +40,9 @@ async fn a_second_open_by_another_name_is_refused() {
 
 #[tokio::test]
 async fn the_lock_dies_with_its_process_and_what_was_answered_does_not() {
+    if let Some(path) = std::env::var_os(Holder::VARIABLE) {
+        return Holder::hold(Path::new(&path)).await;
+    }
     let (_folder, path) = place();
     let mut holder = Holder::spawn(&path);
     assert!(matches!(open(&path).await, Err(Error::InUse { .. })));
@@ -47,17 +51,6 @@ async fn the_lock_dies_with_its_process_and_what_was_answered_does_not() {
     holder.0.wait().unwrap();
     let store = open(&path).await.expect("its holder is dead");
     assert_eq!(store.find_user(user(1).id).await.unwrap(), Some(user(1)));
-}
-
-/// The other process of the test above: keeps a database open until it is killed.
-#[tokio::test]
-#[ignore = "run by another test, in a process of its own"]
-async fn hold_a_database_until_killed() {
-    let path = std::env::var_os("DATABASE").expect("the other test says which");
-    let store = open(Path::new(&path)).await.unwrap();
-    store.create_user(&user(1)).await.unwrap();
-    println!("\nholding");
-    std::future::pending().await
 }
 
 #[tokio::test]
@@ -180,14 +173,27 @@ async fn a_missing_folder_is_named() {
     assert!(source.to_string().contains("missing"), "{source}");
 }
 
+/// Another process, which runs one of these tests to keep a database open until it is killed.
 struct Holder(Child);
 
 impl Holder {
-    /// Starts a process, and waits until it has the database open.
+    const TEST: &str = "the_lock_dies_with_its_process_and_what_was_answered_does_not";
+    /// Tells the process which database to hold.
+    const VARIABLE: &str = "NOTESTAMP_TEST_HOLD_DATABASE";
+
+    /// What the process does.
+    async fn hold(path: &Path) {
+        let store = open(path).await.unwrap();
+        store.create_user(&user(1)).await.unwrap();
+        println!("\nholding");
+        std::future::pending().await
+    }
+
+    /// Starts the process, and waits until it has the database open.
     fn spawn(path: &Path) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "hold_a_database_until_killed", "--ignored", "--nocapture"])
-            .env("DATABASE", path)
+            .args(["--exact", Self::TEST, "--nocapture"])
+            .env(Self::VARIABLE, path)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

@@ -77,7 +77,7 @@ impl SqliteMetadata {
         file::create_if_missing(&path, durability)?;
         let mut connection = connect(&path, durability)?;
         schema::migrate(&mut connection, &path)?;
-        let writer = Arc::new(Writer::start(connection, lock)?);
+        let writer = Arc::new(Writer::start(connection, lock, &path)?);
         Ok(Self { readers: Readers::new(path), writer })
     }
 

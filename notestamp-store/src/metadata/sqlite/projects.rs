@@ -280,4 +280,29 @@ mod tests {
             assert!(!plan.iter().any(|step| step.contains("TEMP B-TREE")), "{sql}: {plan:#?}");
         }
     }
+
+    #[test]
+    fn an_object_that_a_project_refers_to_cannot_be_forgotten() {
+        let database = empty_database();
+        database.pragma_update(None, "foreign_keys", true).unwrap();
+        let project = Project {
+            id: ProjectId::from_bytes([1; 16]),
+            owner: UserId::from_bytes([2; 16]),
+            metadata: Metadata::new(Title::parse("Title").unwrap(), Timestamp::from_millis(0)),
+            media: None,
+            notes: NotesRef { object: ObjectId::from_bytes([3; 16]), size: 2 },
+            revision: Revision::FIRST,
+            save: 1,
+            created: Timestamp::from_millis(0),
+        };
+        let dangling = put(&database, &project).map_err(Error::from);
+        assert!(matches!(dangling, Err(Error::Corrupt(_))), "{dangling:?}");
+
+        let object = "INSERT INTO objects VALUES (?1, 'notes', ?1, 'doomed', NULL, NULL, 0, 0)";
+        database.execute(object, [project.notes.object.as_bytes()]).unwrap();
+        put(&database, &project).unwrap();
+        let forgotten =
+            database.execute("DELETE FROM objects", ()).map_err(|e| Error::from(Failure::from(e)));
+        assert!(matches!(forgotten, Err(Error::Corrupt(_))), "{forgotten:?}");
+    }
 }

@@ -6,6 +6,7 @@
 //! leaves its neighbours alone, and nobody is answered before the commit.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -39,16 +40,13 @@ struct Handles {
 
 impl Writer {
     /// Starts the thread. It keeps the lock until it has closed the connection.
-    pub(super) fn start(connection: Connection, lock: ExclusiveLock) -> Result<Self> {
+    pub(super) fn start(connection: Connection, lock: ExclusiveLock, path: &Path) -> Result<Self> {
         let (queue, steps) = mpsc::channel(QUEUE_STEPS_MAX);
         let thread = thread::Builder::new().name("notestamp-sqlite".to_owned());
         let thread = thread.spawn(move || write_all(connection, steps, lock));
-        let thread = thread.map_err(|source| Failure::Io {
-            verb: "start a thread for",
-            path: "the database".into(),
-            source,
-        })?;
-        Ok(Self { handles: Mutex::new(Handles { queue: Some(queue), thread: Some(thread) }) })
+        let failed = |source| Failure::Io { verb: "start the writer of", path: path.to_owned(), source };
+        let thread = Some(thread.map_err(failed)?);
+        Ok(Self { handles: Mutex::new(Handles { queue: Some(queue), thread }) })
     }
 
     /// Runs a step in a transaction, and answers once that is committed.
@@ -252,6 +250,25 @@ mod tests {
 
         let answers = run(&mut connection, [step(insert(1))]);
         assert!(matches!(answers, [Ok(1)]), "the next batch is unharmed: {answers:?}");
+    }
+
+    #[test]
+    fn a_full_disk_is_full_and_harms_no_later_batch() {
+        let mut connection = database();
+        connection.execute_batch("CREATE TABLE large (bytes BLOB) STRICT").unwrap();
+        let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+        connection.pragma_update_and_check(None, "max_page_count", pages + 1, |_| Ok(())).unwrap();
+        let large = |connection: &Connection| {
+            Ok(connection.execute("INSERT INTO large VALUES (zeroblob(1000000))", ())?)
+        };
+        let answers = run(&mut connection, [step(insert(1)), step(large), step(insert(3))]);
+        let [first, Err(Error::Full { .. }), last] = answers else { panic!("{answers:?}") };
+        let answered: Vec<i64> =
+            [(1, first), (3, last)].into_iter().filter_map(|(n, it)| it.ok().map(|_| n)).collect();
+        assert_eq!(kept(&connection), answered);
+
+        let answers = run(&mut connection, [step(insert(4))]);
+        assert!(matches!(answers, [Ok(1)]), "{answers:?}");
     }
 
     #[test]
