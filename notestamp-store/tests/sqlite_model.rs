@@ -1,0 +1,262 @@
+//! Whatever is done to it, SQLite answers as the memory backend does, and keeps the same.
+
+#![cfg(feature = "sqlite")]
+#![expect(clippy::unwrap_used, reason = "in a test, to panic is to fail")]
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use notestamp_store::metadata::{MemoryMetadata, MetadataStore, SqliteMetadata};
+use notestamp_store::protocol::{MediaOffer, SaveCommit, StaleBefore, Written};
+use notestamp_store::{
+    Cursor, Digest, Durability, Email, LastModified, ListQuery, Metadata, Namespace, Object, ObjectId,
+    ObjectKind, Order, PasswordHash, Precondition, Project, ProjectId, Revision, Sort, Timestamp, Title,
+    User, UserId,
+};
+use proptest::prelude::*;
+
+const USERS: [UserId; 2] = [UserId::from_bytes([1; 16]), UserId::from_bytes([2; 16])];
+const TITLES: [&str; 5] = ["Straße", "STRASSE", "50%_*", "Ωδή", "a"];
+const KINDS: [&str; 2] = ["audio", "pdf"];
+const MANY: usize = usize::MAX;
+
+/// One thing done to both.
+#[derive(Clone, Debug)]
+enum Act {
+    Register { user: usize },
+    Save(Save),
+    Delete { user: usize, title: usize },
+    List { user: usize, query: Query },
+    DoomStale { reserved: bool, unreferenced: bool },
+    ForgetDoomed,
+    Remove { user: usize },
+    PurgeRemoved,
+}
+
+#[derive(Clone, Debug)]
+struct Save {
+    user: usize,
+    title: usize,
+    kind: usize,
+    last_modified: i64,
+    notes_size: u64,
+    media: Option<(Offer, u8)>,
+    shared: bool,
+    precondition: Precondition,
+    quota: Option<u64>,
+    /// Whether a sweep took its rows for abandoned before it was committed.
+    late: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Offer {
+    Written,
+    Unfinished,
+    Known,
+}
+
+#[derive(Clone, Debug)]
+struct Query {
+    search: Option<&'static str>,
+    kind: Option<usize>,
+    sort: Sort,
+    order: Option<Order>,
+    limit: Option<usize>,
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let user = 0..USERS.len();
+    prop_oneof![
+        2 => user.clone().prop_map(|user| Act::Register { user }),
+        12 => save().prop_map(Act::Save),
+        3 => (user.clone(), 0..TITLES.len()).prop_map(|(user, title)| Act::Delete { user, title }),
+        3 => (user.clone(), query()).prop_map(|(user, query)| Act::List { user, query }),
+        1 => (any::<bool>(), any::<bool>())
+            .prop_map(|(reserved, unreferenced)| Act::DoomStale { reserved, unreferenced }),
+        1 => Just(Act::ForgetDoomed),
+        1 => user.prop_map(|user| Act::Remove { user }),
+        1 => Just(Act::PurgeRemoved),
+    ]
+}
+
+fn save() -> impl Strategy<Value = Save> {
+    let offer = prop_oneof![2 => Just(Offer::Written), 1 => Just(Offer::Unfinished), 1 => Just(Offer::Known)];
+    let revision = (1..4_u64).prop_map(Revision::new);
+    let precondition = prop_oneof![
+        6 => Just(Precondition::None),
+        1 => Just(Precondition::Exists),
+        1 => Just(Precondition::Absent),
+        1 => revision.clone().prop_map(|it| Precondition::OneOf(vec![it])),
+        1 => revision.prop_map(|it| Precondition::NoneOf(vec![it])),
+    ];
+    let what = (0..USERS.len(), 0..TITLES.len(), 0..KINDS.len(), 0..3_i64, 0..50_u64);
+    let media = proptest::option::of((offer, 0..3_u8));
+    let quota = proptest::option::weighted(0.2, 50..250_u64);
+    let how = (media, any::<bool>(), precondition, quota, proptest::bool::weighted(0.1));
+    (what, how).prop_map(
+        |((user, title, kind, last_modified, notes_size), (media, shared, precondition, quota, late))| Save {
+            user,
+            title,
+            kind,
+            last_modified,
+            notes_size,
+            media,
+            shared,
+            precondition,
+            quota,
+            late,
+        },
+    )
+}
+
+fn query() -> impl Strategy<Value = Query> {
+    let search = proptest::option::of(prop::sample::select(vec!["ss", "%", "_", "*", "ΩΔ", "A", ""]));
+    let sort = prop::sample::select(vec![Sort::Saved, Sort::LastModified, Sort::Title]);
+    let order = proptest::option::of(prop::sample::select(vec![Order::Ascending, Order::Descending]));
+    let limit = proptest::option::of(1..3_usize);
+    (search, proptest::option::of(0..KINDS.len()), sort, order, limit)
+        .prop_map(|(search, kind, sort, order, limit)| Query { search, kind, sort, order, limit })
+}
+
+/// Does an act, the `nth`; answers all that came of it, as text.
+async fn perform(store: &dyn MetadataStore, act: &Act, nth: usize) -> String {
+    let now = now(nth);
+    match act {
+        Act::Register { user } => {
+            let email = Email::parse(&format!("user{user}@example.org")).unwrap();
+            // Who has been removed comes back as somebody else, but here under the same id.
+            store.purge_removed(MANY, now).await.unwrap();
+            let user = User::new(USERS[*user], email, PasswordHash::new("$argon2id$…"), now);
+            format!("{:?}", store.create_user(&user).await.is_ok())
+        }
+        Act::Save(save) => commit(store, save, nth).await,
+        Act::Delete { user, title } => {
+            format!("{:?}", store.delete_project(USERS[*user], &title_of(*title), now).await)
+        }
+        Act::List { user, query } => walk(store, USERS[*user], query).await,
+        Act::DoomStale { reserved, unreferenced } => {
+            let before = |wanted| if wanted { now } else { Timestamp::MIN };
+            let before = StaleBefore { reserved: before(*reserved), unreferenced: before(*unreferenced) };
+            format!("{:?}", store.doom_stale(&before, MANY, now).await)
+        }
+        Act::ForgetDoomed => {
+            let doomed = store.list_doomed(None, MANY).await.unwrap();
+            let ids: Vec<_> = doomed.iter().map(|row| row.id).collect();
+            store.forget_doomed(&ids).await.unwrap();
+            format!("{doomed:?}")
+        }
+        Act::Remove { user } => format!("{:?}", store.remove_user(USERS[*user]).await),
+        Act::PurgeRemoved => format!("{:?}", store.purge_removed(MANY, now).await),
+    }
+}
+
+async fn commit(store: &dyn MetadataStore, save: &Save, nth: usize) -> String {
+    let (now, owner) = (now(nth), USERS[save.user]);
+    let namespace = if save.shared { Namespace::Shared } else { Namespace::Owner(owner) };
+    let notes = Object::reserve(object_id(nth, 0), ObjectKind::Notes, Namespace::Owner(owner), now);
+    let media = Object::reserve(object_id(nth, 1), ObjectKind::Media, namespace, now);
+    store.reserve(&[notes.clone(), media.clone()]).await.unwrap();
+    if save.late {
+        let before =
+            StaleBefore { reserved: now.after(Duration::from_millis(1)), unreferenced: Timestamp::MIN };
+        store.doom_stale(&before, MANY, now).await.unwrap();
+    }
+    let mut metadata = Metadata::new(title_of(save.title), now);
+    metadata.kind = KINDS[save.kind].to_owned();
+    metadata.last_modified = LastModified::at(Timestamp::from_millis(save.last_modified));
+    let offer = |(offer, byte): (Offer, u8)| {
+        let digest = Digest::of(&[byte]);
+        let written = Written { object: media.id, digest, size: 50 + u64::from(byte) };
+        match offer {
+            Offer::Written => MediaOffer::Written(written),
+            Offer::Unfinished => MediaOffer::Unfinished(written),
+            Offer::Known => MediaOffer::Known(digest),
+        }
+    };
+    let commit = SaveCommit {
+        owner,
+        new_id: ProjectId::from_bytes(*object_id(nth, 2).as_bytes()),
+        metadata,
+        precondition: save.precondition.clone(),
+        notes: Written { object: notes.id, digest: Digest::of(b"[]"), size: save.notes_size },
+        media: save.media.map(offer),
+        namespace,
+        quota_bytes_max: save.quota,
+        now,
+    };
+    format!("{:?}", store.commit_save(&commit).await)
+}
+
+/// Follows the cursors of a listing to its end.
+async fn walk(store: &dyn MetadataStore, owner: UserId, query: &Query) -> String {
+    let mut query = ListQuery {
+        search: query.search.map(str::to_owned),
+        kind: query.kind.map(|kind| KINDS[kind].to_owned()),
+        sort: query.sort,
+        order: query.order,
+        limit: query.limit.and_then(NonZeroUsize::new),
+        after: None,
+    };
+    let mut pages: Vec<(Vec<Project>, Option<Cursor>)> = Vec::new();
+    loop {
+        let page = store.list_projects(owner, &query).await.unwrap();
+        query.after.clone_from(&page.next);
+        pages.push((page.projects, page.next));
+        if query.after.is_none() {
+            return format!("{pages:?}");
+        }
+    }
+}
+
+/// All that a store keeps.
+async fn everything(store: &dyn MetadataStore) -> String {
+    let mut all = format!("{:#?}", store.list_objects(None, MANY).await.unwrap());
+    for owner in USERS {
+        all += &format!("{:#?}", store.find_user(owner).await.unwrap());
+        all += &format!("{:#?}", store.list_projects(owner, &ListQuery::default()).await.unwrap());
+        for byte in 0..3 {
+            all += &format!("{:?}", store.find_owned_media(owner, Digest::of(&[byte])).await.unwrap());
+        }
+    }
+    all
+}
+
+fn now(nth: usize) -> Timestamp {
+    Timestamp::from_millis(1_709_294_400_000).after(Duration::from_secs(nth as u64))
+}
+
+fn object_id(nth: usize, which: u8) -> ObjectId {
+    let mut bytes = [which; 16];
+    bytes[..8].copy_from_slice(&nth.to_be_bytes());
+    ObjectId::from_bytes(bytes)
+}
+
+fn title_of(title: usize) -> Title {
+    Title::parse(TITLES[title]).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn sqlite_answers_and_keeps_what_memory_does(acts in proptest::collection::vec(act(), 1..60)) {
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let path = folder.path().join("metadata.db");
+            let sqlite = SqliteMetadata::open(&path, Durability::Relaxed).await.unwrap();
+            let memory = MemoryMetadata::new();
+            let registered = (0..USERS.len()).map(|user| Act::Register { user });
+            for (nth, act) in registered.chain(acts).enumerate() {
+                let expected = perform(&memory, &act, nth).await;
+                prop_assert_eq!(perform(&sqlite, &act, nth).await, expected, "act {}: {:?}", nth, act);
+            }
+            let expected = everything(&memory).await;
+            prop_assert_eq!(everything(&sqlite).await, expected);
+            sqlite.close().await.unwrap();
+            let reopened = SqliteMetadata::open(&path, Durability::Relaxed).await.unwrap();
+            prop_assert_eq!(everything(&reopened).await, everything(&memory).await);
+            Ok(())
+        })?;
+    }
+}
