@@ -3,6 +3,7 @@
 
 mod clock;
 mod domain;
+mod durability;
 mod error;
 // The record store.
 pub mod metadata;
@@ -11,5 +12,6 @@ mod random;
 
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use domain::*;
+pub use durability::Durability;
 pub use error::{Error, Result};
 pub use random::{OsRandom, Random};
