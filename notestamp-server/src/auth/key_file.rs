@@ -1,0 +1,223 @@
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use notestamp_store::Random;
+
+use super::SigningKeys;
+use super::keys::{InvalidSigningKeys, hex};
+
+/// Where the signing keys are.
+#[derive(Clone, PartialEq, Eq)]
+pub enum SigningKeySource {
+    /// In this file, which the operator made.
+    File(PathBuf),
+    /// In this text: what the variable `NOTESTAMP_SIGNING_KEY` holds.
+    Variable(String),
+    /// In this file of the data folder, which is made where it is missing.
+    DataFolder(PathBuf),
+    /// Nowhere: a key is made that lives as long as the process, as the sessions in its memory do.
+    Process,
+}
+
+/// Shows no keys.
+impl fmt::Debug for SigningKeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Variable(_) => f.write_str("Variable(…)"),
+            Self::DataFolder(path) => f.debug_tuple("DataFolder").field(path).finish(),
+            Self::Process => f.write_str("Process"),
+        }
+    }
+}
+
+impl SigningKeySource {
+    /// Reads the keys, or makes one where the source says so; `random` makes it.
+    ///
+    /// The data folder must be there. Any number of processes may do this at once: they end with the
+    /// same key.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read or made, or what it holds is refused by [`SigningKeys::parse`].
+    pub fn load(&self, random: &dyn Random) -> Result<SigningKeys, SigningKeyError> {
+        match self {
+            Self::File(path) => read(path),
+            Self::Variable(text) => Ok(SigningKeys::parse(text, "NOTESTAMP_SIGNING_KEY")?),
+            Self::DataFolder(path) => {
+                let exists = path.try_exists().map_err(|source| SigningKeyError::read(path, source))?;
+                if !exists {
+                    create(path, random)
+                        .map_err(|source| SigningKeyError::Create { path: path.clone(), source })?;
+                    tracing::info!(path = %path.display(), "made a signing key");
+                }
+                read(path)
+            }
+            Self::Process => Ok(SigningKeys::parse(&random_key(random), "the process")?),
+        }
+    }
+}
+
+/// Why there are no signing keys.
+#[derive(Debug, thiserror::Error)]
+pub enum SigningKeyError {
+    /// The file cannot be read.
+    #[error("the signing key {} cannot be read: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file cannot be made.
+    #[error("the signing key {} cannot be made: {source}", path.display())]
+    Create {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// What is there cannot be used.
+    #[error(transparent)]
+    Invalid(#[from] InvalidSigningKeys),
+}
+
+impl SigningKeyError {
+    fn read(path: &Path, source: io::Error) -> Self {
+        Self::Read { path: path.to_owned(), source }
+    }
+}
+
+/// The most that is read of a file that should hold keys: somebody may have named a video.
+const FILE_BYTES_MAX: u64 = 64 * 1024;
+
+fn read(path: &Path) -> Result<SigningKeys, SigningKeyError> {
+    let refused = |source| SigningKeyError::read(path, source);
+    let file = File::open(path).map_err(refused)?;
+    let mode = file.metadata().map_err(refused)?.permissions().mode();
+    // Not refused: secrets that a container is given are often readable by a group, or by all in it.
+    if mode & 0o077 != 0 {
+        tracing::warn!(
+            path = %path.display(),
+            mode = %format_args!("{:03o}", mode & 0o777),
+            "others on this machine can read the signing key; `chmod 600` it"
+        );
+    }
+    let mut text = String::new();
+    file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(refused)?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(refused(io::Error::other("it is too large to be a file of keys")));
+    }
+    Ok(SigningKeys::parse(&text, &path.display().to_string())?)
+}
+
+/// Writes a new key to `path`, unless somebody else does so first.
+///
+/// A hard link puts the finished, synced file in its place and never replaces another. A crash in
+/// between leaves a file with a key that nothing uses.
+fn create(path: &Path, random: &dyn Random) -> io::Result<()> {
+    let mut suffix = [0; 8];
+    random.fill(&mut suffix);
+    let unfinished = path.with_extension(hex(&suffix));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+    let outcome = writeln!(file, "{}", random_key(random))
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::hard_link(&unfinished, path));
+    fs::remove_file(&unfinished)?;
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        outcome => outcome?,
+    }
+    // Whoever came first: a token must not be signed with a key that a loss of power takes away.
+    let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    File::open(folder)?.sync_all()
+}
+
+/// 32 random bytes in hex.
+fn random_key(random: &dyn Random) -> String {
+    let mut secret = [0; 32];
+    random.fill(&mut secret);
+    hex(&secret)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Barrier;
+
+    use notestamp_store::OsRandom;
+
+    use super::*;
+
+    const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+    #[test]
+    fn processes_that_race_to_make_the_key_end_with_the_same_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = SigningKeySource::DataFolder(folder.path().join("signing-key"));
+        let start = Barrier::new(8);
+        let load = || {
+            start.wait();
+            source.load(&OsRandom).unwrap().signing().id().to_owned()
+        };
+        let ids: BTreeSet<String> = std::thread::scope(|scope| {
+            let racers: Vec<_> = (0..8).map(|_| scope.spawn(load)).collect();
+            racers.into_iter().map(|racer| racer.join().unwrap()).collect()
+        });
+        assert_eq!(ids.len(), 1);
+        let names: Vec<_> =
+            fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["signing-key"], "nothing else is left");
+    }
+
+    #[test]
+    fn a_made_key_is_for_its_owner_only_and_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("signing-key");
+        let source = SigningKeySource::DataFolder(path.clone());
+        let made = source.load(&OsRandom).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(source.load(&OsRandom).unwrap().signing(), made.signing());
+    }
+
+    #[test]
+    fn a_key_that_is_cut_short_is_refused_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("signing-key");
+        fs::write(&path, &KEY[..40]).unwrap();
+        let error = SigningKeySource::DataFolder(path.clone()).load(&OsRandom).unwrap_err().to_string();
+        assert!(error.contains("signing-key, line 1"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), KEY[..40]);
+    }
+
+    #[test]
+    fn an_operators_file_is_read_and_never_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys");
+        let source = SigningKeySource::File(path.clone());
+        let error = source.load(&OsRandom).unwrap_err().to_string();
+        assert!(error.contains(path.to_str().unwrap()), "{error}");
+        assert!(!path.exists());
+
+        fs::write(&path, KEY).unwrap();
+        assert_eq!(source.load(&OsRandom).unwrap().signing().id(), "630dcd2966c43366");
+        fs::write(&path, " ".repeat(100_000)).unwrap();
+        assert!(source.load(&OsRandom).unwrap_err().to_string().contains("too large"));
+    }
+
+    #[test]
+    fn keys_in_the_variable_are_not_shown() {
+        let source = SigningKeySource::Variable(KEY.into());
+        assert!(!format!("{source:?}").contains("0001"));
+        assert_eq!(source.load(&OsRandom).unwrap().signing().id(), "630dcd2966c43366");
+    }
+
+    #[test]
+    fn each_process_makes_its_own_key_for_sessions_in_memory() {
+        let keys = || SigningKeySource::Process.load(&OsRandom).unwrap();
+        assert_ne!(keys().signing().id(), keys().signing().id());
+    }
+}

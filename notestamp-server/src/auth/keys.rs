@@ -1,0 +1,182 @@
+use std::fmt;
+
+use notestamp_store::Digest;
+
+/// The keys that sign tokens: at least one, no two the same.
+///
+/// The first signs, all verify. So a key is replaced without signing anybody out: put the new one
+/// first, and drop the old one when the refresh tokens that it signed have expired.
+#[derive(Clone, Debug)]
+pub struct SigningKeys(Vec<SigningKey>);
+
+/// A secret for HMAC-SHA-256, at least as long as its output (RFC 7518, section 3.2).
+#[derive(Clone, PartialEq, Eq)]
+pub struct SigningKey {
+    id: String,
+    secret: Vec<u8>,
+}
+
+impl SigningKeys {
+    /// Reads keys of 64 or more hex digits, separated by lines, spaces or commas; `#` starts a comment.
+    ///
+    /// # Errors
+    ///
+    /// Names `origin`, which says where the text is from, and the line, and never a key. Refuses a text
+    /// without a key, a key that is weak, and one that comes twice.
+    pub fn parse(text: &str, origin: &str) -> Result<Self, InvalidSigningKeys> {
+        let mut keys: Vec<SigningKey> = Vec::new();
+        for (line, content) in (1..).zip(text.lines()) {
+            let refused = |reason| InvalidSigningKeys { origin: format!("{origin}, line {line}"), reason };
+            let words = content.split('#').next().unwrap_or_default();
+            for word in words.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty()) {
+                let key = SigningKey::parse(word).map_err(refused)?;
+                if keys.contains(&key) {
+                    return Err(refused(Reason::Repeated));
+                }
+                keys.push(key);
+            }
+        }
+        if keys.is_empty() {
+            return Err(InvalidSigningKeys { origin: origin.to_owned(), reason: Reason::None });
+        }
+        Ok(Self(keys))
+    }
+
+    /// The key that signs.
+    pub fn signing(&self) -> &SigningKey {
+        &self.0[0]
+    }
+
+    /// The key with this id, for a token whose header names it (`kid`, RFC 7515, section 4.1.4).
+    pub fn find(&self, id: &str) -> Option<&SigningKey> {
+        self.0.iter().find(|key| key.id == id)
+    }
+}
+
+impl SigningKey {
+    /// 32 bytes: as many as the output of HMAC-SHA-256.
+    const DIGITS_MIN: usize = 64;
+
+    fn parse(digits: &str) -> Result<Self, Reason> {
+        if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(Reason::NotHex);
+        }
+        if digits.len() < Self::DIGITS_MIN {
+            return Err(Reason::Short(digits.len()));
+        }
+        if digits.len() % 2 == 1 {
+            return Err(Reason::Odd(digits.len()));
+        }
+        let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).expect("all are hex digits");
+        let secret: Vec<u8> = (0..digits.len()).step_by(2).map(byte).collect();
+        if secret.iter().all(|byte| *byte == secret[0]) {
+            return Err(Reason::Uniform);
+        }
+        Ok(Self::new(secret))
+    }
+
+    fn new(secret: Vec<u8>) -> Self {
+        let id = hex(&Digest::of(&secret).as_bytes()[..8]);
+        Self { id, secret }
+    }
+
+    /// What names the key in a token's header: the first 8 bytes of its SHA-256, in hex.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The key itself.
+    pub fn secret(&self) -> &[u8] {
+        &self.secret
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SigningKey({})", self.id)
+    }
+}
+
+/// `bytes` in lower-case hex digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Why some text holds no keys that can be used. It shows none of the text.
+#[derive(Debug, thiserror::Error)]
+#[error("{origin}: {reason}")]
+pub struct InvalidSigningKeys {
+    origin: String,
+    reason: Reason,
+}
+
+#[derive(PartialEq, Eq, Debug, thiserror::Error)]
+enum Reason {
+    #[error("there is no key: make one with `openssl rand -hex 32`")]
+    None,
+    #[error("a key is written in hex digits: make one with `openssl rand -hex 32`")]
+    NotHex,
+    #[error("a key of {0} hex digits is weak, 64 are needed: make one with `openssl rand -hex 32`")]
+    Short(usize),
+    #[error("a key of {0} hex digits ends in the middle of a byte")]
+    Odd(usize),
+    #[error("a key of equal bytes is weak: make one with `openssl rand -hex 32`")]
+    Uniform,
+    #[error("this key came before")]
+    Repeated,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+    const TWO: &str = "f00102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F2021";
+
+    #[test]
+    fn the_first_key_signs_and_all_are_found_by_their_ids() {
+        for text in [
+            format!("# new\n{ONE}\n\n{TWO}  # old\n"),
+            format!("{ONE},{TWO}"),
+            format!("  {ONE} {TWO}"),
+            format!("{ONE}\r\n{TWO}\r\n"),
+        ] {
+            let keys = SigningKeys::parse(&text, "keys").unwrap();
+            assert_eq!(keys.signing().secret(), (0..32).collect::<Vec<u8>>());
+            // sha256sum of the 32 bytes: 630dcd2966c43366…
+            assert_eq!(keys.signing().id(), "630dcd2966c43366");
+            assert_eq!(keys.find("630dcd2966c43366"), Some(keys.signing()));
+            let old = SigningKeys::parse(TWO, "keys").unwrap();
+            assert_eq!(keys.find(old.signing().id()).unwrap().secret().len(), 34);
+            assert_eq!(keys.find("0000000000000000"), None);
+        }
+    }
+
+    #[test]
+    fn a_weak_key_is_refused_by_its_line_and_never_shown() {
+        for (text, reason) in [
+            (String::new(), Reason::None),
+            ("# only a comment\n".into(), Reason::None),
+            (ONE[2..].into(), Reason::Short(62)),
+            (format!("{ONE}0"), Reason::Odd(65)),
+            ("ab".repeat(32), Reason::Uniform),
+            (format!("{}zz", &ONE[2..]), Reason::NotHex),
+            (format!("€{ONE}"), Reason::NotHex),
+            (format!("{ONE}\n{}", ONE.to_uppercase()), Reason::Repeated),
+        ] {
+            let error = SigningKeys::parse(&text, "keys").unwrap_err();
+            let line = if reason == Reason::Repeated { 2 } else { 1 };
+            let shown = format!("{error} {error:?}");
+            assert!(reason == Reason::None || shown.contains(&format!("keys, line {line}")), "{shown}");
+            assert!(!shown.contains("0405"), "{shown}");
+            assert!(!shown.contains("abab"), "{shown}");
+            assert_eq!(error.reason, reason);
+        }
+    }
+
+    #[test]
+    fn debug_shows_the_id_only() {
+        let keys = SigningKeys::parse(ONE, "keys").unwrap();
+        assert_eq!(format!("{keys:?}"), "SigningKeys([SigningKey(630dcd2966c43366)])");
+    }
+}

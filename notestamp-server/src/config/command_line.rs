@@ -1,0 +1,108 @@
+//! The command line: which flags there are, and what the help says.
+
+use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, Args, Command, ValueHint};
+
+use super::answers::Answers;
+use super::limits::Limits;
+use super::listen::ListenArgs;
+use super::log::LogArgs;
+use super::origins::OriginArgs;
+use super::storage::StorageArgs;
+use super::sweep::{Sweep, SweepSchedule};
+use super::tokens::{Cookies, TokenArgs};
+
+/// The name of the program, and of its command line's first word.
+pub(super) const PROGRAM: &str = "notestamp-server";
+
+/// Every setting there is, in the order of the help.
+#[derive(Args)]
+pub(super) struct Settings {
+    #[command(flatten, next_help_heading = "Storage")]
+    pub(super) storage: StorageArgs,
+    #[command(flatten, next_help_heading = "Network")]
+    pub(super) listen: ListenArgs,
+    #[command(flatten, next_help_heading = "Network")]
+    pub(super) origins: OriginArgs,
+    #[command(flatten, next_help_heading = "Sessions")]
+    pub(super) tokens: TokenArgs,
+    #[command(flatten, next_help_heading = "Sessions")]
+    pub(super) cookies: Cookies,
+    #[command(flatten, next_help_heading = "Limits")]
+    pub(super) limits: Limits,
+    #[command(flatten, next_help_heading = "Answers")]
+    pub(super) answers: Answers,
+    #[command(flatten, next_help_heading = "Sweep")]
+    pub(super) schedule: SweepSchedule,
+    #[command(flatten, next_help_heading = "Sweep")]
+    pub(super) sweep: Sweep,
+    #[command(flatten, next_help_heading = "Log and configuration")]
+    pub(super) log: LogArgs,
+}
+
+/// The settings that `sweep` takes.
+#[derive(Args)]
+struct SweepSettings {
+    #[command(flatten, next_help_heading = "Storage")]
+    _storage: StorageArgs,
+    #[command(flatten, next_help_heading = "Sweep")]
+    _sweep: Sweep,
+    #[command(flatten, next_help_heading = "Log and configuration")]
+    _log: LogArgs,
+}
+
+/// All settings and nothing else: what values from anywhere are parsed by.
+pub(super) fn settings() -> Command {
+    Settings::augment_args(Command::new(PROGRAM).disable_help_flag(true))
+}
+
+/// What a user types.
+pub(super) fn command_line() -> Command {
+    let serve = Command::new("serve").about("Serve until a signal; the same as without a command");
+    let openapi = Command::new("openapi").about("Print the OpenAPI document").arg(
+        Arg::new("yaml").long("yaml").action(ArgAction::SetTrue).help("Print it as YAML instead of JSON"),
+    );
+    let sweep = Command::new("sweep").about("Delete once what nobody refers to, and say what that was");
+    Settings::augment_args(Command::new(PROGRAM))
+        .about("The backend of notestamp: notes that stay in step with a recording, a PDF or a video")
+        .version(env!("CARGO_PKG_VERSION"))
+        .after_help(AFTER_HELP)
+        .arg(config_file())
+        .max_term_width(100)
+        .disable_help_subcommand(true)
+        .subcommand(Settings::augment_args(serve).arg(config_file()).after_help(AFTER_HELP))
+        .subcommand(openapi)
+        .subcommand(SweepSettings::augment_args(sweep).arg(config_file()))
+}
+
+/// Which file to read settings from: the one flag that is no setting.
+fn config_file() -> Arg {
+    Arg::new(CONFIG_FILE)
+        .long(CONFIG_FILE)
+        .value_name("FILE")
+        .value_parser(clap::value_parser!(PathBuf))
+        .value_hint(ValueHint::FilePath)
+        .help("TOML file with settings; also NOTESTAMP_CONFIG [default: none]")
+        .help_heading("Log and configuration")
+}
+
+pub(super) const CONFIG_FILE: &str = "config";
+
+const AFTER_HELP: &str = "\
+Every setting is also a variable and a key of the --config file: --media-max 4GiB is
+NOTESTAMP_MEDIA_MAX=4GiB, and media_max = \"4GiB\" in the file. A flag wins over a variable, a variable
+over the file. Lists are separated by commas in a variable, arrays in the file; the one that wins
+replaces the others. An empty variable counts as not set. RUST_LOG says what is logged.
+
+Examples:
+  Everything in one folder, for development on this machine:
+    notestamp-server
+  The same, elsewhere, for a client on another origin:
+    notestamp-server --data /var/lib/notestamp --allow-origin https://app.example.org
+  Behind a reverse proxy that speaks https:
+    notestamp-server --public-url https://notes.example.org --trusted-proxy 10.0.0.0/8
+  Nothing kept, for a demonstration:
+    notestamp-server --metadata memory: --notes memory:/// --media memory:///
+  New signing keys:
+    openssl rand -hex 32 > keys && notestamp-server --signing-key keys";

@@ -1,0 +1,197 @@
+//! Flag over variable over file over default, for every setting alike.
+//!
+//! Whatever is not on the command line is appended to it as `--flag=value`, and parsed by the same
+//! parser: so a value means the same wherever it comes from, and a list replaces the one below it.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
+
+use super::command_line::{self, CONFIG_FILE, PROGRAM, Settings};
+use super::file::ConfigFile;
+use super::tokens::is_keys;
+use super::{ConfigError, GivenAs};
+
+const PREFIX: &str = "NOTESTAMP_";
+const CONFIG_VARIABLE: &str = "NOTESTAMP_CONFIG";
+pub(super) const KEYS_VARIABLE: &str = "NOTESTAMP_SIGNING_KEY";
+
+/// The variables of a process that are for this program, without the empty ones.
+pub(super) struct Environment(BTreeMap<String, OsString>);
+
+impl Environment {
+    pub(super) fn new(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        let named = variables.into_iter().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+        Self(
+            named
+                .filter(|(name, value)| (name.starts_with(PREFIX) || name == "RUST_LOG") && !value.is_empty())
+                .collect(),
+        )
+    }
+
+    /// The value of a variable, which must be text.
+    pub(super) fn text(&self, name: &str) -> Result<Option<&str>, ConfigError> {
+        let text = self.0.get(name).map(|value| {
+            value.to_str().ok_or_else(|| ConfigError::Value {
+                given_as: GivenAs::Variable(name.to_owned()),
+                reason: "is not UTF-8".into(),
+            })
+        });
+        text.transpose()
+    }
+
+    /// The variables that look like settings and are none, as after a slip of the finger.
+    ///
+    /// They are no error: Kubernetes makes some up for a service that is called `notestamp`.
+    pub(super) fn unknown(&self) -> impl Iterator<Item = &str> {
+        let settings = command_line::settings();
+        let known: Vec<String> = settings.get_arguments().filter_map(Arg::get_long).map(variable).collect();
+        self.0
+            .keys()
+            .map(String::as_str)
+            .filter(move |name| name.starts_with(PREFIX) && *name != CONFIG_VARIABLE)
+            .filter(move |name| !known.iter().any(|known| known == name))
+    }
+}
+
+/// `NOTESTAMP_MEDIA_MAX` for `media-max`.
+pub(super) fn variable(flag: &str) -> String {
+    format!("{PREFIX}{}", flag.to_ascii_uppercase().replace('-', "_"))
+}
+
+/// Every setting with the value that wins.
+pub(super) struct Resolved {
+    pub(super) settings: Settings,
+    /// The signing keys, where the variable holds them rather than the name of a file and no flag is given.
+    pub(super) signing_keys: Option<String>,
+}
+
+/// Finds the winning value of every setting.
+///
+/// `levels` are the parts of the command line, before and after the command's name: what is repeated
+/// adds up, as if they were one.
+pub(super) fn resolve(levels: &[&ArgMatches], environment: &Environment) -> Result<Resolved, ConfigError> {
+    let parser = command_line::settings();
+    let flags = || parser.get_arguments().filter_map(|arg| Some((arg.get_long()?, arg)));
+    let file = match config_file(levels, environment)? {
+        Some(path) => Some(ConfigFile::read(Path::new(&path), flags().map(|(flag, _)| flag))?),
+        None => None,
+    };
+
+    let mut words = vec![OsString::from(PROGRAM)];
+    let mut signing_keys = None;
+    for (flag, arg) in flags() {
+        let given = on_command_line(levels, arg.get_id().as_str());
+        let (given_as, values) = if !given.is_empty() {
+            (GivenAs::Flag(flag.to_owned()), given)
+        } else if let Some(text) = environment.text(&variable(flag))? {
+            if variable(flag) == KEYS_VARIABLE && is_keys(text) {
+                // Secrets do not take the way of the other values, which end in messages.
+                signing_keys = Some(text.to_owned());
+                continue;
+            }
+            let values = match arg.get_action() {
+                ArgAction::Append => text.split(',').map(|item| item.trim().into()).collect(),
+                _ => vec![text.into()],
+            };
+            (GivenAs::Variable(variable(flag)), values)
+        } else if let Some(values) = file.as_ref().and_then(|file| file.values(flag, arg)) {
+            let (given_as, values) = values?;
+            (given_as, values.into_iter().map(OsString::from).collect())
+        } else {
+            continue;
+        };
+        let given = values.into_iter().map(|value| {
+            let mut word = OsString::from(format!("--{flag}="));
+            word.push(value);
+            word
+        });
+        let start = words.len();
+        words.extend(given);
+        // One setting at a time, to know from where the wrong one is.
+        let alone = [OsString::from(PROGRAM)].into_iter().chain(words[start..].iter().cloned());
+        parser.clone().try_get_matches_from(alone).map_err(|error| refused(given_as, &error))?;
+    }
+    let settings = parser
+        .clone()
+        .try_get_matches_from(words)
+        .and_then(|matches| Settings::from_arg_matches(&matches))
+        .map_err(|error| on_the_command_line(&error))?;
+    Ok(Resolved { settings, signing_keys })
+}
+
+fn config_file(levels: &[&ArgMatches], environment: &Environment) -> Result<Option<OsString>, ConfigError> {
+    match on_command_line(levels, CONFIG_FILE).as_slice() {
+        [] => Ok(environment.text(CONFIG_VARIABLE)?.map(OsString::from)),
+        [path] => Ok(Some(path.clone())),
+        _ => Err(ConfigError::CommandLine("--config is given twice".into())),
+    }
+}
+
+/// The values of one flag, or of an argument that a command does not have.
+fn on_command_line(levels: &[&ArgMatches], id: &str) -> Vec<OsString> {
+    let given = |matches: &&&ArgMatches| {
+        matches.try_contains_id(id).unwrap_or(false)
+            && matches.value_source(id) == Some(ValueSource::CommandLine)
+    };
+    let values = levels.iter().filter(given).filter_map(|matches| matches.get_raw(id));
+    values.flatten().map(OsString::from).collect()
+}
+
+/// Refuses flags before the name of a command that does not take them.
+pub(super) fn check_flags(before: &ArgMatches, command: &Command) -> Result<(), ConfigError> {
+    let takes = |id: &str| command.get_arguments().any(|arg| arg.get_id() == id);
+    let given = |id: &&str| !on_command_line(&[before], id).is_empty();
+    match before.ids().map(clap::Id::as_str).filter(given).find(|id| !takes(id)) {
+        None => Ok(()),
+        Some(id) => {
+            let parser = command_line::settings();
+            let arg = parser.get_arguments().find(|arg| arg.get_id() == id);
+            let flag = arg.and_then(Arg::get_long).unwrap_or(CONFIG_FILE);
+            Err(ConfigError::CommandLine(format!("`{}` does not take --{flag}", command.get_name())))
+        }
+    }
+}
+
+/// What `error`, of a parse of the command line, says.
+///
+/// Clap's own text repeats the value, which may hold a password: so only our words are taken from an
+/// error about a value.
+pub(super) fn on_the_command_line(error: &clap::Error) -> ConfigError {
+    match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::ValueValidation | ErrorKind::InvalidValue, Some(ContextValue::String(arg))) => {
+            // `--media-max <SIZE>`, as clap names it.
+            let flag = arg.trim_start_matches("--").split([' ', '=', '[']).next().unwrap_or_default();
+            refused(GivenAs::Flag(flag.to_owned()), error)
+        }
+        _ => ConfigError::CommandLine(rendered(error)),
+    }
+}
+
+fn refused(given_as: GivenAs, error: &clap::Error) -> ConfigError {
+    let reason = match (error.kind(), std::error::Error::source(error), error.get(ContextKind::ValidValue)) {
+        (ErrorKind::ValueValidation, Some(ours), _) => ours.to_string(),
+        (ErrorKind::InvalidValue, _, Some(ContextValue::Strings(valid))) => {
+            let given = match error.get(ContextKind::InvalidValue) {
+                Some(ContextValue::String(given)) if !given.is_empty() => format!("`{given}` is none of its values"),
+                _ => "a value is needed".to_owned(),
+            };
+            match valid.as_slice() {
+                [] => given,
+                valid => format!("{given}: write {}", valid.join(" or ")),
+            }
+        }
+        _ => rendered(error),
+    };
+    ConfigError::Value { given_as, reason }
+}
+
+/// Clap's own text, without the word that `main` puts before every error.
+fn rendered(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned()
+}

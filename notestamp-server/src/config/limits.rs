@@ -1,0 +1,148 @@
+//! How much of anything there may be. What has no flag is a constant, here or beside its type.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use super::{InvalidSetting, duration, size};
+
+/// The largest body other than an upload, in bytes.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// The most parts of one multipart body.
+pub const MULTIPART_PARTS_MAX: usize = 32;
+
+/// What a body must bring in each [`BODY_RATE_WINDOW`], in bytes: 1 KiB/s.
+pub const BODY_RATE_BYTES_MIN: u64 = 30 * 1024;
+
+/// How long a body's rate is watched before it counts as too slow.
+pub const BODY_RATE_WINDOW: Duration = Duration::from_secs(30);
+
+/// How much an account may store and send, and how often somebody may fail to sign in.
+#[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Largest media file
+    #[arg(long = "media-max", value_name = "SIZE", default_value = "2GiB", value_parser = size::parse)]
+    pub media_bytes_max: u64,
+
+    /// Largest notes of one project
+    #[arg(long = "notes-max", value_name = "SIZE", default_value = "16MiB", value_parser = size::parse)]
+    pub notes_bytes_max: u64,
+
+    /// What one account may store in all, or `none`
+    #[arg(long = "quota", value_name = "SIZE", default_value = "none", value_parser = parse_quota)]
+    pub quota_bytes: Quota,
+
+    /// Failed sign-ins in a time, then 429: per account from one address, and after a comma per
+    /// address; or `off`. Without the second, that stays at 100/15m
+    #[arg(
+        long,
+        value_name = "COUNT/DURATION[,COUNT/DURATION]",
+        default_value = "10/15m,100/15m",
+        value_parser = SignInFailures::parse
+    )]
+    pub sign_in_failures: SignInFailures,
+}
+
+/// The most that one account may store, in bytes; none: no limit.
+///
+/// It has a name because clap would take a plain `Option` for a flag that may be missing.
+pub type Quota = Option<u64>;
+
+fn parse_quota(text: &str) -> Result<Quota, InvalidSetting> {
+    match text {
+        "none" => Ok(None),
+        bytes => size::parse(bytes).map(Some),
+    }
+}
+
+/// How many failed sign-ins are answered before others are refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SignInFailures {
+    /// Any number.
+    Unlimited,
+    /// So many.
+    Limited {
+        /// For one account from one address.
+        per_account_and_address: FailureLimit,
+        /// For one address, whatever the account.
+        per_address: FailureLimit,
+    },
+}
+
+/// At most `count` failures in any `window`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FailureLimit {
+    /// So many are answered.
+    pub count: NonZeroU32,
+    /// In such a time.
+    pub window: Duration,
+}
+
+impl SignInFailures {
+    const PER_ADDRESS: FailureLimit =
+        FailureLimit { count: NonZeroU32::new(100).expect("it is not zero"), window: Duration::from_secs(15 * 60) };
+
+    /// Reads `off`, `10/15m` or `10/15m,100/15m`.
+    ///
+    /// # Errors
+    ///
+    /// Shows the syntax.
+    pub fn parse(text: &str) -> Result<Self, InvalidSetting> {
+        if text == "off" {
+            return Ok(Self::Unlimited);
+        }
+        let (account, address) = match text.split_once(',') {
+            Some((account, address)) => (account, Some(address)),
+            None => (text, None),
+        };
+        Ok(Self::Limited {
+            per_account_and_address: FailureLimit::parse(account)?,
+            per_address: address.map_or(Ok(Self::PER_ADDRESS), FailureLimit::parse)?,
+        })
+    }
+}
+
+impl FailureLimit {
+    fn parse(text: &str) -> Result<Self, InvalidSetting> {
+        let refused = || {
+            InvalidSetting::new(format!(
+                "`{text}` is not a limit: write failures per time, like 10/15m or 10/15m,100/15m, or `off`"
+            ))
+        };
+        let (count, window) = text.trim().split_once('/').ok_or_else(refused)?;
+        Ok(Self {
+            count: count.parse().map_err(|_| refused())?,
+            window: duration::parse_nonzero(window).map_err(|_| refused())?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limit(count: u32, minutes: u64) -> FailureLimit {
+        FailureLimit { count: count.try_into().unwrap(), window: Duration::from_secs(minutes * 60) }
+    }
+
+    #[test]
+    fn one_limit_leaves_the_other_at_its_default() {
+        for (text, per_account_and_address, per_address) in [
+            ("10/15m", limit(10, 15), limit(100, 15)),
+            ("3/1h", limit(3, 60), limit(100, 15)),
+            ("5/10m,50/20m", limit(5, 10), limit(50, 20)),
+            ("5/10m, 50/20m", limit(5, 10), limit(50, 20)),
+        ] {
+            let limited = SignInFailures::Limited { per_account_and_address, per_address };
+            assert_eq!(SignInFailures::parse(text), Ok(limited), "{text}");
+        }
+        assert_eq!(SignInFailures::parse("off"), Ok(SignInFailures::Unlimited));
+    }
+
+    #[test]
+    fn half_a_limit_and_none_at_all_are_refused() {
+        for text in ["", "10", "10/", "/15m", "0/15m", "10/0s", "10/15", "10/15m,", "1/1m,2/2m,3/3m", "-1/1m"] {
+            assert!(SignInFailures::parse(text).is_err(), "{text}");
+        }
+    }
+}

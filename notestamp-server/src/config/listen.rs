@@ -1,0 +1,105 @@
+//! Where the server is reached, and by whom on whose behalf.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+
+use super::InvalidSetting;
+use super::public_url::PublicUrl;
+
+/// The addresses of the server, and how browsers and proxies get to them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Listen {
+    /// Where to listen; all routes are on each. Port 0 takes a free one. Never empty.
+    pub addresses: Vec<SocketAddr>,
+    /// How browsers reach the server; none: as the request's `Host` says.
+    pub public_url: Option<PublicUrl>,
+    /// Reverse proxies whose `Forwarded` and `X-Forwarded-*` headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Where `/metrics` is served, and nothing else; none: nowhere.
+    pub metrics_address: Option<SocketAddr>,
+}
+
+#[derive(clap::Args)]
+pub(super) struct ListenArgs {
+    /// Address to serve on; port 0 takes a free one, and the real address is printed [repeatable]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", value_parser = parse_address)]
+    listen: Vec<SocketAddr>,
+
+    /// How browsers reach the server, for the links it gives out [default: from the Host header]
+    #[arg(long, value_name = "URL", value_parser = PublicUrl::parse)]
+    public_url: Option<PublicUrl>,
+
+    /// Reverse proxy whose Forwarded and X-Forwarded-* headers are believed: an address, a network,
+    /// or `none` [repeatable]
+    #[arg(long, value_name = "CIDR", default_value = "none", value_parser = parse_proxy)]
+    trusted_proxy: Vec<Option<IpNet>>,
+
+    /// Address that Prometheus reads /metrics from, or `off`
+    #[arg(long, value_name = "ADDR", default_value = "off", value_parser = parse_metrics_address)]
+    metrics_listen: OrOff<SocketAddr>,
+}
+
+/// An `Option` that is one value, not one that may be missing: clap takes the name `Option` for the latter.
+type OrOff<T> = Option<T>;
+
+impl From<ListenArgs> for Listen {
+    fn from(args: ListenArgs) -> Self {
+        Self {
+            addresses: args.listen,
+            public_url: args.public_url,
+            trusted_proxies: args.trusted_proxy.into_iter().flatten().collect(),
+            metrics_address: args.metrics_listen,
+        }
+    }
+}
+
+fn parse_address(text: &str) -> Result<SocketAddr, InvalidSetting> {
+    text.parse().map_err(|_| {
+        InvalidSetting::new(format!(
+            "`{text}` is not an IP address and a port: write it like 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080"
+        ))
+    })
+}
+
+fn parse_metrics_address(text: &str) -> Result<Option<SocketAddr>, InvalidSetting> {
+    match text {
+        "off" => Ok(None),
+        address => parse_address(address).map(Some),
+    }
+}
+
+fn parse_proxy(text: &str) -> Result<Option<IpNet>, InvalidSetting> {
+    if text == "none" {
+        return Ok(None);
+    }
+    let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    network.map(Some).map_err(|_| {
+        InvalidSetting::new(format!(
+            "`{text}` is not an IP address or network: write it like 10.0.0.7, 10.0.0.0/8 or fd00::/8, or `none`"
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_proxy_address_is_a_network_of_one() {
+        for (text, network) in [("10.0.0.7", "10.0.0.7/32"), ("::1", "::1/128"), ("10.0.0.0/8", "10.0.0.0/8")] {
+            assert_eq!(parse_proxy(text), Ok(Some(network.parse().unwrap())), "{text}");
+        }
+        assert_eq!(parse_proxy("none"), Ok(None));
+    }
+
+    #[test]
+    fn addresses_without_a_port_and_names_are_refused() {
+        for text in ["127.0.0.1", "localhost:8080", ":8080", "8080", "[::1]", "127.0.0.1:99999"] {
+            assert!(parse_address(text).is_err(), "{text}");
+        }
+        for text in ["10.0.0.0/33", "proxy.internal", "10.0.0.7:80", ""] {
+            assert!(parse_proxy(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! What the server is told to do: read once, at the edge, into types that need no further checks.
+//!
+//! [`parse`] takes the command line and the environment as arguments, so the only thing it asks the
+//! machine for is the `--config` file (and the working directory, for a relative `--data`).
+
+mod answers;
+mod blobs;
+mod command_line;
+mod duration;
+mod error;
+mod file;
+mod layers;
+mod limits;
+mod listen;
+mod log;
+mod metadata;
+mod origins;
+mod public_url;
+mod redacted;
+mod size;
+mod storage;
+mod sweep;
+mod tokens;
+
+use std::ffi::OsString;
+
+use clap::ArgMatches;
+
+pub use answers::{Answers, MediaDelivery, ProjectList};
+pub use blobs::BlobUrl;
+pub use error::{ConfigError, GivenAs, InvalidSetting};
+pub use limits::{
+    BODY_BYTES_MAX, BODY_RATE_BYTES_MIN, BODY_RATE_WINDOW, FailureLimit, Limits, MULTIPART_PARTS_MAX, Quota,
+    SignInFailures,
+};
+pub use listen::Listen;
+pub use log::{Log, LogFormat};
+pub use metadata::{MetadataUrl, MongoDbUrl};
+pub use origins::{Origin, Origins};
+pub use public_url::PublicUrl;
+pub use storage::{Dedup, Storage};
+pub use sweep::{Sweep, SweepSchedule};
+pub use tokens::{Cookies, SameSite, Tokens};
+
+use crate::auth::SigningKeySource;
+use layers::{Environment, Resolved};
+
+/// What one start of the program is to do.
+#[derive(Debug)]
+pub enum Invocation {
+    /// Serve until a signal.
+    Serve(Box<Config>),
+    /// Sweep once.
+    Sweep(Box<SweepConfig>),
+    /// Print the OpenAPI document.
+    OpenApi(OpenApiFormat),
+    /// Print this, the help or the version, which was asked for: its `print` knows of colours.
+    Show(clap::Error),
+}
+
+/// How the OpenAPI document is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OpenApiFormat {
+    /// As JSON.
+    Json,
+    /// As YAML.
+    Yaml,
+}
+
+/// Everything that the server can be told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// Where everything is kept.
+    pub storage: Storage,
+    /// Where the server is reached.
+    pub listen: Listen,
+    /// Whose pages may use it.
+    pub origins: Origins,
+    /// How long sessions last.
+    pub tokens: Tokens,
+    /// How cookies are set.
+    pub cookies: Cookies,
+    /// How much there may be of anything.
+    pub limits: Limits,
+    /// How answers are given.
+    pub answers: Answers,
+    /// When the server sweeps.
+    pub schedule: SweepSchedule,
+    /// What a sweep takes.
+    pub sweep: Sweep,
+    /// What is logged.
+    pub log: Log,
+    /// What is not wrong but deserves a look: to be logged at the start.
+    pub warnings: Vec<String>,
+}
+
+/// What one sweep needs to know.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SweepConfig {
+    /// Where everything is kept.
+    pub storage: Storage,
+    /// What a sweep takes.
+    pub sweep: Sweep,
+    /// What is logged.
+    pub log: Log,
+}
+
+/// Reads the command line, the variables and the configuration file.
+///
+/// `arguments` begin with the program's name, as those of a process do. Of `variables` only
+/// `NOTESTAMP_…` and `RUST_LOG` are looked at.
+///
+/// # Errors
+///
+/// Names the flag, variable or key that is wrong, and says what would be right.
+pub fn parse(
+    arguments: impl IntoIterator<Item = OsString>,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Invocation, ConfigError> {
+    let mut command_line = command_line::command_line();
+    let matches = match command_line.try_get_matches_from_mut(arguments) {
+        Ok(matches) => matches,
+        Err(error) if !error.use_stderr() => return Ok(Invocation::Show(error)),
+        Err(error) => return Err(layers::on_the_command_line(&error)),
+    };
+    let environment = Environment::new(variables);
+    let (name, after) = match matches.subcommand() {
+        None => return serve(&[&matches], &environment),
+        Some(command) => command,
+    };
+    let command = command_line.find_subcommand(name).expect("clap finds only commands there are");
+    layers::check_flags(&matches, command)?;
+    match name {
+        "openapi" if after.get_flag("yaml") => Ok(Invocation::OpenApi(OpenApiFormat::Yaml)),
+        "openapi" => Ok(Invocation::OpenApi(OpenApiFormat::Json)),
+        "sweep" => sweep(&[&matches, after], &environment),
+        _ => serve(&[&matches, after], &environment),
+    }
+}
+
+fn serve(levels: &[&ArgMatches], environment: &Environment) -> Result<Invocation, ConfigError> {
+    let resolved = layers::resolve(levels, environment)?;
+    Ok(Invocation::Serve(Box::new(Config::new(resolved, environment)?)))
+}
+
+fn sweep(levels: &[&ArgMatches], environment: &Environment) -> Result<Invocation, ConfigError> {
+    let Resolved { settings, .. } = layers::resolve(levels, environment)?;
+    let storage = settings.storage.into_storage();
+    storage.check()?;
+    let log = settings.log.into_log(environment.text("RUST_LOG")?)?;
+    Ok(Invocation::Sweep(Box::new(SweepConfig { storage, sweep: settings.sweep, log })))
+}
+
+impl Config {
+    fn new(resolved: Resolved, environment: &Environment) -> Result<Self, ConfigError> {
+        let Resolved { mut settings, signing_keys } = resolved;
+        let data_folder = settings.storage.data_folder().clone();
+        let mut storage = settings.storage.into_storage();
+        let signing_keys = match (signing_keys, settings.tokens.signing_key.take(), &storage.metadata) {
+            (Some(keys), _, _) => SigningKeySource::Variable(keys),
+            (None, Some(file), _) => SigningKeySource::File(file),
+            (None, None, MetadataUrl::Sqlite(_)) => SigningKeySource::DataFolder(data_folder.signing_key_file()),
+            (None, None, MetadataUrl::Memory) => SigningKeySource::Process,
+            (None, None, MetadataUrl::MongoDb(_)) => {
+                return Err(ConfigError::Contradiction(
+                    "with MongoDB several servers share the sessions, so they must share a signing key: make one \
+                     with `openssl rand -hex 32 > FILE`, and give it to each with --signing-key FILE or the \
+                     variable NOTESTAMP_SIGNING_KEY"
+                        .into(),
+                ));
+            }
+        };
+        if matches!(signing_keys, SigningKeySource::DataFolder(_)) {
+            storage.data_folder = Some(data_folder);
+        }
+        storage.check()?;
+        settings.cookies.check()?;
+
+        let config = Self {
+            storage,
+            listen: settings.listen.into(),
+            origins: settings.origins.into(),
+            tokens: settings.tokens.into_tokens(signing_keys)?,
+            cookies: settings.cookies,
+            limits: settings.limits,
+            answers: settings.answers,
+            schedule: settings.schedule,
+            sweep: settings.sweep,
+            log: settings.log.into_log(environment.text("RUST_LOG")?)?,
+            warnings: Vec::new(),
+        };
+        let warnings = config.warnings(environment);
+        Ok(Self { warnings, ..config })
+    }
+
+    fn warnings(&self, environment: &Environment) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.cookies.insecure {
+            warnings.push(
+                "--insecure-cookies: whoever can listen to the network can take over a session".to_owned(),
+            );
+        }
+        if let Some(url) = self.listen.public_url.as_ref().filter(|url| !url.is_secure_context())
+            && !self.cookies.insecure
+        {
+            warnings.push(format!("--public-url {url}: over http, browsers drop secure cookies, and nobody can sign in"));
+        }
+        warnings.extend(environment.unknown().map(|name| format!("{name} is no setting of this server: ignored")));
+        warnings
+    }
+
+    /// A server for tests: everything in memory, on a free port, else as by default.
+    pub fn for_testing() -> Self {
+        const ARGUMENTS: [&str; 9] = [
+            command_line::PROGRAM,
+            "--listen",
+            "127.0.0.1:0",
+            "--metadata",
+            "memory:",
+            "--notes",
+            "memory:///",
+            "--media",
+            "memory:///",
+        ];
+        match parse(ARGUMENTS.map(OsString::from), []) {
+            Ok(Invocation::Serve(config)) => *config,
+            other => unreachable!("these arguments are right and serve: {other:?}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+//! Sizes as people write them: `64KiB`, `2GiB`, `10MB`, `4096`.
+
+use super::InvalidSetting;
+
+const UNITS: [(&str, u64); 10] = [
+    ("", 1),
+    ("B", 1),
+    ("kB", 1_000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+    ("TB", 1_000_000_000_000),
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("TiB", 1 << 40),
+];
+
+/// Reads a size of at least one byte; the case of the unit does not matter.
+///
+/// Databases keep sizes in 64 bits with a sign, so it is refused beyond that.
+pub(super) fn parse(text: &str) -> Result<u64, InvalidSetting> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let factor = UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit.trim_start()));
+    let (Some((_, factor)), false) = (factor, number.is_empty()) else {
+        return Err(InvalidSetting::new(format!(
+            "`{text}` is not a size: write a number of bytes, or one with a unit, like 64KiB, 2GiB or 10MB"
+        )));
+    };
+    let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(*factor));
+    match bytes.filter(|bytes| i64::try_from(*bytes).is_ok()) {
+        Some(0) => Err(InvalidSetting::new("must be at least one byte")),
+        Some(bytes) => Ok(bytes),
+        None => Err(InvalidSetting::new(format!("`{text}` is larger than anything can be"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn binary_and_decimal_units_and_plain_bytes_are_read() {
+        for (text, bytes) in [
+            ("4096", 4096),
+            ("1B", 1),
+            ("64KiB", 65_536),
+            ("64 KiB", 65_536),
+            ("2gib", 2_147_483_648),
+            ("10kB", 10_000),
+            ("10KB", 10_000),
+            ("3MB", 3_000_000),
+        ] {
+            assert_eq!(parse(text), Ok(bytes), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_size_is_refused() {
+        for text in ["", "KiB", "2G", "-1", "1.5GiB", "0", "0MiB", "9999999TiB", "99999999999999999999", "2 GiB x"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Where everything is kept, and how safely.
+
+use std::path::Path;
+
+use clap::ValueEnum;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use notestamp_store::Durability;
+
+use super::{BlobUrl, ConfigError, InvalidSetting, MetadataUrl};
+use crate::data_folder::DataFolder;
+
+/// The three stores.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Storage {
+    /// The folder to make before anything is opened, where any of this, or the signing key, is in it.
+    pub data_folder: Option<DataFolder>,
+    /// The metadata store.
+    pub metadata: MetadataUrl,
+    /// The blob store of notes.
+    pub notes: BlobUrl,
+    /// The blob store of media.
+    pub media: BlobUrl,
+    /// What an answered change survives.
+    pub durability: Durability,
+    /// Who shares equal media.
+    pub dedup: Dedup,
+}
+
+/// Who shares equal media.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Dedup {
+    /// Nobody: each account has its own.
+    User,
+    /// All accounts: saves space, and lets a user learn by timing whether somebody has a file.
+    Global,
+}
+
+#[derive(clap::Args)]
+pub(super) struct StorageArgs {
+    /// Folder that holds whatever has no place of its own: made when it is needed
+    #[arg(long, value_name = "DIR", default_value = "./notestamp-data", value_parser = parse_data_folder)]
+    data: DataFolder,
+
+    /// Metadata store: sqlite:PATH, mongodb://… or memory: [default: SQLite in the data folder]
+    #[arg(long, value_name = "URL", value_parser = MetadataUrl::parse)]
+    metadata: Option<MetadataUrl>,
+
+    /// Blob store of notes: file:///PATH, s3://BUCKET/PREFIX or memory:/// [default: in the data folder]
+    #[arg(long, value_name = "URL", value_parser = BlobUrl::parse)]
+    notes: Option<BlobUrl>,
+
+    /// Blob store of media, likewise [default: in the data folder]
+    #[arg(long, value_name = "URL", value_parser = BlobUrl::parse)]
+    media: Option<BlobUrl>,
+
+    /// What an answered save survives: `full` loss of power, `relaxed` the end of the process
+    #[arg(
+        long,
+        value_name = "MODE",
+        default_value = "full",
+        value_parser = PossibleValuesParser::new(["full", "relaxed"]).map(|mode| match mode.as_str() {
+            "relaxed" => Durability::Relaxed,
+            _ => Durability::Full,
+        })
+    )]
+    durability: Durability,
+
+    /// Who shares equal media: `user` nobody, `global` all accounts, which saves space and lets a user
+    /// learn by timing whether somebody has a file
+    #[arg(long, value_name = "MODE", default_value = "user")]
+    dedup: Dedup,
+}
+
+impl Storage {
+    /// Refuses what this build cannot open.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        match self.metadata {
+            MetadataUrl::Memory | MetadataUrl::Sqlite(_) => Ok(()),
+            MetadataUrl::MongoDb(_) => {
+                Err(ConfigError::Contradiction("--metadata: this build has no MongoDB support".into()))
+            }
+        }
+    }
+}
+
+impl StorageArgs {
+    /// The data folder, whether or not it will be needed.
+    pub(super) fn data_folder(&self) -> &DataFolder {
+        &self.data
+    }
+
+    /// Fills what was not given with places in the data folder.
+    pub(super) fn into_storage(self) -> Storage {
+        let folder = self.data;
+        let is_needed = self.metadata.is_none() || self.notes.is_none() || self.media.is_none();
+        Storage {
+            metadata: self.metadata.unwrap_or_else(|| MetadataUrl::Sqlite(folder.sqlite_file())),
+            notes: self.notes.unwrap_or_else(|| BlobUrl::of_folder(&folder.notes_folder())),
+            media: self.media.unwrap_or_else(|| BlobUrl::of_folder(&folder.media_folder())),
+            durability: self.durability,
+            dedup: self.dedup,
+            data_folder: is_needed.then_some(folder),
+        }
+    }
+}
+
+fn parse_data_folder(path: &str) -> Result<DataFolder, InvalidSetting> {
+    DataFolder::new(Path::new(path)).map_err(|error| InvalidSetting::new(format!("`{path}`: {error}")))
+}

@@ -1,0 +1,30 @@
+//! When what nobody refers to any more is deleted.
+
+use std::time::Duration;
+
+use super::duration;
+
+/// The times of the sweep.
+#[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
+pub struct Sweep {
+    /// How long media without a project is spared, so that deleting and uploading again is cheap
+    #[arg(long = "sweep-grace", value_name = "DURATION", default_value = "1h", value_parser = duration::parse)]
+    pub grace: Duration,
+
+    /// How long one upload may take; the sweep takes what is left of a longer one
+    #[arg(long, value_name = "DURATION", default_value = "6h", value_parser = duration::parse_nonzero)]
+    pub upload_max_time: Duration,
+}
+
+/// How often the server sweeps by itself.
+#[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
+pub struct SweepSchedule {
+    /// How often the server deletes what nobody refers to
+    #[arg(
+        long = "sweep-every",
+        value_name = "DURATION",
+        default_value = "10m",
+        value_parser = duration::parse_nonzero
+    )]
+    pub every: Duration,
+}

@@ -1,0 +1,128 @@
+//! Tokens, and the cookies that carry them.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{ArgAction, ValueEnum};
+
+use super::{ConfigError, InvalidSetting, duration};
+use crate::auth::SigningKeySource;
+
+/// How long a session lasts, and what signs its tokens.
+///
+/// `access_ttl <= refresh_ttl <= session_max`, each of whole seconds and none zero.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tokens {
+    /// Where the keys are.
+    pub signing_keys: SigningKeySource,
+    /// The life of an access token.
+    pub access_ttl: Duration,
+    /// The life of a refresh token.
+    pub refresh_ttl: Duration,
+    /// The longest life of a session, however often it is refreshed.
+    pub session_max: Duration,
+}
+
+#[derive(clap::Args)]
+pub(super) struct TokenArgs {
+    /// File with the keys that sign tokens, one per line, each 64 or more hex digits: the first signs,
+    /// all verify. NOTESTAMP_SIGNING_KEY may hold the keys themselves [default: made in the data folder]
+    #[arg(long, value_name = "FILE", value_parser = parse_key_file)]
+    pub(super) signing_key: Option<PathBuf>,
+
+    /// Life of an access token
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = duration::parse_seconds)]
+    access_ttl: Duration,
+
+    /// Life of a refresh token: who stays away longer signs in again
+    #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = duration::parse_seconds)]
+    refresh_ttl: Duration,
+
+    /// Longest life of a session, however much it is used
+    #[arg(long, value_name = "DURATION", default_value = "180d", value_parser = duration::parse_seconds)]
+    session_max: Duration,
+}
+
+impl TokenArgs {
+    pub(super) fn into_tokens(self, signing_keys: SigningKeySource) -> Result<Tokens, ConfigError> {
+        let Self { access_ttl, refresh_ttl, session_max, .. } = self;
+        let order = |shorter_name, shorter, longer_name, longer| {
+            if shorter <= longer {
+                return Ok(());
+            }
+            let (shorter, longer) = (humantime::format_duration(shorter), humantime::format_duration(longer));
+            Err(ConfigError::Contradiction(format!(
+                "--{shorter_name} ({shorter}) must not be longer than --{longer_name} ({longer})"
+            )))
+        };
+        order("access-ttl", access_ttl, "refresh-ttl", refresh_ttl)?;
+        order("refresh-ttl", refresh_ttl, "session-max", session_max)?;
+        Ok(Tokens { signing_keys, access_ttl, refresh_ttl, session_max })
+    }
+}
+
+/// Whether `text` can only be keys: hex digits, separators, comments.
+///
+/// So `NOTESTAMP_SIGNING_KEY` holds either keys or the name of a file, and says itself which.
+pub(super) fn is_keys(text: &str) -> bool {
+    text.lines()
+        .map(|line| line.split('#').next().unwrap_or_default())
+        .all(|line| line.chars().all(|c| c.is_ascii_hexdigit() || c.is_whitespace() || c == ','))
+}
+
+/// The value is not repeated in the message: it could be a key.
+fn parse_key_file(text: &str) -> Result<PathBuf, InvalidSetting> {
+    const SHORTER_THAN_ANY_KEY: usize = 32;
+    if text.is_empty() {
+        return Err(InvalidSetting::new("names no file"));
+    }
+    if text.len() >= SHORTER_THAN_ANY_KEY && is_keys(text) {
+        return Err(InvalidSetting::new(
+            "takes the name of a file: put the keys there, or into the variable NOTESTAMP_SIGNING_KEY",
+        ));
+    }
+    Ok(Path::new(text).to_owned())
+}
+
+/// How the cookies are set.
+#[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
+pub struct Cookies {
+    /// Drop Secure and the __Host- prefix from cookies: for development without https only
+    #[arg(
+        long = "insecure-cookies",
+        value_name = "BOOL",
+        action = ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        hide_possible_values = true
+    )]
+    pub insecure: bool,
+
+    /// SameSite attribute of cookies: `none` for a client on another site
+    #[arg(long, value_name = "MODE", default_value = "lax")]
+    pub same_site: SameSite,
+}
+
+impl Cookies {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        if self.insecure && self.same_site == SameSite::None {
+            return Err(ConfigError::Contradiction(
+                "--same-site none needs secure cookies, or browsers drop them: remove --insecure-cookies".into(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The `SameSite` attribute (RFC 6265bis, section 4.1.2.7).
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SameSite {
+    /// Sent from the same site, and when a link leads here.
+    Lax,
+    /// Sent from the same site only.
+    Strict,
+    /// Sent from everywhere.
+    None,
+}

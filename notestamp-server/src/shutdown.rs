@@ -1,0 +1,33 @@
+//! When to stop.
+
+use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Listens for `SIGINT` and `SIGTERM` from now on, and resolves at the first of them.
+///
+/// A second one then ends the process at once, with the status that a shell gives to a program killed
+/// by that signal: who asks twice does not want to wait for what is still being served.
+///
+/// # Errors
+///
+/// When the operating system does not let the process listen.
+pub fn requested() -> io::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        let kind = next(&mut interrupt, &mut terminate).await;
+        tracing::info!(signal = kind.as_raw_value(), "stopping; a second signal stops at once");
+        tokio::spawn(async move {
+            let kind = next(&mut interrupt, &mut terminate).await;
+            std::process::exit(128 + kind.as_raw_value());
+        });
+    })
+}
+
+async fn next(interrupt: &mut Signal, terminate: &mut Signal) -> SignalKind {
+    tokio::select! {
+        _ = interrupt.recv() => SignalKind::interrupt(),
+        _ = terminate.recv() => SignalKind::terminate(),
+    }
+}
