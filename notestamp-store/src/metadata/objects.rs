@@ -18,8 +18,8 @@ pub trait ObjectLedger: fmt::Debug + Send + Sync {
     /// The live media of that namespace and digest.
     async fn find_live_media(&self, namespace: Namespace, digest: Digest) -> Result<Option<Object>>;
 
-    /// Dooms those of these rows that are still reserved: their writer gives them up.
-    async fn doom_reserved(&self, ids: &[ObjectId], now: Timestamp) -> Result<()>;
+    /// Dooms those of these rows that are still reserved, since their writer gives them up; answers which those were.
+    async fn doom_reserved(&self, ids: &[ObjectId], now: Timestamp) -> Result<Vec<Object>>;
 
     /// Dooms up to `limit` rows that are stale
     /// ([`doom_if_stale`](crate::protocol::doom_if_stale)); answers how many.

@@ -25,14 +25,12 @@ impl ObjectLedger for MemoryMetadata {
         Ok(self.lock()?.ledger.live_media(namespace, digest).cloned())
     }
 
-    async fn doom_reserved(&self, ids: &[ObjectId], now: Timestamp) -> Result<()> {
+    async fn doom_reserved(&self, ids: &[ObjectId], now: Timestamp) -> Result<Vec<Object>> {
         let mut state = self.lock()?;
-        for id in ids {
-            if let Ok(doomed) = discard(state.ledger.get(*id), now) {
-                state.ledger.put(doomed);
-            }
-        }
-        Ok(())
+        let given_up = ids.iter().filter_map(|id| discard(state.ledger.get(*id), now).ok());
+        let doomed: Vec<_> = given_up.collect();
+        doomed.iter().for_each(|row| state.ledger.put(row.clone()));
+        Ok(doomed)
     }
 
     async fn doom_stale(&self, before: &StaleBefore, limit: usize, now: Timestamp) -> Result<usize> {

@@ -28,15 +28,17 @@ impl ObjectLedger for SqliteMetadata {
         self.read(move |connection| live_media(connection, namespace, digest)).await
     }
 
-    async fn doom_reserved(&self, ids: &[ObjectId], now: Timestamp) -> Result<()> {
+    async fn doom_reserved(&self, ids: &[ObjectId], now: Timestamp) -> Result<Vec<Object>> {
         let ids = ids.to_vec();
         self.write(move |connection| {
-            for id in ids {
-                if let Ok(doomed) = discard(find(connection, id)?.as_ref(), now) {
+            let mut given_up = Vec::new();
+            for id in &ids {
+                if let Ok(doomed) = discard(find(connection, *id)?.as_ref(), now) {
                     update(connection, &doomed)?;
+                    given_up.push(doomed);
                 }
             }
-            Ok(())
+            Ok(given_up)
         })
         .await
     }

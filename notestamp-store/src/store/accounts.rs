@@ -1,0 +1,54 @@
+//! Accounts: creation, the password's hash, removal.
+
+use crate::domain::{Email, PasswordHash, User, UserId};
+use crate::error::Result;
+
+use super::Store;
+
+impl Store {
+    /// Creates an account.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`](crate::Error::AlreadyExists) where the address has one.
+    pub async fn create_account(&self, email: Email, password_hash: PasswordHash) -> Result<User> {
+        let now = self.shared.clock.now();
+        let id = UserId::generate(now, &*self.shared.random);
+        let user = User::new(id, email, password_hash, now);
+        self.shared.metadata.create_user(&user).await?;
+        Ok(user)
+    }
+
+    /// The account of that id.
+    ///
+    /// # Errors
+    /// Where the records do not answer.
+    pub async fn find_account(&self, id: UserId) -> Result<Option<User>> {
+        self.shared.metadata.find_user(id).await
+    }
+
+    /// The account of that address.
+    ///
+    /// # Errors
+    /// Where the records do not answer.
+    pub async fn find_account_by_email(&self, email: &Email) -> Result<Option<User>> {
+        self.shared.metadata.find_user_by_email(email).await
+    }
+
+    /// Keeps a stronger hash of the same password, unless the password was changed meanwhile.
+    ///
+    /// # Errors
+    /// Where the records do not answer.
+    pub async fn upgrade_password_hash(&self, user: &User, stronger: &PasswordHash) -> Result<()> {
+        self.shared.metadata.replace_password_hash(user.id, &user.password_hash, stronger).await?;
+        Ok(())
+    }
+
+    /// Removes an account with its sessions, projects, notes and media: gone at once for every
+    /// request, in every process. The bytes go with the next sweep.
+    ///
+    /// # Errors
+    /// Where the records do not answer.
+    pub async fn remove_account(&self, id: UserId) -> Result<bool> {
+        self.shared.metadata.remove_user(id).await
+    }
+}

@@ -1,0 +1,198 @@
+//! The front door: records and blobs together, in an order that no crash can break.
+
+mod accounts;
+mod check;
+mod delete;
+mod list;
+mod media;
+mod open;
+mod reap;
+mod save;
+mod sessions;
+mod sweep;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::task::TaskTracker;
+
+use crate::blob::BlobStore;
+use crate::clock::{Clock, SystemClock};
+use crate::domain::{Namespace, ObjectKind, SessionTtl, UserId};
+use crate::error::Result;
+use crate::metadata::MetadataStore;
+use crate::random::{OsRandom, Random};
+
+pub use check::CheckReport;
+pub use open::Opened;
+pub use save::{Save, SaveRequest};
+pub use sweep::SweepReport;
+
+/// Who shares equal bytes of media.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Dedup {
+    /// The projects of one account.
+    #[default]
+    User,
+    /// All projects. A save then takes less time where anybody has the same file, which tells that
+    /// somebody does: for servers whose users trust each other.
+    Global,
+}
+
+/// What an operator may choose of a [`Store`].
+#[derive(Clone, Debug)]
+pub struct StoreSettings {
+    /// Who shares equal bytes of media.
+    pub dedup: Dedup,
+    /// The largest media file, in bytes.
+    pub media_bytes_max: u64,
+    /// The largest notes, in bytes.
+    pub notes_bytes_max: u64,
+    /// The most bytes that one account may use; none is no limit.
+    pub quota_bytes_max: Option<u64>,
+    /// How long an upload may take; a slower one fails, and nothing of it is kept.
+    pub upload_time_max: Duration,
+    /// How long media that no project refers to any more is spared.
+    pub sweep_grace: Duration,
+    /// How long the tokens of a session last.
+    pub session_ttl: SessionTtl,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        Self {
+            dedup: Dedup::User,
+            media_bytes_max: 2 << 30,
+            notes_bytes_max: 16 << 20,
+            quota_bytes_max: None,
+            upload_time_max: Duration::from_secs(6 * 60 * 60),
+            sweep_grace: Duration::from_secs(60 * 60),
+            session_ttl: SessionTtl {
+                access: Duration::from_secs(15 * 60),
+                refresh: 30 * DAY,
+                session_max: 180 * DAY,
+            },
+        }
+    }
+}
+
+/// Accounts, their sessions, and their projects with notes and media.
+///
+/// What it answers with success is durable; what it does not is wholly there or wholly absent. Clones share
+/// everything. The [`protocol`](crate::protocol) says how.
+#[derive(Clone, Debug)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    metadata: Arc<dyn MetadataStore>,
+    notes: BlobStore,
+    media: BlobStore,
+    settings: StoreSettings,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    /// Work that goes on after its caller has been answered, or has gone away.
+    tasks: TaskTracker,
+    reapers: Arc<tokio::sync::Semaphore>,
+}
+
+/// Puts a [`Store`] together.
+#[derive(Debug)]
+pub struct StoreBuilder {
+    metadata: Arc<dyn MetadataStore>,
+    notes: BlobStore,
+    media: BlobStore,
+    settings: StoreSettings,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+}
+
+impl StoreBuilder {
+    /// Chooses the settings.
+    #[must_use]
+    pub fn settings(self, settings: StoreSettings) -> Self {
+        Self { settings, ..self }
+    }
+
+    /// Chooses the clock; the machine's own unless said otherwise.
+    #[must_use]
+    pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Chooses the source of randomness; the operating system's unless said otherwise.
+    #[must_use]
+    pub fn random(self, random: Arc<dyn Random>) -> Self {
+        Self { random, ..self }
+    }
+
+    /// Opens the store. Where no other process can use the records, what the process before left
+    /// unfinished is given up here, for the next sweep to take away.
+    ///
+    /// # Errors
+    /// Where a backend does not answer.
+    pub async fn open(self) -> Result<Store> {
+        let Self { metadata, notes, media, settings, clock, random } = self;
+        let tasks = TaskTracker::new();
+        let reapers = Arc::new(tokio::sync::Semaphore::new(reap::REAPERS_MAX));
+        let shared = Shared { metadata, notes, media, settings, clock, random, tasks, reapers };
+        let store = Store { shared: Arc::new(shared) };
+        store.ping().await?;
+        if store.shared.metadata.is_exclusive() {
+            store.doom_reservations_of_the_past().await?;
+        }
+        Ok(store)
+    }
+}
+
+impl Store {
+    /// Starts to put a store together from its three parts.
+    pub fn builder(metadata: Arc<dyn MetadataStore>, notes: BlobStore, media: BlobStore) -> StoreBuilder {
+        let (clock, random) = (Arc::new(SystemClock), Arc::new(OsRandom));
+        StoreBuilder { metadata, notes, media, settings: StoreSettings::default(), clock, random }
+    }
+
+    /// What the operator chose.
+    pub fn settings(&self) -> &StoreSettings {
+        &self.shared.settings
+    }
+
+    /// Answers if all three backends do.
+    ///
+    /// # Errors
+    /// That of the first that does not.
+    pub async fn ping(&self) -> Result<()> {
+        let Shared { metadata, notes, media, .. } = &*self.shared;
+        futures_util::try_join!(metadata.ping(), notes.ping(), media.ping())?;
+        Ok(())
+    }
+
+    /// Ends it in good order: finishes what goes on in the background, then closes the records.
+    ///
+    /// # Errors
+    /// Where the records cannot be closed.
+    pub async fn close(&self) -> Result<()> {
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
+        self.shared.metadata.close().await
+    }
+}
+
+impl Shared {
+    fn blobs(&self, kind: ObjectKind) -> &BlobStore {
+        match kind {
+            ObjectKind::Notes => &self.notes,
+            ObjectKind::Media => &self.media,
+        }
+    }
+
+    fn media_namespace(&self, owner: UserId) -> Namespace {
+        match self.settings.dedup {
+            Dedup::User => Namespace::Owner(owner),
+            Dedup::Global => Namespace::Shared,
+        }
+    }
+}

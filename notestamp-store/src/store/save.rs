@@ -1,0 +1,249 @@
+//! Saving a project: reserve, write, commit, answer. The only way in for notes and media.
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, pin_mut};
+
+use crate::blob::{Ingest, Unfinished};
+use crate::clock::Timestamp;
+use crate::domain::{
+    Digest, Metadata, Namespace, Notes, Object, ObjectId, ObjectKind, Precondition, Project, ProjectId,
+    UserId,
+};
+use crate::error::{Error, Result};
+use crate::metadata::SaveOutcome;
+use crate::protocol::{MediaOffer, SaveCommit, Written};
+
+use super::Store;
+use super::reap::Reservation;
+
+/// A save under way. Its media may come before anything else is known of it.
+///
+/// Dropped before [`commit`](Self::commit) has succeeded, it leaves nothing: what it wrote is deleted at once.
+pub struct Save {
+    store: Store,
+    owner: UserId,
+    reservation: Reservation,
+    /// When this writer stops: well before a sweep may take its rows.
+    deadline: Timestamp,
+    media: Option<(ObjectId, Unfinished)>,
+}
+
+/// What a save says besides the bytes of its media.
+#[derive(Clone, Debug)]
+pub struct SaveRequest {
+    /// What the owner says of the project. Its title tells which project it is.
+    pub metadata: Metadata,
+    /// The notes.
+    pub notes: Notes,
+    /// The digest that the media has: verified where bytes came; without bytes, a reference to
+    /// media that the owner has under any project.
+    pub media_digest: Option<Digest>,
+    /// What the save demands of the project that it finds.
+    pub precondition: Precondition,
+}
+
+impl SaveRequest {
+    /// A save without demands and without media by digest.
+    pub fn new(metadata: Metadata, notes: Notes) -> Self {
+        Self { metadata, notes, media_digest: None, precondition: Precondition::None }
+    }
+}
+
+impl Store {
+    /// Begins to save a project of that account.
+    pub fn begin_save(&self, owner: UserId) -> Save {
+        let now = self.shared.clock.now();
+        let deadline = now.after(self.settings().upload_time_max);
+        let reservation = Reservation::new(self.clone());
+        Save { store: self.clone(), owner, reservation, deadline, media: None }
+    }
+}
+
+impl Save {
+    /// Takes the save's media as it arrives: it flows to its place while it is hashed and counted.
+    ///
+    /// # Errors
+    /// - [`Error::TooLarge`], [`Error::UploadExpired`] beyond the limits of the settings.
+    /// - [`Error::Body`] where the body breaks off.
+    /// - Those of the backends.
+    ///
+    /// # Panics
+    /// Where the save has media already.
+    pub async fn write_media<S, E>(&mut self, body: S) -> Result<()>
+    where
+        S: Stream<Item = Result<Bytes, E>>,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        assert!(self.media.is_none(), "a save has one media file");
+        let namespace = self.store.shared.media_namespace(self.owner);
+        let written = async {
+            let object = self.reserve(ObjectKind::Media, namespace).await?;
+            let mut ingest = self.store.shared.media.ingest(namespace, object);
+            match self.pump(body, &mut ingest).await {
+                Ok(()) => Ok((object, ingest.finish().await?)),
+                Err(error) => {
+                    left_to_the_sweep(ingest.abort().await);
+                    Err(error)
+                }
+            }
+        };
+        match written.await {
+            Ok(media) => {
+                self.media = Some(media);
+                Ok(())
+            }
+            Err(error) => {
+                self.reservation.give_up().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn pump<S, E>(&self, body: S, ingest: &mut Ingest) -> Result<()>
+    where
+        S: Stream<Item = Result<Bytes, E>>,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let max = self.store.settings().media_bytes_max;
+        let mut size = 0;
+        pin_mut!(body);
+        while let Some(chunk) = body.next().await {
+            let chunk = chunk.map_err(|e| Error::Body(e.into()))?;
+            size += chunk.len() as u64;
+            if size > max {
+                return Err(Error::TooLarge { what: "media", max });
+            }
+            self.check_deadline()?;
+            ingest.write(chunk).await?;
+        }
+        Ok(())
+    }
+
+    /// Commits the save; the project as it is now.
+    ///
+    /// # Errors
+    /// Those of [`plan_save`](crate::protocol::plan_save), [`Error::DigestMismatch`],
+    /// [`Error::TooLarge`], and those of the backends. Unless it was [`Error::Unavailable`], nothing of it is kept.
+    pub async fn commit(mut self, request: SaveRequest) -> Result<Project> {
+        let committed = self.try_commit(request).await;
+        if let Some((_, unused)) = self.media.take() {
+            left_to_the_sweep(unused.abort().await);
+        }
+        match committed {
+            Ok((project, doomed)) => {
+                self.reservation.keep();
+                self.store.reap(doomed);
+                Ok(project)
+            }
+            Err(error) => {
+                self.reservation.give_up().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn try_commit(&mut self, request: SaveRequest) -> Result<(Project, Vec<Object>)> {
+        let shared = self.store.shared.clone();
+        let bytes = request.notes.as_bytes().clone();
+        let max = shared.settings.notes_bytes_max;
+        if bytes.len() as u64 > max {
+            return Err(Error::TooLarge { what: "notes", max });
+        }
+
+        let found = shared.metadata.find_project(self.owner, &request.metadata.title).await?;
+        let current = found.as_ref().map(|project| project.revision);
+        if !request.precondition.is_met_by(current) {
+            return Err(Error::PreconditionFailed { current });
+        }
+        let has_media = found.is_some_and(|project| project.media.is_some());
+
+        let (namespace, home) = (shared.media_namespace(self.owner), Namespace::Owner(self.owner));
+        let offer = if has_media { None } else { self.offer(request.media_digest)? };
+        let notes = self.reserve(ObjectKind::Notes, home).await?;
+        let notes = Written { object: notes, digest: Digest::of(&bytes), size: bytes.len() as u64 };
+        let (offer, ()) = futures_util::try_join!(
+            self.completed_unless_there(offer, namespace),
+            shared.notes.put(home, notes.object, bytes),
+        )?;
+
+        let now = shared.clock.now();
+        let mut commit = SaveCommit {
+            owner: self.owner,
+            new_id: ProjectId::generate(now, &*shared.random),
+            metadata: request.metadata,
+            precondition: request.precondition,
+            notes,
+            media: offer,
+            namespace,
+            quota_bytes_max: shared.settings.quota_bytes_max,
+            now,
+        };
+        let mut outcome = shared.metadata.commit_save(&commit).await?;
+        if let (SaveOutcome::BytesNeeded, Some(MediaOffer::Unfinished(written))) = (&outcome, commit.media) {
+            // Its twin went away between our look and our commit.
+            commit.media = Some(self.complete(written).await?);
+            outcome = shared.metadata.commit_save(&commit).await?;
+        }
+        match outcome {
+            SaveOutcome::Saved { project, doomed } => Ok((*project, doomed)),
+            SaveOutcome::BytesNeeded => Err(Error::Corrupt("complete media was asked for again".to_owned())),
+        }
+    }
+
+    /// What media this save brings to a project that has none.
+    fn offer(&self, announced: Option<Digest>) -> Result<Option<MediaOffer>> {
+        match (&self.media, announced) {
+            (None, announced) => Ok(announced.map(MediaOffer::Known)),
+            (Some((_, came)), Some(announced)) if came.digest != announced => Err(Error::DigestMismatch),
+            (Some((object, came)), _) => {
+                let written = Written { object: *object, digest: came.digest, size: came.size };
+                Ok(Some(MediaOffer::Unfinished(written)))
+            }
+        }
+    }
+
+    /// Completes the media, unless its bytes are here already: then a reference to those will do.
+    async fn completed_unless_there(
+        &mut self,
+        offer: Option<MediaOffer>,
+        namespace: Namespace,
+    ) -> Result<Option<MediaOffer>> {
+        let Some(MediaOffer::Unfinished(written)) = offer else {
+            return Ok(offer);
+        };
+        let metadata = &self.store.shared.metadata;
+        match metadata.find_live_media(namespace, written.digest).await? {
+            Some(_) => Ok(offer),
+            None => self.complete(written).await.map(Some),
+        }
+    }
+
+    async fn complete(&mut self, written: Written) -> Result<MediaOffer> {
+        self.check_deadline()?;
+        if let Some((_, unfinished)) = self.media.take() {
+            unfinished.complete().await?;
+        }
+        Ok(MediaOffer::Written(written))
+    }
+
+    /// A row before the bytes.
+    async fn reserve(&mut self, kind: ObjectKind, namespace: Namespace) -> Result<ObjectId> {
+        let shared = self.store.shared.clone();
+        let now = shared.clock.now();
+        let row = Object::reserve(ObjectId::generate(now, &*shared.random), kind, namespace, now);
+        self.reservation.add(row.id);
+        shared.metadata.reserve(std::slice::from_ref(&row)).await?;
+        Ok(row.id)
+    }
+
+    fn check_deadline(&self) -> Result<()> {
+        if self.store.shared.clock.now() > self.deadline { Err(Error::UploadExpired) } else { Ok(()) }
+    }
+}
+
+/// What cannot be aborted now has a row in the ledger, and the sweep deletes it.
+fn left_to_the_sweep(aborted: Result<()>) {
+    if let Err(error) = aborted {
+        tracing::debug!(%error, "left to the sweep");
+    }
+}

@@ -1,0 +1,130 @@
+//! Sessions: what the pure machine of [`Session`] decides, committed by comparing and replacing.
+
+use crate::domain::{AccessUse, Refresh, RevocationReason, Session, SessionId, TokenId, UserId};
+use crate::error::{Error, Result};
+
+use super::Store;
+
+/// How often a decision is made anew because somebody else was faster. Each time somebody's
+/// decision was committed, so contention ends by itself; this only keeps a fault from looping.
+const RACES_MAX: usize = 64;
+
+impl Store {
+    /// Starts a session for a user who has just proved who they are.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where the account has been removed.
+    pub async fn start_session(&self, user: UserId, user_agent: &str) -> Result<Session> {
+        let now = self.shared.clock.now();
+        let (id, first) =
+            (SessionId::generate(now, &*self.shared.random), TokenId::generate(now, &*self.shared.random));
+        let session = Session::start(id, user, first, user_agent, now, &self.settings().session_ttl);
+        self.shared.metadata.start_session(&session).await?;
+        Ok(session)
+    }
+
+    /// The open session that an access token of this generation belongs to, if it may be served.
+    ///
+    /// # Errors
+    /// Where the records do not answer.
+    pub async fn use_session(&self, id: SessionId, generation: u64) -> Result<Option<Session>> {
+        let decide = |session: Session| match session.use_access(generation, self.shared.clock.now()) {
+            AccessUse::Good(session) => Decision::Keep(Some(session)),
+            AccessUse::Confirmed(after) => Decision::Replace { answer: Some(after.clone()), after },
+            AccessUse::Refused => Decision::Keep(None),
+        };
+        Ok(self.decide_session(id, decide).await?.flatten())
+    }
+
+    /// Presents a refresh token: the session whose tokens to answer with, or none if it is refused.
+    /// A replay revokes the session.
+    ///
+    /// # Errors
+    /// Where the records do not answer.
+    pub async fn refresh_session(
+        &self,
+        id: SessionId,
+        token: TokenId,
+        generation: u64,
+    ) -> Result<Option<Session>> {
+        let next = TokenId::generate(self.shared.clock.now(), &*self.shared.random);
+        let decide = |session: Session| {
+            let (now, ttl) = (self.shared.clock.now(), &self.settings().session_ttl);
+            match session.refresh(token, generation, next, now, ttl) {
+                Refresh::Rotated(after) => Decision::Replace { answer: Some(after.clone()), after },
+                Refresh::SameSuccessor(session) => Decision::Keep(Some(session)),
+                Refresh::Replayed(after) => {
+                    tracing::warn!(session = %after.id, user = %after.user, "replayed refresh token: session revoked");
+                    Decision::Replace { answer: None, after }
+                }
+                Refresh::Refused => Decision::Keep(None),
+            }
+        };
+        Ok(self.decide_session(id, decide).await?.flatten())
+    }
+
+    /// Ends one session of this user; says whether there was such an open one.
+    ///
+    /// # Errors
+    /// Where the records do not answer.
+    pub async fn revoke_session(
+        &self,
+        user: UserId,
+        id: SessionId,
+        reason: RevocationReason,
+    ) -> Result<bool> {
+        let now = self.shared.clock.now();
+        let decide = |session: Session| {
+            if session.user != user || !session.is_open(now) {
+                return Decision::Keep(false);
+            }
+            Decision::Replace { answer: true, after: session.revoke(now, reason) }
+        };
+        Ok(self.decide_session(id, decide).await?.unwrap_or(false))
+    }
+
+    /// Forgets the sessions whose last token has expired, in steps of `limit`; answers how many.
+    ///
+    /// # Errors
+    /// Where the records do not answer.
+    pub async fn forget_expired_sessions(&self, limit: usize) -> Result<usize> {
+        let mut forgotten = 0;
+        loop {
+            let now = self.shared.clock.now();
+            match self.shared.metadata.forget_expired_sessions(limit, now).await? {
+                0 => return Ok(forgotten),
+                count => forgotten += count,
+            }
+        }
+    }
+
+    /// Reads a session, decides, and commits the decision if the session still is as it was read; else again.
+    async fn decide_session<T>(
+        &self,
+        id: SessionId,
+        decide: impl Fn(Session) -> Decision<T>,
+    ) -> Result<Option<T>> {
+        for _ in 0..RACES_MAX {
+            let Some(before) = self.shared.metadata.find_session(id).await? else {
+                return Ok(None);
+            };
+            match decide(before.clone()) {
+                Decision::Keep(answer) => return Ok(Some(answer)),
+                Decision::Replace { answer, after } => {
+                    if self.shared.metadata.replace_session(&before, &after).await? {
+                        return Ok(Some(answer));
+                    }
+                }
+            }
+        }
+        Err(Error::Unavailable {
+            backend: self.shared.metadata.name(),
+            source: "a session changes faster than it can be decided".into(),
+        })
+    }
+}
+
+enum Decision<T> {
+    Keep(T),
+    Replace { answer: T, after: Session },
+}

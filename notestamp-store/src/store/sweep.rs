@@ -1,0 +1,91 @@
+//! The sweep: takes away what nothing refers to. Anybody may run it, at any time, in any process.
+
+use crate::clock::Timestamp;
+use crate::error::Result;
+use crate::protocol::StaleBefore;
+
+use super::Store;
+
+/// How many records one step of a sweep touches, so that nobody waits long behind it.
+const STEP: usize = 256;
+
+/// What a sweep did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SweepReport {
+    /// Records of removed accounts that were taken away.
+    pub purged: usize,
+    /// Objects that were found stale.
+    pub doomed: usize,
+    /// Objects whose bytes were deleted.
+    pub deleted: usize,
+    /// Objects whose bytes could not be deleted now; the next sweep tries again.
+    pub failed: usize,
+}
+
+impl Store {
+    /// Runs one sweep to its end.
+    ///
+    /// It is always safe: whoever commits a save contends with it for the same ledger rows, and a path is
+    /// used for one life of one object, so that a sweep which stalls and goes on much later hits only what was doomed.
+    ///
+    /// # Errors
+    /// Where the records do not answer. Objects that cannot be deleted are counted, not an error.
+    pub async fn sweep(&self) -> Result<SweepReport> {
+        let purged = self.purge_removed().await?;
+        let doomed = self.doom_stale(&self.stale_before()).await?;
+        let mut report = SweepReport { purged, doomed, deleted: 0, failed: 0 };
+
+        let mut after = None;
+        loop {
+            let doomed = self.shared.metadata.list_doomed(after, STEP).await?;
+            let Some(last) = doomed.last() else {
+                return Ok(report);
+            };
+            after = Some(last.id);
+            let count = doomed.len();
+            let deleted = self.delete_doomed(doomed).await?;
+            report.deleted += deleted;
+            report.failed += count - deleted;
+        }
+    }
+
+    /// Rows of writers that have stopped by now, and media whose grace is over.
+    fn stale_before(&self) -> StaleBefore {
+        let (now, settings) = (self.shared.clock.now(), self.settings());
+        // A writer stops when its time is up; the half on top keeps a sweep well behind it, even if their clocks differ.
+        let reserved = now.before(settings.upload_time_max.mul_f64(1.5));
+        StaleBefore { reserved, unreferenced: now.before(settings.sweep_grace) }
+    }
+
+    /// Dooms all that is reserved now: no writer of it can be alive.
+    pub(super) async fn doom_reservations_of_the_past(&self) -> Result<()> {
+        let before = StaleBefore { reserved: Timestamp::MAX, unreferenced: Timestamp::MIN };
+        let doomed = self.doom_stale(&before).await?;
+        if doomed > 0 {
+            tracing::info!(doomed, "gave up what the process before left unfinished");
+        }
+        Ok(())
+    }
+
+    async fn doom_stale(&self, before: &StaleBefore) -> Result<usize> {
+        let mut total = 0;
+        loop {
+            let now = self.shared.clock.now();
+            match self.shared.metadata.doom_stale(before, STEP, now).await? {
+                0 => return Ok(total),
+                doomed => total += doomed,
+            }
+        }
+    }
+
+    async fn purge_removed(&self) -> Result<usize> {
+        let mut total = 0;
+        loop {
+            let now = self.shared.clock.now();
+            match self.shared.metadata.purge_removed(STEP, now).await? {
+                0 => return Ok(total),
+                purged => total += purged,
+            }
+        }
+    }
+}
