@@ -202,6 +202,7 @@ async fn walk(store: &dyn MetadataStore, owner: UserId, query: &Query) -> String
         let page = store.list_projects(owner, &query).await.unwrap();
         query.after.clone_from(&page.next);
         pages.push((page.projects, page.next));
+        assert!(pages.len() <= TITLES.len(), "the listing does not end");
         if query.after.is_none() {
             return format!("{pages:?}");
         }

@@ -1,5 +1,6 @@
 //! Boring values for the cases, so that each shows only what matters to it.
 
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,10 +12,10 @@ use tokio::sync::Barrier;
 use crate::clock::Timestamp;
 use crate::domain::{
     Digest, Email, ListQuery, Metadata, Namespace, Object, ObjectId, ObjectKind, ObjectState, PasswordHash,
-    Precondition, Project, ProjectId, Session, SessionId, SessionTtl, Title, TokenId, User, UserId,
+    Precondition, Project, ProjectId, Session, SessionId, SessionTtl, Title, TokenId, Usage, User, UserId,
 };
 use crate::error::Result;
-use crate::metadata::{MetadataStore, ObjectLedger, ProjectStore, SaveOutcome, UserStore};
+use crate::metadata::{MetadataStore, SaveOutcome};
 use crate::protocol::{MediaOffer, SaveCommit, StaleBefore, Written};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -242,6 +243,36 @@ pub(super) async fn snapshot(store: &dyn MetadataStore, owner: UserId) -> Snapsh
     let page = store.list_projects(owner, &ListQuery::default()).await.unwrap();
     let user = store.find_user(owner).await.unwrap();
     Snapshot { ledger: ledger(store).await, user, projects: page.projects }
+}
+
+/// Asserts that the ledger and the usage agree with the projects of these accounts, which are all there are.
+pub(super) async fn assert_all_agrees(store: &dyn MetadataStore, owners: &[UserId]) {
+    let mut references = HashMap::<ObjectId, u64>::new();
+    for owner in owners {
+        let Snapshot { user, projects, .. } = snapshot(store, *owner).await;
+        let media: BTreeMap<_, _> =
+            projects.iter().filter_map(|it| it.media).map(|media| (media.digest, media.size)).collect();
+        let bytes = projects.iter().map(|it| it.notes.size).sum::<u64>() + media.values().sum::<u64>();
+        let usage = user.map(|user| user.usage).unwrap_or_default();
+        assert_eq!(usage, Usage { projects: projects.len() as u64, bytes });
+        for project in projects {
+            *references.entry(project.notes.object).or_default() += 1;
+            if let Some(media) = project.media {
+                *references.entry(media.object).or_default() += 1;
+            }
+        }
+    }
+    let mut live_media = HashSet::new();
+    for row in ledger(store).await {
+        assert_eq!(row.references, references.remove(&row.id).unwrap_or(0), "{row:?}");
+        assert!(row.references == 0 || row.state == ObjectState::Live, "{row:?}");
+        if row.kind == ObjectKind::Media && row.state == ObjectState::Live {
+            let (digest, _) = row.content.unwrap();
+            assert!(live_media.insert((row.namespace, digest)), "{row:?} is not the only one");
+            assert_eq!(store.find_live_media(row.namespace, digest).await.unwrap(), Some(row));
+        }
+    }
+    assert_eq!(references, HashMap::new(), "objects without a row");
 }
 
 /// The live rows of the ledger.

@@ -17,8 +17,13 @@
 
 mod fixture;
 
+pub mod listing;
+pub mod media;
 pub mod objects;
+pub mod projects;
+pub mod races;
 pub mod removal;
+pub mod saves;
 pub mod sessions;
 pub mod users;
 
@@ -62,6 +67,60 @@ macro_rules! metadata_conformance {
                 neither_revoked_nor_expired_sessions_are_listed
                 sessions_are_listed_latest_used_first
             }
+            projects {
+                a_project_is_deleted_once
+                a_project_is_found_as_it_was_saved
+                a_title_that_is_saved_again_is_a_new_project
+                all_metadata_round_trips
+                an_accent_typed_on_two_machines_is_one_title
+                every_odd_title_is_a_project_of_its_own
+                owned_media_is_found_under_any_project
+                what_is_not_there_is_absent
+                what_is_somebody_elses_is_absent
+            }
+            saves {
+                a_committed_save_is_not_committed_again
+                a_save_of_an_unknown_account_is_refused
+                a_save_whose_media_is_no_longer_reserved_has_expired
+                a_save_whose_notes_are_no_longer_reserved_has_expired
+                each_precondition_is_kept
+                metadata_that_is_too_large_is_refused
+                the_first_save_makes_a_project
+                the_quota_is_kept
+                the_second_save_replaces_the_first
+                usage_is_exact_after_each_operation
+                what_was_doomed_is_reported_as_it_is_kept
+            }
+            media {
+                a_digest_alone_gives_nothing
+                a_digest_that_its_owner_has_is_enough
+                a_project_without_media_takes_it_later
+                a_shared_namespace_stores_once_for_all
+                equal_bytes_are_one_object
+                equal_bytes_in_two_namespaces_are_two_objects
+                media_is_found_wherever_its_owner_has_it
+                media_of_a_saved_project_is_immutable
+                media_with_the_digest_of_notes_is_another_object
+                only_live_media_is_found_by_its_digest
+                saving_again_revives_what_nobody_refers_to
+                unfinished_media_that_is_here_need_not_be_finished
+                unfinished_media_that_is_new_is_needed
+                what_is_doomed_is_never_revived
+                written_media_turns_live
+            }
+            listing {
+                a_cursor_of_another_sort_is_refused
+                a_cursor_outlives_its_project
+                a_cursor_without_a_limit_lists_the_rest
+                a_saved_search_follows_the_title
+                a_search_is_literal_and_knows_no_letter_case
+                a_type_is_compared_exactly
+                a_walk_of_any_limit_meets_all_in_order
+                a_walk_while_others_change_meets_the_untouched_once
+                each_sort_goes_both_ways
+                the_last_page_names_no_next
+                the_latest_save_comes_first
+            }
             objects {
                 a_doom_of_the_stale_is_bounded
                 a_writer_gives_up_only_what_is_reserved
@@ -70,6 +129,26 @@ macro_rules! metadata_conformance {
                 reserved_rows_round_trip
                 rows_are_listed_in_the_order_of_their_ids
                 what_is_exactly_at_the_cutoff_is_spared
+            }
+            races {
+                a_late_save_and_a_racing_sweep_agree_on_reserved_rows
+                a_racing_delete_and_save_leave_all_in_step
+                a_revocation_is_not_undone_by_a_racing_refresh
+                a_save_and_a_racing_sweep_agree_on_unreferenced_media
+                a_writer_that_gives_up_and_its_commit_agree
+                no_save_outlives_the_removal_that_it_raced
+                no_session_outlives_the_removal_that_it_raced
+                of_racing_conditional_saves_one_succeeds
+                of_racing_creators_of_one_address_one_succeeds
+                of_racing_deletes_one_succeeds
+                of_racing_password_changes_one_succeeds
+                of_racing_refreshes_one_succeeds
+                of_racing_removals_one_succeeds
+                racing_accounts_share_one_object_of_a_shared_namespace
+                racing_purges_release_each_project_once
+                racing_savers_of_equal_bytes_share_one_object
+                racing_saves_of_one_title_are_all_counted
+                racing_saves_stay_within_the_quota
             }
         }
     };

@@ -35,8 +35,8 @@ const BACKEND: &str = "sqlite";
 ///   while it is open use SQLite's own means (`VACUUM INTO`, `.backup`), not a copy of the file.
 /// - Writes go through one thread, which commits together what came together; reads run beside them
 ///   and see all that has been answered.
-/// - [`close`](MetadataStore::close) ends it in good order. Dropping it does too, but blocks the thread that drops it
-///   until the accepted writes are done.
+/// - [`close`](MetadataStore::close) ends it in good order. Dropping it does too, but blocks the
+///   thread that drops it until the accepted writes are done.
 ///
 /// ```
 /// use notestamp_store::metadata::{MetadataStore, SqliteMetadata};
@@ -53,18 +53,21 @@ const BACKEND: &str = "sqlite";
 /// ```
 #[derive(Debug)]
 pub struct SqliteMetadata {
-    // In this order they are dropped: whoever closes the last connection tidies up the log, and only the writer can.
+    // In this order they are dropped: whoever closes the last connection tidies up the log, and only
+    // the writer can.
     readers: Readers,
     writer: Arc<Writer>,
 }
 
 impl SqliteMetadata {
-    /// Opens the database at `path`, and creates it there if need be, readable by its owner only; the folder must exist.
+    /// Opens the database at `path`, and creates it there if need be, readable by its owner
+    /// only; the folder must exist.
     ///
     /// # Errors
     /// - [`Error::InUse`](crate::Error::InUse) where another process, or another part of this one, has it open.
     /// - [`Error::Corrupt`](crate::Error::Corrupt) where the file is damaged, or is something else.
-    /// - [`Error::Backend`](crate::Error::Backend) where a newer version of this crate has written it; it is left as it is.
+    /// - [`Error::Backend`](crate::Error::Backend) where a newer version of this crate has written
+    ///   it; it is left as it is.
     pub async fn open(path: impl AsRef<Path>, durability: Durability) -> Result<Self> {
         let path = path.as_ref().to_owned();
         let opened = spawn_blocking(move || Self::open_blocking(&path, durability));

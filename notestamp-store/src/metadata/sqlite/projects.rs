@@ -94,7 +94,8 @@ const PUT: &str = "
          extra, media, media_namespace, media_digest, media_size, notes, notes_size, revision, save, created)
     VALUES
         (:id, :owner, :title, :title_folded, :type, :label, :src, :mimetype, :last_modified, :last_modified_text,
-         :extra, :media, :media_namespace, :media_digest, :media_size, :notes, :notes_size, :revision, :save, :created)
+         :extra, :media, :media_namespace, :media_digest, :media_size, :notes, :notes_size, :revision, :save,
+         :created)
     ON CONFLICT (id) DO UPDATE SET
         type = excluded.type, label = excluded.label, src = excluded.src, mimetype = excluded.mimetype,
         last_modified = excluded.last_modified, last_modified_text = excluded.last_modified_text,

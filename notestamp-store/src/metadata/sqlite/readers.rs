@@ -34,7 +34,8 @@ struct Pool {
 }
 
 impl Readers {
-    /// Readers of the database at `path`, which is in WAL mode and open. Connects when there is something to read.
+    /// Readers of the database at `path`, which is in WAL mode and open. They connect when there is
+    /// something to read.
     pub(super) fn new(path: PathBuf) -> Self {
         let turns = Arc::new(Semaphore::new(READERS_MAX as usize));
         Self { turns, pool: Arc::new(Pool { path, idle: Mutex::default() }) }

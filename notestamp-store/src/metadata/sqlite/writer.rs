@@ -161,8 +161,9 @@ where
 
     fn answer(self: Box<Self>, committed: &Result<(), Arc<BatchFailure>>) {
         let answer = match (self.outcome, committed) {
+            // What it found may have been a neighbour's doing, which is undone.
+            (Some(Ok(_) | Err(Failure::Outcome(_))) | None, Err(failure)) => Err(Arc::clone(failure).into()),
             (Some(Err(failure)), _) => Err(failure),
-            (_, Err(failure)) => Err(Arc::clone(failure).into()),
             (Some(Ok(value)), Ok(())) => Ok(value),
             (None, Ok(())) => unreachable!("a batch is committed after all its steps have been run"),
         };
@@ -243,9 +244,10 @@ mod tests {
     #[test]
     fn a_failing_commit_is_answered_to_all_and_keeps_nothing() {
         let mut connection = database();
+        let taken = |_: &Connection| Err(Error::AlreadyExists { what: "what a neighbour made" }.into());
         let orphan = |connection: &Connection| Ok(connection.execute("INSERT INTO child VALUES (9)", ())?);
-        let answers = run(&mut connection, [step(insert(1)), step(orphan), step(insert(3))]);
-        assert!(answers.iter().all(Result::is_err), "{answers:?}");
+        let answers = run(&mut connection, [step(insert(1)), step(orphan), step(taken)]);
+        assert!(answers.iter().all(|it| matches!(it, Err(Error::Corrupt(_)))), "{answers:?}");
         assert!(kept(&connection).is_empty());
 
         let answers = run(&mut connection, [step(insert(1))]);
