@@ -1,0 +1,246 @@
+//! The save of a project.
+
+use notestamp_store::protocol::{MediaOffer, Written, adopt, discard, release, settle_media};
+use notestamp_store::{Digest, Error, Namespace, Object, ObjectId, ObjectKind, ObjectState, ProjectId};
+
+use crate::disposal::Disposal;
+use crate::model::{Action, Fault, Isolation, Protocol, State, Step};
+use crate::transaction::Transaction;
+use crate::world::{Blob, NOW, Reference};
+
+/// What a saver saves: media or notes, so that a project's reference is to one object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Save {
+    pub(crate) project: ProjectId,
+    pub(crate) brings: Brings,
+    pub(crate) object: ObjectId,
+    pub(crate) digest: Digest,
+}
+
+/// What comes with a save.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Brings {
+    Media,
+    MediaByDigest,
+    Notes,
+}
+
+impl Save {
+    fn written(&self) -> Written {
+        Written { object: self.object, digest: self.digest, size: 1 }
+    }
+
+    fn reserved(&self) -> Object {
+        let kind = match self.brings {
+            Brings::Media | Brings::MediaByDigest => ObjectKind::Media,
+            Brings::Notes => ObjectKind::Notes,
+        };
+        Object::reserve(self.object, kind, Namespace::Shared, NOW)
+    }
+
+    fn reference(&self, object: ObjectId) -> Reference {
+        Reference { object, digest: self.digest }
+    }
+}
+
+/// How far a save has come.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Saver {
+    pub(crate) at: At,
+    /// Whether it has written although its row was no longer reserved. The program does not know;
+    /// it is noted here to say which leak a deadline is needed for.
+    pub(crate) wrote_late: bool,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum At {
+    Start,
+    Reserved,
+    Writing,
+    Written,
+    Committing { transaction: Transaction, written: bool },
+    Disposing { disposal: Disposal, then: Outcome },
+    Finished(Outcome),
+    Crashed,
+}
+
+/// What came of a save.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Outcome {
+    /// Saved, and its own object is live.
+    Adopted,
+    /// Saved with an object that other projects refer to.
+    Shared,
+    /// Saved with an object that no project referred to any more.
+    Revived,
+    /// Refused: its row is no longer reserved.
+    Expired,
+    /// Refused: bytes of that digest are not here.
+    MediaNeeded,
+    /// The upload broke off.
+    GaveUp,
+}
+
+impl Saver {
+    pub(crate) fn new(save: &Save) -> Self {
+        let at = match save.brings {
+            Brings::Media | Brings::Notes => At::Start,
+            Brings::MediaByDigest => At::Written,
+        };
+        Self { at, wrote_late: false }
+    }
+
+    pub(crate) fn has_stopped_writing(&self) -> bool {
+        match self.at {
+            At::Start | At::Reserved | At::Writing | At::Committing { written: false, .. } => false,
+            At::Written
+            | At::Committing { written: true, .. }
+            | At::Disposing { .. }
+            | At::Finished(_)
+            | At::Crashed => true,
+        }
+    }
+
+    pub(crate) fn is_at_rest(&self) -> bool {
+        matches!(self.at, At::Start | At::Finished(_) | At::Crashed)
+    }
+
+    pub(crate) fn retry_if(&mut self, loses: impl Fn(&Transaction) -> bool) {
+        if let At::Committing { transaction, written } = &self.at
+            && loses(transaction)
+        {
+            self.at = if *written { At::Written } else { At::Writing };
+        }
+    }
+
+    pub(crate) fn actions(&self, save: &Save, who: usize, actions: &mut Vec<Action>) {
+        let steps: &[Step] = match self.at {
+            At::Start => &[Step::Reserve],
+            At::Reserved => &[Step::Write, Step::GiveUp, Step::Crash],
+            At::Writing if save.brings == Brings::Notes => &[Step::Complete, Step::GiveUp, Step::Crash],
+            At::Writing => &[Step::Complete, Step::Begin, Step::GiveUp, Step::Crash],
+            At::Written => &[Step::Begin, Step::Crash],
+            At::Committing { .. } => &[Step::Commit, Step::Crash],
+            At::Disposing { .. } => &[Step::Dispose, Step::Crash],
+            At::Finished(_) | At::Crashed => &[],
+        };
+        actions.extend(steps.iter().map(|&step| Action::Saver(who, step)));
+    }
+}
+
+impl State {
+    pub(crate) fn step_saver(&mut self, model: &Protocol, who: usize, step: Step) {
+        let save = &model.scenario.saves[who];
+        let at = self.savers[who].at.clone();
+        self.savers[who].at = match (step, at) {
+            (Step::Reserve, At::Start) => {
+                self.world.ledger.insert(save.object, save.reserved());
+                At::Reserved
+            }
+            (Step::Write, At::Reserved) => {
+                self.write(model, who, Blob::Partial);
+                At::Writing
+            }
+            (Step::Complete, At::Writing) => {
+                self.write(model, who, Blob::Whole(save.digest));
+                At::Written
+            }
+            (Step::GiveUp, _) => {
+                let ours = self.world.row(model, save.object);
+                if let Ok(row) = discard(ours.as_ref(), NOW) {
+                    let committed = self.commit(model, &Transaction::of_rows(vec![row]));
+                    assert!(committed, "no index is about the doomed");
+                }
+                self.dispose_and_finish(Disposal::of([save.object]), Outcome::GaveUp)
+            }
+            (Step::Begin, at) => {
+                let written = at == At::Written;
+                let begun = self.begin_save(model, save, written);
+                match begun {
+                    Ok(None) => at,
+                    Ok(Some(transaction)) => At::Committing { transaction, written },
+                    Err(Error::MediaNeeded) => At::Finished(Outcome::MediaNeeded),
+                    Err(Error::UploadExpired) if model.has(Fault::FailedSaveKeepsItsBytes) => {
+                        At::Finished(Outcome::Expired)
+                    }
+                    Err(Error::UploadExpired) => {
+                        self.dispose_and_finish(Disposal::of([save.object]), Outcome::Expired)
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            (Step::Commit, At::Committing { transaction, written }) => {
+                // Out of the way: it is not its own rival.
+                self.savers[who].at = if written { At::Written } else { At::Writing };
+                if !self.commit(model, &transaction) {
+                    return;
+                }
+                let doomed = transaction.rows.iter().filter(|row| row.state == ObjectState::Doomed);
+                let disposal = Disposal::of(doomed.map(|row| row.id));
+                self.dispose_and_finish(disposal, outcome(save, &transaction))
+            }
+            (Step::Dispose, At::Disposing { disposal, then }) => {
+                let rest = self.dispose(model, disposal);
+                self.dispose_and_finish(rest, then)
+            }
+            (Step::Crash, _) => At::Crashed,
+            (step, at) => unreachable!("{step:?} is not offered at {at:?}"),
+        };
+        if step == Step::Begin && model.isolation == Isolation::Serializable {
+            if let At::Committing { .. } = self.savers[who].at {
+                self.step_saver(model, who, Step::Commit);
+            }
+        }
+    }
+
+    fn write(&mut self, model: &Protocol, who: usize, blob: Blob) {
+        let object = model.scenario.saves[who].object;
+        let row = self.world.ledger.get(&object);
+        self.savers[who].wrote_late |= row.is_none_or(|row| row.state != ObjectState::Reserved);
+        self.world.blobs.insert(model.path(object), blob);
+    }
+
+    /// Reads, and decides what to write; none where the bytes must be completed first.
+    fn begin_save(&self, model: &Protocol, save: &Save, written: bool) -> Result<Option<Transaction>, Error> {
+        let ours = if model.has(Fault::ReservationNotChecked) {
+            Some(save.reserved())
+        } else {
+            self.world.row(model, save.object)
+        };
+        let offer = match save.brings {
+            Brings::Media if written => MediaOffer::Written(save.written()),
+            Brings::Media => MediaOffer::Unfinished(save.written()),
+            Brings::MediaByDigest => MediaOffer::Known(save.digest),
+            Brings::Notes => {
+                let old = self.world.projects.get(&save.project);
+                let old = old.and_then(|old| self.world.row(model, old.object));
+                let mut rows = vec![adopt(ours.as_ref(), &save.written(), NOW)?];
+                rows.extend(old.map(|old| release(&old, NOW)));
+                let project = Some((save.project, Some(save.reference(save.object))));
+                return Ok(Some(Transaction { rows, project }));
+            }
+        };
+        let live = self.world.live_media(model, save.digest);
+        let Some(mut settled) = settle_media(&offer, ours.as_ref(), live.as_ref(), NOW)? else {
+            return Ok(None);
+        };
+        if model.has(Fault::LiveRowOnlyRead) {
+            settled.rows.retain(|row| row.id == save.object);
+        }
+        let project = Some((save.project, Some(save.reference(settled.media.object))));
+        Ok(Some(Transaction { rows: settled.rows, project }))
+    }
+
+    fn dispose_and_finish(&self, disposal: Disposal, then: Outcome) -> At {
+        if disposal.is_done() { At::Finished(then) } else { At::Disposing { disposal, then } }
+    }
+}
+
+fn outcome(save: &Save, transaction: &Transaction) -> Outcome {
+    let live = transaction.rows.iter().find(|row| row.state == ObjectState::Live);
+    match live {
+        Some(row) if row.id == save.object => Outcome::Adopted,
+        Some(row) if row.references == 1 => Outcome::Revived,
+        _ => Outcome::Shared,
+    }
+}
