@@ -47,8 +47,8 @@ impl Save {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Saver {
     pub(crate) at: At,
-    /// Whether it has written although its row was no longer reserved. The program does not know;
-    /// it is noted here to say which leak a deadline is needed for.
+    /// Whether it has written although its row was no longer reserved, and has not cleaned up since.
+    /// The program does not know; it is noted here to tell the one leak that needs a deadline.
     pub(crate) wrote_late: bool,
 }
 
@@ -58,25 +58,27 @@ pub(crate) enum At {
     Reserved,
     Writing,
     Written,
-    Committing { transaction: Transaction, written: bool },
-    Disposing { disposal: Disposal, then: Outcome },
-    Finished(Outcome),
-    Crashed,
+    Committing {
+        transaction: Transaction,
+        written: bool,
+    },
+    Disposing {
+        disposal: Disposal,
+        outcome: Outcome,
+    },
+    /// Finished or dead: nothing that comes later can tell the two apart.
+    Stopped,
 }
 
-/// What came of a save.
+/// What came of a save whose object is of no use; it is forgotten when that is disposed of.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Outcome {
-    /// Saved, and its own object is live.
-    Adopted,
     /// Saved with an object that other projects refer to.
     Shared,
     /// Saved with an object that no project referred to any more.
     Revived,
     /// Refused: its row is no longer reserved.
     Expired,
-    /// Refused: bytes of that digest are not here.
-    MediaNeeded,
     /// The upload broke off.
     GaveUp,
 }
@@ -93,16 +95,12 @@ impl Saver {
     pub(crate) fn has_stopped_writing(&self) -> bool {
         match self.at {
             At::Start | At::Reserved | At::Writing | At::Committing { written: false, .. } => false,
-            At::Written
-            | At::Committing { written: true, .. }
-            | At::Disposing { .. }
-            | At::Finished(_)
-            | At::Crashed => true,
+            At::Written | At::Committing { written: true, .. } | At::Disposing { .. } | At::Stopped => true,
         }
     }
 
     pub(crate) fn is_at_rest(&self) -> bool {
-        matches!(self.at, At::Start | At::Finished(_) | At::Crashed)
+        matches!(self.at, At::Start | At::Stopped)
     }
 
     pub(crate) fn retry_if(&mut self, loses: impl Fn(&Transaction) -> bool) {
@@ -116,13 +114,13 @@ impl Saver {
     pub(crate) fn actions(&self, save: &Save, who: usize, actions: &mut Vec<Action>) {
         let steps: &[Step] = match self.at {
             At::Start => &[Step::Reserve],
-            At::Reserved => &[Step::Write, Step::GiveUp, Step::Crash],
+            At::Reserved => &[Step::Write, Step::Crash],
             At::Writing if save.brings == Brings::Notes => &[Step::Complete, Step::GiveUp, Step::Crash],
             At::Writing => &[Step::Complete, Step::Begin, Step::GiveUp, Step::Crash],
             At::Written => &[Step::Begin, Step::Crash],
             At::Committing { .. } => &[Step::Commit, Step::Crash],
             At::Disposing { .. } => &[Step::Dispose, Step::Crash],
-            At::Finished(_) | At::Crashed => &[],
+            At::Stopped => &[],
         };
         actions.extend(steps.iter().map(|&step| Action::Saver(who, step)));
     }
@@ -151,20 +149,18 @@ impl State {
                     let committed = self.commit(model, &Transaction::of_rows(vec![row]));
                     assert!(committed, "no index is about the doomed");
                 }
-                self.dispose_and_finish(Disposal::of([save.object]), Outcome::GaveUp)
+                self.dispose_and_stop(who, Disposal::of([save.object]), Outcome::GaveUp)
             }
             (Step::Begin, at) => {
                 let written = at == At::Written;
-                let begun = self.begin_save(model, save, written);
-                match begun {
+                match self.begin_save(model, save, written) {
                     Ok(None) => at,
                     Ok(Some(transaction)) => At::Committing { transaction, written },
-                    Err(Error::MediaNeeded) => At::Finished(Outcome::MediaNeeded),
-                    Err(Error::UploadExpired) if model.has(Fault::FailedSaveKeepsItsBytes) => {
-                        At::Finished(Outcome::Expired)
-                    }
+                    Err(Error::MediaNeeded) => At::Stopped,
                     Err(Error::UploadExpired) => {
-                        self.dispose_and_finish(Disposal::of([save.object]), Outcome::Expired)
+                        let kept = model.has(Fault::FailedSaveKeepsItsBytes);
+                        let written = (!kept).then_some(save.object);
+                        self.dispose_and_stop(who, Disposal::of(written), Outcome::Expired)
                     }
                     Err(error) => panic!("{error}"),
                 }
@@ -177,13 +173,13 @@ impl State {
                 }
                 let doomed = transaction.rows.iter().filter(|row| row.state == ObjectState::Doomed);
                 let disposal = Disposal::of(doomed.map(|row| row.id));
-                self.dispose_and_finish(disposal, outcome(save, &transaction))
+                self.dispose_and_stop(who, disposal, outcome(save, &transaction))
             }
-            (Step::Dispose, At::Disposing { disposal, then }) => {
+            (Step::Dispose, At::Disposing { disposal, outcome }) => {
                 let rest = self.dispose(model, disposal);
-                self.dispose_and_finish(rest, then)
+                self.dispose_and_stop(who, rest, outcome)
             }
-            (Step::Crash, _) => At::Crashed,
+            (Step::Crash, _) => At::Stopped,
             (step, at) => unreachable!("{step:?} is not offered at {at:?}"),
         };
         if step == Step::Begin && model.isolation == Isolation::Serializable {
@@ -193,11 +189,15 @@ impl State {
         }
     }
 
+    /// Writes under our path. What is complete appears at once; before that it hides nothing.
     fn write(&mut self, model: &Protocol, who: usize, blob: Blob) {
         let object = model.scenario.saves[who].object;
         let row = self.world.ledger.get(&object);
         self.savers[who].wrote_late |= row.is_none_or(|row| row.state != ObjectState::Reserved);
-        self.world.blobs.insert(model.path(object), blob);
+        let there = self.world.blobs.entry(model.path(object)).or_insert(blob);
+        if blob != Blob::Partial {
+            *there = blob;
+        }
     }
 
     /// Reads, and decides what to write; none where the bytes must be completed first.
@@ -231,16 +231,16 @@ impl State {
         Ok(Some(Transaction { rows: settled.rows, project }))
     }
 
-    fn dispose_and_finish(&self, disposal: Disposal, then: Outcome) -> At {
-        if disposal.is_done() { At::Finished(then) } else { At::Disposing { disposal, then } }
+    fn dispose_and_stop(&mut self, who: usize, disposal: Disposal, outcome: Outcome) -> At {
+        if disposal.is_done() {
+            self.savers[who].wrote_late = false;
+            return At::Stopped;
+        }
+        At::Disposing { disposal, outcome }
     }
 }
 
 fn outcome(save: &Save, transaction: &Transaction) -> Outcome {
-    let live = transaction.rows.iter().find(|row| row.state == ObjectState::Live);
-    match live {
-        Some(row) if row.id == save.object => Outcome::Adopted,
-        Some(row) if row.references == 1 => Outcome::Revived,
-        _ => Outcome::Shared,
-    }
+    let theirs = transaction.rows.iter().find(|row| row.id != save.object);
+    if theirs.is_some_and(|row| row.references == 1) { Outcome::Revived } else { Outcome::Shared }
 }

@@ -73,6 +73,5 @@ impl State {
     fn retry_if(&mut self, loses: impl Fn(&Transaction) -> bool) {
         self.savers.iter_mut().for_each(|saver| saver.retry_if(&loses));
         self.deleter.retry_if(&loses);
-        self.sweepers.iter_mut().for_each(|sweeper| sweeper.retry_if(&loses));
     }
 }
