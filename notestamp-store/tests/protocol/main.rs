@@ -170,6 +170,12 @@ fn without_a_unique_index_equal_bytes_are_stored_twice_under_snapshot_isolation(
 }
 
 #[test]
+fn a_commit_without_an_answer_taken_for_failed_leaves_a_project_dangling() {
+    let scenario = Scenario::old_project_is_deleted();
+    assert_breaks(NEVER_DANGLING, faulty(Fault::UnansweredIsTakenForFailed, scenario, Isolation::Snapshot));
+}
+
+#[test]
 fn a_failed_save_that_keeps_its_bytes_leaks_them() {
     let scenario = Scenario::old_project_is_deleted();
     let model = faulty(Fault::FailedSaveKeepsItsBytes, scenario, Isolation::Snapshot);

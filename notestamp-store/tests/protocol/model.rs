@@ -61,6 +61,8 @@ pub(crate) enum Fault {
     ForgottenBeforeDeleted,
     /// Nothing keeps the digests of live media unique.
     NoUniqueIndex,
+    /// A save that was not told whether its commit succeeded deletes what it has written.
+    UnansweredIsTakenForFailed,
     /// A save that fails leaves what it has written.
     FailedSaveKeepsItsBytes,
 }
@@ -90,6 +92,8 @@ pub(crate) enum Step {
     Complete,
     Begin,
     Commit,
+    /// The commit succeeds, and the answer is lost. Who does not know leaves all to the sweep.
+    CommitUnanswered,
     GiveUp,
     Doom(ObjectId),
     List,

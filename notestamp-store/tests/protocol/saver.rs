@@ -118,7 +118,7 @@ impl Saver {
             At::Writing if save.brings == Brings::Notes => &[Step::Complete, Step::GiveUp, Step::Crash],
             At::Writing => &[Step::Complete, Step::Begin, Step::GiveUp, Step::Crash],
             At::Written => &[Step::Begin, Step::Crash],
-            At::Committing { .. } => &[Step::Commit, Step::Crash],
+            At::Committing { .. } => &[Step::Commit, Step::CommitUnanswered, Step::Crash],
             At::Disposing { .. } => &[Step::Dispose, Step::Crash],
             At::Stopped => &[],
         };
@@ -165,15 +165,21 @@ impl State {
                     Err(error) => panic!("{error}"),
                 }
             }
-            (Step::Commit, At::Committing { transaction, written }) => {
-                // Out of the way: it is not its own rival.
+            (Step::Commit | Step::CommitUnanswered, At::Committing { transaction, written }) => {
+                // No longer open: it is not its own rival.
                 self.savers[who].at = if written { At::Written } else { At::Writing };
                 if !self.commit(model, &transaction) {
                     return;
                 }
-                let doomed = transaction.rows.iter().filter(|row| row.state == ObjectState::Doomed);
-                let disposal = Disposal::of(doomed.map(|row| row.id));
-                self.dispose_and_stop(who, disposal, outcome(save, &transaction))
+                if step == Step::Commit {
+                    let doomed = transaction.rows.iter().filter(|row| row.state == ObjectState::Doomed);
+                    let disposal = Disposal::of(doomed.map(|row| row.id));
+                    self.dispose_and_stop(who, disposal, outcome(save, &transaction))
+                } else if model.has(Fault::UnansweredIsTakenForFailed) {
+                    self.dispose_and_stop(who, Disposal::of([save.object]), Outcome::GaveUp)
+                } else {
+                    At::Stopped
+                }
             }
             (Step::Dispose, At::Disposing { disposal, outcome }) => {
                 let rest = self.dispose(model, disposal);
@@ -182,10 +188,11 @@ impl State {
             (Step::Crash, _) => At::Stopped,
             (step, at) => unreachable!("{step:?} is not offered at {at:?}"),
         };
-        if step == Step::Begin && model.isolation == Isolation::Serializable {
-            if let At::Committing { .. } = self.savers[who].at {
-                self.step_saver(model, who, Step::Commit);
-            }
+        if model.isolation == Isolation::Serializable
+            && step == Step::Begin
+            && matches!(self.savers[who].at, At::Committing { .. })
+        {
+            self.step_saver(model, who, Step::Commit);
         }
     }
 
