@@ -1,5 +1,7 @@
 //! The deletion of a project.
 
+use std::mem;
+
 use notestamp_store::ObjectState;
 use notestamp_store::protocol::release;
 
@@ -44,13 +46,11 @@ impl Deleter {
 
 impl State {
     pub(crate) fn step_deleter(&mut self, model: &Protocol, step: Step) {
-        self.deleter = match (step, self.deleter.clone()) {
+        self.deleter = match (step, mem::replace(&mut self.deleter, Deleter::Stopped)) {
             (Step::Begin, Deleter::Start) => Deleter::Committing(self.begin_delete(model)),
             (Step::Commit, Deleter::Committing(transaction)) => {
-                self.deleter = Deleter::Start;
-                if !self.commit(model, &transaction) {
-                    return;
-                }
+                let committed = self.commit(model, &transaction);
+                assert!(committed, "a deletion makes nothing live");
                 let doomed = transaction.rows.iter().filter(|row| row.state == ObjectState::Doomed);
                 dispose_and_stop(Disposal::of(doomed.map(|row| row.id)))
             }

@@ -239,8 +239,9 @@ impl Model for Protocol {
             saver.actions(save, who, actions);
         }
         state.deleter.actions(self, state, actions);
-        for who in 0..state.sweepers.len() {
-            state.sweeper_actions(self, who, actions);
+        state.sweeper_actions(self, 0, actions);
+        if state.sweepers[0] != state.sweepers[1] {
+            state.sweeper_actions(self, 1, actions);
         }
     }
 

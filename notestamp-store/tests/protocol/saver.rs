@@ -1,5 +1,7 @@
 //! The save of a project.
 
+use std::mem;
+
 use notestamp_store::protocol::{MediaOffer, Written, adopt, discard, release, settle_media};
 use notestamp_store::{Digest, Error, Namespace, Object, ObjectId, ObjectKind, ObjectState, ProjectId};
 
@@ -129,7 +131,8 @@ impl Saver {
 impl State {
     pub(crate) fn step_saver(&mut self, model: &Protocol, who: usize, step: Step) {
         let save = &model.scenario.saves[who];
-        let at = self.savers[who].at.clone();
+        // Taken out, so that an open transaction of its own is not its rival.
+        let at = mem::replace(&mut self.savers[who].at, At::Stopped);
         self.savers[who].at = match (step, at) {
             (Step::Reserve, At::Start) => {
                 self.world.ledger.insert(save.object, save.reserved());
@@ -166,12 +169,9 @@ impl State {
                 }
             }
             (Step::Commit | Step::CommitUnanswered, At::Committing { transaction, written }) => {
-                // No longer open: it is not its own rival.
-                self.savers[who].at = if written { At::Written } else { At::Writing };
                 if !self.commit(model, &transaction) {
-                    return;
-                }
-                if step == Step::Commit {
+                    if written { At::Written } else { At::Writing }
+                } else if step == Step::Commit {
                     let doomed = transaction.rows.iter().filter(|row| row.state == ObjectState::Doomed);
                     let disposal = Disposal::of(doomed.map(|row| row.id));
                     self.dispose_and_stop(who, disposal, outcome(save, &transaction))

@@ -1,5 +1,7 @@
 //! The sweep.
 
+use std::mem;
+
 use notestamp_store::protocol::{StaleBefore, doom_if_stale};
 use notestamp_store::{Object, ObjectId, ObjectState, Timestamp};
 
@@ -34,7 +36,7 @@ impl State {
     }
 
     pub(crate) fn step_sweeper(&mut self, model: &Protocol, who: usize, step: Step) {
-        self.sweepers[who] = match (step, self.sweepers[who].clone()) {
+        self.sweepers[who] = match (step, mem::replace(&mut self.sweepers[who], Sweeper::Idle)) {
             (Step::Doom(id), Sweeper::Idle) => {
                 let row = self.doomed(model, id).expect("only what is stale is offered");
                 let committed = self.commit(model, &Transaction::of_rows(vec![row]));
