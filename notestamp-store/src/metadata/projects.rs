@@ -32,7 +32,9 @@ pub trait ProjectStore: fmt::Debug + Send + Sync {
     /// The live media of one namespace and digest is one row, whoever commits at the same moment.
     ///
     /// # Errors
-    /// Those of [`plan_save`].
+    /// Those of [`plan_save`]: nothing is committed, and what was written for it may be deleted. After
+    /// any other error it may be committed all the same, and what was written is the sweep's business.
+    /// So a backend that tries again must know that its earlier try has not succeeded.
     ///
     /// [`SaveReads`]: crate::protocol::SaveReads
     /// [`plan_save`]: crate::protocol::plan_save

@@ -19,7 +19,7 @@
 //! Who relies on a row writes it, so that two transactions that would break each other's
 //! assumption collide, under snapshot isolation too.
 //!
-//! `tests/protocol.rs` walks every interleaving of these functions with a model checker, with a crash after
+//! `tests/protocol/` walks every interleaving of these functions with a model checker, with a crash after
 //! every step, and shows that it finds the fault in variants that leave one of the rules out.
 
 mod delete;

@@ -1,0 +1,41 @@
+//! What happens to the doomed, whoever does it.
+
+use notestamp_store::{ObjectId, ObjectState};
+
+use crate::model::{Fault, Protocol, State};
+
+/// Deletes the bytes of each of these objects, then forgets its row.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) struct Disposal {
+    objects: Vec<ObjectId>,
+    half_done: bool,
+}
+
+impl Disposal {
+    /// The disposal of these objects, in their order.
+    pub(crate) fn of(objects: impl IntoIterator<Item = ObjectId>) -> Self {
+        Self { objects: objects.into_iter().collect(), half_done: false }
+    }
+
+    /// The disposal of nothing, or what a disposal has come to.
+    pub(crate) fn is_done(&self) -> bool {
+        self.objects.is_empty()
+    }
+}
+
+impl State {
+    /// Takes the next step of a disposal and answers what is left of it.
+    pub(crate) fn dispose(&mut self, model: &Protocol, mut disposal: Disposal) -> Disposal {
+        let object = disposal.objects[0];
+        if disposal.half_done == model.has(Fault::ForgottenBeforeDeleted) {
+            self.world.blobs.remove(&model.path(object));
+        } else if self.world.ledger.get(&object).is_some_and(|row| row.state == ObjectState::Doomed) {
+            self.forget(object);
+        }
+        if disposal.half_done {
+            disposal.objects.remove(0);
+        }
+        disposal.half_done = !disposal.half_done;
+        disposal
+    }
+}

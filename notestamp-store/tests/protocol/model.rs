@@ -1,0 +1,272 @@
+//! The protocol as a transition system: who may take which step, and what must hold throughout.
+
+use std::collections::BTreeMap;
+
+use notestamp_store::{Digest, Namespace, Object, ObjectId, ObjectKind, ObjectState, ProjectId};
+use stateright::{Model, Property};
+
+use crate::deleter::Deleter;
+use crate::saver::{At, Brings, Outcome, Save, Saver};
+use crate::sweeper::Sweeper;
+use crate::world::{Blob, NOW, Path, Reference, World};
+
+/// The protocol in one of its scenarios, over one kind of database.
+#[derive(Clone, Debug)]
+pub(crate) struct Protocol {
+    pub(crate) scenario: Scenario,
+    pub(crate) isolation: Isolation,
+    pub(crate) clocks: Clocks,
+    pub(crate) fault: Option<Fault>,
+}
+
+/// Who does what: two save, one deletes. Two sweep in every scenario.
+#[derive(Clone, Debug)]
+pub(crate) struct Scenario {
+    pub(crate) at_start: Option<(ProjectId, ObjectKind, Reference)>,
+    pub(crate) saves: [Save; 2],
+    pub(crate) deletes: ProjectId,
+}
+
+/// How transactions are kept apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Isolation {
+    /// Each is one step.
+    Serializable,
+    /// Each reads in one step and commits in another.
+    Snapshot,
+}
+
+/// Whether a writer stops before its row counts as abandoned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Clocks {
+    /// The sweep takes a reserved row only once its writer has stopped writing.
+    Kept,
+    /// The sweep takes any reserved row at any time.
+    Ignored,
+}
+
+/// One rule of the protocol, left out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fault {
+    /// The path is made of the digest, not of the object's id.
+    PathUsedTwice,
+    /// Who relies on a live row only reads it. The references are not kept in the row but found by
+    /// counting the projects that refer to it.
+    LiveRowOnlyRead,
+    /// The commit takes for granted that its row is still reserved.
+    ReservationNotChecked,
+    /// The sweep deletes the bytes of what is stale before it is doomed.
+    DeletedBeforeDoomed,
+    /// The row is forgotten before its bytes are deleted.
+    ForgottenBeforeDeleted,
+    /// Nothing keeps the digests of live media unique.
+    NoUniqueIndex,
+    /// A save that was not told whether its commit succeeded deletes what it has written.
+    UnansweredIsTakenForFailed,
+    /// A save that fails leaves what it has written.
+    FailedSaveKeepsItsBytes,
+}
+
+/// All there is at one instant.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct State {
+    pub(crate) world: World,
+    pub(crate) savers: [Saver; 2],
+    pub(crate) deleter: Deleter,
+    pub(crate) sweepers: [Sweeper; 2],
+}
+
+/// Somebody takes a step.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Action {
+    Saver(usize, Step),
+    Deleter(Step),
+    Sweeper(usize, Step),
+}
+
+/// The steps of the protocol, by their names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Step {
+    Reserve,
+    Write,
+    Complete,
+    Begin,
+    Commit,
+    /// The commit succeeds, and the answer is lost. Who does not know leaves all to the sweep.
+    CommitUnanswered,
+    GiveUp,
+    Doom(ObjectId),
+    List,
+    Dispose,
+    Crash,
+}
+
+pub(crate) const NEVER_DANGLING: &str = "no project refers to what is not there";
+pub(crate) const STORED_ONCE: &str = "equal bytes are one live object";
+pub(crate) const COUNTED: &str = "a row counts the projects that refer to it";
+pub(crate) const NOTHING_LEAKS: &str = "a sweep leaves what projects refer to, and nothing else";
+pub(crate) const NO_OTHER_LEAK: &str = "only the late writes of a writer that died leak";
+pub(crate) const SHARED: &str = "both saves succeed and share one object";
+pub(crate) const EXPIRED: &str = "a save fails because its row was swept";
+pub(crate) const REVIVED: &str = "a save refers to an object that no project referred to";
+
+impl Protocol {
+    pub(crate) fn has(&self, fault: Fault) -> bool {
+        self.fault == Some(fault)
+    }
+
+    pub(crate) fn path(&self, object: ObjectId) -> Path {
+        if self.has(Fault::PathUsedTwice) {
+            return Path::OfDigest(self.scenario.saves[0].digest);
+        }
+        Path::OfObject(object)
+    }
+}
+
+impl Scenario {
+    /// Equal bytes are saved under two new projects while the project that has them is deleted.
+    pub(crate) fn old_project_is_deleted() -> Self {
+        let reference = Reference { object: object(0), digest: Digest::of(b"media") };
+        Self {
+            at_start: Some((project(0), ObjectKind::Media, reference)),
+            saves: [media(1, Brings::Media), media(2, Brings::Media)],
+            deletes: project(0),
+        }
+    }
+
+    /// Equal bytes are saved under two new projects, one of which is deleted as soon as it is there.
+    pub(crate) fn new_project_is_deleted() -> Self {
+        Self { at_start: None, deletes: project(1), ..Self::old_project_is_deleted() }
+    }
+
+    /// One sends bytes, another only their digest, while the project that has them is deleted.
+    pub(crate) fn digest_is_offered() -> Self {
+        let saves = [media(1, Brings::Media), media(2, Brings::MediaByDigest)];
+        Self { saves, ..Self::old_project_is_deleted() }
+    }
+
+    /// The notes of one new project are saved twice, and it is deleted as soon as it is there.
+    pub(crate) fn notes_are_replaced() -> Self {
+        let notes = |n: u8| Save {
+            project: project(0),
+            brings: Brings::Notes,
+            object: object(n),
+            digest: Digest::of(&[n]),
+        };
+        Self { at_start: None, saves: [notes(1), notes(2)], deletes: project(0) }
+    }
+}
+
+fn media(n: u8, brings: Brings) -> Save {
+    Save { project: project(n), brings, object: object(n), digest: Digest::of(b"media") }
+}
+
+fn object(n: u8) -> ObjectId {
+    ObjectId::from_bytes([n; 16])
+}
+
+fn project(n: u8) -> ProjectId {
+    ProjectId::from_bytes([n; 16])
+}
+
+impl State {
+    /// Everybody has finished or died; sweepers that did begin again.
+    fn is_at_rest(&self) -> bool {
+        self.savers.iter().all(Saver::is_at_rest)
+            && self.deleter.is_at_rest()
+            && self.sweepers.iter().all(|sweeper| *sweeper == Sweeper::Idle)
+    }
+
+    fn has_outcome(&self, expected: Outcome) -> bool {
+        let is_expected =
+            |saver: &Saver| matches!(saver.at, At::Disposing { outcome, .. } if outcome == expected);
+        self.savers.iter().any(is_expected)
+    }
+
+    fn both_share(&self, model: &Protocol) -> bool {
+        let [a, b] = model.scenario.saves.each_ref();
+        let reference = |save: &Save| self.world.projects.get(&save.project);
+        a.project != b.project && reference(a).is_some() && reference(a) == reference(b)
+    }
+
+    fn nothing_leaks(&self, model: &Protocol) -> bool {
+        if !self.is_at_rest() {
+            return true;
+        }
+        let (paths, rows) = self.world.leaks(model);
+        paths.is_empty() && rows.is_empty()
+    }
+
+    fn only_late_writes_leak(&self, model: &Protocol) -> bool {
+        if !self.is_at_rest() {
+            return true;
+        }
+        let (paths, rows) = self.world.leaks(model);
+        let savers = self.savers.iter().zip(&model.scenario.saves);
+        let late: Vec<Path> =
+            savers.filter(|(saver, _)| saver.wrote_late).map(|(_, save)| model.path(save.object)).collect();
+        rows.is_empty() && paths.iter().all(|path| late.contains(path))
+    }
+}
+
+impl Model for Protocol {
+    type State = State;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<State> {
+        let mut world = World { ledger: BTreeMap::new(), blobs: BTreeMap::new(), projects: BTreeMap::new() };
+        if let Some((project, kind, reference)) = self.scenario.at_start {
+            let row = Object {
+                state: ObjectState::Live,
+                content: Some((reference.digest, 1)),
+                references: 1,
+                ..Object::reserve(reference.object, kind, Namespace::Shared, NOW)
+            };
+            world.ledger.insert(row.id, row);
+            world.blobs.insert(self.path(reference.object), Blob::Whole(reference.digest));
+            world.projects.insert(project, reference);
+        }
+        vec![State {
+            world,
+            savers: self.scenario.saves.each_ref().map(Saver::new),
+            deleter: Deleter::Start,
+            sweepers: [Sweeper::Idle, Sweeper::Idle],
+        }]
+    }
+
+    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        for (who, (saver, save)) in state.savers.iter().zip(&self.scenario.saves).enumerate() {
+            saver.actions(save, who, actions);
+        }
+        state.deleter.actions(self, state, actions);
+        state.sweeper_actions(self, 0, actions);
+        if state.sweepers[0] != state.sweepers[1] {
+            state.sweeper_actions(self, 1, actions);
+        }
+    }
+
+    fn next_state(&self, last: &State, action: Action) -> Option<State> {
+        let mut state = last.clone();
+        match action {
+            Action::Saver(who, step) => state.step_saver(self, who, step),
+            Action::Deleter(step) => state.step_deleter(self, step),
+            Action::Sweeper(who, step) => state.step_sweeper(self, who, step),
+        }
+        // They are interchangeable, so one order stands for both.
+        state.sweepers.sort();
+        Some(state)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always(NEVER_DANGLING, |model, state: &State| state.world.nothing_dangles(model)),
+            Property::always(STORED_ONCE, |_, state: &State| state.world.stored_once()),
+            Property::always(COUNTED, |_, state: &State| state.world.references_are_counted()),
+            Property::always(NOTHING_LEAKS, |model, state: &State| state.nothing_leaks(model)),
+            Property::always(NO_OTHER_LEAK, |model, state: &State| state.only_late_writes_leak(model)),
+            Property::sometimes(SHARED, |model, state: &State| state.both_share(model)),
+            Property::sometimes(EXPIRED, |_, state: &State| state.has_outcome(Outcome::Expired)),
+            Property::sometimes(REVIVED, |_, state: &State| state.has_outcome(Outcome::Revived)),
+        ]
+    }
+}

@@ -1,0 +1,253 @@
+//! The save of a project.
+
+use std::mem;
+
+use notestamp_store::protocol::{MediaOffer, Written, adopt, discard, release, settle_media};
+use notestamp_store::{Digest, Error, Namespace, Object, ObjectId, ObjectKind, ObjectState, ProjectId};
+
+use crate::disposal::Disposal;
+use crate::model::{Action, Fault, Isolation, Protocol, State, Step};
+use crate::transaction::Transaction;
+use crate::world::{Blob, NOW, Reference};
+
+/// What a saver saves: media or notes, so that a project's reference is to one object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Save {
+    pub(crate) project: ProjectId,
+    pub(crate) brings: Brings,
+    pub(crate) object: ObjectId,
+    pub(crate) digest: Digest,
+}
+
+/// What comes with a save.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Brings {
+    Media,
+    MediaByDigest,
+    Notes,
+}
+
+impl Save {
+    fn written(&self) -> Written {
+        Written { object: self.object, digest: self.digest, size: 1 }
+    }
+
+    fn reserved(&self) -> Object {
+        let kind = match self.brings {
+            Brings::Media | Brings::MediaByDigest => ObjectKind::Media,
+            Brings::Notes => ObjectKind::Notes,
+        };
+        Object::reserve(self.object, kind, Namespace::Shared, NOW)
+    }
+
+    fn reference(&self, object: ObjectId) -> Reference {
+        Reference { object, digest: self.digest }
+    }
+}
+
+/// How far a save has come.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Saver {
+    pub(crate) at: At,
+    /// Whether it has written although its row was no longer reserved, and has not cleaned up since.
+    /// The program does not know; it is noted here to tell the one leak that needs a deadline.
+    pub(crate) wrote_late: bool,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum At {
+    Start,
+    Reserved,
+    Writing,
+    Written,
+    Committing {
+        transaction: Transaction,
+        written: bool,
+    },
+    Disposing {
+        disposal: Disposal,
+        outcome: Outcome,
+    },
+    /// Finished or dead: nothing that comes later can tell the two apart.
+    Stopped,
+}
+
+/// What came of a save whose object is of no use; it is forgotten when that is disposed of.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Outcome {
+    /// Saved with an object that other projects refer to.
+    Shared,
+    /// Saved with an object that no project referred to any more.
+    Revived,
+    /// Refused: its row is no longer reserved.
+    Expired,
+    /// The upload broke off.
+    GaveUp,
+}
+
+impl Saver {
+    pub(crate) fn new(save: &Save) -> Self {
+        let at = match save.brings {
+            Brings::Media | Brings::Notes => At::Start,
+            Brings::MediaByDigest => At::Written,
+        };
+        Self { at, wrote_late: false }
+    }
+
+    pub(crate) fn has_stopped_writing(&self) -> bool {
+        match self.at {
+            At::Start | At::Reserved | At::Writing | At::Committing { written: false, .. } => false,
+            At::Written | At::Committing { written: true, .. } | At::Disposing { .. } | At::Stopped => true,
+        }
+    }
+
+    pub(crate) fn is_at_rest(&self) -> bool {
+        matches!(self.at, At::Start | At::Stopped)
+    }
+
+    pub(crate) fn retry_if(&mut self, loses: impl Fn(&Transaction) -> bool) {
+        if let At::Committing { transaction, written } = &self.at
+            && loses(transaction)
+        {
+            self.at = if *written { At::Written } else { At::Writing };
+        }
+    }
+
+    pub(crate) fn actions(&self, save: &Save, who: usize, actions: &mut Vec<Action>) {
+        let steps: &[Step] = match self.at {
+            At::Start => &[Step::Reserve],
+            At::Reserved => &[Step::Write, Step::Crash],
+            At::Writing if save.brings == Brings::Notes => &[Step::Complete, Step::GiveUp, Step::Crash],
+            At::Writing => &[Step::Complete, Step::Begin, Step::GiveUp, Step::Crash],
+            At::Written => &[Step::Begin, Step::Crash],
+            At::Committing { .. } => &[Step::Commit, Step::CommitUnanswered, Step::Crash],
+            At::Disposing { .. } => &[Step::Dispose, Step::Crash],
+            At::Stopped => &[],
+        };
+        actions.extend(steps.iter().map(|&step| Action::Saver(who, step)));
+    }
+}
+
+impl State {
+    pub(crate) fn step_saver(&mut self, model: &Protocol, who: usize, step: Step) {
+        let save = &model.scenario.saves[who];
+        // Taken out, so that an open transaction of its own is not its rival.
+        let at = mem::replace(&mut self.savers[who].at, At::Stopped);
+        self.savers[who].at = match (step, at) {
+            (Step::Reserve, At::Start) => {
+                self.world.ledger.insert(save.object, save.reserved());
+                At::Reserved
+            }
+            (Step::Write, At::Reserved) => {
+                self.write(model, who, Blob::Partial);
+                At::Writing
+            }
+            (Step::Complete, At::Writing) => {
+                self.write(model, who, Blob::Whole(save.digest));
+                At::Written
+            }
+            (Step::GiveUp, _) => {
+                let ours = self.world.row(model, save.object);
+                if let Ok(row) = discard(ours.as_ref(), NOW) {
+                    let committed = self.commit(model, &Transaction::of_rows(vec![row]));
+                    assert!(committed, "no index is about the doomed");
+                }
+                self.dispose_and_stop(who, Disposal::of([save.object]), Outcome::GaveUp)
+            }
+            (Step::Begin, at) => {
+                let written = at == At::Written;
+                match self.begin_save(model, save, written) {
+                    Ok(None) => at,
+                    Ok(Some(transaction)) => At::Committing { transaction, written },
+                    Err(Error::MediaNeeded) => At::Stopped,
+                    Err(Error::UploadExpired) => {
+                        let kept = model.has(Fault::FailedSaveKeepsItsBytes);
+                        let written = (!kept).then_some(save.object);
+                        self.dispose_and_stop(who, Disposal::of(written), Outcome::Expired)
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            (Step::Commit | Step::CommitUnanswered, At::Committing { transaction, written }) => {
+                if !self.commit(model, &transaction) {
+                    if written { At::Written } else { At::Writing }
+                } else if step == Step::Commit {
+                    let doomed = transaction.rows.iter().filter(|row| row.state == ObjectState::Doomed);
+                    let disposal = Disposal::of(doomed.map(|row| row.id));
+                    self.dispose_and_stop(who, disposal, outcome(save, &transaction))
+                } else if model.has(Fault::UnansweredIsTakenForFailed) {
+                    self.dispose_and_stop(who, Disposal::of([save.object]), Outcome::GaveUp)
+                } else {
+                    At::Stopped
+                }
+            }
+            (Step::Dispose, At::Disposing { disposal, outcome }) => {
+                let rest = self.dispose(model, disposal);
+                self.dispose_and_stop(who, rest, outcome)
+            }
+            (Step::Crash, _) => At::Stopped,
+            (step, at) => unreachable!("{step:?} is not offered at {at:?}"),
+        };
+        if model.isolation == Isolation::Serializable
+            && step == Step::Begin
+            && matches!(self.savers[who].at, At::Committing { .. })
+        {
+            self.step_saver(model, who, Step::Commit);
+        }
+    }
+
+    /// Writes under our path. What is complete appears at once; before that it hides nothing.
+    fn write(&mut self, model: &Protocol, who: usize, blob: Blob) {
+        let object = model.scenario.saves[who].object;
+        let row = self.world.ledger.get(&object);
+        self.savers[who].wrote_late |= row.is_none_or(|row| row.state != ObjectState::Reserved);
+        let there = self.world.blobs.entry(model.path(object)).or_insert(blob);
+        if blob != Blob::Partial {
+            *there = blob;
+        }
+    }
+
+    /// Reads, and decides what to write; none where the bytes must be completed first.
+    fn begin_save(&self, model: &Protocol, save: &Save, written: bool) -> Result<Option<Transaction>, Error> {
+        let ours = if model.has(Fault::ReservationNotChecked) {
+            Some(save.reserved())
+        } else {
+            self.world.row(model, save.object)
+        };
+        let offer = match save.brings {
+            Brings::Media if written => MediaOffer::Written(save.written()),
+            Brings::Media => MediaOffer::Unfinished(save.written()),
+            Brings::MediaByDigest => MediaOffer::Known(save.digest),
+            Brings::Notes => {
+                let old = self.world.projects.get(&save.project);
+                let old = old.and_then(|old| self.world.row(model, old.object));
+                let mut rows = vec![adopt(ours.as_ref(), &save.written(), NOW)?];
+                rows.extend(old.map(|old| release(&old, NOW)));
+                let project = Some((save.project, Some(save.reference(save.object))));
+                return Ok(Some(Transaction { rows, project }));
+            }
+        };
+        let live = self.world.live_media(model, save.digest);
+        let Some(mut settled) = settle_media(&offer, ours.as_ref(), live.as_ref(), NOW)? else {
+            return Ok(None);
+        };
+        if model.has(Fault::LiveRowOnlyRead) {
+            settled.rows.retain(|row| row.id == save.object);
+        }
+        let project = Some((save.project, Some(save.reference(settled.media.object))));
+        Ok(Some(Transaction { rows: settled.rows, project }))
+    }
+
+    fn dispose_and_stop(&mut self, who: usize, disposal: Disposal, outcome: Outcome) -> At {
+        if disposal.is_done() {
+            self.savers[who].wrote_late = false;
+            return At::Stopped;
+        }
+        At::Disposing { disposal, outcome }
+    }
+}
+
+fn outcome(save: &Save, transaction: &Transaction) -> Outcome {
+    let theirs = transaction.rows.iter().find(|row| row.id != save.object);
+    if theirs.is_some_and(|row| row.references == 1) { Outcome::Revived } else { Outcome::Shared }
+}

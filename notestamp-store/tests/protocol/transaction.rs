@@ -1,0 +1,77 @@
+//! Transactions under snapshot isolation, as MongoDB has them; the serializable ones of SQLite
+//! and memory are those of which none is open while another commits.
+//!
+//! A transaction begins by reading and by asking the pure functions what to write, and commits in a later
+//! step. It conflicts with one that has meanwhile written a row that it *writes*: the first to
+//! commit wins. A row that it only read does not conflict. The loser learns of it when the winner
+//! commits, not at its own commit: an open transaction has no effect, so nobody can tell the
+//! difference. It begins again from a new snapshot.
+
+use notestamp_store::{Object, ObjectId, ProjectId};
+
+use crate::model::{Fault, Protocol, State};
+use crate::world::{Reference, World, is_live_media};
+
+/// What an open transaction is going to write.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Transaction {
+    pub(crate) rows: Vec<Object>,
+    pub(crate) project: Option<(ProjectId, Option<Reference>)>,
+}
+
+impl Transaction {
+    /// One that touches only the ledger.
+    pub(crate) fn of_rows(rows: Vec<Object>) -> Self {
+        Self { rows, project: None }
+    }
+
+    fn conflicts_with(&self, other: &Self) -> bool {
+        let project = |transaction: &Self| transaction.project.map(|(id, _)| id);
+        let same_project = project(self).is_some() && project(self) == project(other);
+        same_project || self.rows.iter().any(|row| other.writes_row(row.id))
+    }
+
+    /// Whether it writes this row.
+    pub(crate) fn writes_row(&self, id: ObjectId) -> bool {
+        self.rows.iter().any(|row| row.id == id)
+    }
+
+    fn violates_unique_index(&self, world: &World) -> bool {
+        self.rows.iter().any(|row| {
+            let Some((digest, _)) = row.content else { return false };
+            let is_rival = |other: &Object| !self.writes_row(other.id) && is_live_media(other, digest);
+            is_live_media(row, digest) && world.ledger.values().any(is_rival)
+        })
+    }
+}
+
+impl State {
+    /// Commits, unless the unique index on the digests of live media forbids it: says which.
+    #[must_use]
+    pub(crate) fn commit(&mut self, model: &Protocol, transaction: &Transaction) -> bool {
+        if !model.has(Fault::NoUniqueIndex) && transaction.violates_unique_index(&self.world) {
+            return false;
+        }
+        for row in &transaction.rows {
+            self.world.ledger.insert(row.id, row.clone());
+        }
+        match transaction.project {
+            Some((id, Some(reference))) => drop(self.world.projects.insert(id, reference)),
+            Some((id, None)) => drop(self.world.projects.remove(&id)),
+            None => {}
+        }
+        self.retry_if(|open| open.conflicts_with(transaction));
+        true
+    }
+
+    /// Deletes a row of the ledger, in a transaction of its own.
+    pub(crate) fn forget(&mut self, id: ObjectId) {
+        self.world.ledger.remove(&id);
+        self.retry_if(|open| open.writes_row(id));
+    }
+
+    fn retry_if(&mut self, loses: impl Fn(&Transaction) -> bool) {
+        self.savers.iter_mut().for_each(|saver| saver.retry_if(&loses));
+        self.deleter.retry_if(&loses);
+    }
+}
