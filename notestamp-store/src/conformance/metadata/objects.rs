@@ -40,14 +40,15 @@ pub async fn a_writer_gives_up_only_what_is_reserved(store: &dyn MetadataStore) 
     let live_rows = [row(store, notes).await, row(store, media).await];
 
     let later = NOW.after(SECOND);
-    store.doom_reserved(&[given_up, notes, media, object_id()], later).await.unwrap();
+    let answered = store.doom_reserved(&[given_up, notes, media, object_id()], later).await.unwrap();
     let doomed = row(store, given_up).await.unwrap();
+    assert_eq!(answered, [doomed.clone()]);
     assert_eq!((doomed.state, doomed.since), (ObjectState::Doomed, later));
     assert_eq!([row(store, notes).await, row(store, media).await], live_rows);
     assert_eq!(row(store, untouched).await.unwrap().state, ObjectState::Reserved);
 
-    store.doom_reserved(&[given_up], later.after(SECOND)).await.unwrap();
-    store.doom_reserved(&[], later).await.unwrap();
+    assert_eq!(store.doom_reserved(&[given_up], later.after(SECOND)).await.unwrap(), []);
+    assert_eq!(store.doom_reserved(&[], later).await.unwrap(), []);
     assert_eq!(row(store, given_up).await, Some(doomed));
 }
 

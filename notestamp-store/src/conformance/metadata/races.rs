@@ -322,7 +322,7 @@ pub async fn a_writer_that_gives_up_and_its_commit_agree(store: Store) {
             let (store, commit) = (Arc::clone(&store), commit.clone());
             async move {
                 match gives_up {
-                    true => store.doom_reserved(&[media, commit.notes.object], NOW).await.unwrap(),
+                    true => drop(store.doom_reserved(&[media, commit.notes.object], NOW).await.unwrap()),
                     false => drop(store.commit_save(&commit).await),
                 }
             }
