@@ -321,7 +321,7 @@ impl Life {
     }
 
     fn refreshed(&self, generation: u64) -> Self {
-        let presented = self.given_out[usize::try_from(generation).unwrap()];
+        let presented = self.given_out[usize::try_from(generation).expect("a few")];
         let successor = token(self.generation() + 1);
         let answer = self.session.clone().refresh(presented, generation, successor, self.now, &TTL);
         let ago = self.generation() - generation;
@@ -398,7 +398,7 @@ impl Life {
         assert_eq!(now.generation, self.generation());
         assert_eq!(
             now.current,
-            *self.given_out.last().unwrap(),
+            *self.given_out.last().expect("the first"),
             "a generation has one token, never a branch"
         );
         let previous = self.given_out.len().checked_sub(2).map(|at| self.given_out[at]);
