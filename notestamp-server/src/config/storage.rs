@@ -58,6 +58,7 @@ pub(super) struct StorageArgs {
         long,
         value_name = "MODE",
         default_value = "full",
+        hide_possible_values = true,
         value_parser = PossibleValuesParser::new(["full", "relaxed"]).map(|mode| match mode.as_str() {
             "relaxed" => Durability::Relaxed,
             _ => Durability::Full,
@@ -67,7 +68,7 @@ pub(super) struct StorageArgs {
 
     /// Who shares equal media: `user` nobody, `global` all accounts, which saves space and lets a user
     /// learn by timing whether somebody has a file
-    #[arg(long, value_name = "MODE", default_value = "user")]
+    #[arg(long, value_name = "MODE", default_value = "user", hide_possible_values = true)]
     dedup: Dedup,
 }
 
