@@ -1,6 +1,6 @@
 //! Signals are for a whole process, so each of these tests has one of its own: this binary again.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
@@ -21,22 +21,22 @@ async fn child() {
     }
 }
 
-/// Past the capture of a test's output, in a line of its own.
+/// In a line of its own: the test harness leaves one unfinished.
 fn say(word: &str) {
-    writeln!(std::io::stdout(), "\n{word}").unwrap();
+    println!("\n{word}");
 }
 
 struct Process(Child, BufReader<ChildStdout>);
 
 impl Process {
     fn start(linger: bool) -> Self {
-        let mut command = Command::new(std::env::current_exe().unwrap());
+        let mut command = Command::new(std::env::current_exe().expect("a test knows its file"));
         command.args(["--exact", "child", "--ignored", "--nocapture"]).stdout(Stdio::piped());
         if linger {
             command.env("LINGER", "1");
         }
-        let mut child = command.spawn().unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap());
+        let mut child = command.spawn().expect("it starts again");
+        let output = BufReader::new(child.stdout.take().expect("it is piped"));
         let mut process = Self(child, output);
         process.wait_for("ready");
         process
@@ -44,17 +44,17 @@ impl Process {
 
     #[track_caller]
     fn wait_for(&mut self, word: &str) {
-        let mut lines = self.1.by_ref().lines().map(Result::unwrap);
+        let mut lines = self.1.by_ref().lines().map_while(Result::ok);
         assert!(lines.any(|line| line == word), "it says {word}");
     }
 
     fn signal(&self, name: &str) {
         let kill = format!("kill -{name} {}", self.0.id());
-        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        assert!(Command::new("sh").args(["-c", &kill]).status().is_ok_and(|status| status.success()));
     }
 
     fn status(mut self) -> Option<i32> {
-        self.0.wait().unwrap().code()
+        self.0.wait().expect("it ends").code()
     }
 }
 

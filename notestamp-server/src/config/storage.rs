@@ -93,11 +93,12 @@ impl StorageArgs {
     /// Fills what was not given with places in the data folder.
     pub(super) fn into_storage(self) -> Storage {
         let folder = self.data;
+        let in_folder = |path| BlobUrl::folder(path).expect("the data folder's path is absolute");
         let is_needed = self.metadata.is_none() || self.notes.is_none() || self.media.is_none();
         Storage {
             metadata: self.metadata.unwrap_or_else(|| MetadataUrl::Sqlite(folder.sqlite_file())),
-            notes: self.notes.unwrap_or_else(|| BlobUrl::of_folder(&folder.notes_folder())),
-            media: self.media.unwrap_or_else(|| BlobUrl::of_folder(&folder.media_folder())),
+            notes: self.notes.unwrap_or_else(|| in_folder(folder.notes_folder())),
+            media: self.media.unwrap_or_else(|| in_folder(folder.media_folder())),
             durability: self.durability,
             dedup: self.dedup,
             data_folder: is_needed.then_some(folder),

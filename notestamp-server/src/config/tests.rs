@@ -77,7 +77,7 @@ fn samples(flag: &str) -> [&'static str; 3] {
     match flag {
         "data" => ["/a", "/b", "/c"],
         "metadata" => ["sqlite:/a", "sqlite:/b", "memory:"],
-        "notes" | "media" => ["file:///a", "memory:///", "s3://bucket/c"],
+        "notes" | "media" => ["file:///a", "memory:///", "file:///c"],
         "durability" => ["relaxed"; 3],
         "dedup" => ["global"; 3],
         "listen" => ["127.0.0.1:1", "127.0.0.1:2", "[::1]:3"],
@@ -237,8 +237,8 @@ fn the_defaults_are_those_of_the_contract() {
     let folder = config.storage.data_folder.clone().expect("the default is embedded");
     assert_eq!(folder.path(), std::env::current_dir().unwrap().join("notestamp-data"));
     assert_eq!(config.storage.metadata, MetadataUrl::Sqlite(folder.sqlite_file()));
-    assert_eq!(config.storage.notes, BlobUrl::of_folder(&folder.notes_folder()));
-    assert_eq!(config.storage.media, BlobUrl::of_folder(&folder.media_folder()));
+    assert_eq!(config.storage.notes, BlobUrl::folder(folder.notes_folder()).unwrap());
+    assert_eq!(config.storage.media, BlobUrl::folder(folder.media_folder()).unwrap());
     assert_eq!((config.storage.durability, config.storage.dedup), (Durability::Full, Dedup::User));
     assert_eq!(config.listen.addresses, ["127.0.0.1:8080".parse::<SocketAddr>().unwrap()]);
     assert_eq!((config.listen.metrics_address, config.listen.trusted_proxies.len()), (None, 0));
