@@ -6,11 +6,11 @@ use clap::ValueEnum;
 #[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
 pub struct Answers {
     /// How media is delivered: `proxy` through the server, `redirect` by presigned URL where the store can
-    #[arg(long, value_name = "MODE", default_value = "proxy")]
+    #[arg(long, value_name = "MODE", default_value = "proxy", hide_possible_values = true)]
     pub media_delivery: MediaDelivery,
 
     /// What /project/list holds: `objects`, or `titles` for clients of late 2024
-    #[arg(long, value_name = "FORM", default_value = "objects")]
+    #[arg(long, value_name = "FORM", default_value = "objects", hide_possible_values = true)]
     pub project_list: ProjectList,
 }
 

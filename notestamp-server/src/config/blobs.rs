@@ -1,4 +1,5 @@
 use std::fmt;
+use std::io;
 use std::path::Path;
 
 use url::Url;
@@ -36,9 +37,14 @@ impl BlobUrl {
         }
     }
 
-    /// The store in `folder`, which is an absolute path.
-    pub(super) fn of_folder(folder: &Path) -> Self {
-        Self(Url::from_file_path(folder).expect("the data folder's path is absolute"))
+    /// The URL of a local folder; a relative path starts at the working directory.
+    ///
+    /// # Errors
+    ///
+    /// When the path is empty, or the working directory is gone.
+    pub fn folder(path: impl AsRef<Path>) -> io::Result<Self> {
+        let path = std::path::absolute(path)?;
+        Ok(Self(Url::from_file_path(path).expect("the path is absolute")))
     }
 
     /// All of it, for the store that is opened with it: it may hold a secret.

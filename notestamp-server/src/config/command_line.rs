@@ -59,11 +59,18 @@ pub(super) fn settings() -> Command {
 
 /// What a user types.
 pub(super) fn command_line() -> Command {
-    let serve = Command::new("serve").about("Serve until a signal; the same as without a command");
+    // The descriptions come last, because those of the argument groups would replace them.
+    let serve = Settings::augment_args(Command::new("serve"))
+        .about("Serve until a signal; the same as without a command")
+        .after_help(AFTER_HELP)
+        .arg(config_file());
     let openapi = Command::new("openapi").about("Print the OpenAPI document").arg(
         Arg::new("yaml").long("yaml").action(ArgAction::SetTrue).help("Print it as YAML instead of JSON"),
     );
-    let sweep = Command::new("sweep").about("Delete once what nobody refers to, and say what that was");
+    let sweep = SweepSettings::augment_args(Command::new("sweep"))
+        .about("Delete once what nobody refers to, and say what that was")
+        .after_help(AFTER_HELP_LAYERS)
+        .arg(config_file());
     Settings::augment_args(Command::new(PROGRAM))
         .about("The backend of notestamp: notes that stay in step with a recording, a PDF or a video")
         .version(env!("CARGO_PKG_VERSION"))
@@ -71,9 +78,9 @@ pub(super) fn command_line() -> Command {
         .arg(config_file())
         .max_term_width(100)
         .disable_help_subcommand(true)
-        .subcommand(Settings::augment_args(serve).arg(config_file()).after_help(AFTER_HELP))
+        .subcommand(serve)
         .subcommand(openapi)
-        .subcommand(SweepSettings::augment_args(sweep).arg(config_file()))
+        .subcommand(sweep)
 }
 
 /// Which file to read settings from: the one flag that is no setting.
@@ -89,11 +96,25 @@ fn config_file() -> Arg {
 
 pub(super) const CONFIG_FILE: &str = "config";
 
-const AFTER_HELP: &str = "\
-Every setting is also a variable and a key of the --config file: --media-max 4GiB is
-NOTESTAMP_MEDIA_MAX=4GiB, and media_max = \"4GiB\" in the file. A flag wins over a variable, a variable
-over the file. Lists are separated by commas in a variable, arrays in the file; the one that wins
-replaces the others. An empty variable counts as not set. RUST_LOG says what is logged.
+/// Where settings come from, and how values are written.
+macro_rules! layers_help {
+    () => {
+        "\
+Every setting is also a variable and a key of the file: --media-max 4GiB is
+NOTESTAMP_MEDIA_MAX=4GiB, and media_max = \"4GiB\" in the file. A flag wins over a variable,
+a variable over the file. Lists are separated by commas in a variable and arrays in the file;
+the one that wins replaces the others. An empty variable counts as not set.
+
+DURATION is like 3s, 15m, 12h or 30d; SIZE is like 64KiB, 2GiB, 10MB or a number of bytes.
+RUST_LOG says what is logged, like info,poem=debug."
+    };
+}
+
+const AFTER_HELP_LAYERS: &str = layers_help!();
+
+const AFTER_HELP: &str = concat!(
+    layers_help!(),
+    "
 
 Examples:
   Everything in one folder, for development on this machine:
@@ -104,5 +125,6 @@ Examples:
     notestamp-server --public-url https://notes.example.org --trusted-proxy 10.0.0.0/8
   Nothing kept, for a demonstration:
     notestamp-server --metadata memory: --notes memory:/// --media memory:///
-  New signing keys:
-    openssl rand -hex 32 > keys && notestamp-server --signing-key keys";
+  With a signing key of your own:
+    (umask 077; openssl rand -hex 32 > keys); notestamp-server --signing-key keys"
+);

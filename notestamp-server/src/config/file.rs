@@ -43,7 +43,11 @@ impl ConfigFile {
     }
 
     /// What the file says about the setting of `arg`, as a command line would say it.
-    pub(super) fn values(&self, flag: &str, arg: &Arg) -> Option<Result<(GivenAs, Vec<String>), ConfigError>> {
+    pub(super) fn values(
+        &self,
+        flag: &str,
+        arg: &Arg,
+    ) -> Option<Result<(GivenAs, Vec<String>), ConfigError>> {
         let (key, value) = self.settings.get(flag)?;
         let given_as = GivenAs::Key { file: self.path.clone(), key: key.clone() };
         Some(match words(value, arg) {

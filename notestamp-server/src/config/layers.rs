@@ -13,6 +13,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
 
 use super::command_line::{self, CONFIG_FILE, PROGRAM, Settings};
 use super::file::ConfigFile;
+use super::redacted::redacted;
 use super::tokens::is_keys;
 use super::{ConfigError, GivenAs};
 
@@ -132,7 +133,7 @@ fn config_file(levels: &[&ArgMatches], environment: &Environment) -> Result<Opti
     }
 }
 
-/// The values of one flag, or of an argument that a command does not have.
+/// The values of one flag; none where a command does not have it.
 fn on_command_line(levels: &[&ArgMatches], id: &str) -> Vec<OsString> {
     let given = |matches: &&&ArgMatches| {
         matches.try_contains_id(id).unwrap_or(false)
@@ -143,15 +144,16 @@ fn on_command_line(levels: &[&ArgMatches], id: &str) -> Vec<OsString> {
 }
 
 /// Refuses flags before the name of a command that does not take them.
-pub(super) fn check_flags(before: &ArgMatches, command: &Command) -> Result<(), ConfigError> {
-    let takes = |id: &str| command.get_arguments().any(|arg| arg.get_id() == id);
-    let given = |id: &&str| !on_command_line(&[before], id).is_empty();
-    match before.ids().map(clap::Id::as_str).filter(given).find(|id| !takes(id)) {
+pub(super) fn check_flags(
+    command_line: &Command,
+    before: &ArgMatches,
+    command: &Command,
+) -> Result<(), ConfigError> {
+    let takes = |arg: &Arg| command.get_arguments().any(|taken| taken.get_id() == arg.get_id());
+    let given = |arg: &&Arg| !on_command_line(&[before], arg.get_id().as_str()).is_empty();
+    match command_line.get_arguments().filter(given).find(|arg| !takes(arg)).and_then(Arg::get_long) {
         None => Ok(()),
-        Some(id) => {
-            let parser = command_line::settings();
-            let arg = parser.get_arguments().find(|arg| arg.get_id() == id);
-            let flag = arg.and_then(Arg::get_long).unwrap_or(CONFIG_FILE);
+        Some(flag) => {
             Err(ConfigError::CommandLine(format!("`{}` does not take --{flag}", command.get_name())))
         }
     }
@@ -168,7 +170,14 @@ pub(super) fn on_the_command_line(error: &clap::Error) -> ConfigError {
             let flag = arg.trim_start_matches("--").split([' ', '=', '[']).next().unwrap_or_default();
             refused(GivenAs::Flag(flag.to_owned()), error)
         }
-        _ => ConfigError::CommandLine(rendered(error)),
+        _ => {
+            let text = rendered(error);
+            ConfigError::CommandLine(match error.get(ContextKind::InvalidSubcommand) {
+                // A URL whose flag was forgotten is read as the name of a command.
+                Some(ContextValue::String(word)) => text.replace(word.as_str(), &redacted(word)),
+                _ => text,
+            })
+        }
     }
 }
 
@@ -177,7 +186,9 @@ fn refused(given_as: GivenAs, error: &clap::Error) -> ConfigError {
         (ErrorKind::ValueValidation, Some(ours), _) => ours.to_string(),
         (ErrorKind::InvalidValue, _, Some(ContextValue::Strings(valid))) => {
             let given = match error.get(ContextKind::InvalidValue) {
-                Some(ContextValue::String(given)) if !given.is_empty() => format!("`{given}` is none of its values"),
+                Some(ContextValue::String(given)) if !given.is_empty() => {
+                    format!("`{given}` is none of its values")
+                }
                 _ => "a value is needed".to_owned(),
             };
             match valid.as_slice() {
@@ -185,7 +196,8 @@ fn refused(given_as: GivenAs, error: &clap::Error) -> ConfigError {
                 valid => format!("{given}: write {}", valid.join(" or ")),
             }
         }
-        _ => rendered(error),
+        // As when a flag is repeated: the first line says it, the rest is about how to get help.
+        _ => rendered(error).lines().next().unwrap_or_default().to_owned(),
     };
     ConfigError::Value { given_as, reason }
 }

@@ -32,11 +32,11 @@ pub struct Limits {
     #[arg(long = "quota", value_name = "SIZE", default_value = "none", value_parser = parse_quota)]
     pub quota_bytes: Quota,
 
-    /// Failed sign-ins in a time, then 429: per account from one address, and after a comma per
-    /// address; or `off`. Without the second, that stays at 100/15m
+    /// Failed sign-ins per time, before they are refused for a while: for one account from one address,
+    /// and after a comma (else 100/15m) for one address; or `off`
     #[arg(
         long,
-        value_name = "COUNT/DURATION[,COUNT/DURATION]",
+        value_name = "LIMITS",
         default_value = "10/15m,100/15m",
         value_parser = SignInFailures::parse
     )]
@@ -79,8 +79,10 @@ pub struct FailureLimit {
 }
 
 impl SignInFailures {
-    const PER_ADDRESS: FailureLimit =
-        FailureLimit { count: NonZeroU32::new(100).expect("it is not zero"), window: Duration::from_secs(15 * 60) };
+    const PER_ADDRESS: FailureLimit = FailureLimit {
+        count: NonZeroU32::new(100).expect("it is not zero"),
+        window: Duration::from_secs(15 * 60),
+    };
 
     /// Reads `off`, `10/15m` or `10/15m,100/15m`.
     ///
@@ -141,7 +143,8 @@ mod tests {
 
     #[test]
     fn half_a_limit_and_none_at_all_are_refused() {
-        for text in ["", "10", "10/", "/15m", "0/15m", "10/0s", "10/15", "10/15m,", "1/1m,2/2m,3/3m", "-1/1m"] {
+        for text in ["", "10", "10/", "/15m", "0/15m", "10/0s", "10/15", "10/15m,", "1/1m,2/2m,3/3m", "-1/1m"]
+        {
             assert!(SignInFailures::parse(text).is_err(), "{text}");
         }
     }

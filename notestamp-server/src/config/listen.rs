@@ -87,7 +87,8 @@ mod tests {
 
     #[test]
     fn a_bare_proxy_address_is_a_network_of_one() {
-        for (text, network) in [("10.0.0.7", "10.0.0.7/32"), ("::1", "::1/128"), ("10.0.0.0/8", "10.0.0.0/8")] {
+        for (text, network) in [("10.0.0.7", "10.0.0.7/32"), ("::1", "::1/128"), ("10.0.0.0/8", "10.0.0.0/8")]
+        {
             assert_eq!(parse_proxy(text), Ok(Some(network.parse().unwrap())), "{text}");
         }
         assert_eq!(parse_proxy("none"), Ok(None));

@@ -25,8 +25,8 @@ pub enum LogFormat {
 
 #[derive(clap::Args)]
 pub(super) struct LogArgs {
-    /// Format of the log on standard error [default: text on a terminal, else json]
-    #[arg(long, value_name = "FORMAT")]
+    /// Format of the log on standard error, `text` or `json` [default: text on a terminal, else json]
+    #[arg(long, value_name = "FORMAT", hide_possible_values = true)]
     log_format: Option<LogFormat>,
 }
 

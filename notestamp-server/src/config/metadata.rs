@@ -101,7 +101,9 @@ mod tests {
 
     #[test]
     fn what_selects_no_store_is_refused() {
-        for text in ["", "sqlite", "sqlite:", "sqlite::memory:", "memory:x", "mongodb:", "mongodb://", "notes.db"] {
+        for text in
+            ["", "sqlite", "sqlite:", "sqlite::memory:", "memory:x", "mongodb:", "mongodb://", "notes.db"]
+        {
             assert!(MetadataUrl::parse(text).is_err(), "{text}");
         }
     }

@@ -129,7 +129,7 @@ pub fn parse(
         Some(command) => command,
     };
     let command = command_line.find_subcommand(name).expect("clap finds only commands there are");
-    layers::check_flags(&matches, command)?;
+    layers::check_flags(&command_line, &matches, command)?;
     match name {
         "openapi" if after.get_flag("yaml") => Ok(Invocation::OpenApi(OpenApiFormat::Yaml)),
         "openapi" => Ok(Invocation::OpenApi(OpenApiFormat::Json)),
@@ -159,7 +159,9 @@ impl Config {
         let signing_keys = match (signing_keys, settings.tokens.signing_key.take(), &storage.metadata) {
             (Some(keys), _, _) => SigningKeySource::Variable(keys),
             (None, Some(file), _) => SigningKeySource::File(file),
-            (None, None, MetadataUrl::Sqlite(_)) => SigningKeySource::DataFolder(data_folder.signing_key_file()),
+            (None, None, MetadataUrl::Sqlite(_)) => {
+                SigningKeySource::DataFolder(data_folder.signing_key_file())
+            }
             (None, None, MetadataUrl::Memory) => SigningKeySource::Process,
             (None, None, MetadataUrl::MongoDb(_)) => {
                 return Err(ConfigError::Contradiction(
@@ -203,9 +205,13 @@ impl Config {
         if let Some(url) = self.listen.public_url.as_ref().filter(|url| !url.is_secure_context())
             && !self.cookies.insecure
         {
-            warnings.push(format!("--public-url {url}: over http, browsers drop secure cookies, and nobody can sign in"));
+            warnings.push(format!(
+                "--public-url {url}: over http, browsers drop secure cookies, and nobody can sign in"
+            ));
         }
-        warnings.extend(environment.unknown().map(|name| format!("{name} is no setting of this server: ignored")));
+        warnings.extend(
+            environment.unknown().map(|name| format!("{name} is no setting of this server: ignored")),
+        );
         warnings
     }
 

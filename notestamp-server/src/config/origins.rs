@@ -71,6 +71,7 @@ impl Origin {
             && url.username().is_empty()
             && url.password().is_none();
         match Self::of(&url) {
+            Some(origin) if origin.0.contains('*') => Err(refused("is a pattern, and each origin is named")),
             Some(origin) if is_bare => Ok(origin),
             Some(_) => Err(refused("has more than a scheme, a host and a port")),
             None => Err(refused("has no host")),

@@ -57,7 +57,9 @@ mod tests {
 
     #[test]
     fn what_is_no_size_is_refused() {
-        for text in ["", "KiB", "2G", "-1", "1.5GiB", "0", "0MiB", "9999999TiB", "99999999999999999999", "2 GiB x"] {
+        for text in
+            ["", "KiB", "2G", "-1", "1.5GiB", "0", "0MiB", "9999999TiB", "99999999999999999999", "2 GiB x"]
+        {
             assert!(parse(text).is_err(), "{text}");
         }
     }

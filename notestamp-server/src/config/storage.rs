@@ -58,6 +58,7 @@ pub(super) struct StorageArgs {
         long,
         value_name = "MODE",
         default_value = "full",
+        hide_possible_values = true,
         value_parser = PossibleValuesParser::new(["full", "relaxed"]).map(|mode| match mode.as_str() {
             "relaxed" => Durability::Relaxed,
             _ => Durability::Full,
@@ -67,7 +68,7 @@ pub(super) struct StorageArgs {
 
     /// Who shares equal media: `user` nobody, `global` all accounts, which saves space and lets a user
     /// learn by timing whether somebody has a file
-    #[arg(long, value_name = "MODE", default_value = "user")]
+    #[arg(long, value_name = "MODE", default_value = "user", hide_possible_values = true)]
     dedup: Dedup,
 }
 
@@ -92,11 +93,12 @@ impl StorageArgs {
     /// Fills what was not given with places in the data folder.
     pub(super) fn into_storage(self) -> Storage {
         let folder = self.data;
+        let in_folder = |path| BlobUrl::folder(path).expect("the data folder's path is absolute");
         let is_needed = self.metadata.is_none() || self.notes.is_none() || self.media.is_none();
         Storage {
             metadata: self.metadata.unwrap_or_else(|| MetadataUrl::Sqlite(folder.sqlite_file())),
-            notes: self.notes.unwrap_or_else(|| BlobUrl::of_folder(&folder.notes_folder())),
-            media: self.media.unwrap_or_else(|| BlobUrl::of_folder(&folder.media_folder())),
+            notes: self.notes.unwrap_or_else(|| in_folder(folder.notes_folder())),
+            media: self.media.unwrap_or_else(|| in_folder(folder.media_folder())),
             durability: self.durability,
             dedup: self.dedup,
             data_folder: is_needed.then_some(folder),

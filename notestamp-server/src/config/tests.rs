@@ -1,0 +1,446 @@
+//! What holds for every setting alike, and between settings.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::Arg;
+use notestamp_store::Durability;
+use tempfile::TempDir;
+
+use super::layers::variable;
+use super::*;
+
+/// A command line, variables and perhaps a file.
+#[derive(Default)]
+struct Given {
+    words: Vec<OsString>,
+    variables: Vec<(OsString, OsString)>,
+    folder: Option<TempDir>,
+}
+
+fn given(words: &str) -> Given {
+    let words = [command_line::PROGRAM].into_iter().chain(words.split_whitespace());
+    Given { words: words.map(OsString::from).collect(), ..Given::default() }
+}
+
+impl Given {
+    fn word(mut self, word: String) -> Self {
+        self.words.push(word.into());
+        self
+    }
+
+    fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.into(), value.into()));
+        self
+    }
+
+    fn file(mut self, toml: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notestamp.toml");
+        fs::write(&path, toml).unwrap();
+        self.folder = Some(folder);
+        self.variable("NOTESTAMP_CONFIG", path.to_str().unwrap())
+    }
+
+    fn parse(self) -> Result<Invocation, ConfigError> {
+        parse(self.words, self.variables)
+    }
+
+    #[track_caller]
+    fn serves(self) -> Config {
+        match self.parse() {
+            Ok(Invocation::Serve(config)) => *config,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn refused(self) -> String {
+        match self.parse() {
+            Err(error) => error.to_string(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn shows(self) -> String {
+        match self.parse() {
+            Ok(Invocation::Show(text)) => text.to_string(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Three values of a setting, none of them its default; of a yes or no, its one other value.
+fn samples(flag: &str) -> [&'static str; 3] {
+    match flag {
+        "data" => ["/a", "/b", "/c"],
+        "metadata" => ["sqlite:/a", "sqlite:/b", "memory:"],
+        "notes" | "media" => ["file:///a", "memory:///", "file:///c"],
+        "durability" => ["relaxed"; 3],
+        "dedup" => ["global"; 3],
+        "listen" => ["127.0.0.1:1", "127.0.0.1:2", "[::1]:3"],
+        "metrics-listen" => ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"],
+        "public-url" => ["https://a.example", "https://b.example", "https://c.example"],
+        "trusted-proxy" => ["10.0.0.1", "10.0.0.0/8", "::1"],
+        "allow-origin" => ["https://a.example", "https://b.example", "none"],
+        "signing-key" => ["a", "b.keys", "/c/keys"],
+        "access-ttl" => ["1s", "2m", "3h"],
+        "refresh-ttl" => ["1d", "2d", "3d"],
+        "session-max" => ["31d", "60d", "1y"],
+        "insecure-cookies" => ["true"; 3],
+        "same-site" => ["strict", "none", "strict"],
+        "media-max" | "notes-max" | "quota" => ["1", "2KiB", "3MB"],
+        "sign-in-failures" => ["1/1m", "2/1m,3/1h", "off"],
+        "media-delivery" => ["redirect"; 3],
+        "project-list" => ["titles"; 3],
+        "sweep-every" | "sweep-grace" | "upload-max-time" => ["1s", "2m", "3d"],
+        "log-format" => ["text", "json", "text"],
+        other => panic!("--{other} has no samples: add three"),
+    }
+}
+
+fn flags() -> Vec<String> {
+    let settings = command_line::settings();
+    settings.get_arguments().map(|arg| arg.get_long().expect("a setting has a flag").to_owned()).collect()
+}
+
+fn toml(flag: &str, value: &str) -> String {
+    let key = flag.replace('-', "_");
+    if flag == "insecure-cookies" { format!("{key} = {value}") } else { format!("{key} = \"{value}\"") }
+}
+
+#[test]
+fn for_every_setting_a_flag_wins_over_a_variable_over_the_file_over_the_default() {
+    for flag in flags() {
+        let name = variable(&flag);
+        let by_flag = |value: &str| given("").word(format!("--{flag}={value}"));
+        let [first, second, third] = samples(&flag);
+        let default = given("").serves();
+        for value in [first, second, third] {
+            assert_ne!(by_flag(value).serves(), default, "--{flag}={value} changes something");
+        }
+
+        let all = || by_flag(first).variable(&name, second).file(&toml(&flag, third));
+        assert_eq!(all().serves(), by_flag(first).serves(), "--{flag} wins");
+        let low = || given("").variable(&name, second).file(&toml(&flag, third));
+        assert_eq!(low().serves(), by_flag(second).serves(), "{name} wins over the file");
+        let file = || given("").file(&toml(&flag, third));
+        assert_eq!(file().serves(), by_flag(third).serves(), "{flag} of the file wins over the default");
+        let dashed = toml(&flag, third).replacen(&flag.replace('-', "_"), &flag, 1);
+        assert_eq!(given("").file(&dashed).serves(), by_flag(third).serves(), "{flag} with dashes");
+        let empty = given("").variable(&name, "").file(&toml(&flag, third));
+        assert_eq!(empty.serves(), by_flag(third).serves(), "an empty {name} is not set");
+    }
+}
+
+/// Of a folder, a file or a URL any text may be right, and an empty variable is not set.
+fn bad_value(flag: &str) -> &'static str {
+    match flag {
+        "data" | "signing-key" => "",
+        _ => "no such value",
+    }
+}
+
+#[test]
+fn every_bad_value_is_refused_by_the_name_it_was_given_under() {
+    for flag in flags() {
+        let value = bad_value(&flag);
+        let error = given("").word(format!("--{flag}={value}")).refused();
+        assert!(error.starts_with(&format!("--{flag}: ")), "{error}");
+        if !value.is_empty() {
+            let error = given("").variable(&variable(&flag), value).refused();
+            assert!(error.starts_with(&format!("{}: ", variable(&flag))), "{error}");
+        }
+        let error = given("").file(&format!("{} = \"{value}\"", flag.replace('-', "_"))).refused();
+        assert!(error.contains(&format!("notestamp.toml: {}: ", flag.replace('-', "_"))), "{error}");
+        for wrong_type in ["1.5", "2024-03-01", "{}", "[1]"] {
+            let error = given("").file(&format!("{flag} = {wrong_type}")).refused();
+            assert!(error.contains(&format!("notestamp.toml: {flag}: a")), "{error}");
+            assert!(error.contains("needed") || error.contains("in an array of strings"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn the_message_says_what_would_be_right() {
+    for (words, part) in [
+        ("--media-max 2G", "`2G` is not a size: write a number of bytes, or one with a unit, like 64KiB"),
+        ("--access-ttl 15", "`15` is not a duration: write a number with a unit, like 3s"),
+        ("--access-ttl 1500ms", "not a whole number of seconds"),
+        ("--durability some", "`some` is none of its values: write full or relaxed"),
+        ("--same-site", "a value is needed"),
+        ("--data a serve --data b", "cannot be used multiple times"),
+        ("--config a serve --config b", "--config is given twice"),
+        ("--lisen 127.0.0.1:1", "--listen"),
+        ("sweep --listen 127.0.0.1:1", "--listen"),
+        ("--listen 127.0.0.1:1 sweep", "`sweep` does not take --listen"),
+        ("--config a openapi", "`openapi` does not take --config"),
+        ("seve", "serve"),
+    ] {
+        let error = given(words).refused();
+        assert!(error.contains(part), "{words}: {error}");
+        assert!(!error.starts_with("error"), "{error}");
+    }
+}
+
+#[test]
+fn every_flag_and_default_of_the_contract_is_in_the_help() {
+    let help = given("--help").shows();
+    for (flag, default) in [
+        ("--data <DIR>", "./notestamp-data"),
+        ("--listen <ADDR>", "127.0.0.1:8080"),
+        ("--metadata <URL>", "SQLite in the data folder"),
+        ("--notes <URL>", "in the data folder"),
+        ("--media <URL>", "in the data folder"),
+        ("--allow-origin <ORIGIN>", "http://localhost:3000 http://localhost:5173"),
+        ("--public-url <URL>", "from the Host header"),
+        ("--trusted-proxy <CIDR>", "none"),
+        ("--signing-key <FILE>", "made in the data folder"),
+        ("--access-ttl <DURATION>", "15m"),
+        ("--refresh-ttl <DURATION>", "30d"),
+        ("--session-max <DURATION>", "180d"),
+        ("--insecure-cookies", "false"),
+        ("--same-site <MODE>", "lax"),
+        ("--durability <MODE>", "full"),
+        ("--dedup <MODE>", "user"),
+        ("--media-delivery <MODE>", "proxy"),
+        ("--project-list <FORM>", "objects"),
+        ("--media-max <SIZE>", "2GiB"),
+        ("--notes-max <SIZE>", "16MiB"),
+        ("--quota <SIZE>", "none"),
+        ("--sweep-every <DURATION>", "10m"),
+        ("--sweep-grace <DURATION>", "1h"),
+        ("--upload-max-time <DURATION>", "6h"),
+        ("--sign-in-failures <", "10/15m,100/15m"),
+        ("--metrics-listen <ADDR>", "off"),
+        ("--log-format <FORMAT>", "text on a terminal, else json"),
+        ("--config <FILE>", "none"),
+    ] {
+        let described = help.split_once(flag).unwrap_or_else(|| panic!("{flag} is not in\n{help}")).1;
+        let end = described.find("\n      --").unwrap_or(described.len());
+        let words: Vec<&str> = described[..end].split_whitespace().collect();
+        assert!(words.join(" ").contains(&format!("default: {default}]")), "{flag}: {}", &described[..end]);
+    }
+    for word in ["serve", "openapi", "sweep", "RUST_LOG", "NOTESTAMP_MEDIA_MAX", "Examples:"] {
+        assert!(help.contains(word), "{word}");
+    }
+    assert_eq!(given("--version").shows(), format!("notestamp-server {}\n", env!("CARGO_PKG_VERSION")));
+    assert!(given("sweep --help").shows().contains("--sweep-grace"));
+    assert!(!given("sweep --help").shows().contains("--listen"));
+}
+
+#[test]
+fn the_defaults_are_those_of_the_contract() {
+    let config = given("").serves();
+    let folder = config.storage.data_folder.clone().expect("the default is embedded");
+    assert_eq!(folder.path(), std::env::current_dir().unwrap().join("notestamp-data"));
+    assert_eq!(config.storage.metadata, MetadataUrl::Sqlite(folder.sqlite_file()));
+    assert_eq!(config.storage.notes, BlobUrl::folder(folder.notes_folder()).unwrap());
+    assert_eq!(config.storage.media, BlobUrl::folder(folder.media_folder()).unwrap());
+    assert_eq!((config.storage.durability, config.storage.dedup), (Durability::Full, Dedup::User));
+    assert_eq!(config.listen.addresses, ["127.0.0.1:8080".parse::<SocketAddr>().unwrap()]);
+    assert_eq!((config.listen.metrics_address, config.listen.trusted_proxies.len()), (None, 0));
+    let origins: Vec<&str> = config.origins.allowed.iter().map(Origin::as_str).collect();
+    assert_eq!(origins, ["http://localhost:3000", "http://localhost:5173"]);
+    assert_eq!(config.tokens.signing_keys, SigningKeySource::DataFolder(folder.signing_key_file()));
+    assert_eq!(config.tokens.session_max, Duration::from_secs(180 * 24 * 3600));
+    assert_eq!(config.cookies, Cookies { insecure: false, same_site: SameSite::Lax });
+    assert_eq!((config.limits.media_bytes_max, config.limits.notes_bytes_max), (2 << 30, 16 << 20));
+    assert_eq!(config.limits.quota_bytes, None);
+    assert_eq!(config.sweep.grace, Duration::from_secs(3600));
+    assert_eq!(config.log.format, None);
+    assert_eq!(config.warnings, [""; 0]);
+}
+
+#[test]
+fn flags_of_serve_go_before_and_after_it_and_without_it() {
+    let without = given("--data /a --listen [::1]:1 --listen [::1]:2").serves();
+    for words in [
+        "serve --data /a --listen [::1]:1 --listen [::1]:2",
+        "--data /a --listen [::1]:1 --listen [::1]:2 serve",
+        "--data /a --listen [::1]:1 serve --listen [::1]:2",
+    ] {
+        assert_eq!(given(words).serves(), without, "{words}");
+    }
+}
+
+#[test]
+fn sweep_takes_the_flags_of_storage_on_either_side() {
+    for words in ["sweep --data /a --sweep-grace 0s", "--data /a --sweep-grace 0s sweep"] {
+        let Ok(Invocation::Sweep(config)) = given(words).variable("NOTESTAMP_LISTEN", "[::1]:1").parse()
+        else {
+            panic!("{words} sweeps");
+        };
+        assert_eq!(config.sweep.grace, Duration::ZERO);
+        assert_eq!(config.storage.metadata, MetadataUrl::Sqlite("/a/notestamp.sqlite".into()));
+    }
+}
+
+#[test]
+fn the_document_is_json_unless_yaml_is_asked_for() {
+    assert!(matches!(given("openapi").parse(), Ok(Invocation::OpenApi(OpenApiFormat::Json))));
+    assert!(matches!(given("openapi --yaml").parse(), Ok(Invocation::OpenApi(OpenApiFormat::Yaml))));
+}
+
+#[test]
+fn a_list_replaces_the_one_below_it() {
+    let addresses =
+        |given: Given| -> Vec<u16> { given.serves().listen.addresses.iter().map(SocketAddr::port).collect() };
+    let file = "listen = [\"[::1]:5\", \"[::1]:6\"]";
+    assert_eq!(addresses(given("").file(file)), [5, 6]);
+    assert_eq!(addresses(given("").variable("NOTESTAMP_LISTEN", "[::1]:3, [::1]:4").file(file)), [3, 4]);
+    let all = given("--listen [::1]:1 --listen [::1]:2").variable("NOTESTAMP_LISTEN", "[::1]:3").file(file);
+    assert_eq!(addresses(all), [1, 2]);
+}
+
+#[test]
+fn an_empty_array_is_an_empty_list_where_a_list_may_be_empty() {
+    let config = given("").file("allow_origin = []\ntrusted_proxy = []").serves();
+    assert_eq!((config.origins.allowed.len(), config.listen.trusted_proxies.len()), (0, 0));
+    assert!(given("").file("listen = []").refused().contains("notestamp.toml: listen: "));
+}
+
+#[test]
+fn sizes_in_the_file_may_be_whole_numbers() {
+    let config = given("").file("media_max = 4096\nquota = 8192").serves();
+    assert_eq!((config.limits.media_bytes_max, config.limits.quota_bytes), (4096, Some(8192)));
+    assert!(given("").file("quota = -1").refused().contains("quota: `-1` is not a size"));
+}
+
+#[test]
+fn a_flag_takes_back_what_the_file_says() {
+    let file = "insecure_cookies = true\nquota = 1\nmetrics_listen = \"[::1]:1\"\nallow_origin = \"https://a.example\"";
+    let words = "--insecure-cookies=false --quota none --metrics-listen off --allow-origin none";
+    let config = given(words).file(file).serves();
+    assert!(!config.cookies.insecure && config.limits.quota_bytes.is_none());
+    assert!(config.listen.metrics_address.is_none() && config.origins.allowed.is_empty());
+    assert!(given("--insecure-cookies serve").serves().cookies.insecure);
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_named() {
+    for (toml, part) in [
+        ("media_mx = 1", "notestamp.toml: `media_mx` is no setting"),
+        ("[limits]\nmedia_max = 1", "`limits` is no setting"),
+        ("config = \"other.toml\"", "`config` is no setting"),
+        ("media_max = 1\nmedia-max = 1", "are the same setting"),
+        ("data = \"/a\"\n\nmetadata = mongodb://ann:secret@host", "notestamp.toml: line 3: "),
+    ] {
+        let error = given("").file(toml).refused();
+        assert!(error.contains(part) && !error.contains("secret"), "{error}");
+    }
+    assert!(given("--config /nowhere/notestamp.toml").refused().starts_with("/nowhere/notestamp.toml: "));
+    let flag_first = given("--config /nowhere/notestamp.toml").file("media_max = 1").refused();
+    assert!(flag_first.starts_with("/nowhere/notestamp.toml: "));
+}
+
+#[test]
+fn the_variable_of_the_signing_key_holds_keys_or_the_name_of_a_file() {
+    let key = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+    for keys in [key.to_owned(), format!("{key},{key}"), format!("{key} # new\n{key}\n"), "abc".into()] {
+        let config = given("").variable("NOTESTAMP_SIGNING_KEY", &keys).serves();
+        assert!(!format!("{config:?}").contains("0001"));
+        assert_eq!(config.tokens.signing_keys, SigningKeySource::Variable(keys));
+    }
+    let source = given("").variable("NOTESTAMP_SIGNING_KEY", "/run/keys").serves().tokens.signing_keys;
+    assert_eq!(source, SigningKeySource::File("/run/keys".into()));
+    let source = given("--signing-key f").variable("NOTESTAMP_SIGNING_KEY", key).serves().tokens.signing_keys;
+    assert_eq!(source, SigningKeySource::File("f".into()));
+
+    let error = given("").word(format!("--signing-key={key}")).refused();
+    assert!(error.contains("takes the name of a file") && !error.contains("0001"), "{error}");
+    let error = given("").file(&format!("signing_key = \"{key}\"")).refused();
+    assert!(error.contains("takes the name of a file") && !error.contains("0001"), "{error}");
+}
+
+#[test]
+fn the_data_folder_is_made_only_for_what_is_in_it() {
+    let elsewhere = "--metadata sqlite:/a --notes file:///b --media file:///c";
+    let config = given(elsewhere).serves();
+    assert!(config.storage.data_folder.is_some(), "the signing key is in it");
+    let config = given(elsewhere).word("--signing-key=k".into()).serves();
+    assert_eq!(config.storage.data_folder, None);
+    let config = given(elsewhere).word("--metadata=memory:".into()).refused();
+    assert!(config.contains("multiple times"));
+    assert_eq!(Config::for_testing().storage.data_folder, None);
+    assert_eq!(Config::for_testing().tokens.signing_keys, SigningKeySource::Process);
+    let Ok(Invocation::Sweep(config)) = given(&format!("sweep {elsewhere}")).parse() else {
+        panic!("it sweeps");
+    };
+    assert_eq!(config.storage.data_folder, None);
+}
+
+#[test]
+fn mongodb_needs_a_key_that_all_servers_share() {
+    let url = "--metadata mongodb://ann:secret@host/notes";
+    let error = given(url).refused();
+    assert!(error.contains("--signing-key FILE") && !error.contains("secret"), "{error}");
+    let error = given(url).word("--signing-key=k".into()).refused();
+    assert_eq!(error, "--metadata: this build has no MongoDB support");
+    assert!(given("sweep").word(url.replace(' ', "=")).refused().contains("no MongoDB support"));
+}
+
+#[test]
+fn passwords_in_urls_are_in_no_message() {
+    for flag in ["metadata", "notes", "media", "public-url", "allow-origin"] {
+        for value in ["gopher://ann:secret@host/x", "https://ann:secret@host/x", "ann:secret@host:x"] {
+            let error = given("").word(format!("--{flag}={value}")).parse().unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
+            let error = given("").variable(&variable(flag), value).parse().unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
+        }
+    }
+    assert!(!given("mongodb://ann:secret@host/x").refused().contains("secret"));
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_refused() {
+    for (words, part) in [
+        ("--same-site none --insecure-cookies", "remove --insecure-cookies"),
+        ("--access-ttl 2h --refresh-ttl 1h", "--access-ttl (2h) must not be longer than --refresh-ttl (1h)"),
+        ("--session-max 1d", "--refresh-ttl (30days) must not be longer than --session-max (1day)"),
+        ("--access-ttl 0s", "--access-ttl: must be longer than nothing"),
+        ("--sweep-every 0s", "--sweep-every: must be longer than nothing"),
+        ("--upload-max-time 0s", "--upload-max-time: must be longer than nothing"),
+    ] {
+        let error = given(words).refused();
+        assert!(error.contains(part), "{words}: {error}");
+    }
+}
+
+#[test]
+fn what_is_suspicious_is_warned_of() {
+    for (given, part) in [
+        (given("--insecure-cookies"), "--insecure-cookies"),
+        (given("--public-url http://notes.example.org"), "http://notes.example.org"),
+        (given("").variable("NOTESTAMP_LISTNE", "x"), "NOTESTAMP_LISTNE"),
+    ] {
+        let warnings = given.serves().warnings;
+        assert!(warnings.len() == 1 && warnings[0].contains(part), "{warnings:?}");
+    }
+    let quiet = given("--public-url http://localhost:8080").variable("PATH", "/bin").file("media_max = 1");
+    assert_eq!(quiet.serves().warnings, [""; 0]);
+}
+
+#[test]
+fn the_filter_of_the_log_is_checked() {
+    assert_eq!(given("").variable("RUST_LOG", "debug").serves().log.filter, "debug");
+    assert_eq!(given("").variable("RUST_LOG", "").serves().log, given("").serves().log);
+    assert!(given("").variable("RUST_LOG", "poem=loud").refused().starts_with("RUST_LOG: "));
+}
+
+#[test]
+fn a_variable_that_is_not_text_is_refused_by_its_name() {
+    use std::os::unix::ffi::OsStringExt;
+    let mut given = given("");
+    given.variables.push(("NOTESTAMP_DATA".into(), OsString::from_vec(vec![0xff])));
+    assert_eq!(given.refused(), "NOTESTAMP_DATA: is not UTF-8");
+}
+
+#[test]
+fn clap_finds_no_fault_with_the_command_line() {
+    command_line::command_line().debug_assert();
+    assert!(command_line::settings().get_arguments().all(|arg: &Arg| arg.get_help().is_some()));
+}

@@ -87,7 +87,7 @@ fn parse_key_file(text: &str) -> Result<PathBuf, InvalidSetting> {
 /// How the cookies are set.
 #[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
 pub struct Cookies {
-    /// Drop Secure and the __Host- prefix from cookies: for development without https only
+    /// Drop Secure and the __Host- prefix from cookies: only for development without https
     #[arg(
         long = "insecure-cookies",
         value_name = "BOOL",
@@ -100,8 +100,8 @@ pub struct Cookies {
     )]
     pub insecure: bool,
 
-    /// SameSite attribute of cookies: `none` for a client on another site
-    #[arg(long, value_name = "MODE", default_value = "lax")]
+    /// SameSite attribute of cookies: `lax`, `strict`, or `none` for a client on another site
+    #[arg(long, value_name = "MODE", default_value = "lax", hide_possible_values = true)]
     pub same_site: SameSite,
 }
 
@@ -109,7 +109,8 @@ impl Cookies {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         if self.insecure && self.same_site == SameSite::None {
             return Err(ConfigError::Contradiction(
-                "--same-site none needs secure cookies, or browsers drop them: remove --insecure-cookies".into(),
+                "--same-site none needs secure cookies, or browsers drop them: remove --insecure-cookies"
+                    .into(),
             ));
         }
         Ok(())

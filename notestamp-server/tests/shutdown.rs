@@ -1,0 +1,80 @@
+//! Signals are for a whole process, so each of these tests has one of its own: this binary again.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use notestamp_server::shutdown;
+
+/// Nobody waits longer for a child that does not stop.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+#[ignore = "the child of the tests below"]
+async fn child() {
+    let requested = shutdown::requested().unwrap();
+    say("ready");
+    tokio::time::timeout(PATIENCE, requested).await.expect("a signal comes");
+    say("stopping");
+    if std::env::var_os("LINGER").is_some() {
+        tokio::time::sleep(PATIENCE).await;
+    }
+}
+
+/// In a line of its own: the test harness leaves one unfinished.
+fn say(word: &str) {
+    println!("\n{word}");
+}
+
+struct Process(Child, BufReader<ChildStdout>);
+
+impl Process {
+    fn start(linger: bool) -> Self {
+        let mut command = Command::new(std::env::current_exe().expect("a test knows its file"));
+        command.args(["--exact", "child", "--ignored", "--nocapture"]).stdout(Stdio::piped());
+        if linger {
+            command.env("LINGER", "1");
+        }
+        let mut child = command.spawn().expect("it starts again");
+        let output = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut process = Self(child, output);
+        process.wait_for("ready");
+        process
+    }
+
+    #[track_caller]
+    fn wait_for(&mut self, word: &str) {
+        let mut lines = self.1.by_ref().lines().map_while(Result::ok);
+        assert!(lines.any(|line| line == word), "it says {word}");
+    }
+
+    fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.0.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().is_ok_and(|status| status.success()));
+    }
+
+    fn status(mut self) -> Option<i32> {
+        self.0.wait().expect("it ends").code()
+    }
+}
+
+#[test]
+fn the_first_signal_asks_to_stop() {
+    for name in ["INT", "TERM"] {
+        let mut process = Process::start(false);
+        process.signal(name);
+        process.wait_for("stopping");
+        assert_eq!(process.status(), Some(0), "{name}");
+    }
+}
+
+#[test]
+fn the_second_signal_stops_at_once() {
+    for (name, status) in [("INT", 130), ("TERM", 143)] {
+        let mut process = Process::start(true);
+        process.signal("TERM");
+        process.wait_for("stopping");
+        process.signal(name);
+        assert_eq!(process.status(), Some(status), "{name}");
+    }
+}
