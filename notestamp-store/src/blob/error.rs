@@ -1,0 +1,122 @@
+//! Decides what an error of a blob backend means to a caller.
+
+use std::error::Error as StdError;
+use std::io::{self, ErrorKind};
+use std::panic;
+use std::path::Path;
+
+use tokio::task::JoinError;
+
+use crate::error::Error;
+
+/// The class of what `object_store` says.
+///
+/// It has retried by itself what may be retried, so what a remote store says in the end is nearly
+/// always that it cannot be reached or has too much to do. A local disk has no such excuse.
+pub(super) fn from_object_store(backend: &'static str, remote: bool, error: object_store::Error) -> Error {
+    use object_store::Error as E;
+
+    let kind = io_kind(&error);
+    if kind.is_some_and(is_full) {
+        return Error::Full { backend };
+    }
+    let unavailable = match error {
+        E::PermissionDenied { .. } | E::Unauthenticated { .. } | E::JoinError { .. } => true,
+        E::Generic { .. } if remote => true,
+        _ => kind.is_some_and(is_transient),
+    };
+    let source = error.into();
+    if unavailable { Error::Unavailable { backend, source } } else { Error::Backend { backend, source } }
+}
+
+/// The class of what the file system says.
+pub(super) fn from_io(backend: &'static str, error: io::Error) -> Error {
+    let (kind, source) = (error.kind(), error.into());
+    match kind {
+        kind if is_full(kind) => Error::Full { backend },
+        kind if is_transient(kind) => Error::Unavailable { backend, source },
+        _ => Error::Backend { backend, source },
+    }
+}
+
+/// The class of a task that did not end: its panic goes on here, and else the runtime is shutting down.
+pub(super) fn from_join(backend: &'static str, error: JoinError) -> Error {
+    match error.try_into_panic() {
+        Ok(panic) => panic::resume_unwind(panic),
+        Err(cancelled) => Error::Unavailable { backend, source: cancelled.into() },
+    }
+}
+
+/// The same error, saying where it happened.
+pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+/// What the file system or the network said underneath, if they are the cause.
+fn io_kind(error: &(dyn StdError + 'static)) -> Option<ErrorKind> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            return Some(io.kind());
+        }
+        cause = error.source();
+    }
+    None
+}
+
+fn is_full(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
+
+/// Whether an operator or mere time can put an end to it, without a change to what is stored.
+fn is_transient(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::PermissionDenied
+            | ErrorKind::ReadOnlyFilesystem
+            | ErrorKind::StaleNetworkFileHandle
+            | ErrorKind::TimedOut
+            | ErrorKind::ConnectionRefused
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::NotConnected
+            | ErrorKind::BrokenPipe
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::NetworkDown
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn generic(source: io::Error) -> object_store::Error {
+        object_store::Error::Generic { store: "test", source: Box::new(source) }
+    }
+
+    #[test]
+    fn a_full_disk_is_full_however_deep_it_is_said() {
+        for kind in [ErrorKind::StorageFull, ErrorKind::QuotaExceeded] {
+            let deep = generic(io::Error::other(generic(kind.into())));
+            assert!(matches!(from_object_store("media store", false, deep), Error::Full { .. }), "{kind}");
+            assert!(matches!(from_io("media store", at(Path::new("/x"))(kind.into())), Error::Full { .. }));
+        }
+    }
+
+    #[test]
+    fn what_may_pass_is_unavailable() {
+        for kind in [ErrorKind::ConnectionRefused, ErrorKind::TimedOut, ErrorKind::PermissionDenied] {
+            let error = from_object_store("media store", false, generic(kind.into()));
+            assert!(matches!(error, Error::Unavailable { .. }), "{kind}");
+        }
+        let error = from_object_store("media store", true, generic(io::Error::other("503")));
+        assert!(matches!(error, Error::Unavailable { .. }));
+    }
+
+    #[test]
+    fn what_a_local_disk_cannot_explain_is_a_failure() {
+        let error = from_object_store("media store", false, generic(io::Error::other("odd")));
+        assert!(matches!(error, Error::Backend { .. }));
+    }
+}

@@ -1,0 +1,83 @@
+//! All that lies in a blob store, for a check against the ledger.
+
+use std::io;
+use std::sync::Arc;
+
+use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use object_store::ObjectMeta;
+
+use super::local::{LocalRoot, Walk};
+use super::{BlobStore, path};
+use crate::domain::{Namespace, ObjectId};
+use crate::error::Result;
+
+/// Something that lies in a blob store.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Found {
+    /// A whole object.
+    Object {
+        /// Who shares it.
+        namespace: Namespace,
+        /// Which it is.
+        object: ObjectId,
+        /// How many bytes it has.
+        size: u64,
+    },
+    /// Anything else, by its path in the store: what is half written, or something foreign.
+    ///
+    /// A foreign folder ends in `/`, and stands for all that lies in it.
+    Unknown(String),
+}
+
+/// How many entries are read from a disk at once.
+const ENTRIES_PER_READ: usize = 1024;
+
+impl BlobStore {
+    /// Lists all that lies in this store, in no particular order.
+    ///
+    /// What comes or goes meanwhile may be among it or not. On S3 the parts of an upload that was
+    /// never completed cannot be seen here: give the bucket a lifecycle rule that aborts those.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`](crate::Error::Unavailable) or [`Error::Backend`](crate::Error::Backend),
+    /// in the stream.
+    pub fn list(&self) -> BoxStream<'static, Result<Found>> {
+        let store = self.clone();
+        match &self.backend.local {
+            Some(local) => store.list_folder(Arc::clone(local)),
+            None => {
+                let listed = self.backend.objects.list(None);
+                listed.map(move |meta| meta.map(found).map_err(|error| store.error(error))).boxed()
+            }
+        }
+    }
+
+    fn list_folder(self, root: Arc<LocalRoot>) -> BoxStream<'static, Result<Found>> {
+        let batches = stream::try_unfold(None, move |walk| {
+            let (store, root) = (self.clone(), Arc::clone(&root));
+            async move { store.walk_on(&root, walk).await }
+        });
+        batches.map_ok(|batch| stream::iter(batch).map(Ok)).try_flatten().boxed()
+    }
+
+    /// The next entries, if there are any, and the walk that goes on after them.
+    async fn walk_on(
+        &self,
+        root: &Arc<LocalRoot>,
+        walk: Option<Walk>,
+    ) -> Result<Option<(Vec<Found>, Option<Walk>)>> {
+        let walk_on = move |root: &LocalRoot| {
+            let mut walk = walk.map_or_else(|| root.walk(), Ok)?;
+            let batch = walk.by_ref().take(ENTRIES_PER_READ).collect::<io::Result<Vec<_>>>()?;
+            Ok((!batch.is_empty()).then_some((batch, Some(walk))))
+        };
+        self.on_disk(root, walk_on).await
+    }
+}
+
+fn found(meta: ObjectMeta) -> Found {
+    match path::parse(meta.location.as_ref()) {
+        Some((namespace, object)) => Found::Object { namespace, object, size: meta.size },
+        None => Found::Unknown(meta.location.into()),
+    }
+}

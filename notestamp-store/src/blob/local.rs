@@ -1,0 +1,224 @@
+//! A local folder as a blob store: all that `LocalFileSystem` leaves to be done.
+//!
+//! It does not sync what it deletes, syncs a new folder only after others may have used it, hides the
+//! staging files that a crash leaves behind, reads 8 KiB at a time, and creates a root that has vanished anew.
+
+use std::fs::{self, DirBuilder, File, FileType, OpenOptions, ReadDir};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use super::error::at;
+use super::list::Found;
+use super::path;
+use crate::domain::{Namespace, ObjectId};
+use crate::durability::Durability;
+
+/// The folder of a blob store. Everything here blocks.
+#[derive(Debug)]
+pub(super) struct LocalRoot {
+    path: PathBuf,
+    durability: Durability,
+    /// Held while a namespace's folder is made and synced.
+    making_folder: Mutex<()>,
+}
+
+/// Written and removed again to learn whether the root can be written to.
+const PROBE: &str = ".ping";
+
+impl LocalRoot {
+    /// Opens a folder, and creates it where it does not exist, for this account's eyes only.
+    pub(super) fn open(path: &Path, durability: Durability) -> io::Result<Self> {
+        create_folder(path, durability)?;
+        let path = fs::canonicalize(path).map_err(at(path))?;
+        Ok(Self { path, durability, making_folder: Mutex::new(()) })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes sure that the folder of a namespace is there, and stays.
+    ///
+    /// The lock makes whoever finds the folder wait until it has been synced: else the second writer
+    /// could answer for a file in a folder that a loss of power takes away.
+    pub(super) fn prepare(&self, namespace: Namespace) -> io::Result<()> {
+        let folder = self.folder(namespace);
+        let _making = self.making_folder.lock().unwrap_or_else(PoisonError::into_inner);
+        if folder.is_dir() {
+            return Ok(());
+        }
+        make_folder(&folder)?;
+        self.sync(&self.path)
+    }
+
+    /// Removes an object, and what a crash has left of it half written; what is not there is fine.
+    pub(super) fn delete(&self, namespace: Namespace, object: ObjectId) -> io::Result<()> {
+        let folder = self.folder(namespace);
+        // A staging file is named with the first free number. A path has one writer, so no number
+        // is free below one that is taken.
+        for number in 1.. {
+            if !remove_file(&folder.join(format!("{object}#{number}")))? {
+                break;
+            }
+        }
+        remove_file(&folder.join(object.to_string()))?;
+        // Also where nothing was there: it may have been removed by a delete that did not come this far.
+        match self.sync(&folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            synced => synced,
+        }
+    }
+
+    /// Fails where the folder has vanished or cannot be written to.
+    pub(super) fn ping(&self) -> io::Result<()> {
+        let probe = self.path.join(PROBE);
+        OpenOptions::new().write(true).create(true).truncate(false).open(&probe).map_err(at(&probe))?;
+        remove_file(&probe).map(drop)
+    }
+
+    /// Goes through all that lies in the folder.
+    pub(super) fn walk(&self) -> io::Result<Walk> {
+        let folders = fs::read_dir(&self.path).map_err(at(&self.path))?;
+        Ok(Walk { folders, within: None })
+    }
+
+    fn folder(&self, namespace: Namespace) -> PathBuf {
+        self.path.join(path::folder(namespace))
+    }
+
+    fn sync(&self, folder: &Path) -> io::Result<()> {
+        match self.durability {
+            Durability::Full => sync_folder(folder).map_err(at(folder)),
+            Durability::Relaxed => Ok(()),
+        }
+    }
+}
+
+/// Goes through a root and the folders in it, in no particular order.
+pub(super) struct Walk {
+    folders: ReadDir,
+    within: Option<(String, ReadDir)>,
+}
+
+impl Iterator for Walk {
+    type Item = io::Result<Found>;
+
+    fn next(&mut self) -> Option<io::Result<Found>> {
+        loop {
+            let found = match &mut self.within {
+                Some((folder, files)) => match files.next() {
+                    Some(file) => file.and_then(|file| found_in_folder(folder, &file)),
+                    None => {
+                        self.within = None;
+                        continue;
+                    }
+                },
+                None => self.folders.next()?.and_then(|entry| self.enter(&entry)),
+            };
+            match found {
+                Ok(Some(found)) => return Some(Ok(found)),
+                Ok(None) => {}
+                // Deleted since its folder was read.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+impl Walk {
+    /// Goes on inside of a namespace's folder; anything else in the root is foreign.
+    fn enter(&mut self, entry: &fs::DirEntry) -> io::Result<Option<Found>> {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let file_type = entry.file_type()?;
+        if file_type.is_dir() && path::parse_folder(&name).is_some() {
+            self.within = Some((name, fs::read_dir(entry.path())?));
+            return Ok(None);
+        }
+        Ok((name != PROBE).then(|| unknown(name, file_type)))
+    }
+}
+
+fn found_in_folder(folder: &str, entry: &fs::DirEntry) -> io::Result<Option<Found>> {
+    let path = format!("{folder}/{}", entry.file_name().to_string_lossy());
+    let file_type = entry.file_type()?;
+    match path::parse(&path) {
+        Some((namespace, object)) if file_type.is_file() => {
+            let size = entry.metadata()?.len();
+            Ok(Some(Found::Object { namespace, object, size }))
+        }
+        _ => Ok(Some(unknown(path, file_type))),
+    }
+}
+
+fn unknown(path: String, file_type: FileType) -> Found {
+    Found::Unknown(if file_type.is_dir() { path + "/" } else { path })
+}
+
+/// Creates a folder and those above it, each synced into the one that holds it.
+fn create_folder(path: &Path, durability: Durability) -> io::Result<()> {
+    let Some(parent) = path.parent() else { return Ok(()) };
+    if !path.is_dir() {
+        create_folder(parent, durability)?;
+        make_folder(path)?;
+    }
+    if durability == Durability::Relaxed {
+        return Ok(());
+    }
+    // Also where it is there already: it may be from a start that did not come this far.
+    match sync_folder(parent) {
+        // A folder above that nobody may read was not made here.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
+        synced => synced.map_err(at(parent)),
+    }
+}
+
+/// Makes one folder, for the present account's eyes only, unless another process just has.
+fn make_folder(path: &Path) -> io::Result<()> {
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "modes are a matter of Unix"))]
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    match builder.create(path) {
+        Err(error) if !path.is_dir() => Err(at(path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether there was such a file.
+fn remove_file(path: &Path) -> io::Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(at(path)(error)),
+    }
+}
+
+/// Makes the names in a folder survive a loss of power, where a folder can be opened to say so.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
+}
+
+/// Fills `buffer` from a place in a file, without moving a cursor that others may use.
+#[cfg(unix)]
+pub(super) fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
+}
+
+/// Fills `buffer` from a place in a file, wherever its cursor is.
+#[cfg(windows)]
+pub(super) fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+    while !buffer.is_empty() {
+        match std::os::windows::fs::FileExt::seek_read(file, buffer, offset) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(read) => {
+                buffer = &mut buffer[read..];
+                offset += read as u64;
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

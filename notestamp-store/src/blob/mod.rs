@@ -1,0 +1,173 @@
+//! Bytes over an `Arc<dyn ObjectStore>`: one [`BlobStore`] for media, one for notes.
+
+mod backend;
+mod error;
+mod ingest;
+mod list;
+mod local;
+mod path;
+mod read;
+mod upload;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use tokio::task;
+
+pub use backend::BlobUrl;
+pub use ingest::{Ingest, Unfinished};
+pub use list::Found;
+pub use read::ByteStream;
+
+use crate::domain::{Namespace, ObjectId, ObjectKind};
+use crate::durability::Durability;
+use crate::error::{Error, Result};
+use backend::{Backend, OpenError};
+use local::LocalRoot;
+
+/// Keeps the bytes of objects: those of all media, or those of all notes.
+///
+/// # Contract
+/// - An object appears whole or not at all, and what has been answered survives what [`Durability`] says.
+/// - An object is written once, by one writer, and never changed. Its path is never used again.
+/// - Nothing is found here: which objects there are, and how large, is for the ledger to say.
+///   An object that is missing, or of another size than expected, is [`Error::Corrupt`].
+/// - Memory does not grow with the size of an object.
+///
+/// Clones share everything. All methods need a Tokio runtime. `conformance` holds the suite that
+/// every backend passes.
+#[derive(Clone)]
+pub struct BlobStore {
+    name: &'static str,
+    backend: Backend,
+}
+
+impl BlobStore {
+    /// Opens the store that keeps the objects of this kind.
+    ///
+    /// A folder that does not exist is created, for the present account's eyes only. Each `memory:///` that
+    /// is opened is another one.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Backend`] where the folder cannot be used.
+    pub async fn open(kind: ObjectKind, url: &BlobUrl, durability: Durability) -> Result<Self> {
+        let (name, url) = (name(kind), url.clone());
+        let opened = task::spawn_blocking(move || Backend::open(&url, durability));
+        match opened.await.map_err(|error| error::from_join(name, error))? {
+            Ok(backend) => Ok(Self { name, backend }),
+            Err(OpenError::Io(error)) => Err(error::from_io(name, error)),
+            Err(OpenError::ObjectStore(error)) => Err(error::from_object_store(name, false, error)),
+        }
+    }
+
+    /// Keeps the objects of this kind in a backend of the embedder's own.
+    ///
+    /// How durable it is, is the backend's matter. For a local folder use [`BlobStore::open`]: what
+    /// `object_store` leaves to be done there is done only then.
+    pub fn new(kind: ObjectKind, objects: Arc<dyn ObjectStore>) -> Self {
+        Self { name: name(kind), backend: Backend::new(objects) }
+    }
+
+    /// Writes a small object at once.
+    ///
+    /// # Errors
+    /// [`Error::Full`], [`Error::Unavailable`] or [`Error::Backend`]; nothing is kept of it, as far as
+    /// the backend still answers.
+    pub async fn put(&self, namespace: Namespace, object: ObjectId, bytes: Bytes) -> Result<()> {
+        self.put_payload(namespace, object, bytes.into()).await
+    }
+
+    /// Deletes an object, and what a crash may have left of it half written. What is not there is fine.
+    ///
+    /// Once this has been answered, the bytes do not come back: the ledger may forget the object.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Backend`]; repeat it then.
+    pub async fn delete(&self, namespace: Namespace, object: ObjectId) -> Result<()> {
+        if let Some(local) = &self.backend.local {
+            return self.on_disk(local, move |root| root.delete(namespace, object)).await;
+        }
+        match self.backend.objects.delete(&path::of(namespace, object)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(self.error(error)),
+        }
+    }
+
+    /// Answers if the backend does, and could be written to if it is a folder.
+    ///
+    /// # Errors
+    /// [`Error::Full`], [`Error::Unavailable`] or [`Error::Backend`].
+    pub async fn ping(&self) -> Result<()> {
+        if let Some(local) = &self.backend.local {
+            return self.on_disk(local, LocalRoot::ping).await;
+        }
+        // A name that no object has: to say that it is missing, the backend has to look.
+        match self.backend.objects.head(&Path::from("ping")).await {
+            Ok(_) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(self.error(error)),
+        }
+    }
+
+    /// The size from which on an object is written in parts, for the suite to try what lies beside it.
+    #[cfg(feature = "conformance")]
+    pub(crate) fn part_bytes(&self) -> usize {
+        self.backend.parts.bytes
+    }
+
+    async fn put_payload(&self, namespace: Namespace, object: ObjectId, payload: PutPayload) -> Result<()> {
+        self.prepare(namespace).await?;
+        if let Err(error) = self.backend.objects.put(&path::of(namespace, object), payload).await {
+            self.withdraw(namespace, object).await;
+            return Err(self.error(error));
+        }
+        Ok(())
+    }
+
+    /// Makes the way to a namespace's objects, where that is more than a prefix.
+    async fn prepare(&self, namespace: Namespace) -> Result<()> {
+        match &self.backend.local {
+            Some(local) => self.on_disk(local, move |root| root.prepare(namespace)).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Deletes what a failed write may have left. Where this fails too, the sweep does it.
+    async fn withdraw(&self, namespace: Namespace, object: ObjectId) {
+        if let Err(error) = self.delete(namespace, object).await {
+            tracing::warn!(store = self.name, %object, %error, "a failed write may have left bytes behind");
+        }
+    }
+
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        root: &Arc<LocalRoot>,
+        work: impl FnOnce(&LocalRoot) -> io::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let root = Arc::clone(root);
+        let done = task::spawn_blocking(move || work(&root)).await;
+        done.map_err(|error| error::from_join(self.name, error))?
+            .map_err(|error| error::from_io(self.name, error))
+    }
+
+    fn error(&self, error: object_store::Error) -> Error {
+        error::from_object_store(self.name, self.backend.remote, error)
+    }
+}
+
+/// Says which store it is, and no secret of its backend's configuration.
+impl fmt::Debug for BlobStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BlobStore({}: {})", self.name, self.backend.objects)
+    }
+}
+
+fn name(kind: ObjectKind) -> &'static str {
+    match kind {
+        ObjectKind::Media => "media store",
+        ObjectKind::Notes => "notes store",
+    }
+}

@@ -1,0 +1,60 @@
+//! Where an object lies: the only file that knows the layout.
+//!
+//! `{namespace}/{object id}`, in the media store and in the notes store alike. A path is used once,
+//! for one life of one object, so whatever comes late to it can only meet what it was meant for.
+
+use object_store::path::Path;
+
+use crate::domain::{Namespace, ObjectId};
+
+/// The path of an object.
+pub(super) fn of(namespace: Namespace, object: ObjectId) -> Path {
+    Path::from_iter([folder(namespace), object.to_string()])
+}
+
+/// The folder that holds all objects of a namespace, and nothing else.
+pub(super) fn folder(namespace: Namespace) -> String {
+    namespace.to_string()
+}
+
+/// The object whose path this is, if it is one.
+pub(super) fn parse(path: &str) -> Option<(Namespace, ObjectId)> {
+    let (folder, name) = path.split_once('/')?;
+    Some((parse_folder(folder)?, name.parse().ok()?))
+}
+
+/// The namespace whose folder this is, if it is one.
+pub(super) fn parse_folder(name: &str) -> Option<Namespace> {
+    name.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::UserId;
+
+    #[test]
+    fn a_path_leads_back_to_its_object() {
+        let object = ObjectId::from_bytes([7; 16]);
+        for namespace in [Namespace::Shared, Namespace::Owner(UserId::from_bytes([9; 16]))] {
+            assert_eq!(parse(of(namespace, object).as_ref()), Some((namespace, object)));
+        }
+    }
+
+    #[test]
+    fn what_is_no_object_has_no_ids() {
+        let id = "07070707070707070707070707070707";
+        for foreign in [
+            "",
+            "shared",
+            id,
+            &format!("shared/{id}#1"),
+            &format!("shared/{id}/x"),
+            &format!("/{id}"),
+            &format!("other/{id}"),
+            &format!("shared/{}", id.replace('0', "A")),
+        ] {
+            assert_eq!(parse(foreign), None, "{foreign:?}");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! A whole object or a range of it, as a stream that is never silently short.
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use object_store::path::Path;
+use object_store::{GetOptions, GetResult, GetResultPayload, ObjectStore, ObjectStoreExt};
+use tokio::task;
+
+use super::local::read_exact_at;
+use super::{BlobStore, error, path};
+use crate::domain::{InvalidValue, Namespace, ObjectId};
+use crate::error::{Error, Result};
+
+/// The bytes of an object, piece by piece. It ends after its first error.
+pub type ByteStream = BoxStream<'static, Result<Bytes>>;
+
+/// How much is read from a file at once. Less costs more in threads than in copies; more gains nothing.
+const READ_BYTES: u64 = 256 << 10;
+
+/// How many such reads of one stream may be under way: one that is awaited, and one ahead.
+const READS_MAX: usize = 2;
+
+impl BlobStore {
+    /// Reads an object of a known size, or a range of it.
+    ///
+    /// The object is opened first: where this succeeds, a delete that comes later does not break the
+    /// stream of a local file. What the stream yields is exactly as long as the range, or ends in an error.
+    ///
+    /// # Errors
+    /// - [`Error::Corrupt`] where it is missing or of another size. In the stream too, where it turns out short.
+    /// - [`Error::Invalid`] where the range does not lie within the object.
+    /// - [`Error::Unavailable`] or [`Error::Backend`], here or in the stream.
+    pub async fn read(
+        &self,
+        namespace: Namespace,
+        object: ObjectId,
+        expected_size: u64,
+        range: Option<Range<u64>>,
+    ) -> Result<ByteStream> {
+        let path = path::of(namespace, object);
+        let range = range.unwrap_or(0..expected_size);
+        if range.start > range.end || range.end > expected_size {
+            return Err(InvalidValue::new("range", "does not lie within the object").into());
+        }
+        if range.is_empty() {
+            // Backends refuse a range of nothing.
+            self.check_size(&path, expected_size).await?;
+            return Ok(stream::empty().boxed());
+        }
+        let found = self.open_range(&path, expected_size, range.clone()).await?;
+        let what = self.describe(&path);
+        let bytes = match found.payload {
+            GetResultPayload::File(file, _) => read_file(self.name, file, range.clone(), what.clone()),
+            GetResultPayload::Stream(bytes) => {
+                let store = self.clone();
+                bytes.map_err(move |error| store.error(error)).boxed()
+            }
+        };
+        Ok(exactly(bytes, range.end - range.start, what))
+    }
+
+    /// Reads a small object whole.
+    ///
+    /// # Errors
+    /// As of [`read`](Self::read).
+    pub async fn read_to_bytes(
+        &self,
+        namespace: Namespace,
+        object: ObjectId,
+        expected_size: u64,
+    ) -> Result<Bytes> {
+        let mut stream = self.read(namespace, object, expected_size, None).await?;
+        let first = stream.try_next().await?.unwrap_or_default();
+        let Some(second) = stream.try_next().await? else { return Ok(first) };
+        let mut bytes = BytesMut::from(first);
+        bytes.extend_from_slice(&second);
+        while let Some(next) = stream.try_next().await? {
+            bytes.extend_from_slice(&next);
+        }
+        Ok(bytes.freeze())
+    }
+
+    async fn open_range(&self, path: &Path, expected_size: u64, range: Range<u64>) -> Result<GetResult> {
+        // The whole is asked for without a range, which some backends answer faster.
+        let bounds = (range != (0..expected_size)).then(|| range.clone());
+        let options = GetOptions::new().with_range(bounds);
+        match self.backend.objects.get_opts(path, options).await {
+            Ok(found) if found.meta.size != expected_size => {
+                Err(self.other_size(path, expected_size, found.meta.size))
+            }
+            Ok(found) if found.range != range => Err(Error::Backend {
+                backend: self.name,
+                source: format!("asked for bytes {range:?}, and answered {:?}", found.range).into(),
+            }),
+            Ok(found) => Ok(found),
+            Err(object_store::Error::NotFound { .. }) => Err(self.missing(path)),
+            // Backends do not agree on what to say of a range beyond the end: see whether that is why.
+            Err(error) => {
+                self.check_size(path, expected_size).await?;
+                Err(self.error(error))
+            }
+        }
+    }
+
+    async fn check_size(&self, path: &Path, expected_size: u64) -> Result<()> {
+        match self.backend.objects.head(path).await {
+            Ok(meta) if meta.size == expected_size => Ok(()),
+            Ok(meta) => Err(self.other_size(path, expected_size, meta.size)),
+            Err(object_store::Error::NotFound { .. }) => Err(self.missing(path)),
+            Err(error) => Err(self.error(error)),
+        }
+    }
+
+    fn missing(&self, path: &Path) -> Error {
+        Error::Corrupt(format!("{} is missing", self.describe(path)))
+    }
+
+    fn other_size(&self, path: &Path, expected: u64, found: u64) -> Error {
+        Error::Corrupt(format!("{} has {found} bytes, not {expected}", self.describe(path)))
+    }
+
+    fn describe(&self, path: &Path) -> String {
+        format!("{path} of the {}", self.name)
+    }
+}
+
+/// Reads a range of a file with one read ahead, and no thread waits for who consumes it.
+fn read_file(backend: &'static str, file: File, range: Range<u64>, what: String) -> ByteStream {
+    let file = Arc::new(file);
+    let starts = range.clone().step_by(READ_BYTES as usize);
+    let reads = starts.map(move |start| {
+        let len = READ_BYTES.min(range.end - start) as usize;
+        let (file, what) = (Arc::clone(&file), what.clone());
+        async move {
+            let read = task::spawn_blocking(move || {
+                let mut buffer = vec![0; len];
+                read_exact_at(&file, &mut buffer, start).map(|()| Bytes::from(buffer))
+            });
+            match read.await.map_err(|lost| error::from_join(backend, lost))? {
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(shortened(&what)),
+                read => read.map_err(|error| error::from_io(backend, error)),
+            }
+        }
+    });
+    stream::iter(reads).buffered(READS_MAX).boxed()
+}
+
+/// Passes `len` bytes on and then ends; too few or too many are an error, and an error is the end.
+fn exactly(bytes: ByteStream, len: u64, what: String) -> ByteStream {
+    let counted = stream::try_unfold((bytes, len, what), |(mut bytes, left, what)| async move {
+        match bytes.try_next().await? {
+            None if left == 0 => Ok(None),
+            None => Err(shortened(&what)),
+            Some(chunk) => match left.checked_sub(chunk.len() as u64) {
+                Some(left) => Ok(Some((chunk, (bytes, left, what)))),
+                None => Err(Error::Corrupt(format!("{what} yields more bytes than it has"))),
+            },
+        }
+    });
+    counted.boxed()
+}
+
+fn shortened(what: &str) -> Error {
+    Error::Corrupt(format!("{what} ends before its size"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn collect(chunks: &[&'static [u8]], len: u64) -> Vec<Result<Bytes, String>> {
+        let chunks: Vec<_> = chunks.iter().map(|chunk| Ok(Bytes::from_static(chunk))).collect();
+        let counted = exactly(stream::iter(chunks).boxed(), len, "x".into());
+        counted.map_err(|error| error.to_string()).collect().await
+    }
+
+    #[tokio::test]
+    async fn a_stream_of_the_right_length_passes() {
+        assert_eq!(collect(&[b"ab", b"", b"c"], 3).await.iter().filter(|chunk| chunk.is_ok()).count(), 3);
+        assert!(collect(&[], 0).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_short_stream_ends_in_an_error() {
+        let chunks = collect(&[b"ab"], 3).await;
+        assert!(matches!(&chunks[..], [Ok(_), Err(why)] if why.contains("ends before")), "{chunks:?}");
+    }
+
+    #[tokio::test]
+    async fn a_long_stream_ends_in_an_error() {
+        let chunks = collect(&[b"ab", b"cd", b"ef"], 3).await;
+        assert!(matches!(&chunks[..], [Ok(_), Err(why)] if why.contains("more bytes")), "{chunks:?}");
+    }
+}
