@@ -1,9 +1,9 @@
 /// How much an answered change survives.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Durability {
-    /// Loss of power: files and folders are synced before the answer.
+    /// Loss of power: file and folder are synced before the answer.
     #[default]
     Full,
-    /// The end of the process, however sudden, but not of the machine.
+    /// The end of the process, however sudden.
     Relaxed,
 }

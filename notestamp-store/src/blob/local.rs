@@ -48,17 +48,13 @@ impl LocalRoot {
         if folder.is_dir() {
             return Ok(());
         }
-        match private_folder().create(&folder) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(at(&folder)(error)),
-            _ => self.sync(&self.path),
-        }
+        make_folder(&folder)?;
+        self.sync(&self.path)
     }
 
     /// Removes an object, and what a crash has left of it half written; what is not there is fine.
     pub(super) fn delete(&self, namespace: Namespace, object: ObjectId) -> io::Result<()> {
         let folder = self.folder(namespace);
-        let file = folder.join(object.to_string());
-        remove_file(&file)?;
         // A staging file is named with the first free number. A path has one writer, so no number
         // is free below one that is taken.
         for number in 1.. {
@@ -66,6 +62,7 @@ impl LocalRoot {
                 break;
             }
         }
+        remove_file(&folder.join(object.to_string()))?;
         // Also where nothing was there: it may have been removed by a delete that did not come this far.
         match self.sync(&folder) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -164,10 +161,7 @@ fn create_folder(path: &Path, durability: Durability) -> io::Result<()> {
     let Some(parent) = path.parent() else { return Ok(()) };
     if !path.is_dir() {
         create_folder(parent, durability)?;
-        match private_folder().create(path) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(at(path)(error)),
-            _ => {}
-        }
+        make_folder(path)?;
     }
     if durability == Durability::Relaxed {
         return Ok(());
@@ -180,12 +174,16 @@ fn create_folder(path: &Path, durability: Durability) -> io::Result<()> {
     }
 }
 
-fn private_folder() -> DirBuilder {
+/// Makes one folder, for the present account's eyes only, unless another process just has.
+fn make_folder(path: &Path) -> io::Result<()> {
     #[cfg_attr(not(unix), expect(unused_mut, reason = "modes are a matter of Unix"))]
     let mut builder = DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder
+    match builder.create(path) {
+        Err(error) if !path.is_dir() => Err(at(path)(error)),
+        _ => Ok(()),
+    }
 }
 
 /// Whether there was such a file.

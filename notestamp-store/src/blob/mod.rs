@@ -112,6 +112,12 @@ impl BlobStore {
         }
     }
 
+    /// The size from which on an object is written in parts, for the suite to try what lies beside it.
+    #[cfg(feature = "conformance")]
+    pub(crate) fn part_bytes(&self) -> usize {
+        self.backend.parts.bytes
+    }
+
     async fn put_payload(&self, namespace: Namespace, object: ObjectId, payload: PutPayload) -> Result<()> {
         self.prepare(namespace).await?;
         if let Err(error) = self.backend.objects.put(&path::of(namespace, object), payload).await {

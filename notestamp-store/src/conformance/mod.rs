@@ -1,6 +1,3 @@
-//! The suites that every backend passes, for backends outside this crate too.
-//!
-//! A backend's whole test file is a factory for a fresh store and one macro call, which makes a
-//! test of each case, named for what it claims.
+//! The suites that every backend must pass, for backends outside this crate too.
 
-pub mod metadata;
+pub mod blob;

@@ -1,0 +1,49 @@
+//! What is deleted is gone, and nothing else is.
+
+use futures_util::TryStreamExt;
+
+use super::{assert_corrupt, content, list, object, owner, read, save, within_a_minute};
+use crate::blob::BlobStore;
+
+/// A deleted object is neither read nor listed.
+pub async fn a_deleted_object_is_gone(store: &BlobStore) {
+    let bytes = content(1000);
+    save(store, owner(1), object(1), &bytes, 1000).await;
+    store.delete(owner(1), object(1)).await.expect("it is deleted");
+    assert_corrupt(read(store, owner(1), object(1), 1000).await);
+    assert_eq!(list(store).await, []);
+}
+
+/// Deleting is idempotent, and needs nothing to be there.
+pub async fn deleting_twice_is_fine(store: &BlobStore) {
+    store.delete(owner(1), object(1)).await.expect("where even the namespace is not there");
+    store.put(owner(1), object(1), content(10)).await.expect("it is put");
+    for time in ["first", "second"] {
+        store.delete(owner(1), object(1)).await.expect(time);
+    }
+}
+
+/// Neither a neighbour nor the same id in another namespace is touched.
+pub async fn deleting_one_object_spares_the_others(store: &BlobStore) {
+    let kept = [(owner(1), object(2)), (owner(2), object(1))];
+    for (namespace, object) in kept.into_iter().chain([(owner(1), object(1))]) {
+        store.put(namespace, object, content(10)).await.expect("it is put");
+    }
+    store.delete(owner(1), object(1)).await.expect("it is deleted");
+    for (namespace, object) in kept {
+        assert_eq!(read(store, namespace, object, 10).await.expect("it is still there"), content(10));
+    }
+    assert_eq!(list(store).await.len(), kept.len());
+}
+
+/// Who reads an object that is deleted gets all of it or an error, never less.
+pub async fn an_open_reader_ends_whole_or_with_an_error(store: &BlobStore) {
+    let bytes = content(3 << 20);
+    save(store, owner(1), object(1), &bytes, 1 << 20).await;
+    let reader = store.read(owner(1), object(1), bytes.len() as u64, None).await.expect("it is opened");
+    store.delete(owner(1), object(1)).await.expect("it is deleted");
+    let all = within_a_minute(reader.try_collect::<Vec<_>>()).await;
+    if let Ok(chunks) = all {
+        assert_eq!(chunks.concat(), bytes);
+    }
+}

@@ -1,0 +1,32 @@
+//! A listing names all that is there.
+
+use super::{content, list, object, owner};
+use crate::blob::{BlobStore, Found};
+use crate::domain::Namespace;
+
+/// A fresh store has nothing in it.
+pub async fn an_empty_store_lists_nothing(store: &BlobStore) {
+    assert_eq!(list(store).await, []);
+}
+
+/// Every object is listed once, with its namespace, id and size, also where it was put aside by no ledger.
+pub async fn exactly_what_is_there_is_listed(store: &BlobStore) {
+    let mut expected = Vec::new();
+    for (namespace, number, size) in
+        [(owner(1), 1, 0), (owner(1), 2, 10), (owner(2), 1, 20), (Namespace::Shared, 3, 30)]
+    {
+        let object = object(number);
+        store.put(namespace, object, content(size)).await.expect("it is put");
+        expected.push(Found::Object { namespace, object, size: size as u64 });
+    }
+    expected.sort();
+    assert_eq!(list(store).await, expected);
+}
+
+/// A ping answers, as often as it is asked, and leaves nothing.
+pub async fn a_store_that_works_answers(store: &BlobStore) {
+    for _ in 0..2 {
+        store.ping().await.expect("it answers");
+    }
+    assert_eq!(list(store).await, []);
+}
