@@ -1,7 +1,16 @@
-//! Who is asking: the keys that sign tokens.
+//! Who is asking: passwords, tokens, cookies.
 
+mod common_passwords;
+mod cookies;
+mod current_user;
 mod key_file;
 mod keys;
+mod password;
+mod tokens;
 
+pub use cookies::SessionCookies;
+pub use current_user::CurrentUser;
 pub use key_file::{SigningKeyError, SigningKeySource};
 pub use keys::{InvalidSigningKeys, SigningKey, SigningKeys};
+pub use password::{Password, Passwords};
+pub use tokens::{Claims, Kind, Presented, Tokens};

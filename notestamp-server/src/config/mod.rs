@@ -4,7 +4,6 @@
 //! machine for is the `--config` file (and the working directory, for a relative `--data`).
 
 mod answers;
-mod blobs;
 mod command_line;
 mod duration;
 mod error;
@@ -27,7 +26,6 @@ use std::ffi::OsString;
 use clap::ArgMatches;
 
 pub use answers::{Answers, MediaDelivery, ProjectList};
-pub use blobs::BlobUrl;
 pub use error::{ConfigError, GivenAs, InvalidSetting};
 pub use limits::{
     BODY_BYTES_MAX, BODY_RATE_BYTES_MIN, BODY_RATE_WINDOW, FailureLimit, Limits, MULTIPART_PARTS_MAX, Quota,
@@ -36,7 +34,8 @@ pub use limits::{
 pub use listen::Listen;
 pub use log::{Log, LogFormat};
 pub use metadata::{MetadataUrl, MongoDbUrl};
-pub use origins::{Origin, Origins};
+pub use notestamp_store::BlobUrl;
+pub use origins::Origins;
 pub use public_url::PublicUrl;
 pub use storage::{Dedup, Storage};
 pub use sweep::{Sweep, SweepSchedule};

@@ -2,8 +2,9 @@ use std::fmt;
 
 use url::Url;
 
+use super::InvalidSetting;
 use super::redacted::redacted;
-use super::{InvalidSetting, Origin};
+use crate::http::origin::Origin;
 
 /// The URL under which browsers reach the server; other URLs are made by adding a path.
 ///
@@ -46,7 +47,8 @@ impl PublicUrl {
 
     /// The origin that browsers name for pages of this server.
     pub fn origin(&self) -> Origin {
-        Origin::of(&self.0).expect("an http URL has a host")
+        let origin = self.0.origin().ascii_serialization();
+        origin.parse().expect("an http URL has an origin")
     }
 
     /// Whether browsers keep cookies with `Secure` from here: over https, and on the machine itself.

@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 use crate::metadata::SaveOutcome;
 use crate::protocol::{MediaOffer, SaveCommit, Written};
 
-use super::Store;
 use super::reap::Reservation;
+use super::{Shared, Store};
 
 /// A save under way. Its media may come before anything else is known of it.
 ///
@@ -75,11 +75,12 @@ impl Save {
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         assert!(self.media.is_none(), "a save has one media file");
-        let namespace = self.store.shared.media_namespace(self.owner);
+        let shared = self.store.shared.clone();
+        let namespace = shared.media_namespace(self.owner);
         let written = async {
             let object = self.reserve(ObjectKind::Media, namespace).await?;
-            let mut ingest = self.store.shared.media.ingest(namespace, object);
-            match self.pump(body, &mut ingest).await {
+            let mut ingest = shared.media.ingest(namespace, object);
+            match pump(body, &mut ingest, &shared, self.deadline).await {
                 Ok(()) => Ok((object, ingest.finish().await?)),
                 Err(error) => {
                     left_to_the_sweep(ingest.abort().await);
@@ -97,26 +98,6 @@ impl Save {
                 Err(error)
             }
         }
-    }
-
-    async fn pump<S, E>(&self, body: S, ingest: &mut Ingest) -> Result<()>
-    where
-        S: Stream<Item = Result<Bytes, E>>,
-        E: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        let max = self.store.settings().media_bytes_max;
-        let mut size = 0;
-        pin_mut!(body);
-        while let Some(chunk) = body.next().await {
-            let chunk = chunk.map_err(|e| Error::Body(e.into()))?;
-            size += chunk.len() as u64;
-            if size > max {
-                return Err(Error::TooLarge { what: "media", max });
-            }
-            self.check_deadline()?;
-            ingest.write(chunk).await?;
-        }
-        Ok(())
     }
 
     /// Commits the save; the project as it is now.
@@ -219,7 +200,7 @@ impl Save {
     }
 
     async fn complete(&mut self, written: Written) -> Result<MediaOffer> {
-        self.check_deadline()?;
+        check_deadline(&self.store.shared, self.deadline)?;
         if let Some((_, unfinished)) = self.media.take() {
             unfinished.complete().await?;
         }
@@ -235,10 +216,6 @@ impl Save {
         shared.metadata.reserve(std::slice::from_ref(&row)).await?;
         Ok(row.id)
     }
-
-    fn check_deadline(&self) -> Result<()> {
-        if self.store.shared.clock.now() > self.deadline { Err(Error::UploadExpired) } else { Ok(()) }
-    }
 }
 
 /// What cannot be aborted now has a row in the ledger, and the sweep deletes it.
@@ -246,4 +223,29 @@ fn left_to_the_sweep(aborted: Result<()>) {
     if let Err(error) = aborted {
         tracing::debug!(%error, "left to the sweep");
     }
+}
+
+/// Passes the body on as it arrives, within the limits.
+async fn pump<S, E>(body: S, ingest: &mut Ingest, shared: &Shared, deadline: Timestamp) -> Result<()>
+where
+    S: Stream<Item = Result<Bytes, E>>,
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let max = shared.settings.media_bytes_max;
+    let mut size = 0;
+    pin_mut!(body);
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(|e| Error::Body(e.into()))?;
+        size += chunk.len() as u64;
+        if size > max {
+            return Err(Error::TooLarge { what: "media", max });
+        }
+        check_deadline(shared, deadline)?;
+        ingest.write(chunk).await?;
+    }
+    Ok(())
+}
+
+fn check_deadline(shared: &Shared, deadline: Timestamp) -> Result<()> {
+    if shared.clock.now() > deadline { Err(Error::UploadExpired) } else { Ok(()) }
 }

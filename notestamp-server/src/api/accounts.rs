@@ -1,0 +1,79 @@
+use std::sync::Arc;
+
+use notestamp_store::Email;
+use poem::web::Data;
+use poem::web::cookie::CookieJar;
+use poem_openapi::{ApiResponse, OpenApi};
+
+use super::Tag;
+use crate::auth::CurrentUser;
+use crate::error::{ApiError, Failed, failures};
+use crate::state::State;
+use crate::wire::account::{Account, CredentialsBody, Message, Registered};
+use crate::wire::json::Json;
+
+/// Accounts: created, looked at, removed.
+pub struct Accounts;
+
+failures! {
+    /// Of registering.
+    RegisterFailures: 400 403 408 409 413 415;
+    /// Of looking at an account.
+    ShowFailures: 401;
+    /// Of removing an account.
+    RemoveFailures: 401 403;
+}
+
+#[derive(ApiResponse)]
+enum RegisterAnswer {
+    /// The account exists now. Nobody is signed in by this.
+    #[oai(status = 201)]
+    Created(Json<Registered>),
+}
+
+#[OpenApi(tag = "Tag::Accounts")]
+impl Accounts {
+    /// Create an account
+    #[oai(path = "/auth/register", method = "post", operation_id = "register")]
+    async fn register(
+        &self,
+        state: Data<&Arc<State>>,
+        body: CredentialsBody,
+    ) -> Result<RegisterAnswer, Failed<RegisterFailures>> {
+        let (username, password) = body.into_parts()?;
+        let email = Email::parse(&username).map_err(notestamp_store::Error::from)?;
+        password.check_new().map_err(notestamp_store::Error::from)?;
+        let hash = state.passwords.hash(&password).await?;
+        let user = state.store.create_account(email, hash).await?;
+        tracing::info!(user = %user.id, "account created");
+        Ok(RegisterAnswer::Created(Json(Registered { email: user.email.as_str().to_owned() })))
+    }
+
+    /// Show the account that is signed in
+    #[oai(path = "/auth/user", method = "get", operation_id = "showAccount")]
+    async fn show(
+        &self,
+        user: CurrentUser,
+        state: Data<&Arc<State>>,
+    ) -> Result<Json<Account>, Failed<ShowFailures>> {
+        let account = state.store.find_account(user.id).await?.ok_or_else(ApiError::unauthorized)?;
+        Ok(Json(Account::from(&account)))
+    }
+
+    /// Remove the account that is signed in
+    ///
+    /// Its projects, notes, media and sessions are gone at once, for every request; the bytes follow.
+    #[oai(path = "/auth/remove", method = "delete", operation_id = "removeAccount")]
+    async fn remove(
+        &self,
+        user: CurrentUser,
+        state: Data<&Arc<State>>,
+        jar: &CookieJar,
+    ) -> Result<Json<Message>, Failed<RemoveFailures>> {
+        state.store.remove_account(user.id).await?;
+        tracing::info!(user = %user.id, "account removed");
+        state.sweep_soon.notify_one();
+        state.cookies.clear(jar);
+        Ok(Json(Message::new("the account is removed")))
+    }
+}

@@ -1,0 +1,180 @@
+use std::sync::Arc;
+
+use notestamp_store::{ListQuery, Project, Title};
+use poem::http::HeaderMap;
+use poem::web::Data;
+use poem_openapi::param::{Header, Query};
+use poem_openapi::{ApiResponse, OpenApi};
+
+use super::Tag;
+use crate::auth::CurrentUser;
+use crate::error::{ApiError, Code, Failed, failures};
+use crate::http::base_url::BaseUrl;
+use crate::http::entity_tag::{EntityTag, precondition};
+use crate::state::State;
+use crate::wire::json::Json;
+use crate::wire::metadata::ProjectMetadata;
+use crate::wire::project::{ListParameters, OpenedProject, SortBy, SortOrder};
+use crate::wire::upload::UploadBody;
+
+/// Projects: saved, listed, opened, deleted.
+pub struct Projects;
+
+failures! {
+    /// Of saving.
+    SaveFailures: 400 401 403 408 409 412 413 415 507;
+    /// Of opening.
+    OpenFailures: 400 401 404;
+    /// Of listing.
+    ListFailures: 400 401;
+    /// Of deleting.
+    DeleteFailures: 400 401 403 404;
+}
+
+type Directory = Json<Vec<ProjectMetadata>>;
+
+#[derive(ApiResponse)]
+enum OpenAnswer {
+    /// The project as it was last saved.
+    #[oai(status = 200)]
+    Opened(
+        Json<OpenedProject>,
+        /// The revision, for `If-Match` on the next save.
+        #[oai(header = "ETag")]
+        String,
+    ),
+}
+
+#[derive(ApiResponse)]
+enum ListAnswer {
+    /// A page of the account's projects, or all of them.
+    #[oai(status = 200)]
+    Listed(
+        Directory,
+        /// Names the next page, if there is one (RFC 8288).
+        #[oai(header = "Link")]
+        Option<String>,
+    ),
+}
+
+#[OpenApi(tag = "Tag::Projects")]
+impl Projects {
+    /// Save a project
+    ///
+    /// Creates the project of that title, or replaces its notes and metadata. The media of a saved
+    /// project is immutable: another file is read and dropped. Equal files are stored once. The answer
+    /// is the updated directory, the latest save first.
+    #[oai(path = "/home/upload", method = "post", operation_id = "saveProject")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
+    async fn save(
+        &self,
+        user: CurrentUser,
+        state: Data<&Arc<State>>,
+        base: BaseUrl,
+        headers: &HeaderMap,
+        /// Revisions, or `*`: the save is refused unless the project is of one of them.
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
+        /// `*`, or revisions: the save is refused if the project exists, or is of one of them.
+        #[oai(name = "If-None-Match")]
+        _if_none_match: Header<Option<String>>,
+        body: UploadBody,
+    ) -> Result<Directory, Failed<SaveFailures>> {
+        let precondition = precondition(headers).map_err(|e| ApiError::bad_request(e.to_string()))?;
+        let mut save = state.store.begin_save(user.id);
+        let mut request = body.receive(&mut save, &state).await?;
+        request.precondition = precondition;
+        let project = save.commit(request).await?;
+        tracing::info!(user = %user.id, project = %project.id, revision = %project.revision, "project saved");
+        Ok(directory(&state, &user, &base).await?)
+    }
+
+    /// Open a project
+    #[oai(path = "/home/open", method = "get", operation_id = "openProject")]
+    async fn open(
+        &self,
+        user: CurrentUser,
+        state: Data<&Arc<State>>,
+        base: BaseUrl,
+        /// The project's title.
+        name: Query<String>,
+    ) -> Result<OpenAnswer, Failed<OpenFailures>> {
+        let opened = state.store.open_project(user.id, &title(&name.0)?).await?;
+        let content = String::from_utf8(opened.notes.into())
+            .map_err(|e| ApiError::new(Code::Internal, "the notes are damaged").caused_by(e))?;
+        let revision = EntityTag::of_revision(opened.project.revision).to_string();
+        let metadata = ProjectMetadata::new(opened.project, base.as_str());
+        Ok(OpenAnswer::Opened(Json(OpenedProject { metadata, content }), revision))
+    }
+
+    /// List projects
+    ///
+    /// All of them, the latest save first, unless the parameters say otherwise.
+    #[oai(path = "/home/list", method = "get", operation_id = "listProjects")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
+    async fn list(
+        &self,
+        user: CurrentUser,
+        state: Data<&Arc<State>>,
+        base: BaseUrl,
+        /// Only titles that contain this text; letter case does not count.
+        search: Query<Option<String>>,
+        /// Only projects of this type.
+        r#type: Query<Option<String>>,
+        /// By what to sort; by the latest save where it is left out.
+        sort: Query<Option<SortBy>>,
+        /// Which way round; titles ascend and times descend where it is left out.
+        order: Query<Option<SortOrder>>,
+        /// How many at most, 1 to 1,000; all where it is left out.
+        limit: Query<Option<usize>>,
+        /// Where the page before ended: taken from its `Link`.
+        cursor: Query<Option<String>>,
+    ) -> Result<ListAnswer, Failed<ListFailures>> {
+        let parameters = ListParameters {
+            search: search.0,
+            kind: r#type.0,
+            sort: sort.0,
+            order: order.0,
+            limit: limit.0,
+            cursor: cursor.0,
+        };
+        let query = parameters.to_query().map_err(notestamp_store::Error::from)?;
+        let page = state.store.list_projects(user.id, &query).await?;
+        let link = page.next.map(|next| parameters.next_link(base.as_str(), &next));
+        Ok(ListAnswer::Listed(answer(page.projects, &base), link))
+    }
+
+    /// Delete a project
+    ///
+    /// The answer is the updated directory.
+    #[oai(path = "/home/delete", method = "delete", operation_id = "deleteProject")]
+    async fn delete(
+        &self,
+        user: CurrentUser,
+        state: Data<&Arc<State>>,
+        base: BaseUrl,
+        /// The project's title.
+        name: Query<String>,
+    ) -> Result<Directory, Failed<DeleteFailures>> {
+        state.store.delete_project(user.id, &title(&name.0)?).await?;
+        tracing::info!(user = %user.id, "project deleted");
+        Ok(directory(&state, &user, &base).await?)
+    }
+}
+
+/// The title in a request that names a project: a text that cannot be a title is no project's.
+pub(super) fn title(name: &str) -> Result<Title, ApiError> {
+    if name.is_empty() {
+        return Err(ApiError::bad_request("the project's name is missing"));
+    }
+    Title::parse(name).map_err(|_| ApiError::new(Code::NotFound, "project not found"))
+}
+
+async fn directory(state: &State, user: &CurrentUser, base: &BaseUrl) -> Result<Directory, ApiError> {
+    let all = state.store.list_projects(user.id, &ListQuery::default()).await?;
+    Ok(answer(all.projects, base))
+}
+
+fn answer(projects: Vec<Project>, base: &BaseUrl) -> Directory {
+    Json(projects.into_iter().map(|project| ProjectMetadata::new(project, base.as_str())).collect())
+}

@@ -1,0 +1,134 @@
+//! The one way to put a server together: wires everything, binds, and knows its addresses.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use notestamp_store::{Clock, OsRandom, Random, Store, SystemClock};
+use poem::Server;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::{Passwords, SessionCookies, SigningKeyError, Tokens};
+use crate::config::Config;
+use crate::edge::Edge;
+use crate::http::acceptor::{CONNECTIONS_MAX, GuardedAcceptor};
+use crate::maintenance;
+use crate::routes;
+use crate::state::State;
+use crate::storage::{self, StorageError};
+
+/// How long requests under way may still take once the server has been told to stop.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// A server, bound to its addresses but not yet serving.
+pub struct App {
+    state: Arc<State>,
+    edge: Edge,
+    listeners: Vec<(SocketAddr, TcpListener)>,
+    metrics: Option<(SocketAddr, TcpListener)>,
+    sweep_every: Duration,
+}
+
+/// Why a server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its stores cannot be opened.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// Its signing keys cannot be had.
+    #[error(transparent)]
+    SigningKey(#[from] SigningKeyError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl App {
+    /// Opens the stores and binds the addresses.
+    ///
+    /// # Errors
+    /// Where one of them cannot be had; the message says which.
+    pub async fn build(config: Config) -> Result<Self, StartError> {
+        Self::build_at(config, Arc::new(SystemClock)).await
+    }
+
+    /// The same, by another clock.
+    ///
+    /// # Errors
+    /// Those of [`build`](Self::build).
+    pub async fn build_at(config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        let random: Arc<dyn Random> = Arc::new(OsRandom);
+        let store = storage::open(&config.storage, storage::settings(&config), clock.clone()).await?;
+        let keys = config.tokens.signing_keys.load(&*random)?;
+        let state = Arc::new(State {
+            store,
+            passwords: Passwords::new(),
+            tokens: Tokens::new(keys),
+            cookies: SessionCookies::new(&config.cookies),
+            clock,
+            random,
+            sweep_soon: tokio::sync::Notify::new(),
+        });
+        let edge = Edge::new(routes::routes(state.clone()), &config, state.random.clone());
+        let mut listeners = Vec::new();
+        for address in config.listen.addresses {
+            listeners.push(bind(address).await?);
+        }
+        let metrics = match config.listen.metrics_address {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        Ok(Self { state, edge, listeners, metrics, sweep_every: config.schedule.every })
+    }
+
+    /// The addresses that it listens on, ports that were asked for as 0 included.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.listeners.iter().map(|(address, _)| *address)
+    }
+
+    /// The address of the metrics, where they are on.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(|(address, _)| *address)
+    }
+
+    /// The store that it serves.
+    pub fn store(&self) -> &Store {
+        &self.state.store
+    }
+
+    /// Serves until `stop` is done, then finishes what is under way and closes the stores.
+    ///
+    /// # Errors
+    /// Where a listener fails, or the stores cannot be closed.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> io::Result<()> {
+        let stopping = CancellationToken::new();
+        let maintenance =
+            tokio::spawn(maintenance::run(self.state.clone(), self.sweep_every, stopping.clone()));
+        let listeners = self.listeners.into_iter().map(|(_, listener)| listener).collect();
+        let acceptor = GuardedAcceptor::new(listeners, CONNECTIONS_MAX)?;
+        let server = Server::new_with_acceptor(acceptor);
+        let served = server.run_with_graceful_shutdown(self.edge, stop, Some(DRAIN_TIME_MAX)).await;
+        stopping.cancel();
+        if let Err(error) = maintenance.await {
+            tracing::error!(%error, "the maintenance panicked");
+        }
+        self.state.store.close().await.map_err(io::Error::other)?;
+        served
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<(SocketAddr, TcpListener), StartError> {
+    let bound = async {
+        let listener = TcpListener::bind(address).await?;
+        Ok((listener.local_addr()?, listener))
+    };
+    bound.await.map_err(|source| StartError::Bind { address, source })
+}

@@ -1,0 +1,128 @@
+//! Who is asking: read from the cookies, refreshed on the way where that is needed.
+
+use notestamp_store::{Session, TokenId, UserId};
+use poem::web::cookie::CookieJar;
+use poem::{Request, RequestBody};
+use poem_openapi::registry::{MetaSecurityScheme, Registry};
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+
+use super::tokens::{Kind, Presented};
+use crate::error::ApiError;
+use crate::state::State;
+
+/// The user of an open session. An operation that takes this answers 401 to everybody else, before
+/// it reads anything of the body.
+///
+/// A request whose access token is missing or has expired is served by its refresh token, and the
+/// answer, whatever it is, sets new cookies.
+#[derive(Clone, Debug)]
+pub struct CurrentUser {
+    /// The user.
+    pub id: UserId,
+    /// The session.
+    pub session: Session,
+}
+
+impl State {
+    /// Finds out who is asking.
+    ///
+    /// # Errors
+    /// 401 where nobody is signed in with these cookies.
+    pub async fn authenticate(&self, jar: &CookieJar) -> Result<CurrentUser, ApiError> {
+        let (access, refresh) = self.presented(jar);
+        if let (Some(access), Some(refresh)) = (access.authentic(), refresh.authentic())
+            && access.session != refresh.session
+        {
+            return Err(ApiError::unauthorized());
+        }
+        let session = match (access, refresh) {
+            (Presented::Valid(access), _) => {
+                let session = self.store.use_session(access.session, access.generation).await?;
+                session.filter(|session| session.user == access.user)
+            }
+            (Presented::Missing | Presented::Expired(_), Presented::Valid(refresh)) => {
+                let session = self
+                    .store
+                    .refresh_session(refresh.session, refresh.token, refresh.generation)
+                    .await?
+                    .filter(|session| session.user == refresh.user);
+                if let Some(session) = &session {
+                    self.set_cookies(jar, session);
+                }
+                session
+            }
+            _ => None,
+        };
+        let session = session.ok_or_else(ApiError::unauthorized)?;
+        Ok(CurrentUser { id: session.user, session })
+    }
+
+    /// The two tokens that came, each as what it is good for.
+    pub fn presented(&self, jar: &CookieJar) -> (Presented, Presented) {
+        let now = self.clock.now();
+        let read = |kind, name| {
+            let token = self.cookies.value(jar, name);
+            self.tokens.read(kind, token.as_deref(), now)
+        };
+        (read(Kind::Access, self.cookies.access_name()), read(Kind::Refresh, self.cookies.refresh_name()))
+    }
+
+    /// Sets both cookies to tokens of this session.
+    pub fn set_cookies(&self, jar: &CookieJar, session: &Session) {
+        let now = self.clock.now();
+        let id = TokenId::generate(now, &*self.random);
+        let ttl = &self.store.settings().session_ttl;
+        let (access, expires) = self.tokens.access_token(session, id, ttl, now);
+        self.cookies.set(jar, self.cookies.access_name(), &access, expires, now);
+        let refresh = self.tokens.refresh_token(session);
+        self.cookies.set(jar, self.cookies.refresh_name(), &refresh, session.refresh_expires, now);
+    }
+}
+
+const ACCESS_SCHEME: &str = "AccessToken";
+const REFRESH_SCHEME: &str = "RefreshToken";
+
+impl<'a> ApiExtractor<'a> for CurrentUser {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        let scheme = |name, description| MetaSecurityScheme {
+            ty: "apiKey",
+            description: Some(description),
+            name: Some(name),
+            key_in: Some("cookie"),
+            scheme: None,
+            bearer_format: Some("JWT"),
+            flows: None,
+            openid_connect_url: None,
+        };
+        registry.create_security_scheme(
+            ACCESS_SCHEME,
+            scheme(
+                "__Host-accessToken",
+                "Proves who asks, for minutes. Set by signing in; scripts cannot read it.",
+            ),
+        );
+        registry.create_security_scheme(
+            REFRESH_SCHEME,
+            scheme(
+                "__Host-refreshToken",
+                "Good for days: a request without a valid access token is served by it, and the answer sets both anew.",
+            ),
+        );
+    }
+
+    fn security_schemes() -> Vec<&'static str> {
+        vec![ACCESS_SCHEME, REFRESH_SCHEME]
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _body: &mut RequestBody,
+        _options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        Ok(State::of(request).authenticate(request.cookie()).await?)
+    }
+}

@@ -1,0 +1,160 @@
+//! Access and refresh tokens: JSON Web Tokens (RFC 7519) that carry a session.
+
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use notestamp_store::{Session, SessionId, SessionTtl, Timestamp, TokenId, UserId};
+use serde::{Deserialize, Serialize};
+
+use super::keys::SigningKeys;
+
+/// Which of its two purposes a token serves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Proves who asks, for minutes.
+    Access,
+    /// Buys the next pair, for days.
+    Refresh,
+}
+
+/// What an authentic token says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Claims {
+    pub user: UserId,
+    pub session: SessionId,
+    pub token: TokenId,
+    pub generation: u64,
+}
+
+/// A token as it came.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Presented {
+    /// There was none.
+    Missing,
+    /// Authentic, and its time has not come.
+    Valid(Claims),
+    /// Authentic, but its time is over.
+    Expired(Claims),
+    /// Anything else.
+    Bad,
+}
+
+impl Presented {
+    /// What it says, if it is authentic.
+    pub fn authentic(&self) -> Option<&Claims> {
+        match self {
+            Self::Valid(claims) | Self::Expired(claims) => Some(claims),
+            Self::Missing | Self::Bad => None,
+        }
+    }
+}
+
+/// Makes and reads tokens.
+#[derive(Debug)]
+pub struct Tokens {
+    keys: SigningKeys,
+}
+
+const ISSUER: &str = "notestamp-server";
+const AUDIENCE: &str = "notestamp";
+const ALGORITHM: Algorithm = Algorithm::HS256;
+
+/// How far ahead of ours the clock of another server process may be.
+const CLOCK_SKEW_SECS_MAX: i64 = 60;
+
+/// The claims on the wire. Each is required, and of exactly this type.
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    iss: String,
+    aud: String,
+    sub: String,
+    sid: String,
+    jti: String,
+    kind: Kind,
+    /// The generation of the session (see `Session`).
+    r#gen: u64,
+    iat: i64,
+    exp: i64,
+}
+
+impl Tokens {
+    /// Signs with the first of these keys, and verifies with all.
+    pub fn new(keys: SigningKeys) -> Self {
+        Self { keys }
+    }
+
+    /// The session's current refresh token: made of nothing but the session, so that whoever asks
+    /// for it gets the same one.
+    pub fn refresh_token(&self, session: &Session) -> String {
+        self.sign(Kind::Refresh, session, session.current, session.rotated_at, session.refresh_expires)
+    }
+
+    /// A new access token of the session, and when it expires.
+    pub fn access_token(
+        &self,
+        session: &Session,
+        id: TokenId,
+        ttl: &SessionTtl,
+        now: Timestamp,
+    ) -> (String, Timestamp) {
+        let expires = now.after(ttl.access).min(session.absolute_end);
+        (self.sign(Kind::Access, session, id, now, expires), expires)
+    }
+
+    fn sign(
+        &self,
+        kind: Kind,
+        session: &Session,
+        id: TokenId,
+        issued: Timestamp,
+        expires: Timestamp,
+    ) -> String {
+        let wire = Wire {
+            iss: ISSUER.to_owned(),
+            aud: AUDIENCE.to_owned(),
+            sub: session.user.to_string(),
+            sid: session.id.to_string(),
+            jti: id.to_string(),
+            kind,
+            r#gen: session.generation,
+            iat: issued.as_secs(),
+            exp: expires.as_secs(),
+        };
+        let key = self.keys.signing();
+        let header = Header { kid: Some(key.id().to_owned()), ..Header::new(ALGORITHM) };
+        jsonwebtoken::encode(&header, &wire, &EncodingKey::from_secret(key.secret()))
+            .expect("claims of strings and numbers can be signed")
+    }
+
+    /// Reads a token that came as `kind`.
+    pub fn read(&self, kind: Kind, token: Option<&str>, now: Timestamp) -> Presented {
+        match token {
+            None | Some("") => Presented::Missing,
+            Some(token) => self.verify(kind, token, now).unwrap_or(Presented::Bad),
+        }
+    }
+
+    fn verify(&self, kind: Kind, token: &str, now: Timestamp) -> Option<Presented> {
+        let header = jsonwebtoken::decode_header(token).ok()?;
+        let key = self.keys.find(header.kid.as_deref()?)?;
+        let mut validation = Validation::new(ALGORITHM);
+        validation.leeway = 0;
+        validation.set_issuer(&[ISSUER]);
+        validation.set_audience(&[AUDIENCE]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        // Checked below, by the clock that the server was given.
+        validation.validate_exp = false;
+        let secret = DecodingKey::from_secret(key.secret());
+        let wire = jsonwebtoken::decode::<Wire>(token, &secret, &validation).ok()?.claims;
+        if wire.kind != kind || wire.iat > now.as_secs() + CLOCK_SKEW_SECS_MAX || wire.iat > wire.exp {
+            return None;
+        }
+        let claims = Claims {
+            user: wire.sub.parse().ok()?,
+            session: wire.sid.parse().ok()?,
+            token: wire.jti.parse().ok()?,
+            generation: wire.r#gen,
+        };
+        let in_time = now.as_secs() < wire.exp;
+        Some(if in_time { Presented::Valid(claims) } else { Presented::Expired(claims) })
+    }
+}

@@ -1,0 +1,158 @@
+//! The edge: what every request passes on its way in, and every answer on its way out.
+
+use std::sync::Arc;
+
+use notestamp_store::Random;
+use poem::endpoint::BoxEndpoint;
+use poem::http::StatusCode;
+use poem::http::Uri;
+use poem::http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY,
+    SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
+};
+use poem::{Endpoint, Request, Response};
+use tracing::Instrument as _;
+
+use crate::config::Config;
+use crate::error::{ApiError, Code};
+use crate::http::allowed_methods::AllowedMethods;
+use crate::http::base_url::BaseUrl;
+use crate::http::body_guard::{BodyGuard, DRAIN_BYTES_MAX, DRAIN_TIME_MAX, Verdict};
+use crate::http::client_address::{Client, TrustedProxies};
+use crate::http::origin::{Judgement, OriginPolicy};
+use crate::http::request_id::{self, RequestId};
+use crate::openapi;
+use crate::policy::Policy;
+
+/// Names each request, refuses those of foreign pages, watches the body, and gives every answer,
+/// errors included, the headers that it must carry.
+pub struct Edge {
+    routes: BoxEndpoint<'static, Response>,
+    origins: OriginPolicy,
+    proxies: TrustedProxies,
+    public_url: Option<BaseUrl>,
+    allowed_methods: AllowedMethods,
+    upload_bytes_max: u64,
+    random: Arc<dyn Random>,
+}
+
+impl Edge {
+    /// Puts the edge before these routes.
+    pub fn new(routes: BoxEndpoint<'static, Response>, config: &Config, random: Arc<dyn Random>) -> Self {
+        let public_url = config.listen.public_url.as_ref();
+        Self {
+            routes,
+            origins: OriginPolicy::new(config.origins.allowed.clone(), public_url.map(|url| url.origin())),
+            proxies: TrustedProxies::new(config.listen.trusted_proxies.clone()),
+            public_url: public_url.map(|url| BaseUrl::new(url.as_str())),
+            allowed_methods: AllowedMethods::of_description(&openapi::json()),
+            upload_bytes_max: crate::wire::upload::body_bytes_max(&config.limits),
+            random,
+        }
+    }
+
+    async fn answer(
+        &self,
+        mut request: Request,
+        id: &RequestId,
+        judgement: &Judgement,
+        client: &Client,
+    ) -> Response {
+        if let Some(answer) = judgement.preflight_answer() {
+            return answer;
+        }
+        let policy = Policy::of(request.uri().path());
+        let guard = BodyGuard::install(&mut request, policy.body_bytes_max(self.upload_bytes_max));
+        let answer = if judgement.is_refused() {
+            ApiError::new(Code::ForbiddenOrigin, "pages of this origin may not use this server")
+                .to_response(id)
+        } else {
+            let base = match &self.public_url {
+                Some(public) => public.clone(),
+                None => BaseUrl::new(client.server_origin().unwrap_or_default()),
+            };
+            request.extensions_mut().insert(id.clone());
+            request.extensions_mut().insert(base);
+            trim_media_path(&mut request);
+            let routed = self.routes.call(request).await;
+            routed.unwrap_or_else(|error| ApiError::from(error).to_response(id))
+        };
+        let answer = match guard.verdict() {
+            Some(verdict) if !answer.status().is_success() => cut_off(verdict, &answer, id),
+            _ => answer,
+        };
+        // A client that sends all before it listens should see the answer, not a broken pipe.
+        tokio::spawn(guard.drain(DRAIN_BYTES_MAX, DRAIN_TIME_MAX));
+        answer
+    }
+}
+
+impl Endpoint for Edge {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        let id = RequestId::generate(&*self.random);
+        let client = self.proxies.client_of(&request);
+        let judgement = self.origins.judge(&request, &client);
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let policy = Policy::of(uri.path());
+
+        let span = tracing::info_span!("request", id = id.as_str(), %method, route = route(&uri));
+        let mut answer = self.answer(request, &id, &judgement, &client).instrument(span.clone()).await;
+        span.in_scope(|| tracing::debug!(status = answer.status().as_u16(), "answered"));
+
+        if answer.status() == StatusCode::METHOD_NOT_ALLOWED
+            && let Some(allowed) = self.allowed_methods.of(uri.path())
+        {
+            answer.headers_mut().insert(ALLOW, allowed);
+        }
+        let headers = answer.headers_mut();
+        judgement.add_headers(headers);
+        set(headers, HeaderName::from_static(request_id::HEADER), id.as_str());
+        set(headers, X_CONTENT_TYPE_OPTIONS, "nosniff");
+        set(headers, REFERRER_POLICY, "no-referrer");
+        set(headers, CONTENT_SECURITY_POLICY, policy.content_security);
+        if !headers.contains_key(CACHE_CONTROL) {
+            set(headers, CACHE_CONTROL, policy.cache);
+        }
+        Ok(answer)
+    }
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    let value = HeaderValue::from_str(value).expect("the edge's headers are made of visible characters");
+    headers.insert(name, value);
+}
+
+/// What became of the body decides, whatever a parser made of it; cookies that were set stay set.
+fn cut_off(verdict: Verdict, answered: &Response, id: &RequestId) -> Response {
+    let code = match verdict {
+        Verdict::TooLarge { .. } => Code::TooLarge,
+        Verdict::TooSlow => Code::RequestTimeout,
+        Verdict::BrokenOff => Code::BadRequest,
+    };
+    let mut answer = ApiError::new(code, verdict.to_string()).to_response(id);
+    for cookie in answered.headers().get_all(SET_COOKIE) {
+        answer.headers_mut().append(SET_COOKIE, cookie.clone());
+    }
+    answer
+}
+
+/// The first two segments of a path: further ones may name what a user has.
+fn route(uri: &Uri) -> &str {
+    let path = uri.path();
+    path.match_indices('/').nth(2).map_or(path, |(at, _)| &path[..at])
+}
+
+/// Media is found by the project's id; what follows a further slash is a file name for people.
+fn trim_media_path(request: &mut Request) {
+    const MEDIA: &str = "/home/media/";
+    let uri = request.uri();
+    let Some((id, _)) = uri.path().strip_prefix(MEDIA).and_then(|rest| rest.split_once('/')) else {
+        return;
+    };
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    if let Ok(trimmed) = format!("{MEDIA}{id}{query}").parse() {
+        *request.uri_mut() = trimmed;
+    }
+}

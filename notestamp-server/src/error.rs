@@ -1,0 +1,373 @@
+//! Where an outcome becomes an answer: one shape of errors, one table of codes.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use notestamp_store::{Error as StoreError, Revision};
+use poem::error::ResponseError;
+use poem::http::{HeaderValue, StatusCode, header};
+use poem::{IntoResponse, Response};
+use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry};
+use poem_openapi::types::Type;
+use poem_openapi::{ApiResponse, Object};
+
+use crate::http::multipart::MultipartError;
+use crate::http::request_id::RequestId;
+
+/// What every error answers.
+#[derive(Debug, Object, serde::Serialize)]
+#[oai(read_only_all, rename = "Error")]
+pub struct ErrorBody {
+    /// What kind of error it is, for programs; one of a fixed set of words.
+    pub code: String,
+    /// What went wrong, for people.
+    pub message: String,
+    /// Names this request in the server's log.
+    #[oai(rename = "requestId")]
+    #[serde(rename = "requestId")]
+    pub request_id: String,
+}
+
+/// The kinds of errors that clients are told apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Code {
+    BadRequest,
+    DigestMismatch,
+    Unauthorized,
+    BadCredentials,
+    ForbiddenOrigin,
+    NotFound,
+    MethodNotAllowed,
+    RequestTimeout,
+    UploadExpired,
+    EmailTaken,
+    MediaNeeded,
+    PreconditionFailed,
+    TooLarge,
+    UnsupportedMediaType,
+    RangeNotSatisfiable,
+    TooManyRequests,
+    Internal,
+    Unavailable,
+    Busy,
+    StorageFull,
+    QuotaExceeded,
+}
+
+impl Code {
+    const fn of(self) -> (StatusCode, &'static str) {
+        match self {
+            Self::BadRequest => (StatusCode::BAD_REQUEST, "bad_request"),
+            Self::DigestMismatch => (StatusCode::BAD_REQUEST, "digest_mismatch"),
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Self::BadCredentials => (StatusCode::UNAUTHORIZED, "bad_credentials"),
+            Self::ForbiddenOrigin => (StatusCode::FORBIDDEN, "forbidden_origin"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
+            Self::UploadExpired => (StatusCode::REQUEST_TIMEOUT, "upload_expired"),
+            Self::EmailTaken => (StatusCode::CONFLICT, "email_taken"),
+            Self::MediaNeeded => (StatusCode::CONFLICT, "media_needed"),
+            Self::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, "precondition_failed"),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+            Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
+            Self::RangeNotSatisfiable => (StatusCode::RANGE_NOT_SATISFIABLE, "range_not_satisfiable"),
+            Self::TooManyRequests => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Self::StorageFull => (StatusCode::INSUFFICIENT_STORAGE, "storage_full"),
+            Self::QuotaExceeded => (StatusCode::INSUFFICIENT_STORAGE, "quota_exceeded"),
+        }
+    }
+
+    /// The status it is answered with.
+    pub const fn status(self) -> StatusCode {
+        self.of().0
+    }
+
+    /// The word that clients read.
+    pub const fn as_str(self) -> &'static str {
+        self.of().1
+    }
+}
+
+/// An error on its way to a client: what is told outside, and what is logged inside.
+#[derive(Debug)]
+pub struct ApiError {
+    code: Code,
+    message: String,
+    headers: Vec<(header::HeaderName, HeaderValue)>,
+    cause: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// How long a client should wait before it tries again while a backend is away.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+impl ApiError {
+    /// An error that tells `message`.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), headers: Vec::new(), cause: None }
+    }
+
+    /// A request that cannot be understood.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(Code::BadRequest, message)
+    }
+
+    /// Nobody is signed in.
+    pub fn unauthorized() -> Self {
+        Self::new(Code::Unauthorized, "sign in first")
+    }
+
+    /// More work is waiting than may wait; another try later may succeed.
+    pub fn retry_after(code: Code, message: impl Into<String>, after: Duration) -> Self {
+        let seconds = after.as_secs_f64().ceil().max(1.0);
+        Self::new(code, message).with_header(header::RETRY_AFTER, &format!("{seconds:.0}"))
+    }
+
+    /// Adds what only the log is told.
+    #[must_use]
+    pub fn caused_by(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    /// Adds a header to the answer.
+    #[must_use]
+    pub fn with_header(mut self, name: header::HeaderName, value: &str) -> Self {
+        let value = HeaderValue::from_str(value).expect("headers of errors are made of safe characters");
+        self.headers.push((name, value));
+        self
+    }
+
+    /// The kind of error.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// The answer. The cause is logged here, and nowhere else.
+    pub fn to_response(&self, id: &RequestId) -> Response {
+        let (status, request_id) = (self.code.status(), id.as_str());
+        let cause = self.cause.as_deref().map(|cause| chain(cause));
+        let (code, message) = (self.code.as_str(), &self.message);
+        if status.is_server_error() {
+            tracing::error!(request_id, code, message, cause, "request failed");
+        } else {
+            tracing::debug!(request_id, code, message, cause, "request refused");
+        }
+        let body =
+            ErrorBody { code: code.to_owned(), message: message.clone(), request_id: request_id.to_owned() };
+        let mut response = poem::web::Json(body).with_status(status).into_response();
+        for (name, value) in &self.headers {
+            response.headers_mut().insert(name, value.clone());
+        }
+        response
+    }
+}
+
+fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for ApiError {}
+
+impl ResponseError for ApiError {
+    fn status(&self) -> StatusCode {
+        self.code.status()
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        let message = error.to_string();
+        match error {
+            StoreError::NotFound { what: "account" } => Self::unauthorized(),
+            StoreError::NotFound { .. } => Self::new(Code::NotFound, message),
+            StoreError::AlreadyExists { .. } => Self::new(Code::EmailTaken, message),
+            StoreError::Invalid(_) => Self::bad_request(message),
+            StoreError::PreconditionFailed { current } => precondition_failed(current),
+            StoreError::MediaNeeded => Self::new(Code::MediaNeeded, message),
+            StoreError::DigestMismatch => Self::new(Code::DigestMismatch, message),
+            StoreError::TooLarge { .. } => Self::new(Code::TooLarge, message),
+            StoreError::UploadExpired => Self::new(Code::UploadExpired, message),
+            StoreError::QuotaExceeded { .. } => Self::new(Code::QuotaExceeded, message),
+            StoreError::Full { .. } => {
+                Self::new(Code::StorageFull, "the server's storage is full").caused_by(error)
+            }
+            StoreError::Unavailable { .. } => {
+                Self::retry_after(Code::Unavailable, "storage is away for a moment", RETRY_AFTER)
+                    .caused_by(error)
+            }
+            StoreError::Body(source) => {
+                // The parser of the body knows better what was wrong with it, where it was one of ours.
+                match source.downcast::<ApiError>() {
+                    Ok(error) => *error,
+                    Err(source) => Self::bad_request("the body broke off").caused_by(source),
+                }
+            }
+            _ => Self::new(Code::Internal, "something went wrong here").caused_by(error),
+        }
+    }
+}
+
+fn precondition_failed(current: Option<Revision>) -> ApiError {
+    let error = ApiError::new(Code::PreconditionFailed, "the project has changed since it was read");
+    match current {
+        Some(revision) => error.with_header(header::ETAG, &format!("\"{revision}\"")),
+        None => error,
+    }
+}
+
+/// An error that an operation may answer with: of the statuses that it documents.
+pub struct Failed<O> {
+    error: ApiError,
+    operation: PhantomData<fn() -> O>,
+}
+
+/// The statuses of the errors of an operation.
+pub trait Failures {
+    /// In ascending order.
+    const STATUSES: &'static [u16];
+}
+
+/// Declares the errors of operations: a name, and the statuses besides those that any may answer.
+macro_rules! failures {
+    ($($(#[$doc:meta])* $name:ident: $($status:literal)*;)*) => {$(
+        $(#[$doc])*
+        pub struct $name;
+
+        impl $crate::error::Failures for $name {
+            const STATUSES: &'static [u16] = &[$($status),*];
+        }
+    )*};
+}
+pub(crate) use failures;
+
+impl<O> From<ApiError> for Failed<O> {
+    fn from(error: ApiError) -> Self {
+        Self { error, operation: PhantomData }
+    }
+}
+
+impl<O> From<StoreError> for Failed<O> {
+    fn from(error: StoreError) -> Self {
+        ApiError::from(error).into()
+    }
+}
+
+impl<O: Failures> From<Failed<O>> for poem::Error {
+    fn from(failed: Failed<O>) -> Self {
+        let status = failed.error.status().as_u16();
+        debug_assert!(
+            O::STATUSES.contains(&status) || ANY_OPERATION.contains(&status),
+            "{} answers {status}, which it does not document: {}",
+            std::any::type_name::<O>(),
+            failed.error,
+        );
+        failed.error.into()
+    }
+}
+
+/// What any operation may answer.
+const ANY_OPERATION: &[u16] = &[500, 503];
+
+impl<O: Failures> ApiResponse for Failed<O> {
+    fn meta() -> MetaResponses {
+        let mut statuses = [O::STATUSES, ANY_OPERATION].concat();
+        statuses.sort_unstable();
+        statuses.dedup();
+        MetaResponses { responses: statuses.into_iter().map(describe).collect() }
+    }
+
+    fn register(registry: &mut Registry) {
+        ErrorBody::register(registry);
+    }
+}
+
+fn describe(status: u16) -> MetaResponse {
+    let description = match status {
+        400 => "The request cannot be understood.",
+        401 => "Nobody is signed in, or not with these tokens, or the password is wrong.",
+        403 => "A page of an origin that is not allowed sent this.",
+        404 => "There is no such thing.",
+        408 => "The body came too slowly.",
+        409 => "What is there already, or what is missing, is in the way.",
+        412 => "The project is not of the revision that the request demands.",
+        413 => "Something is larger than it may be.",
+        415 => "The body is of a type that is not understood here.",
+        416 => "No byte of the range is there.",
+        429 => "Too many failed attempts; try again later.",
+        500 => "Something went wrong in the server.",
+        503 => "A part of the server is away, or too much is waiting; try again later.",
+        507 => "The storage, or the account's quota, is full.",
+        _ => "An error.",
+    };
+    let content_type = "application/json; charset=utf-8";
+    let content = vec![MetaMediaType { content_type, schema: ErrorBody::schema_ref() }];
+    let header = |name: &str, description: &str| MetaHeader {
+        name: name.to_owned(),
+        description: Some(description.to_owned()),
+        required: false,
+        deprecated: false,
+        schema: String::schema_ref(),
+    };
+    let headers = match status {
+        412 => vec![header("ETag", "The revision that the project has, where there is one.")],
+        416 => vec![header("Content-Range", "How many bytes there are: `bytes */N`.")],
+        429 | 503 => vec![header("Retry-After", "How many seconds to wait.")],
+        _ => Vec::new(),
+    };
+    MetaResponse { description, status: Some(status), status_range: None, content, headers }
+}
+
+/// Errors of the framework, before or instead of an operation of ours.
+impl From<poem::Error> for ApiError {
+    fn from(error: poem::Error) -> Self {
+        let error = match error.downcast::<Self>() {
+            Ok(ours) => return ours,
+            Err(other) => other,
+        };
+        let message = error.to_string();
+        match error.status() {
+            StatusCode::UNAUTHORIZED => Self::unauthorized(),
+            StatusCode::NOT_FOUND => Self::new(Code::NotFound, "there is nothing at this path"),
+            StatusCode::METHOD_NOT_ALLOWED => {
+                Self::new(Code::MethodNotAllowed, "this path does not know this method")
+            }
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::new(Code::UnsupportedMediaType, message),
+            StatusCode::PAYLOAD_TOO_LARGE => Self::new(Code::TooLarge, message),
+            status if status.is_client_error() => Self::bad_request(message),
+            _ => Self::new(Code::Internal, "something went wrong here").caused_by(message),
+        }
+    }
+}
+
+impl From<MultipartError> for ApiError {
+    fn from(error: MultipartError) -> Self {
+        let message = error.to_string();
+        match error {
+            MultipartError::NotMultipart => Self::new(Code::UnsupportedMediaType, message),
+            MultipartError::TooLarge { .. } => Self::new(Code::TooLarge, message),
+            MultipartError::Malformed(_)
+            | MultipartError::TooManyParts
+            | MultipartError::DuplicatePart { .. } => Self::bad_request(message),
+            // The guard of the body knows whether it was too large, too slow, or broke off.
+            MultipartError::Body(_) => Self::bad_request(message).caused_by(error),
+        }
+    }
+}

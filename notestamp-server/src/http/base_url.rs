@@ -1,0 +1,27 @@
+//! The server's URL, as the client of a request knows it.
+
+use poem::{FromRequest, Request, RequestBody};
+
+/// `scheme://host[:port]`, and the path of a configured public URL; without a slash at the end.
+#[derive(Clone, Debug)]
+pub struct BaseUrl(String);
+
+impl BaseUrl {
+    /// Wraps a URL.
+    pub fn new(url: impl Into<String>) -> Self {
+        let url: String = url.into();
+        Self(url.trim_end_matches('/').to_owned())
+    }
+
+    /// The URL.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'a> FromRequest<'a> for BaseUrl {
+    async fn from_request(request: &'a Request, _body: &mut RequestBody) -> poem::Result<Self> {
+        let given = request.extensions().get::<Self>();
+        Ok(given.cloned().expect("the edge tells every request where it arrived"))
+    }
+}

@@ -1,0 +1,45 @@
+//! What a server does by itself, on a schedule: sweeping, and forgetting sessions that are over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::state::State;
+
+/// How many expired sessions are forgotten in one step, so that no sign-in waits long behind it.
+const SESSIONS_STEP: usize = 500;
+
+/// Runs at once, then every so often, and whenever there is something to take away, until it is cancelled.
+pub async fn run(state: Arc<State>, every: Duration, stopping: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            () = once(&state) => {}
+        }
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            () = tokio::time::sleep(every) => {}
+            () = state.sweep_soon.notified() => {}
+        }
+    }
+}
+
+async fn once(state: &State) {
+    match state.store.sweep().await {
+        Ok(report) if report == Default::default() => {}
+        Ok(report) => tracing::info!(
+            purged = report.purged,
+            doomed = report.doomed,
+            deleted = report.deleted,
+            failed = report.failed,
+            "swept"
+        ),
+        Err(error) => tracing::warn!(%error, "the sweep stopped; the next one goes on"),
+    }
+    match state.store.forget_expired_sessions(SESSIONS_STEP).await {
+        Ok(0) => {}
+        Ok(forgotten) => tracing::info!(forgotten, "forgot sessions whose tokens have expired"),
+        Err(error) => tracing::warn!(%error, "expired sessions are forgotten next time"),
+    }
+}

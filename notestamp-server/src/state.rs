@@ -1,0 +1,35 @@
+//! What a handler may reach.
+
+use std::sync::Arc;
+
+use notestamp_store::{Clock, Random, Store};
+use poem::Request;
+use tokio::sync::Notify;
+
+use crate::auth::{Passwords, SessionCookies, Tokens};
+
+/// Everything that requests share.
+#[derive(Debug)]
+pub struct State {
+    /// Accounts, sessions and projects.
+    pub store: Store,
+    /// Hashes and verifies passwords.
+    pub passwords: Passwords,
+    /// Makes and reads tokens.
+    pub tokens: Tokens,
+    /// How the tokens travel.
+    pub cookies: SessionCookies,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Makes what nobody can guess.
+    pub random: Arc<dyn Random>,
+    /// Wakes the sweep before its time: there is something to take away.
+    pub sweep_soon: Notify,
+}
+
+impl State {
+    /// The state that the app gives to every request.
+    pub fn of(request: &Request) -> &Self {
+        request.data::<Arc<Self>>().expect("the app gives its state to every request")
+    }
+}

@@ -1,0 +1,84 @@
+//! Opening the stores that the configuration names.
+
+use std::sync::Arc;
+
+use notestamp_store::metadata::{MemoryMetadata, MetadataStore, SqliteMetadata};
+use notestamp_store::{BlobStore, Clock, Error, ObjectKind, SessionTtl, Store, StoreSettings};
+
+use crate::config::{Config, Dedup, MetadataUrl, Storage, Sweep};
+use crate::data_folder::DataFolderError;
+
+/// Why the stores cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// The data folder cannot be made.
+    #[error(transparent)]
+    DataFolder(#[from] DataFolderError),
+    /// A store cannot be opened.
+    #[error("cannot open {store}")]
+    Open {
+        /// Which one, and where.
+        store: String,
+        /// Why.
+        #[source]
+        source: Error,
+    },
+}
+
+/// What the configuration says of a store that serves.
+pub fn settings(config: &Config) -> StoreSettings {
+    StoreSettings {
+        media_bytes_max: config.limits.media_bytes_max,
+        notes_bytes_max: config.limits.notes_bytes_max,
+        quota_bytes_max: config.limits.quota_bytes,
+        session_ttl: SessionTtl {
+            access: config.tokens.access_ttl,
+            refresh: config.tokens.refresh_ttl,
+            session_max: config.tokens.session_max,
+        },
+        ..sweep_settings(&config.storage, &config.sweep)
+    }
+}
+
+/// What the configuration says of a store that only sweeps.
+pub fn sweep_settings(storage: &Storage, sweep: &Sweep) -> StoreSettings {
+    StoreSettings {
+        dedup: match storage.dedup {
+            Dedup::User => notestamp_store::Dedup::User,
+            Dedup::Global => notestamp_store::Dedup::Global,
+        },
+        sweep_grace: sweep.grace,
+        upload_time_max: sweep.upload_max_time,
+        ..StoreSettings::default()
+    }
+}
+
+/// Opens the three stores behind one door.
+///
+/// # Errors
+/// Where one of them cannot be opened; the message says which.
+pub async fn open(
+    storage: &Storage,
+    settings: StoreSettings,
+    clock: Arc<dyn Clock>,
+) -> Result<Store, StorageError> {
+    if let Some(folder) = &storage.data_folder {
+        folder.create()?;
+    }
+    let at = |store: String| move |source| StorageError::Open { store, source };
+    let durability = storage.durability;
+    let metadata: Arc<dyn MetadataStore> = match &storage.metadata {
+        MetadataUrl::Memory => Arc::new(MemoryMetadata::new()),
+        MetadataUrl::Sqlite(path) => {
+            let opened = SqliteMetadata::open(path, durability).await;
+            Arc::new(opened.map_err(at(format!("the metadata in {}", path.display())))?)
+        }
+        MetadataUrl::MongoDb(_) => unreachable!("the configuration refuses what this build cannot open"),
+    };
+    let notes = BlobStore::open(ObjectKind::Notes, &storage.notes, durability).await;
+    let notes = notes.map_err(at(format!("the notes in {}", storage.notes)))?;
+    let media = BlobStore::open(ObjectKind::Media, &storage.media, durability).await;
+    let media = media.map_err(at(format!("the media in {}", storage.media)))?;
+    let store = Store::builder(metadata, notes, media).settings(settings).clock(clock).open().await;
+    store.map_err(at("the stores".to_owned()))
+}

@@ -1,0 +1,88 @@
+//! JSON answers, written by serde: texts that were taken as they came go out as they came.
+
+use poem::http::StatusCode;
+use poem::{IntoResponse, Response};
+use poem_openapi::ApiResponse;
+use poem_openapi::payload::Payload;
+use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
+use poem_openapi::types::Type;
+use serde::Serialize;
+
+/// A JSON body. poem-openapi's own goes through `serde_json::Value`, which cannot hold every JSON
+/// text (numbers beyond any float, lone surrogates) that a metadata field may be.
+#[derive(Debug)]
+pub struct Json<T>(pub T);
+
+impl<T: Type + Serialize> Payload for Json<T> {
+    const CONTENT_TYPE: &'static str = "application/json; charset=utf-8";
+
+    fn schema_ref() -> MetaSchemaRef {
+        T::schema_ref()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: Type + Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        match serde_json::to_vec(&self.0) {
+            Ok(body) => Response::builder().content_type(Self::CONTENT_TYPE).body(body),
+            Err(error) => {
+                tracing::error!(%error, "an answer cannot be written as JSON");
+                StatusCode::INTERNAL_SERVER_ERROR.into_response()
+            }
+        }
+    }
+}
+
+impl<T: Type + Serialize> ApiResponse for Json<T> {
+    fn meta() -> MetaResponses {
+        MetaResponses {
+            responses: vec![MetaResponse {
+                description: "Done.",
+                status: Some(200),
+                status_range: None,
+                content: vec![MetaMediaType { content_type: Self::CONTENT_TYPE, schema: Self::schema_ref() }],
+                headers: vec![],
+            }],
+        }
+    }
+
+    fn register(registry: &mut Registry) {
+        <Self as Payload>::register(registry);
+    }
+}
+
+/// Gives a type that serde writes a named schema in the description.
+macro_rules! described {
+    ($type:ty, $name:literal, $schema:expr) => {
+        impl ::poem_openapi::types::Type for $type {
+            const IS_REQUIRED: bool = true;
+            type RawValueType = Self;
+            type RawElementValueType = Self;
+
+            fn name() -> ::std::borrow::Cow<'static, str> {
+                $name.into()
+            }
+
+            fn schema_ref() -> ::poem_openapi::registry::MetaSchemaRef {
+                ::poem_openapi::registry::MetaSchemaRef::Reference($name.to_owned())
+            }
+
+            fn register(registry: &mut ::poem_openapi::registry::Registry) {
+                registry.create_schema::<Self, _>($name.to_owned(), |_| $schema);
+            }
+
+            fn as_raw_value(&self) -> Option<&Self> {
+                Some(self)
+            }
+
+            fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+                Box::new(::std::iter::once(self))
+            }
+        }
+    };
+}
+pub(crate) use described;

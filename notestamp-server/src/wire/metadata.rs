@@ -1,0 +1,197 @@
+//! A project's metadata: six known texts, whatever else a media module keeps there, and on the way
+//! out what the server knows.
+
+use std::fmt;
+
+use notestamp_store::{ExtraFields, InvalidValue, LastModified, Metadata, Project, Timestamp, Title};
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
+use poem_openapi::types::ToJSON;
+use serde::de::{self, Deserializer, MapAccess};
+use serde::ser::{SerializeMap, Serializer};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::json::described;
+
+/// Metadata as a client sends it.
+#[derive(Debug, Default)]
+pub struct MetadataInput {
+    title: String,
+    kind: String,
+    label: String,
+    src: String,
+    /// An old name of `src`.
+    link: String,
+    mimetype: String,
+    last_modified: String,
+    extra: ExtraFields,
+}
+
+/// Fields that answers carry and clients echo: never taken from a request. `notes` is not metadata.
+const IGNORED: [&str; 5] = ["id", "revision", "mediaDigest", "mediaSize", "notes"];
+
+impl MetadataInput {
+    /// Reads a JSON object.
+    ///
+    /// # Errors
+    /// Where it is none, or a known field is not a text.
+    pub fn parse(json: &[u8]) -> Result<Self, InvalidValue> {
+        serde_json::from_slice(json)
+            .map_err(|e| InvalidValue::new("metadata", format!("cannot be read: {e}")))
+    }
+
+    /// Sets a field; of two with one name the last wins. `null` is an empty text.
+    ///
+    /// # Errors
+    /// Where a known field is not a text; where it nests too deep, or there are too many.
+    pub fn set(&mut self, name: String, value: Box<RawValue>) -> Result<(), InvalidValue> {
+        let known = match name.as_str() {
+            "title" => &mut self.title,
+            "type" => &mut self.kind,
+            "label" => &mut self.label,
+            "src" => &mut self.src,
+            "link" => &mut self.link,
+            "mimetype" => &mut self.mimetype,
+            "lastModified" => {
+                // Whatever cannot be read as a time is the server's time.
+                self.last_modified = serde_json::from_str(value.get()).unwrap_or_default();
+                return Ok(());
+            }
+            ignored if IGNORED.contains(&ignored) => return Ok(()),
+            _ => return self.extra.set(name, value),
+        };
+        let text: Option<String> = serde_json::from_str(value.get())
+            .map_err(|_| InvalidValue::new("metadata", format!("has a {name} that is not a text")))?;
+        *known = text.unwrap_or_default();
+        Ok(())
+    }
+
+    /// The store's metadata.
+    ///
+    /// # Errors
+    /// Where the title cannot be one.
+    pub fn into_metadata(self, now: Timestamp) -> Result<Metadata, InvalidValue> {
+        Ok(Metadata {
+            title: Title::parse(&self.title)?,
+            kind: self.kind,
+            label: self.label,
+            src: if self.src.is_empty() { self.link } else { self.src },
+            mimetype: self.mimetype,
+            last_modified: LastModified::parse_or(&self.last_modified, now),
+            extra: self.extra,
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for MetadataInput {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = MetadataInput;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<MetadataInput, A::Error> {
+                let mut input = MetadataInput::default();
+                while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
+                    input.set(name, value).map_err(de::Error::custom)?;
+                }
+                Ok(input)
+            }
+        }
+
+        deserializer.deserialize_map(Visitor)
+    }
+}
+
+/// Metadata as it is answered.
+#[derive(Debug)]
+pub struct ProjectMetadata {
+    project: Project,
+    src: String,
+}
+
+impl ProjectMetadata {
+    /// The metadata of a project; `base` is the server's URL as the client knows it, without a slash at the end.
+    pub fn new(project: Project, base: &str) -> Self {
+        let src = match project.media {
+            Some(_) => format!("{base}/home/media/{}", project.id),
+            None => project.metadata.src.clone(),
+        };
+        Self { project, src }
+    }
+}
+
+impl Serialize for ProjectMetadata {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { project, src } = self;
+        let metadata = &project.metadata;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("title", metadata.title.as_str())?;
+        map.serialize_entry("type", &metadata.kind)?;
+        map.serialize_entry("label", &metadata.label)?;
+        map.serialize_entry("src", src)?;
+        map.serialize_entry("mimetype", &metadata.mimetype)?;
+        map.serialize_entry("lastModified", metadata.last_modified.as_str())?;
+        map.serialize_entry("id", &project.id.to_string())?;
+        map.serialize_entry("revision", &project.revision.get())?;
+        if let Some(media) = &project.media {
+            map.serialize_entry("mediaDigest", &media.digest.to_string())?;
+            map.serialize_entry("mediaSize", &media.size)?;
+        }
+        for (name, value) in metadata.extra.iter() {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+/// The schema of what is sent and answered alike: the server's own fields are marked read-only.
+fn schema() -> MetaSchema {
+    let field = |ty: &'static str, description: &'static str, read_only: bool| {
+        let description = Some(description);
+        let schema = MetaSchema { description, read_only, ..MetaSchema::new(ty) };
+        MetaSchemaRef::Inline(Box::new(schema))
+    };
+    let text = |description| field("string", description, false);
+    MetaSchema {
+        description: Some("What a project's owner says of it. Further fields are kept and given back."),
+        required: vec!["title"],
+        properties: vec![
+            ("title", text("1 to 255 code points, without control characters; unique in the account.")),
+            ("type", text("Which media module shows it: `audio`, `youtube`, `pdf`, …")),
+            ("label", text("The module's name for people.")),
+            (
+                "src",
+                text(
+                    "Where its media is: kept as it was sent; for media that is kept here, the \
+                     absolute URL of its bytes.",
+                ),
+            ),
+            ("mimetype", text("What its media are; fixed with the first media file.")),
+            ("lastModified", text("ISO 8601; the server's time where it is none.")),
+            ("id", field("string", "Names the project.", true)),
+            ("revision", field("integer", "How often it has been saved.", true)),
+            ("mediaDigest", field("string", "The SHA-256 of its media.", true)),
+            ("mediaSize", field("integer", "The size of its media, in bytes.", true)),
+        ],
+        additional_properties: Some(Box::new(MetaSchemaRef::Inline(Box::new(MetaSchema::ANY)))),
+        example: Some(serde_json::json!({
+            "title": "Lecture 1", "type": "audio", "label": "Audio", "src": "",
+            "mimetype": "audio/wav", "lastModified": "2024-03-01T12:00:00.000Z",
+        })),
+        ..MetaSchema::new("object")
+    }
+}
+
+described!(ProjectMetadata, "Metadata", schema());
+
+/// Demanded by derived objects that contain it; the answers themselves are written by serde.
+impl ToJSON for ProjectMetadata {
+    fn to_json(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(self).ok()
+    }
+}

@@ -1,0 +1,7 @@
+//! What goes over the wire: shapes, and their conversions from and to the store's values.
+
+pub mod account;
+pub mod json;
+pub mod metadata;
+pub mod project;
+pub mod upload;

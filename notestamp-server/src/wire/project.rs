@@ -1,0 +1,117 @@
+//! Projects, and listings of them.
+
+use std::num::NonZeroUsize;
+
+use notestamp_store::{Cursor, InvalidValue, ListQuery, Order, Sort};
+use poem_openapi::Enum;
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
+use serde::Serialize;
+
+use super::json::described;
+use super::metadata::ProjectMetadata;
+
+/// A project with its notes.
+#[derive(Debug, Serialize)]
+pub struct OpenedProject {
+    /// What its owner says of it.
+    pub metadata: ProjectMetadata,
+    /// Its notes: a JSON text, exactly as it was saved.
+    pub content: String,
+}
+
+described!(OpenedProject, "OpenedProject", {
+    let description = Some("The notes: a JSON text, exactly as it was saved.");
+    let content = MetaSchema { description, ..MetaSchema::new("string") };
+    MetaSchema {
+        description: Some("A project with its notes."),
+        required: vec!["metadata", "content"],
+        properties: vec![
+            ("metadata", ProjectMetadata::schema_ref()),
+            ("content", MetaSchemaRef::Inline(Box::new(content))),
+        ],
+        ..MetaSchema::new("object")
+    }
+});
+
+/// By what a listing is sorted.
+#[derive(Clone, Copy, Debug, Enum, Serialize)]
+pub enum SortBy {
+    /// By what the metadata says.
+    #[oai(rename = "lastModified")]
+    #[serde(rename = "lastModified")]
+    LastModified,
+    /// By the title, letter case aside.
+    #[oai(rename = "title")]
+    #[serde(rename = "title")]
+    Title,
+}
+
+/// Which way round a listing goes.
+#[derive(Clone, Copy, Debug, Enum, Serialize)]
+pub enum SortOrder {
+    /// The least first.
+    #[oai(rename = "asc")]
+    #[serde(rename = "asc")]
+    Ascending,
+    /// The greatest first.
+    #[oai(rename = "desc")]
+    #[serde(rename = "desc")]
+    Descending,
+}
+
+/// The parameters of a listing.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ListParameters {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub search: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", rename = "type")]
+    pub kind: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sort: Option<SortBy>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order: Option<SortOrder>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+/// The largest page.
+pub const LIMIT_MAX: usize = 1_000;
+
+impl ListParameters {
+    /// What to ask the store.
+    ///
+    /// # Errors
+    /// Where the limit or the cursor is none.
+    pub fn to_query(&self) -> Result<ListQuery, InvalidValue> {
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let limit = match self.limit {
+            None => None,
+            Some(limit @ 1..=LIMIT_MAX) => NonZeroUsize::new(limit),
+            Some(_) => return Err(InvalidValue::new("limit", "is not between 1 and 1,000")),
+        };
+        Ok(ListQuery {
+            search: given(&self.search),
+            kind: given(&self.kind),
+            sort: match self.sort {
+                None => Sort::Saved,
+                Some(SortBy::LastModified) => Sort::LastModified,
+                Some(SortBy::Title) => Sort::Title,
+            },
+            order: self.order.map(|order| match order {
+                SortOrder::Ascending => Order::Ascending,
+                SortOrder::Descending => Order::Descending,
+            }),
+            limit,
+            after: given(&self.cursor).map(|cursor| cursor.parse()).transpose()?,
+        })
+    }
+
+    /// A `Link` header (RFC 8288) that names the next page.
+    pub fn next_link(&self, base: &str, next: &Cursor) -> String {
+        let parameters = Self { cursor: Some(next.to_string()), ..self.clone() };
+        let query = serde_urlencoded::to_string(parameters).expect("texts and numbers can be encoded");
+        format!("<{base}/home/list?{query}>; rel=\"next\"")
+    }
+}

@@ -1,0 +1,376 @@
+//! What a save sends, in each of the ways that clients of several years send it: all of them end
+//! in one [`Save`].
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use notestamp_store::Timestamp;
+use notestamp_store::{
+    Digest, Error as StoreError, ExtraFields, InvalidValue, Notes, Precondition, Save, SaveRequest,
+};
+use poem::error::ReadBodyError;
+use poem::{Request, RequestBody};
+use poem_openapi::ApiRequest;
+use poem_openapi::payload::{ParsePayload, Payload};
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
+use poem_openapi::types::Type;
+use serde_json::value::RawValue;
+
+use super::metadata::{MetadataInput, ProjectMetadata};
+use crate::config::Limits;
+use crate::error::{ApiError, Code};
+use crate::http::multipart::{MultipartReader, Part};
+use crate::state::State;
+
+/// A save's body.
+#[derive(ApiRequest)]
+pub enum UploadBody {
+    /// Media, notes and metadata, in any order.
+    Multipart(UploadForm),
+    /// Notes and metadata as JSON, from older clients.
+    Json(UploadJson),
+    /// Notes and metadata as a form, from older clients.
+    Form(UploadUrlencoded),
+}
+
+impl UploadBody {
+    /// Receives the body: its media flows into the save as it arrives.
+    ///
+    /// # Errors
+    /// 400, 408, 413, and those of the store.
+    pub async fn receive(self, save: &mut Save, state: &State) -> Result<SaveRequest, ApiError> {
+        let now = state.clock.now();
+        match self {
+            Self::Multipart(form) => form.receive(save, state, now).await,
+            Self::Json(UploadJson(body)) => from_json(&body, now),
+            Self::Form(UploadUrlencoded(body)) => from_form(&body, now),
+        }
+    }
+}
+
+/// Text parts that describe a save, as far as they have come.
+#[derive(Default)]
+struct Texts {
+    content: Option<Bytes>,
+    metadata: Option<MetadataInput>,
+    media_digest: Option<Digest>,
+}
+
+impl Texts {
+    fn into_request(self, now: Timestamp) -> Result<SaveRequest, ApiError> {
+        let missing = |what| ApiError::bad_request(format!("{what} is missing"));
+        let metadata = self.metadata.ok_or_else(|| missing("metadata"))?;
+        let content = self.content.ok_or_else(|| missing("content"))?;
+        Ok(SaveRequest {
+            metadata: metadata.into_metadata(now).map_err(StoreError::from)?,
+            notes: Notes::parse(content).map_err(StoreError::from)?,
+            media_digest: self.media_digest,
+            precondition: Precondition::None,
+        })
+    }
+}
+
+fn digest(text: &str) -> Result<Option<Digest>, ApiError> {
+    match text.trim() {
+        "" => Ok(None),
+        digits => Ok(Some(digits.parse().map_err(StoreError::from)?)),
+    }
+}
+
+/// The most bytes that the metadata may come in. What is stored of it has a limit of its own, but clients echo
+/// what they were given, notes included, and those may grow by their escapes.
+fn metadata_part_bytes_max(notes_bytes_max: usize) -> usize {
+    2 * notes_bytes_max + (64 << 10)
+}
+
+/// The most bytes of a body without media.
+fn text_body_bytes_max(notes_bytes_max: usize) -> usize {
+    2 * notes_bytes_max + metadata_part_bytes_max(notes_bytes_max)
+}
+
+/// The most bytes of any body: media, texts, and what lies between the parts of a form.
+pub fn body_bytes_max(limits: &Limits) -> u64 {
+    let texts = text_body_bytes_max(as_usize(limits.notes_bytes_max));
+    limits.media_bytes_max.saturating_add(texts as u64)
+}
+
+fn as_usize(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX / 8).min(usize::MAX / 8)
+}
+
+/// A `multipart/form-data` body, not yet read.
+pub struct UploadForm(MultipartReader);
+
+impl UploadForm {
+    async fn receive(
+        mut self,
+        save: &mut Save,
+        state: &State,
+        now: Timestamp,
+    ) -> Result<SaveRequest, ApiError> {
+        let notes_bytes_max = as_usize(state.store.settings().notes_bytes_max);
+        let mut texts = Texts::default();
+        while let Some(part) = self.0.next_part().await? {
+            match part.name() {
+                "mediaFile" => receive_media(part, save).await?,
+                "content" => texts.content = Some(part.text(notes_bytes_max).await?),
+                "metadata" => {
+                    let max = metadata_part_bytes_max(notes_bytes_max);
+                    let json = part.text(max).await?;
+                    texts.metadata = Some(MetadataInput::parse(&json).map_err(StoreError::from)?);
+                }
+                "mediaDigest" => {
+                    let text = part.text(1 << 10).await?;
+                    texts.media_digest = digest(&String::from_utf8_lossy(&text))?;
+                }
+                _ => {}
+            }
+        }
+        texts.into_request(now)
+    }
+}
+
+/// A part with a file name is the media, whatever content type it claims; a text in its place
+/// (`null`, `undefined`) is none, and neither is an empty file input.
+async fn receive_media(mut part: Part<'_>, save: &mut Save) -> Result<(), ApiError> {
+    let Some(file_name) = part.file_name() else {
+        return Ok(());
+    };
+    let unnamed = file_name.is_empty();
+    let first = part.chunk().await?;
+    if unnamed && first.is_none() {
+        return Ok(());
+    }
+    let rest = futures_util::stream::try_unfold((first, part), |(first, mut part)| async move {
+        let chunk = match first {
+            Some(chunk) => Some(chunk),
+            None => part.chunk().await?,
+        };
+        Ok::<_, ApiError>(chunk.map(|chunk| (chunk, (None, part))))
+    });
+    Ok(save.write_media(rest).await?)
+}
+
+/// A JSON body: `{metadata, content}`, or `{title, stmp}` where `stmp` are the notes.
+pub struct UploadJson(Bytes);
+
+fn from_json(body: &[u8], now: Timestamp) -> Result<SaveRequest, ApiError> {
+    let fields: BoundedFields = serde_json::from_slice(body)
+        .map_err(|e| ApiError::bad_request(format!("the body cannot be read: {e}")))?;
+    let mut fields = fields.0;
+    let text = |value: Box<RawValue>| -> Result<Bytes, ApiError> {
+        // A text holds the notes; anything else is the notes.
+        match serde_json::from_str::<String>(value.get()) {
+            Ok(text) => Ok(text.into()),
+            Err(_) if value.get().starts_with('"') => Err(ApiError::bad_request("a text is not Unicode")),
+            Err(_) => Ok(String::from(Box::<str>::from(value)).into()),
+        }
+    };
+    let mut texts = Texts::default();
+    if let Some(value) = fields.remove("mediaDigest") {
+        let given: Option<String> = serde_json::from_str(value.get())
+            .map_err(|_| ApiError::bad_request("mediaDigest is not a text"))?;
+        texts.media_digest = digest(&given.unwrap_or_default())?;
+    }
+    let content = fields.remove("content");
+    let stmp = fields.remove("stmp");
+    texts.content = content.or(stmp).map(text).transpose()?;
+    texts.metadata = Some(match fields.remove("metadata") {
+        Some(metadata) => MetadataInput::parse(&text(metadata)?).map_err(StoreError::from)?,
+        None => {
+            let mut input = MetadataInput::default();
+            for (name, value) in fields {
+                input.set(name, value).map_err(StoreError::from)?;
+            }
+            input
+        }
+    });
+    texts.into_request(now)
+}
+
+/// The fields of a JSON object, no more of them than metadata may have.
+struct BoundedFields(BTreeMap<String, Box<RawValue>>);
+
+impl<'de> serde::Deserialize<'de> for BoundedFields {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = BoundedFields;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<BoundedFields, A::Error> {
+                let mut fields = BTreeMap::new();
+                while let Some((name, value)) = map.next_entry()? {
+                    fields.insert(name, value);
+                    if fields.len() > ExtraFields::COUNT_MAX {
+                        let error = InvalidValue::new("body", "has too many fields");
+                        return Err(serde::de::Error::custom(error));
+                    }
+                }
+                Ok(BoundedFields(fields))
+            }
+        }
+
+        deserializer.deserialize_map(Visitor)
+    }
+}
+
+/// An `application/x-www-form-urlencoded` body with the same fields, each a text.
+pub struct UploadUrlencoded(Bytes);
+
+fn from_form(body: &[u8], now: Timestamp) -> Result<SaveRequest, ApiError> {
+    let fields: Vec<(String, String)> = serde_urlencoded::from_bytes(body)
+        .map_err(|e| ApiError::bad_request(format!("the body cannot be read: {e}")))?;
+    if fields.len() > ExtraFields::COUNT_MAX {
+        return Err(ApiError::bad_request("the body has too many fields"));
+    }
+    let mut texts = Texts::default();
+    let mut flat = MetadataInput::default();
+    for (name, value) in fields {
+        match name.as_str() {
+            "content" | "stmp" => texts.content = Some(value.into()),
+            "metadata" => {
+                texts.metadata = Some(MetadataInput::parse(value.as_bytes()).map_err(StoreError::from)?);
+            }
+            "mediaDigest" => texts.media_digest = digest(&value)?,
+            _ => {
+                let json = serde_json::value::to_raw_value(&value).expect("a text is JSON");
+                flat.set(name, json).map_err(StoreError::from)?;
+            }
+        }
+    }
+    texts.metadata.get_or_insert(flat);
+    texts.into_request(now)
+}
+
+fn is_content_type(content_type: &str, essence: &str) -> bool {
+    content_type.parse::<mime::Mime>().is_ok_and(|given| given.essence_str() == essence)
+}
+
+fn schema(properties: Vec<(&'static str, MetaSchemaRef)>, required: Vec<&'static str>) -> MetaSchemaRef {
+    MetaSchemaRef::Inline(Box::new(MetaSchema { required, properties, ..MetaSchema::new("object") }))
+}
+
+fn text_schema(format: Option<&'static str>, description: &'static str) -> MetaSchemaRef {
+    let description = Some(description);
+    MetaSchemaRef::Inline(Box::new(MetaSchema { format, description, ..MetaSchema::new("string") }))
+}
+
+fn content_schema() -> MetaSchemaRef {
+    let description = Some("The notes: a JSON text, kept byte for byte.");
+    let example = Some(serde_json::json!("[{\"text\": \"Hello\", \"at\": 1.5}]"));
+    MetaSchemaRef::Inline(Box::new(MetaSchema { description, example, ..MetaSchema::new("string") }))
+}
+
+fn digest_schema() -> MetaSchemaRef {
+    text_schema(
+        None,
+        "The SHA-256 of the media, in hexadecimal digits. With a file it is verified; alone it refers to \
+         media that this account has already.",
+    )
+}
+
+impl Payload for UploadForm {
+    const CONTENT_TYPE: &'static str = "multipart/form-data";
+
+    fn check_content_type(content_type: &str) -> bool {
+        is_content_type(content_type, Self::CONTENT_TYPE)
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        let media = text_schema(Some("binary"), "The media; a text in its place is none.");
+        schema(
+            vec![
+                ("mediaFile", media),
+                ("content", content_schema()),
+                ("metadata", ProjectMetadata::schema_ref()),
+                ("mediaDigest", digest_schema()),
+            ],
+            vec!["content", "metadata"],
+        )
+    }
+
+    fn register(registry: &mut Registry) {
+        ProjectMetadata::register(registry);
+    }
+}
+
+impl ParsePayload for UploadForm {
+    const IS_REQUIRED: bool = true;
+
+    async fn from_request(request: &Request, body: &mut RequestBody) -> poem::Result<Self> {
+        let content_type = request.content_type().unwrap_or_default();
+        let reader = MultipartReader::new(content_type, body.take()?).map_err(ApiError::from)?;
+        Ok(Self(reader))
+    }
+}
+
+/// A body of texts, read whole.
+macro_rules! text_payload {
+    ($name:ident, $content_type:literal, $schema:expr) => {
+        impl Payload for $name {
+            const CONTENT_TYPE: &'static str = $content_type;
+
+            fn check_content_type(content_type: &str) -> bool {
+                is_content_type(content_type, Self::CONTENT_TYPE)
+            }
+
+            fn schema_ref() -> MetaSchemaRef {
+                $schema
+            }
+
+            fn register(registry: &mut Registry) {
+                ProjectMetadata::register(registry);
+            }
+        }
+
+        impl ParsePayload for $name {
+            const IS_REQUIRED: bool = true;
+
+            async fn from_request(request: &Request, body: &mut RequestBody) -> poem::Result<Self> {
+                let state = State::of(request);
+                let max = text_body_bytes_max(as_usize(state.store.settings().notes_bytes_max));
+                match body.take()?.into_bytes_limit(max).await {
+                    Ok(bytes) => Ok(Self(bytes)),
+                    Err(ReadBodyError::PayloadTooLarge) => {
+                        let message = format!("the body exceeds {max} bytes");
+                        Err(ApiError::new(Code::TooLarge, message).into())
+                    }
+                    Err(error) => {
+                        Err(ApiError::bad_request("the body cannot be read").caused_by(error).into())
+                    }
+                }
+            }
+        }
+    };
+}
+
+text_payload!(
+    UploadJson,
+    "application/json",
+    schema(
+        vec![
+            ("metadata", ProjectMetadata::schema_ref()),
+            ("content", content_schema()),
+            ("mediaDigest", digest_schema()),
+        ],
+        vec!["content", "metadata"],
+    )
+);
+
+text_payload!(
+    UploadUrlencoded,
+    "application/x-www-form-urlencoded",
+    schema(
+        vec![
+            ("metadata", text_schema(None, "The metadata: a JSON object.")),
+            ("content", content_schema()),
+            ("mediaDigest", digest_schema()),
+        ],
+        vec!["content", "metadata"],
+    )
+);
