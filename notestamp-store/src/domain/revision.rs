@@ -45,6 +45,8 @@ pub enum Precondition {
     OneOf(Vec<Revision>),
     /// There is none of any of these revisions (`If-None-Match: "3"`).
     NoneOf(Vec<Revision>),
+    /// Each of these (`If-Match` and `If-None-Match` in one request).
+    All(Vec<Precondition>),
 }
 
 impl Precondition {
@@ -56,6 +58,7 @@ impl Precondition {
             Self::Absent => current.is_none(),
             Self::OneOf(revisions) => current.is_some_and(|it| revisions.contains(&it)),
             Self::NoneOf(revisions) => current.is_none_or(|it| !revisions.contains(&it)),
+            Self::All(preconditions) => preconditions.iter().all(|it| it.is_met_by(current)),
         }
     }
 }

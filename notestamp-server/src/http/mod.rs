@@ -1,0 +1,11 @@
+//! What HTTP itself asks for: headers, bodies and connections, and nothing of projects or accounts.
+
+pub mod acceptor;
+pub mod body_guard;
+pub mod byte_range;
+pub mod client_address;
+pub mod content_disposition;
+pub mod entity_tag;
+pub mod multipart;
+pub mod origin;
+mod patience;

@@ -1,0 +1,3 @@
+//! notestamp's REST API over `notestamp-store`.
+
+pub mod http;
