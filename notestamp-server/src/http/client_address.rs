@@ -234,6 +234,8 @@ fn only<'a>(headers: &'a HeaderMap, header: &HeaderName) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use poem::http::HeaderValue;
+    use poem::web::{LocalAddr, RemoteAddr};
+    use poem::{Addr, Body, RequestParts};
     use proptest::prelude::*;
 
     use super::*;
@@ -371,14 +373,32 @@ mod tests {
         assert_eq!(client.server_origin(), direct("10.0.0.1").server_origin());
     }
 
+    /// A request as a connection brings it.
+    fn request(peer: &str, uri: &str, host: Option<&str>) -> Request {
+        let mut request = poem::http::Request::builder().uri(uri);
+        if let Some(host) = host {
+            request = request.header(HOST, host);
+        }
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let peer = RemoteAddr(Addr::SocketAddr(peer.parse().unwrap()));
+        let parts = RequestParts::from((parts, LocalAddr::default(), peer, Scheme::HTTP));
+        Request::from_parts(parts, Body::empty())
+    }
+
     #[test]
     fn the_host_is_the_one_that_the_request_was_sent_to() {
-        let host = |request: Request| proxies().client_of(&request).server_origin();
-        let request = |uri: &str| Request::builder().uri_str(uri).header("host", "Notes.example:8080");
-        assert_eq!(host(request("/").finish()).unwrap(), "http://Notes.example:8080");
-        assert_eq!(host(request("http://other.example/").finish()).unwrap(), "http://other.example");
-        assert_eq!(host(Request::builder().header("host", "user@notes.example").finish()), None);
-        assert_eq!(host(Request::builder().finish()), None);
+        let origin = |uri, host| proxies().client_of(&request("192.0.2.1:80", uri, host)).server_origin();
+        assert_eq!(origin("/", Some("Notes.example:8080")).unwrap(), "http://Notes.example:8080");
+        assert_eq!(origin("http://other.example/", Some("notes.example")).unwrap(), "http://other.example");
+        assert_eq!(origin("/", Some("user@notes.example")), None);
+        assert_eq!(origin("/", None), None);
+    }
+
+    #[test]
+    fn an_ipv4_peer_of_an_ipv6_socket_is_an_ipv4_peer() {
+        let ip = |peer| proxies().client_of(&request(peer, "/", None)).ip.unwrap().to_string();
+        assert_eq!(ip("[::ffff:192.0.2.1]:80"), "192.0.2.1");
+        assert_eq!(ip("[2001:db8::1]:80"), "2001:db8::1");
     }
 
     proptest! {

@@ -167,7 +167,7 @@ mod tests {
     /// The file name in a `filename*` parameter.
     fn decoded(disposition: &HeaderValue) -> String {
         let (_, encoded) = disposition.to_str().unwrap().split_once("filename*=UTF-8''").unwrap();
-        let query = format!("n={}", encoded.replace('+', "%2B"));
+        let query = format!("n={}", encoded.replace('+', "%2B").replace('&', "%26"));
         url::form_urlencoded::parse(query.as_bytes()).next().unwrap().1.into_owned()
     }
 

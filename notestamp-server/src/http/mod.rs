@@ -1,8 +1,6 @@
 //! What HTTP itself asks for: headers, bodies and connections, and nothing of projects or accounts.
 
 pub mod acceptor;
-pub mod allowed_methods;
-pub mod base_url;
 pub mod body_guard;
 pub mod byte_range;
 pub mod client_address;
@@ -11,4 +9,3 @@ pub mod entity_tag;
 pub mod multipart;
 pub mod origin;
 mod patience;
-pub mod request_id;

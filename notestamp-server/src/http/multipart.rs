@@ -58,9 +58,8 @@ impl From<multer::Error> for MultipartError {
     fn from(error: multer::Error) -> Self {
         use multer::Error as E;
         match error {
-            E::NoMultipart => Self::NotMultipart,
+            E::NoMultipart | E::DecodeContentType(_) => Self::NotMultipart,
             E::NoBoundary => Self::Malformed("no boundary"),
-            E::DecodeContentType(_) => Self::NotMultipart,
             E::ReadHeaderFailed(_) | E::DecodeHeaderName { .. } | E::DecodeHeaderValue { .. } => {
                 Self::Malformed("the headers of a part")
             }
@@ -295,7 +294,8 @@ mod tests {
 
     #[track_caller]
     fn assert_malformed<T>(result: Result<T, MultipartError>) {
-        assert!(matches!(result.err().unwrap(), MultipartError::Malformed(_)));
+        let error = result.err().unwrap();
+        assert!(matches!(error, MultipartError::Malformed(_)), "{error:?}");
     }
 
     #[tokio::test]
@@ -349,7 +349,7 @@ mod tests {
         let mut part = reader.next_part().await.unwrap().unwrap();
         let mut size = 0;
         while let Some(chunk) = part.chunk().await.unwrap() {
-            assert!(!chunk.is_empty() && chunk.len() <= 20_000, "{}", chunk.len());
+            assert!(!chunk.is_empty() && chunk.len() <= 40_000, "{}", chunk.len());
             size += chunk.len();
         }
         assert_eq!(size, 1 << 20);
@@ -433,7 +433,7 @@ mod tests {
             assert!(matches!(error, MultipartError::NotMultipart), "{content_type}");
         }
         let long = format!("multipart/form-data; boundary={}", "x".repeat(71));
-        for content_type in ["multipart/form-data", "multipart/form-data; boundary=\"\"", &long] {
+        for content_type in ["multipart/form-data", "multipart/form-data; boundary=", &long] {
             assert_malformed(MultipartReader::new(content_type, Body::empty()).map(|_| ()));
         }
     }
