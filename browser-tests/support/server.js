@@ -43,9 +43,10 @@ function listeningAddress(server) {
   return new Promise((resolve, reject) => {
     let said = ''
     const tooLate = setTimeout(() => reject(new Error(`no address within ${startTimeoutMs} ms:\n${said}`)), startTimeoutMs)
+    // The line is complete once something follows the address: chunks end anywhere.
     const listen = chunk => {
       said = (said + chunk).slice(-10_000)
-      const address = said.match(/listening on (http:\/\/[^\s\/]+)/)?.[1]
+      const address = said.match(/listening on (http:\/\/[\w.:[\]]+)\s/)?.[1]
       if (address) {
         clearTimeout(tooLate)
         resolve(address)
