@@ -46,7 +46,7 @@ function listeningAddress(server) {
     // The line is complete once something follows the address: chunks end anywhere.
     const listen = chunk => {
       said = (said + chunk).slice(-10_000)
-      const address = said.match(/listening on (http:\/\/[\w.:[\]]+)\s/)?.[1]
+      const address = said.match(/listening on (http:\/\/[\w.:[\]]+)[^\w.:[\]]/)?.[1]
       if (address) {
         clearTimeout(tooLate)
         resolve(address)
