@@ -1,0 +1,25 @@
+// Chromium, as the system has it, driven by playwright-core, as scripts/test installs it.
+
+import { createRequire } from 'node:module'
+
+const { chromium } = createRequire(new URL('../../target/browser-tests/package.json', import.meta.url))('playwright-core')
+
+export function launchBrowser() {
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    // So that it runs as root in a container, and asks nothing of the outside by itself.
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
+  })
+}
+
+export async function screenshot(page, name) {
+  await page.screenshot({ path: new URL(`../../target/browser-tests/${name}.png`, import.meta.url).pathname })
+}

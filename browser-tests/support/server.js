@@ -1,0 +1,60 @@
+// The server under test: the one at SERVER_URL, or one of our own on a free port with an empty data folder.
+
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+
+const binary = new URL('../../target/debug/notestamp-server', import.meta.url).pathname
+const startTimeoutMs = 30_000
+
+/** Starts it for a page of this origin. Answers its URL, spelled with `localhost`: cookies are then same-site. */
+export async function startServer(allowedOrigin) {
+  if (process.env.SERVER_URL) return { url: process.env.SERVER_URL.replace(/\/$/, ''), stop: async () => {} }
+
+  const data = await mkdtemp(path.join(tmpdir(), 'notestamp-browser-'))
+  const server = spawn(
+    binary,
+    ['--data', data, '--listen', '127.0.0.1:0', '--allow-origin', allowedOrigin],
+    { stdio: ['ignore', 'pipe', 'pipe'] },
+  )
+  const stop = async () => {
+    if (server.exitCode === null && server.signalCode === null) {
+      server.kill('SIGTERM')
+      const exited = once(server, 'exit')
+      const hung = setTimeout(() => server.kill('SIGKILL'), 10_000)
+      await exited
+      clearTimeout(hung)
+    }
+    await rm(data, { recursive: true, force: true })
+  }
+  try {
+    const address = await listeningAddress(server)
+    return { url: address.replace('127.0.0.1', 'localhost'), stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+/** Reads what the server prints until it names its address; what comes later is read and dropped. */
+function listeningAddress(server) {
+  return new Promise((resolve, reject) => {
+    let said = ''
+    const tooLate = setTimeout(() => reject(new Error(`no address within ${startTimeoutMs} ms:\n${said}`)), startTimeoutMs)
+    // The line is complete once something follows the address: chunks end anywhere.
+    const listen = chunk => {
+      said = (said + chunk).slice(-10_000)
+      const address = said.match(/listening on (http:\/\/[\w.:[\]]+)[^\w.:[\]]/)?.[1]
+      if (address) {
+        clearTimeout(tooLate)
+        resolve(address)
+      }
+    }
+    server.stdout.setEncoding('utf8').on('data', listen)
+    server.stderr.setEncoding('utf8').on('data', listen)
+    server.once('error', reject)
+    server.once('exit', code => reject(new Error(`the server exited with ${code}:\n${said}`)))
+  })
+}

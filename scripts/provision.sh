@@ -1,0 +1,49 @@
+# shellcheck shell=bash
+# Sourced by the scripts beside it: gets what a fresh machine lacks, and only that.
+
+say() { printf '\n== %s\n' "$*" >&2; }
+
+die() {
+    printf '%s: %s\n' "$(basename "$0")" "$*" >&2
+    exit 1
+}
+
+# need PACKAGE COMMAND [PACKAGE COMMAND]…: installs each Debian package whose command is missing, in one go.
+need() {
+    local missing=()
+    while (($#)); do
+        command -v "$2" >/dev/null || missing+=("$1")
+        shift 2
+    done
+    install "${missing[@]}"
+}
+
+# install PACKAGE…: as root by itself; anybody else is told what to do.
+install() {
+    (($#)) || return 0
+    [[ $EUID -eq 0 ]] || die "needs these packages: apt-get install $*"
+    command -v apt-get >/dev/null || die "needs these, and knows only Debian's apt-get to install them: $*"
+    say "installing $*"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq >&2
+    apt-get install -y -qq --no-install-recommends "$@" >&2
+}
+
+# free_ports N: N TCP ports that nobody listens on, told apart by holding all of them at once.
+free_ports() {
+    python3 - "$1" <<'PYTHON'
+import socket, sys
+held = [socket.create_server(("127.0.0.1", 0)) for _ in range(int(sys.argv[1]))]
+print(*(s.getsockname()[1] for s in held))
+PYTHON
+}
+
+# wait_for SECONDS WHAT COMMAND…: repeats the command until it succeeds; fails when the time is over.
+wait_for() {
+    local end=$((SECONDS + $1)) what=$2
+    shift 2
+    until "$@" >/dev/null 2>&1; do
+        ((SECONDS < end)) || { printf 'gave up waiting for %s\n' "$what" >&2; return 1; }
+        sleep 0.1
+    done
+}
