@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{Error as IoError, ErrorKind};
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -178,7 +179,7 @@ async fn write_parts(ingest: &mut Ingest, parts: usize) -> Result<()> {
 }
 
 async fn listed(store: &BlobStore) -> Vec<notestamp_store::Found> {
-    store.list().try_collect().await.unwrap()
+    store.list().try_collect().await.expect("the store is listed")
 }
 
 /// What goes wrong.
@@ -223,7 +224,8 @@ impl Backend {
     async fn wait_for(&self, condition: impl FnMut(&Seen) -> bool) {
         let mut seen = self.seen.subscribe();
         let waiting = seen.wait_for(condition);
-        tokio::time::timeout(std::time::Duration::from_secs(60), waiting).await.expect("it happens").unwrap();
+        let seen = tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("it happens");
+        drop(seen.expect("the sender is this backend's own"));
     }
 
     fn fail_if(&self, fails: bool) -> object_store::Result<()> {
