@@ -33,12 +33,13 @@ mod relaxed {
 const PART: usize = 1 << 20;
 
 async fn fresh(durability: Durability) -> (BlobStore, TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    (open(&folder.path().join("data/media"), durability).await.unwrap(), folder)
+    let folder = tempfile::tempdir().expect("a temporary folder is made");
+    let store = open(&root(&folder), durability).await.expect("a new folder is opened");
+    (store, folder)
 }
 
 async fn open(path: &Path, durability: Durability) -> notestamp_store::Result<BlobStore> {
-    BlobStore::open(ObjectKind::Media, &BlobUrl::folder(path).unwrap(), durability).await
+    BlobStore::open(ObjectKind::Media, &BlobUrl::folder(path).expect("it is absolute"), durability).await
 }
 
 fn root(folder: &TempDir) -> PathBuf {
@@ -58,7 +59,7 @@ fn file(folder: &TempDir) -> PathBuf {
 }
 
 async fn list(store: &BlobStore) -> Vec<Found> {
-    let mut found: Vec<_> = store.list().try_collect().await.unwrap();
+    let mut found: Vec<_> = store.list().try_collect().await.expect("the folder is listed");
     found.sort();
     found
 }

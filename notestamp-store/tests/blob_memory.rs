@@ -9,8 +9,9 @@ mod opened {
     use super::*;
 
     async fn store() -> (BlobStore, ()) {
-        let url = BlobUrl::parse("memory:///").unwrap();
-        (BlobStore::open(ObjectKind::Media, &url, Durability::Full).await.unwrap(), ())
+        let url = BlobUrl::parse("memory:///").expect("it is a URL");
+        let store = BlobStore::open(ObjectKind::Media, &url, Durability::Full).await;
+        (store.expect("memory can be opened"), ())
     }
 
     notestamp_store::blob_conformance!(store);

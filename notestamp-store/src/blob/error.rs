@@ -56,10 +56,11 @@ pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
 fn io_kind(error: &(dyn StdError + 'static)) -> Option<ErrorKind> {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        if let Some(io) = error.downcast_ref::<io::Error>() {
-            return Some(io.kind());
+        match error.downcast_ref().map(io::Error::kind) {
+            // Libraries wrap errors of their own as another kind of I/O: the cause lies deeper.
+            None | Some(ErrorKind::Other) => cause = error.source(),
+            kind => return kind,
         }
-        cause = error.source();
     }
     None
 }

@@ -118,6 +118,8 @@ enum Rest {
 impl Unfinished {
     /// Makes the object appear: whole, and as durable as the store was opened to be.
     ///
+    /// Where the future is dropped, the object may still appear: keep its row until the sweep takes it.
+    ///
     /// # Errors
     /// [`Error::Full`], [`Error::Unavailable`] or [`Error::Backend`]; nothing is kept of it, as far as
     /// the backend still answers.

@@ -74,6 +74,8 @@ impl BlobStore {
 
     /// Writes a small object at once.
     ///
+    /// Where the future is dropped, the object may still appear: keep its row until the sweep takes it.
+    ///
     /// # Errors
     /// [`Error::Full`], [`Error::Unavailable`] or [`Error::Backend`]; nothing is kept of it, as far as
     /// the backend still answers.

@@ -1,0 +1,352 @@
+//! A blob backend that fails, stalls or lies, and what becomes of an object then.
+
+use std::fmt;
+use std::io::{Error as IoError, ErrorKind};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{FutureExt, StreamExt, TryStreamExt};
+use notestamp_store::{BlobStore, Error, Ingest, Namespace, ObjectId, ObjectKind, Result};
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, UploadPart,
+};
+use tokio::sync::{Semaphore, watch};
+
+/// The part size and parallelism of a store that is not known to be local.
+const PART: usize = 8 << 20;
+const IN_FLIGHT_MAX: usize = 4;
+
+#[tokio::test]
+async fn whichever_part_fails_nothing_is_left() {
+    for nth in 1..=6 {
+        let (store, backend) = faulty(Faults { fail_part: Some(nth), ..Faults::default() });
+        let mut ingest = begin(&store);
+        let written = write_parts(&mut ingest, 6).await;
+        let again = ingest.write(Bytes::from_static(b"x")).await;
+        let finished = ingest.finish().await;
+        assert!(finished.is_err(), "part {nth}");
+        assert!(written.is_ok() || again.is_err(), "part {nth}: a write after one that failed");
+        assert_eq!(backend.seen().aborted, 1, "part {nth}");
+        assert!(listed(&store).await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn an_object_that_cannot_be_completed_is_aborted() {
+    let (store, backend) = faulty(Faults { fail_complete: true, ..Faults::default() });
+    let mut ingest = begin(&store);
+    write_parts(&mut ingest, 2).await.unwrap();
+    let error = ingest.finish().await.ok().unwrap().complete().await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable { backend: "media store", .. }), "{error:?}");
+    assert_eq!(backend.seen().aborted, 1);
+    assert!(listed(&store).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_small_object_that_cannot_be_put_is_an_error() {
+    let (store, backend) = faulty(Faults { fail_put: true, ..Faults::default() });
+    assert!(store.put(Namespace::Shared, object(), Bytes::new()).await.is_err());
+    let unfinished = begin(&store).finish().await.ok().unwrap();
+    assert!(unfinished.complete().await.is_err());
+    assert_eq!(backend.seen().started, 0, "no multipart upload for what fits into one part");
+    assert!(listed(&store).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_from_other_failures() {
+    let (store, _) = faulty(Faults { fail_part: Some(1), full: true, ..Faults::default() });
+    let mut ingest = begin(&store);
+    write_parts(&mut ingest, 2).await.unwrap();
+    assert!(matches!(ingest.finish().await, Err(Error::Full { backend: "media store" })));
+}
+
+#[tokio::test]
+async fn an_abandoned_upload_is_aborted() {
+    let (store, backend) = faulty(Faults::default());
+    let mut ingest = begin(&store);
+    write_parts(&mut ingest, 2).await.unwrap();
+    drop(ingest);
+    backend.wait_for(|seen| seen.aborted == 1).await;
+
+    let mut ingest = begin(&store);
+    write_parts(&mut ingest, 2).await.unwrap();
+    drop(ingest.finish().await.ok().unwrap());
+    backend.wait_for(|seen| seen.aborted == 2).await;
+}
+
+#[tokio::test]
+async fn an_abort_waits_for_no_part() {
+    let (store, backend) = faulty(Faults { gated: true, ..Faults::default() });
+    let mut ingest = begin(&store);
+    write_parts(&mut ingest, 3).await.unwrap();
+    ingest.abort().await.unwrap();
+    let seen = backend.seen();
+    assert_eq!((seen.aborted, seen.in_flight), (1, 0));
+}
+
+#[tokio::test]
+async fn a_write_given_up_half_way_breaks_the_ingest() {
+    let (store, backend) = faulty(Faults { gated: true, ..Faults::default() });
+    let mut ingest = begin(&store);
+    tokio::select! {
+        biased;
+        _ = write_parts(&mut ingest, 10) => panic!("nothing arrives, and yet all is taken"),
+        () = backend.wait_for(|seen| seen.in_flight == IN_FLIGHT_MAX) => {}
+    }
+    assert!(ingest.write(Bytes::from_static(b"x")).await.is_err());
+    assert!(ingest.finish().await.is_err());
+    backend.wait_for(|seen| seen.aborted == 1).await;
+}
+
+#[tokio::test]
+async fn a_slow_backend_holds_the_writer_back() {
+    const PARTS: usize = 12;
+    let (store, backend) = faulty(Faults { gated: true, ..Faults::default() });
+    let writer = tokio::spawn({
+        let backend = Arc::clone(&backend);
+        async move {
+            let mut ingest = begin(&store);
+            for taken in 1..=PARTS {
+                write_parts(&mut ingest, 1).await.unwrap();
+                let held = taken - backend.seen().arrived;
+                assert!(held <= IN_FLIGHT_MAX + 1, "{held} parts held in memory");
+            }
+            ingest.finish().await.ok().unwrap()
+        }
+    });
+    for arrived in 0..PARTS {
+        let in_flight = IN_FLIGHT_MAX.min(PARTS - arrived);
+        backend.wait_for(|seen| seen.arrived == arrived && seen.in_flight == in_flight).await;
+        backend.gate.add_permits(1);
+    }
+    let unfinished = writer.await.unwrap();
+    assert_eq!(unfinished.size, (PARTS * PART) as u64);
+    assert_eq!(backend.seen().in_flight_peak, IN_FLIGHT_MAX);
+    unfinished.abort().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_of_another_length_is_never_silent() {
+    for (lie, yields) in [("short", 0..99), ("empty", 0..0), ("long", 0..101)] {
+        let (store, _) = faulty(Faults { get_yields: Some(yields), ..Faults::default() });
+        store.put(Namespace::Shared, object(), Bytes::from(vec![0; 100])).await.unwrap();
+        let stream = store.read(Namespace::Shared, object(), 100, None).await.unwrap();
+        let read = stream.try_collect::<Vec<_>>().await;
+        assert!(matches!(read, Err(Error::Corrupt(_))), "{lie}");
+        let read = store.read_to_bytes(Namespace::Shared, object(), 100).await;
+        assert!(matches!(read, Err(Error::Corrupt(_))), "{lie}");
+    }
+}
+
+#[tokio::test]
+async fn a_backend_that_is_away_is_unavailable_not_corrupt() {
+    let (store, _) = faulty(Faults { fail_get: true, ..Faults::default() });
+    for range in [None, Some(1..2), Some(1..1)] {
+        let read = store.read(Namespace::Shared, object(), 100, range).await;
+        assert!(matches!(read, Err(Error::Unavailable { .. })));
+    }
+    assert!(matches!(store.ping().await, Err(Error::Unavailable { .. })));
+}
+
+fn faulty(faults: Faults) -> (BlobStore, Arc<Backend>) {
+    let gate = Semaphore::new(if faults.gated { 0 } else { Semaphore::MAX_PERMITS });
+    let backend = Arc::new(Backend { faults, gate, seen: watch::Sender::new(Seen::default()) });
+    let objects = Faulty { inner: InMemory::new(), backend: Arc::clone(&backend) };
+    (BlobStore::new(ObjectKind::Media, Arc::new(objects)), backend)
+}
+
+fn object() -> ObjectId {
+    ObjectId::from_bytes([1; 16])
+}
+
+fn begin(store: &BlobStore) -> Ingest {
+    store.ingest(Namespace::Shared, object())
+}
+
+async fn write_parts(ingest: &mut Ingest, parts: usize) -> Result<()> {
+    let part = Bytes::from(vec![7; PART]);
+    for _ in 0..parts {
+        ingest.write(part.clone()).await?;
+    }
+    Ok(())
+}
+
+async fn listed(store: &BlobStore) -> Vec<notestamp_store::Found> {
+    store.list().try_collect().await.expect("the store is listed")
+}
+
+/// What goes wrong.
+#[derive(Debug, Default)]
+struct Faults {
+    /// Which part fails, counted from 1.
+    fail_part: Option<usize>,
+    fail_complete: bool,
+    fail_put: bool,
+    fail_get: bool,
+    /// Failures are those of a full disk.
+    full: bool,
+    /// No part arrives before a permit is given for it.
+    gated: bool,
+    /// Whatever was asked for, this many zeros are the answer.
+    get_yields: Option<Range<usize>>,
+}
+
+/// What the backend has seen.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    started: usize,
+    parts: usize,
+    arrived: usize,
+    in_flight: usize,
+    in_flight_peak: usize,
+    aborted: usize,
+}
+
+#[derive(Debug)]
+struct Backend {
+    faults: Faults,
+    gate: Semaphore,
+    seen: watch::Sender<Seen>,
+}
+
+impl Backend {
+    fn seen(&self) -> Seen {
+        *self.seen.borrow()
+    }
+
+    async fn wait_for(&self, condition: impl FnMut(&Seen) -> bool) {
+        let mut seen = self.seen.subscribe();
+        let waiting = seen.wait_for(condition);
+        let seen = tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("it happens");
+        drop(seen.expect("the sender is this backend's own"));
+    }
+
+    fn fail_if(&self, fails: bool) -> object_store::Result<()> {
+        let kind = if self.faults.full { ErrorKind::StorageFull } else { ErrorKind::Other };
+        let failure = || object_store::Error::Generic { store: "faulty", source: IoError::from(kind).into() };
+        if fails { Err(failure()) } else { Ok(()) }
+    }
+}
+
+#[derive(Debug)]
+struct Faulty {
+    inner: InMemory,
+    backend: Arc<Backend>,
+}
+
+impl fmt::Display for Faulty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("faulty")
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Faulty {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        opts: PutOptions,
+    ) -> object_store::Result<PutResult> {
+        self.backend.fail_if(self.backend.faults.fail_put)?;
+        self.inner.put_opts(location, payload, opts).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        opts: PutMultipartOptions,
+    ) -> object_store::Result<Box<dyn MultipartUpload>> {
+        self.backend.seen.send_modify(|seen| seen.started += 1);
+        let inner = self.inner.put_multipart_opts(location, opts).await?;
+        Ok(Box::new(FaultyUpload { inner, backend: Arc::clone(&self.backend) }))
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> object_store::Result<GetResult> {
+        self.backend.fail_if(self.backend.faults.fail_get)?;
+        let found = self.inner.get_opts(location, options).await?;
+        let Some(yields) = self.backend.faults.get_yields.clone() else { return Ok(found) };
+        let chunks = yields.map(|_| Ok(Bytes::from_static(&[0])));
+        Ok(GetResult { payload: GetResultPayload::Stream(stream::iter(chunks).boxed()), ..found })
+    }
+
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, object_store::Result<Path>>,
+    ) -> BoxStream<'static, object_store::Result<Path>> {
+        self.inner.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> object_store::Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}
+
+#[derive(Debug)]
+struct FaultyUpload {
+    inner: Box<dyn MultipartUpload>,
+    backend: Arc<Backend>,
+}
+
+#[async_trait]
+impl MultipartUpload for FaultyUpload {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        let part = self.inner.put_part(data);
+        let backend = Arc::clone(&self.backend);
+        async move {
+            let in_flight = InFlight::begin(backend);
+            let backend = &in_flight.0;
+            backend.gate.acquire().await.expect("the gate is never closed").forget();
+            backend.fail_if(backend.faults.fail_part == Some(backend.seen().parts))?;
+            part.await?;
+            backend.seen.send_modify(|seen| seen.arrived += 1);
+            Ok(())
+        }
+        .boxed()
+    }
+
+    async fn complete(&mut self) -> object_store::Result<PutResult> {
+        self.backend.fail_if(self.backend.faults.fail_complete)?;
+        self.inner.complete().await
+    }
+
+    async fn abort(&mut self) -> object_store::Result<()> {
+        self.backend.seen.send_modify(|seen| seen.aborted += 1);
+        self.inner.abort().await
+    }
+}
+
+/// A part on its way, which a cancelled one no longer is.
+struct InFlight(Arc<Backend>);
+
+impl InFlight {
+    fn begin(backend: Arc<Backend>) -> Self {
+        backend.seen.send_modify(|seen| {
+            seen.parts += 1;
+            seen.in_flight += 1;
+            seen.in_flight_peak = seen.in_flight_peak.max(seen.in_flight);
+        });
+        Self(backend)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.seen.send_modify(|seen| seen.in_flight -= 1);
+    }
+}
