@@ -1,3 +1,21 @@
-//! notestamp's REST API over `notestamp-store`.
+//! notestamp's REST API over [`notestamp_store`].
 
+mod api;
+mod app;
+pub mod auth;
+pub mod config;
+pub mod data_folder;
+mod edge;
+mod error;
 pub mod http;
+mod maintenance;
+pub mod openapi;
+mod policy;
+mod routes;
+pub mod shutdown;
+mod state;
+pub mod storage;
+pub mod telemetry;
+mod wire;
+
+pub use app::{App, StartError};

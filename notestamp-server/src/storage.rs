@@ -71,7 +71,7 @@ pub async fn open(
         MetadataUrl::Memory => Arc::new(MemoryMetadata::new()),
         MetadataUrl::Sqlite(path) => {
             let opened = SqliteMetadata::open(path, durability).await;
-            Arc::new(opened.map_err(at(format!("the metadata in {}", path.display())))?)
+            Arc::new(opened.map_err(at(format!("the metadata in {}", storage.metadata)))?)
         }
         MetadataUrl::MongoDb(_) => unreachable!("the configuration refuses what this build cannot open"),
     };

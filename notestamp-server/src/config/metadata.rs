@@ -45,6 +45,16 @@ impl MetadataUrl {
     }
 }
 
+impl fmt::Display for MetadataUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => f.write_str("memory"),
+            Self::Sqlite(path) => write!(f, "{}", path.display()),
+            Self::MongoDb(url) => fmt::Display::fmt(url, f),
+        }
+    }
+}
+
 /// `mongodb://…` or `mongodb+srv://…`; neither `Debug` nor `Display` shows a password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MongoDbUrl(String);

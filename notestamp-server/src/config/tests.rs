@@ -242,7 +242,7 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!((config.storage.durability, config.storage.dedup), (Durability::Full, Dedup::User));
     assert_eq!(config.listen.addresses, ["127.0.0.1:8080".parse::<SocketAddr>().unwrap()]);
     assert_eq!((config.listen.metrics_address, config.listen.trusted_proxies.len()), (None, 0));
-    let origins: Vec<&str> = config.origins.allowed.iter().map(Origin::as_str).collect();
+    let origins: Vec<String> = config.origins.allowed.iter().map(ToString::to_string).collect();
     assert_eq!(origins, ["http://localhost:3000", "http://localhost:5173"]);
     assert_eq!(config.tokens.signing_keys, SigningKeySource::DataFolder(folder.signing_key_file()));
     assert_eq!(config.tokens.session_max, Duration::from_secs(180 * 24 * 3600));

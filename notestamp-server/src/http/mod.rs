@@ -1,6 +1,8 @@
 //! What HTTP itself asks for: headers, bodies and connections, and nothing of projects or accounts.
 
 pub mod acceptor;
+pub mod allowed_methods;
+pub mod base_url;
 pub mod body_guard;
 pub mod byte_range;
 pub mod client_address;
@@ -9,3 +11,4 @@ pub mod entity_tag;
 pub mod multipart;
 pub mod origin;
 mod patience;
+pub mod request_id;
