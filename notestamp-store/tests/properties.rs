@@ -481,3 +481,13 @@ fn the_previous_token_is_good_within_the_grace_though_confirmed() {
     let at_its_end = [Event::Refresh(0), Event::Access(0), Event::Wait(Session::GRACE), Event::Refresh(1)];
     assert!(after(&at_its_end).session.revoked.is_some());
 }
+
+#[test]
+fn a_session_is_remembered_for_as_long_as_its_longest_token() {
+    let life = Life::begin();
+    let shorter = SessionTtl { refresh: Duration::from_secs(60), ..TTL };
+    let next = life.session.clone().refresh(token(0), 0, token(1), life.now, &shorter);
+    let Refresh::Rotated(rotated) = next else { panic!("the current token rotates") };
+    assert!(rotated.refresh_expires < life.session.refresh_expires);
+    assert_eq!(rotated.tokens_end, life.session.tokens_end);
+}

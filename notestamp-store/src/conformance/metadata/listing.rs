@@ -24,6 +24,7 @@ async fn walk(store: &dyn MetadataStore, owner: UserId, query: &ListQuery) -> Ve
         let page = store.list_projects(owner, &query).await.unwrap();
         assert!(query.limit.is_none_or(|limit| page.projects.len() <= limit.get()));
         met.extend(page.projects);
+        assert!(met.len() <= MANY, "the walk makes no end");
         match page.next {
             Some(next) => {
                 let last = met.last().expect("a page with a next one is not empty");
@@ -260,6 +261,7 @@ pub async fn a_walk_while_others_change_meets_the_untouched_once(store: &dyn Met
             for step in 0.. {
                 let page = store.list_projects(ada, &query).await.unwrap();
                 met.extend(page.projects.into_iter().map(|it| it.metadata.title.as_str().to_owned()));
+                assert!(met.len() <= MANY, "the walk makes no end");
                 let Some(next) = page.next else { break };
                 query.after = Some(next);
                 if step < untouched.len() {

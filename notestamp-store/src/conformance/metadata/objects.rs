@@ -136,6 +136,7 @@ pub async fn rows_are_listed_in_the_order_of_their_ids(store: &dyn MetadataStore
                 false => store.list_objects(after, limit).await.unwrap(),
             };
             assert!(page.len() <= limit);
+            assert!(met.len() <= MANY, "the walk makes no end");
             if page.is_empty() {
                 return met;
             }

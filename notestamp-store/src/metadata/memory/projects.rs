@@ -114,6 +114,7 @@ pub(super) struct Library {
     places: [BTreeMap<Cursor, ProjectId>; SORTS.len()],
 }
 
+/// In the order of their declaration, so that a sort is its own place in here.
 const SORTS: [Sort; 3] = [Sort::Saved, Sort::LastModified, Sort::Title];
 
 impl Library {
