@@ -105,7 +105,21 @@ impl Save {
     /// # Errors
     /// Those of [`plan_save`](crate::protocol::plan_save), [`Error::DigestMismatch`],
     /// [`Error::TooLarge`], and those of the backends. Unless it was [`Error::Unavailable`], nothing of it is kept.
-    pub async fn commit(mut self, request: SaveRequest) -> Result<Project> {
+    ///
+    /// Once called it runs to its end, whether or not the caller waits for it: a write that is under way on
+    /// a disk cannot be called back, and its row must not be forgotten before it is done.
+    pub async fn commit(self, request: SaveRequest) -> Result<Project> {
+        let tasks = self.store.shared.tasks.clone();
+        match tasks.spawn(self.run_commit(request)).await {
+            Ok(committed) => committed,
+            Err(ended) => match ended.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(ended) => Err(Error::Unavailable { backend: "runtime", source: ended.into() }),
+            },
+        }
+    }
+
+    async fn run_commit(mut self, request: SaveRequest) -> Result<Project> {
         let committed = self.try_commit(request).await;
         if let Some((_, unused)) = self.media.take() {
             left_to_the_sweep(unused.abort().await);
