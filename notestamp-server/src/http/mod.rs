@@ -9,3 +9,4 @@ pub mod entity_tag;
 pub mod multipart;
 pub mod origin;
 mod patience;
+mod single;
