@@ -51,6 +51,7 @@ impl Edge {
         }
     }
 
+    /// The answer, but for the headers that every answer carries.
     async fn answer(
         &self,
         mut request: Request,
@@ -58,9 +59,6 @@ impl Edge {
         judgement: &Judgement,
         client: &Client,
     ) -> Response {
-        if let Some(answer) = judgement.preflight_answer() {
-            return answer;
-        }
         let policy = Policy::of(request.uri().path());
         let guard = BodyGuard::install(&mut request, policy.body_bytes_max(self.upload_bytes_max));
         let answer = if judgement.is_refused() {
@@ -91,9 +89,12 @@ impl Endpoint for Edge {
     type Output = Response;
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
-        let id = RequestId::generate(&*self.random);
         let client = self.proxies.client_of(&request);
         let judgement = self.origins.judge(&request, &client);
+        if let Some(answer) = judgement.preflight_answer() {
+            return Ok(answer);
+        }
+        let id = RequestId::generate(&*self.random);
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let policy = Policy::of(uri.path());
 

@@ -27,7 +27,7 @@ pub const PROGRESS_TIME_MAX: Duration = Duration::from_secs(120);
 ///
 /// It is not each byte, or a request head could be dribbled for ever. A body that is fast enough for
 /// [`body_guard`](super::body_guard) brings many times this.
-const PROGRESS_BYTES_MIN: usize = 16 * 1024;
+pub const PROGRESS_BYTES_MIN: usize = 16 * 1024;
 /// The pause after the system has failed to accept, which it does as long as file descriptors lack.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 

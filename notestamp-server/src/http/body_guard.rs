@@ -42,7 +42,6 @@ pub enum Verdict {
 }
 
 /// The part of a guarded body that stays with the middleware, while the handler reads the body.
-#[derive(Clone)]
 pub struct BodyGuard {
     shared: Shared,
     expects_continue: bool,
@@ -211,8 +210,12 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use futures_util::stream;
+    use poem::http::StatusCode;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
     use tokio::time::{Instant, sleep};
 
+    use super::super::acceptor::{CONNECTIONS_MAX, GuardedAcceptor};
     use super::*;
 
     const KIB: usize = 1024;
@@ -388,5 +391,33 @@ mod tests {
         body.next().await.unwrap().unwrap();
         guard.drain(DRAIN_BYTES_MAX, DRAIN_TIME_MAX).await;
         body.next().await.unwrap().unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn a_client_that_sends_all_before_it_listens_sees_the_answer() {
+        let refuse = poem::endpoint::make(|mut request: Request| async move {
+            let guard = BodyGuard::install(&mut request, u64::MAX);
+            drop(request);
+            tokio::spawn(guard.drain(DRAIN_BYTES_MAX, DRAIN_TIME_MAX));
+            Ok::<_, poem::Error>(StatusCode::UNAUTHORIZED)
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let acceptor = GuardedAcceptor::new(vec![listener], CONNECTIONS_MAX).unwrap();
+        tokio::spawn(poem::Server::new_with_acceptor(acceptor).run(refuse));
+
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        let body = vec![b'x'; DRAIN_BYTES_MAX as usize];
+        let head = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+        // Twice: the connection is as good as before.
+        for _ in 0..2 {
+            connection.write_all(head.as_bytes()).await.unwrap();
+            connection.write_all(&body).await.unwrap();
+            let mut answer = vec![];
+            while !answer.ends_with(b"\r\n\r\n") {
+                answer.push(connection.read_u8().await.unwrap());
+            }
+            assert!(answer.starts_with(b"HTTP/1.1 401"));
+        }
     }
 }

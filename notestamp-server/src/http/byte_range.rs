@@ -3,9 +3,10 @@
 use std::ops::Range;
 
 use poem::http::Method;
-use poem::http::header::{HeaderMap, HeaderName, HeaderValue, IF_RANGE, RANGE};
+use poem::http::header::{HeaderMap, HeaderValue, IF_RANGE, RANGE};
 
 use super::entity_tag::EntityTag;
+use super::single::Single;
 
 /// What a request gets to see of a representation.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -33,7 +34,7 @@ impl Selection {
         if method != Method::GET || !if_range_holds(headers, tag) {
             return Self::Whole;
         }
-        match only(headers, &RANGE).and_then(|value| ByteRange::parse(value.as_bytes())) {
+        match Single::of(headers, &RANGE).one().and_then(|value| ByteRange::parse(value.as_bytes())) {
             Some(range) => range.select(size),
             None => Self::Whole,
         }
@@ -102,22 +103,19 @@ fn position(digits: &str) -> Option<u64> {
 }
 
 fn if_range_holds(headers: &HeaderMap, tag: &EntityTag) -> bool {
-    !headers.contains_key(IF_RANGE)
-        || only(headers, &IF_RANGE)
-            .and_then(|value| EntityTag::parse(value.as_bytes()))
-            .is_some_and(|asked| asked.matches_strongly(tag))
-}
-
-/// The value of a header that must not be repeated.
-fn only<'a>(headers: &'a HeaderMap, header: &HeaderName) -> Option<&'a HeaderValue> {
-    let mut values = headers.get_all(header).iter();
-    let (first, None) = (values.next()?, values.next()) else { return None };
-    Some(first)
+    match Single::of(headers, &IF_RANGE) {
+        Single::Absent => true,
+        Single::One(value) => {
+            EntityTag::parse(value.as_bytes()).is_some_and(|asked| asked.matches_strongly(tag))
+        }
+        Single::Several => false,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use notestamp_store::Digest;
+    use poem::http::HeaderName;
     use proptest::prelude::*;
 
     use super::*;

@@ -7,6 +7,8 @@ use poem::Request;
 use poem::http::header::{FORWARDED, HOST, HeaderMap, HeaderName};
 use poem::http::uri::{Authority, Scheme};
 
+use super::single::Single;
+
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -55,7 +57,9 @@ impl TrustedProxies {
             // An absolute request target, or `:authority`, wins over `Host` (RFC 9112, 3.2.2).
             host: match request.original_uri().authority() {
                 Some(authority) => Some(authority.clone()),
-                None => only(request.headers(), &HOST).and_then(authority),
+                None => {
+                    Single::of(request.headers(), &HOST).one().and_then(|host| authority(host.to_str().ok()?))
+                }
             },
         };
         self.behind(direct, request.headers())
@@ -222,13 +226,6 @@ fn scheme(text: &str) -> Option<Scheme> {
 /// `uri-host [":" port]`, as `Host` has it.
 fn authority(text: &str) -> Option<Authority> {
     text.parse().ok().filter(|authority: &Authority| !authority.as_str().contains('@'))
-}
-
-/// The value of a header that must not be repeated.
-fn only<'a>(headers: &'a HeaderMap, header: &HeaderName) -> Option<&'a str> {
-    let mut values = headers.get_all(header).iter();
-    let (first, None) = (values.next()?, values.next()) else { return None };
-    first.to_str().ok()
 }
 
 #[cfg(test)]

@@ -12,3 +12,4 @@ pub mod multipart;
 pub mod origin;
 mod patience;
 pub mod request_id;
+mod single;

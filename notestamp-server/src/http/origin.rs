@@ -13,6 +13,7 @@ use poem::{Request, Response};
 use url::Url;
 
 use super::client_address::Client;
+use super::single::Single;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -105,15 +106,15 @@ impl OriginPolicy {
     }
 
     fn judge_headers(&self, method: &Method, headers: &HeaderMap, client: &Client) -> Judgement {
-        let origin = Once::of(headers, &ORIGIN);
+        let origin = Single::of(headers, &ORIGIN);
         let allowed_origin = match origin {
-            Once::One(value) if self.allows(value, client) => Some(value.clone()),
+            Single::One(value) if self.allows(value, client) => Some(value.clone()),
             _ => None,
         };
         let may_change_state = match origin {
-            Once::Absent => came_from_here(headers),
-            Once::One(_) => allowed_origin.is_some(),
-            Once::Several => false,
+            Single::Absent => came_from_here(headers),
+            Single::One(_) => allowed_origin.is_some(),
+            Single::Several => false,
         };
         Judgement {
             allowed_origin,
@@ -138,29 +139,10 @@ impl OriginPolicy {
 /// Whether a request without an `Origin` comes from no foreign page: browsers that leave the origin
 /// out say so in `Sec-Fetch-Site`, and programs say neither.
 fn came_from_here(headers: &HeaderMap) -> bool {
-    match Once::of(headers, &SEC_FETCH_SITE) {
-        Once::Absent => true,
-        Once::One(site) => site == "same-origin" || site == "none",
-        Once::Several => false,
-    }
-}
-
-/// A header that should come at most once.
-#[derive(Clone, Copy)]
-enum Once<'a> {
-    Absent,
-    One(&'a HeaderValue),
-    Several,
-}
-
-impl<'a> Once<'a> {
-    fn of(headers: &'a HeaderMap, header: &HeaderName) -> Self {
-        let mut values = headers.get_all(header).iter();
-        match (values.next(), values.next()) {
-            (None, _) => Self::Absent,
-            (Some(value), None) => Self::One(value),
-            (Some(_), Some(_)) => Self::Several,
-        }
+    match Single::of(headers, &SEC_FETCH_SITE) {
+        Single::Absent => true,
+        Single::One(site) => site == "same-origin" || site == "none",
+        Single::Several => false,
     }
 }
 
