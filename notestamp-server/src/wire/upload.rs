@@ -267,11 +267,13 @@ fn content_schema() -> MetaSchemaRef {
 }
 
 fn digest_schema() -> MetaSchemaRef {
-    text_schema(
-        None,
+    let description = Some(
         "The SHA-256 of the media, in hexadecimal digits. With a file it is verified; alone it refers to \
-         media that this account has already.",
-    )
+         media that this account has already. Empty is none.",
+    );
+    // Swagger UI fills forms in with examples.
+    let example = Some(serde_json::json!(""));
+    MetaSchemaRef::Inline(Box::new(MetaSchema { description, example, ..MetaSchema::new("string") }))
 }
 
 impl Payload for UploadForm {
