@@ -7,6 +7,7 @@ use poem::Request;
 use tokio::sync::Notify;
 
 use crate::auth::{Passwords, SessionCookies, Tokens};
+use crate::metrics::Metrics;
 
 /// Everything that requests share.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub struct State {
     pub clock: Arc<dyn Clock>,
     /// Makes what nobody can guess.
     pub random: Arc<dyn Random>,
+    /// Counts what happens.
+    pub metrics: Arc<Metrics>,
     /// Wakes the sweep before its time: there is something to take away.
     pub sweep_soon: Notify,
 }
