@@ -10,7 +10,7 @@ use poem::Server;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{Passwords, SessionCookies, SigningKeyError, Tokens};
+use crate::auth::{Passwords, SessionCookies, SigningKeyError, Throttle, Tokens};
 use crate::config::Config;
 use crate::edge::Edge;
 use crate::http::acceptor::{CONNECTIONS_MAX, GuardedAcceptor};
@@ -75,6 +75,7 @@ impl App {
         let state = Arc::new(State {
             store,
             passwords: Passwords::new(),
+            throttle: Throttle::new(config.limits.sign_in_failures, clock.clone()),
             tokens: Tokens::new(keys),
             cookies: SessionCookies::new(&config.cookies),
             clock,

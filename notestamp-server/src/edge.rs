@@ -76,6 +76,7 @@ impl Edge {
             };
             request.extensions_mut().insert(id.clone());
             request.extensions_mut().insert(base);
+            request.extensions_mut().insert(client.clone());
             trim_media_path(&mut request);
             let routed = self.routes.call(request).await;
             routed.unwrap_or_else(|error| ApiError::from(error).to_response(id))

@@ -6,7 +6,7 @@ use notestamp_store::{Clock, Random, Store};
 use poem::Request;
 use tokio::sync::Notify;
 
-use crate::auth::{Passwords, SessionCookies, Tokens};
+use crate::auth::{Passwords, SessionCookies, Throttle, Tokens};
 use crate::metrics::Metrics;
 
 /// Everything that requests share.
@@ -16,6 +16,8 @@ pub struct State {
     pub store: Store,
     /// Hashes and verifies passwords.
     pub passwords: Passwords,
+    /// Limits failed sign-ins.
+    pub throttle: Throttle,
     /// Makes and reads tokens.
     pub tokens: Tokens,
     /// How the tokens travel.
