@@ -110,10 +110,12 @@ impl SignIn {
         new.check_new().map_err(notestamp_store::Error::from)?;
         let account = state.store.find_account(user.id).await?.ok_or_else(ApiError::unauthorized)?;
         let attempt = state.throttle.attempt(account.email.as_str(), client.ip)?;
-        if !state.passwords.verify(&current, Some(&account.password_hash)).await? {
+        let matches = state.passwords.verify(&current, Some(&account.password_hash)).await;
+        if matches.as_ref().is_ok_and(|matches| !matches) {
             return Err(ApiError::new(Code::BadCredentials, "the current password is another one").into());
         }
-        attempt.succeeded();
+        attempt.withdraw();
+        matches?;
         let hash = state.passwords.hash(&new).await?;
         let changed = state.store.change_password(&account, &hash, &user.session.user_agent).await?;
         let session = changed.ok_or_else(ApiError::unauthorized)?;
@@ -169,12 +171,18 @@ async fn sign_in(
     let name = email.as_ref().map_or(username.as_str(), Email::as_str);
     let attempt = state.throttle.attempt(name, client.ip)?;
     for _ in 0..RACES_MAX {
-        let account = prove(state, email.as_ref(), &password).await?;
+        let account = match prove(state, email.as_ref(), &password).await {
+            Err(error) if error.code() != Code::BadCredentials => {
+                attempt.withdraw();
+                return Err(error.into());
+            }
+            proved => proved?,
+        };
         let user_agent = user_agent.as_deref().unwrap_or_default();
         let Some(session) = state.store.start_session(&account, user_agent).await? else {
             continue;
         };
-        attempt.succeeded();
+        attempt.withdraw();
         let directory = state.store.list_projects(account.id, &ListQuery::default()).await?;
         state.set_cookies(jar, &session);
         tracing::info!(user = %account.id, session = %session.id, "signed in");

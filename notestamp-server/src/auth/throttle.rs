@@ -31,7 +31,7 @@ enum Key {
     Address(IpAddr),
 }
 
-/// An attempt to prove who one is. It counts as a failure until it [succeeds](Self::succeeded), so
+/// An attempt to prove who one is. It counts as a failure until it is [withdrawn](Self::withdraw), so
 /// that many at once are no way around the limit.
 #[must_use]
 #[derive(Debug)]
@@ -82,8 +82,8 @@ impl Throttle {
 }
 
 impl Attempt<'_> {
-    /// It was no failure.
-    pub fn succeeded(self) {
+    /// It was no failure: it succeeded, or was not decided.
+    pub fn withdraw(self) {
         let mut failures = self.throttle.lock();
         for key in &self.keys {
             let Some(failed) = failures.get_mut(key) else { continue };
@@ -161,8 +161,8 @@ mod tests {
         let (throttle, _clock) = throttle();
         (0..3).for_each(|_| fail(&throttle, "ada", address(1)));
         assert_eq!(throttle.attempt("ada", address(1)).unwrap_err().code(), Code::TooManyRequests);
-        throttle.attempt("ada", address(2)).unwrap().succeeded();
-        throttle.attempt("bob", address(1)).unwrap().succeeded();
+        throttle.attempt("ada", address(2)).unwrap().withdraw();
+        throttle.attempt("bob", address(1)).unwrap().withdraw();
     }
 
     #[test]
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn successes_are_not_counted() {
         let (throttle, _clock) = throttle();
-        (0..100).for_each(|_| throttle.attempt("ada", address(1)).unwrap().succeeded());
+        (0..100).for_each(|_| throttle.attempt("ada", address(1)).unwrap().withdraw());
         assert!(throttle.lock().is_empty());
     }
 
@@ -185,7 +185,7 @@ mod tests {
         let (throttle, _clock) = throttle();
         let under_way: Vec<_> = (0..3).map(|_| throttle.attempt("ada", address(1)).unwrap()).collect();
         assert!(throttle.attempt("ada", address(1)).is_err());
-        under_way.into_iter().for_each(Attempt::succeeded);
+        under_way.into_iter().for_each(Attempt::withdraw);
         assert!(throttle.attempt("ada", address(1)).is_ok());
     }
 
