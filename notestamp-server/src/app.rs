@@ -74,7 +74,7 @@ impl App {
         let keys = config.tokens.signing_keys.load(&*random)?;
         let state = Arc::new(State {
             store,
-            passwords: Passwords::new(),
+            passwords: Passwords::default(),
             throttle: Throttle::new(config.limits.sign_in_failures, clock.clone()),
             tokens: Tokens::new(keys),
             cookies: SessionCookies::new(&config.cookies),

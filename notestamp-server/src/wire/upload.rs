@@ -99,7 +99,7 @@ fn as_usize(bytes: u64) -> usize {
 }
 
 /// A `multipart/form-data` body, not yet read.
-pub struct UploadForm(MultipartReader);
+pub struct UploadForm(Box<MultipartReader>);
 
 impl UploadForm {
     async fn receive(
@@ -307,7 +307,7 @@ impl ParsePayload for UploadForm {
     async fn from_request(request: &Request, body: &mut RequestBody) -> poem::Result<Self> {
         let content_type = request.content_type().unwrap_or_default();
         let reader = MultipartReader::new(content_type, body.take()?).map_err(ApiError::from)?;
-        Ok(Self(reader))
+        Ok(Self(Box::new(reader)))
     }
 }
 
