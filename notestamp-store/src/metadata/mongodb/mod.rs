@@ -70,8 +70,7 @@ const BACKEND: &str = "mongodb";
 /// The database where the URL names none.
 const DATABASE_DEFAULT: &str = "notestamp";
 
-/// How long a method may take, whatever happens: less than a client waits.
-const TIME_MAX: Duration = Duration::from_secs(5);
+const TIME_MAX: Duration = MongoDbMetadata::TIME_MAX;
 
 /// What the driver is told, where the URL says nothing else. Its own defaults outlast [`TIME_MAX`].
 const SERVER_SELECTION_TIME_MAX: Duration = Duration::from_secs(3);
@@ -104,6 +103,10 @@ pub struct MongoDbMetadata {
 }
 
 impl MongoDbMetadata {
+    /// How long a method takes at most, whatever happens; after that it is
+    /// [`Error::Unavailable`](crate::Error::Unavailable). Less than a client waits.
+    pub const TIME_MAX: Duration = Duration::from_secs(5);
+
     /// Opens the database that a connection string names (`notestamp` where it names none), and makes its
     /// collections and indexes there if need be.
     ///
