@@ -25,7 +25,7 @@ impl Mongod {
 
     /// A replica set of one node, which takes writes.
     pub(crate) async fn replica_set() -> Self {
-        let server = Self::spawn(&["--replSet", "rs0"]);
+        let server = Self::spawn(&["--replSet", "rs0", "--setParameter", "enableTestCommands=1"]);
         let member = doc! { "_id": 0, "host": format!("127.0.0.1:{}", server.port) };
         server.command(doc! { "replSetInitiate": { "_id": "rs0", "members": [member] } }).await;
         server
@@ -56,13 +56,40 @@ impl Mongod {
         assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
     }
 
+    /// Makes the next commands of this name fail or wait as `how` says, so many times.
+    ///
+    /// <https://github.com/mongodb/mongo/wiki/The-%22failCommand%22-fail-point>
+    pub(crate) async fn disturb(&self, command: &str, times: i32, how: Document) -> Disturbance<'_> {
+        let mut data = how;
+        data.insert("failCommands", [command]);
+        let answer = self
+            .command(doc! { "configureFailPoint": "failCommand", "mode": { "times": times }, "data": data })
+            .await;
+        Disturbance { server: self, entered_before: answer.get_i32("count").unwrap() }
+    }
+
     /// Runs a command, on this node whatever state it is in.
-    async fn command(&self, command: Document) {
+    async fn command(&self, command: Document) -> Document {
         let mut options = ClientOptions::parse(self.url()).await.unwrap();
         options.direct_connection = Some(true);
         options.server_selection_timeout = Some(Duration::from_secs(30));
         let admin = Client::with_options(options).unwrap().database("admin");
-        admin.run_command(command).await.unwrap();
+        admin.run_command(command).await.unwrap()
+    }
+}
+
+/// Commands that fail or wait.
+pub(crate) struct Disturbance<'a> {
+    server: &'a Mongod,
+    entered_before: i32,
+}
+
+impl Disturbance<'_> {
+    /// Waits until the first of these commands has come.
+    pub(crate) async fn has_begun(&self) {
+        let times = self.entered_before + 1;
+        let wait = doc! { "waitForFailPoint": "failCommand", "timesEntered": times, "maxTimeMS": 30_000 };
+        self.server.command(wait).await;
     }
 }
 
