@@ -1,5 +1,6 @@
 //! Servers that are not what they should be: an answer in time, and one that says what to do.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mongodb::bson::doc;
@@ -32,22 +33,38 @@ async fn a_standalone_server_is_refused_with_what_to_do() {
     assert!(message.contains("--replSet") && message.contains("rs.initiate()"), "{message}");
 }
 
+#[tokio::test]
+#[ignore = "needs NOTESTAMP_TEST_MONGOD"]
+async fn a_replica_set_that_was_never_initiated_is_unavailable_with_what_to_do() {
+    let server = Mongod::uninitiated().await;
+    let refused = MongoDbMetadata::open(&server.url()).await.map(drop);
+    let Err(Error::Unavailable { source, .. }) = refused else { panic!("{refused:?}") };
+    assert!(source.to_string().contains("rs.initiate()"), "{source}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs NOTESTAMP_TEST_MONGOD"]
 async fn a_server_that_hangs_is_unavailable_in_time_and_then_serves_again() {
     let server = Mongod::replica_set().await;
-    let store = MongoDbMetadata::open(&server.url()).await.unwrap();
-    let ada = account(&store, "ada").await;
-    let commit = save(&store, ada, "Song", None, Namespace::Owner(ada)).await.unwrap();
+    let store = Arc::new(MongoDbMetadata::open(&server.url()).await.unwrap());
+    let ada = account(&*store, "ada").await;
+    let commit = save(&*store, ada, "Song", None, Namespace::Owner(ada)).await.unwrap();
 
+    // A save is in the middle of its transaction, with the account locked.
+    let disturbance = server.disturb("update", 1, doc! { "blockConnection": true, "blockTimeMS": 500 }).await;
+    let saving = tokio::spawn({
+        let (store, commit) = (Arc::clone(&store), commit.clone());
+        async move { timed(async { store.commit_save(&commit).await.map(drop) }).await }
+    });
+    disturbance.has_begun().await;
     server.signal("STOP");
-    let (found, saved, created, started, pinged) = tokio::join!(
+    let (found, created, started, pinged) = tokio::join!(
         timed(async { store.find_user(ada).await.map(drop) }),
-        timed(async { store.commit_save(&commit).await.map(drop) }),
         timed(async { store.create_user(&user("bob")).await }),
         timed(async { store.start_session(&session(ada)).await }),
         timed(async { store.ping().await }),
     );
+    let saved = saving.await.unwrap();
     for (outcome, took) in [found, saved, created, started, pinged] {
         assert!(matches!(outcome, Err(Error::Unavailable { backend: "mongodb", .. })), "{outcome:?}");
         assert!(took < MongoDbMetadata::TIME_MAX + SLACK, "{took:?}");
@@ -56,12 +73,14 @@ async fn a_server_that_hangs_is_unavailable_in_time_and_then_serves_again() {
     server.signal("CONT");
     // What was in the middle of a transaction may have left the account locked, for a minute at most.
     let deadline = Instant::now() + Duration::from_secs(75);
+    let resumed = Instant::now();
     let saved = loop {
         match store.commit_save(&commit).await {
             Err(Error::Unavailable { .. }) if Instant::now() < deadline => {}
             outcome => break outcome,
         }
     };
+    eprintln!("recovered in {:?}", resumed.elapsed());
     // The one that nobody was told of may have been committed after all.
     assert!(matches!(saved, Ok(_) | Err(Error::UploadExpired)), "{saved:?}");
     let user = store.find_user(ada).await.unwrap().unwrap();

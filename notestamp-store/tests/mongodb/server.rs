@@ -23,9 +23,16 @@ impl Mongod {
         server
     }
 
+    /// A replica set that nobody has initiated.
+    pub(crate) async fn uninitiated() -> Self {
+        let server = Self::spawn(&["--replSet", "rs0", "--setParameter", "enableTestCommands=1"]);
+        server.command(doc! { "hello": 1 }).await;
+        server
+    }
+
     /// A replica set of one node, which takes writes.
     pub(crate) async fn replica_set() -> Self {
-        let server = Self::spawn(&["--replSet", "rs0", "--setParameter", "enableTestCommands=1"]);
+        let server = Self::uninitiated().await;
         let member = doc! { "_id": 0, "host": format!("127.0.0.1:{}", server.port) };
         server.command(doc! { "replSetInitiate": { "_id": "rs0", "members": [member] } }).await;
         server

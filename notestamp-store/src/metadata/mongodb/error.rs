@@ -21,6 +21,8 @@ pub(super) enum Failure {
     DuplicateKey,
     #[error("no answer within {} s{}", limit.as_secs(), last.as_ref().map(|it| format!(", and before that: {it}")).unwrap_or_default())]
     NoAnswer { limit: Duration, last: Option<String> },
+    #[error("no primary answers; where the replica set is new, run rs.initiate() once in mongosh ({said})")]
+    NoPrimary { said: String },
     #[error(
         "this is a standalone server, and transactions need a replica set: start mongod with --replSet NAME \
          and run rs.initiate() once in mongosh; one node is enough"
@@ -64,7 +66,9 @@ impl Failure {
     fn class(&self) -> Class {
         match self {
             Self::Driver(error) => class_of(error),
-            Self::DuplicateKey | Self::NoAnswer { .. } | Self::Closed => Class::Unavailable,
+            Self::DuplicateKey | Self::NoAnswer { .. } | Self::NoPrimary { .. } | Self::Closed => {
+                Class::Unavailable
+            }
             Self::Field { .. } | Self::RowLost | Self::ForeignSchema { .. } => Class::Corrupt,
             Self::Standalone | Self::NewerSchema { .. } | Self::Outcome(_) => Class::Other,
         }
@@ -160,6 +164,14 @@ fn codes(error: &DriverError) -> Vec<i32> {
         }
         _ => Vec::new(),
     }
+}
+
+/// Reads what came of the first question to a server.
+pub(super) fn first_answer<T>(answer: Result<T, DriverError>) -> Result<T> {
+    answer.map_err(|error| match &*error.kind {
+        ErrorKind::ServerSelection { .. } => Failure::NoPrimary { said: said(&error) },
+        _ => Failure::Driver(error),
+    })
 }
 
 /// What was said, without the keys that a unique index repeats, nor the server's whole answer.

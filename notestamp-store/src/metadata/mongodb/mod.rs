@@ -129,7 +129,8 @@ impl MongoDbMetadata {
 
     /// Transactions need a replica set, or what stands before several of them.
     async fn refuse_standalone(&self) -> StepResult<()> {
-        let hello = self.client.database("admin").run_command(doc! { "hello": 1 }).await?;
+        let hello = self.client.database("admin").run_command(doc! { "hello": 1 }).await;
+        let hello = error::first_answer(hello)?;
         let is_mongos = hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid");
         if hello.contains_key("setName") || is_mongos { Ok(()) } else { Err(Failure::Standalone) }
     }

@@ -40,14 +40,15 @@ impl MongoDbMetadata {
             let options = SessionOptions::builder().default_transaction_options(options()).build();
             let session = self.client.start_session().with_options(options).await?;
             let mut transaction = Transaction { session, collections: self.collections.clone() };
-            for attempt in 0.. {
+            let mut attempts = 0;
+            loop {
                 match transaction.attempt(context, &step).await {
                     Err(failure) if failure.is_transient() => last = Some(failure.to_string()),
                     outcome => return outcome,
                 }
-                sleep(transaction.pause(attempt)).await;
+                sleep(transaction.pause(attempts)).await;
+                attempts += 1;
             }
-            unreachable!("the attempts have no end")
         });
         let committed = committed.await;
         Ok(committed.unwrap_or(Err(Failure::NoAnswer { limit: TIME_MAX, last }))?)
@@ -78,27 +79,28 @@ impl Transaction {
     ///
     /// An answer that is transient after all (there is no such transaction) comes from a majority: it was aborted.
     async fn commit(&mut self) -> Result<(), DriverError> {
-        for attempt in 0.. {
+        let mut attempts = 0;
+        loop {
             match self.session.commit_transaction().await {
                 Err(error) if error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) => {
-                    sleep(self.pause(attempt)).await;
+                    sleep(self.pause(attempts)).await;
+                    attempts += 1;
                 }
                 outcome => return outcome,
             }
         }
-        unreachable!("the attempts have no end")
     }
 
-    /// How long to wait before the next attempt: longer each time, and not as long as whoever collided with us.
+    /// How long to wait after so many attempts: longer each time, and not as long as whoever collided with us.
     ///
     /// No two transactions that run at the same moment share a session, so its random id spreads them.
-    fn pause(&self, attempt: usize) -> Duration {
-        let spread = match self.session.id().get("id") {
-            Some(Bson::Binary(id)) => id.bytes.get(attempt % 16).copied().unwrap_or(0),
-            _ => 0,
+    fn pause(&self, attempts: usize) -> Duration {
+        let random = match self.session.id().get("id") {
+            Some(Bson::Binary(id)) => id.bytes.get(attempts % 16).copied(),
+            _ => None,
         };
-        let step = PAUSE_MIN * 2_u32.pow(u32::try_from(attempt.min(DOUBLINGS_MAX)).expect("it is small"));
-        step / 2 + step * u32::from(spread) / 256
+        let pause = PAUSE_MIN * (1 << attempts.min(DOUBLINGS_MAX));
+        pause / 2 + pause * u32::from(random.unwrap_or(0)) / 256
     }
 }
 
