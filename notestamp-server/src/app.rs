@@ -73,6 +73,7 @@ impl App {
             passwords: Passwords::new(),
             tokens: Tokens::new(keys),
             cookies: SessionCookies::new(&config.cookies),
+            media_delivery: config.answers.media_delivery,
             clock,
             random,
             sweep_soon: tokio::sync::Notify::new(),

@@ -7,6 +7,7 @@ use poem::Request;
 use tokio::sync::Notify;
 
 use crate::auth::{Passwords, SessionCookies, Tokens};
+use crate::config::MediaDelivery;
 
 /// Everything that requests share.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct State {
     pub tokens: Tokens,
     /// How the tokens travel.
     pub cookies: SessionCookies,
+    /// How media gets to players.
+    pub media_delivery: MediaDelivery,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Makes what nobody can guess.

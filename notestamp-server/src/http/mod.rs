@@ -9,6 +9,7 @@ pub mod byte_range;
 pub mod client_address;
 pub mod content_disposition;
 pub mod entity_tag;
+pub mod fetch_metadata;
 pub mod multipart;
 pub mod origin;
 mod patience;
