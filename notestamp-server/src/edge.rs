@@ -11,6 +11,7 @@ use poem::http::header::{
     SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
 };
 use poem::{Endpoint, Request, Response};
+use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use crate::config::Config;
@@ -21,8 +22,10 @@ use crate::http::body_guard::{BodyGuard, DRAIN_BYTES_MAX, DRAIN_TIME_MAX, Verdic
 use crate::http::client_address::{Client, TrustedProxies};
 use crate::http::origin::{Judgement, OriginPolicy};
 use crate::http::request_id::{self, RequestId};
+use crate::metrics::Metrics;
 use crate::openapi;
 use crate::policy::Policy;
+use crate::state::State;
 
 /// Names each request, refuses those of foreign pages, watches the body, and gives every answer,
 /// errors included, the headers that it must carry.
@@ -34,11 +37,12 @@ pub struct Edge {
     allowed_methods: AllowedMethods,
     upload_bytes_max: u64,
     random: Arc<dyn Random>,
+    metrics: Arc<Metrics>,
 }
 
 impl Edge {
     /// Puts the edge before these routes.
-    pub fn new(routes: BoxEndpoint<'static, Response>, config: &Config, random: Arc<dyn Random>) -> Self {
+    pub fn new(routes: BoxEndpoint<'static, Response>, config: &Config, state: &State) -> Self {
         let public_url = config.listen.public_url.as_ref();
         Self {
             routes,
@@ -47,7 +51,8 @@ impl Edge {
             public_url: public_url.map(|url| BaseUrl::new(url.as_str())),
             allowed_methods: AllowedMethods::of_description(&openapi::json()),
             upload_bytes_max: crate::wire::upload::body_bytes_max(&config.limits),
-            random,
+            random: state.random.clone(),
+            metrics: state.metrics.clone(),
         }
     }
 
@@ -71,6 +76,7 @@ impl Edge {
             };
             request.extensions_mut().insert(id.clone());
             request.extensions_mut().insert(base);
+            request.extensions_mut().insert(client.clone());
             trim_media_path(&mut request);
             let routed = self.routes.call(request).await;
             routed.unwrap_or_else(|error| ApiError::from(error).to_response(id))
@@ -98,9 +104,12 @@ impl Endpoint for Edge {
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let policy = Policy::of(uri.path());
 
+        let (begun, _under_way) = (Instant::now(), self.metrics.request_begins());
         let span = tracing::info_span!("request", id = id.as_str(), %method, route = route(&uri));
         let mut answer = self.answer(request, &id, &judgement, &client).instrument(span.clone()).await;
-        span.in_scope(|| tracing::debug!(status = answer.status().as_u16(), "answered"));
+        let status = answer.status().as_u16();
+        self.metrics.request_answered(&method, status, begun.elapsed());
+        span.in_scope(|| tracing::debug!(status, "answered"));
 
         if answer.status() == StatusCode::METHOD_NOT_ALLOWED
             && let Some(allowed) = self.allowed_methods.of(uri.path())

@@ -6,8 +6,9 @@ use notestamp_store::{Clock, Random, Store};
 use poem::Request;
 use tokio::sync::Notify;
 
-use crate::auth::{Passwords, SessionCookies, Tokens};
+use crate::auth::{Passwords, SessionCookies, Throttle, Tokens};
 use crate::config::MediaDelivery;
+use crate::metrics::Metrics;
 
 /// Everything that requests share.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub struct State {
     pub store: Store,
     /// Hashes and verifies passwords.
     pub passwords: Passwords,
+    /// Limits failed sign-ins.
+    pub throttle: Throttle,
     /// Makes and reads tokens.
     pub tokens: Tokens,
     /// How the tokens travel.
@@ -26,6 +29,8 @@ pub struct State {
     pub clock: Arc<dyn Clock>,
     /// Makes what nobody can guess.
     pub random: Arc<dyn Random>,
+    /// Counts what happens.
+    pub metrics: Arc<Metrics>,
     /// Wakes the sweep before its time: there is something to take away.
     pub sweep_soon: Notify,
 }

@@ -6,6 +6,7 @@ mod current_user;
 mod key_file;
 mod keys;
 mod password;
+mod throttle;
 mod tokens;
 
 pub use cookies::SessionCookies;
@@ -13,4 +14,5 @@ pub use current_user::CurrentUser;
 pub use key_file::{SigningKeyError, SigningKeySource};
 pub use keys::{InvalidSigningKeys, SigningKey, SigningKeys};
 pub use password::{Password, Passwords};
+pub use throttle::Throttle;
 pub use tokens::{Claims, Kind, Presented, Tokens};

@@ -15,7 +15,7 @@ use crate::error::{ApiError, Code};
 
 /// How many hashings may wait for their turn; one more is refused with 503.
 ///
-/// Each takes some 25 ms of a core and 19 MiB, so the last one waits about a second on two cores.
+/// Each takes some 25 ms of a core and 19 MiB, so on two cores the last one waits less than two seconds.
 const WAITING_MAX: usize = 64;
 
 /// What somebody typed as their password. Printed nowhere.
@@ -56,7 +56,7 @@ impl fmt::Debug for Password {
     }
 }
 
-/// Hashes and verifies passwords, as many at once as there are cores.
+/// Hashes and verifies passwords, on no more than half of the cores.
 pub struct Passwords {
     argon2: Argon2<'static>,
     turns: Arc<Semaphore>,
@@ -65,15 +65,19 @@ pub struct Passwords {
     nobody: PasswordHash,
 }
 
-impl Passwords {
-    /// With Argon2id, 19 MiB, 2 passes, 1 lane (RFC 9106; OWASP's first choice).
-    pub fn new() -> Self {
+/// With Argon2id, 19 MiB, 2 passes, 1 lane (RFC 9106; OWASP's first choice).
+impl Default for Passwords {
+    fn default() -> Self {
         let argon2 = Argon2::default();
+        // Half of the cores, so that a storm of sign-ins leaves the others to everybody else.
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let at_once = (cores / 2).max(1);
         let nobody = hash(&argon2, "the password of nobody");
-        Self { argon2, turns: Arc::new(Semaphore::new(cores)), waiting: AtomicUsize::new(0), nobody }
+        Self { argon2, turns: Arc::new(Semaphore::new(at_once)), waiting: AtomicUsize::new(0), nobody }
     }
+}
 
+impl Passwords {
     /// The hash to keep of a new password.
     ///
     /// # Errors
@@ -160,7 +164,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_the_right_password_verifies() {
-        let passwords = Passwords::new();
+        let passwords = Passwords::default();
         let right = Password::typed("seventeen otters".to_owned());
         let hash = passwords.hash(&right).await.unwrap();
         assert!(passwords.verify(&right, Some(&hash)).await.unwrap());
@@ -177,7 +181,7 @@ mod tests {
             argon2::Version::V0x13,
             Params::new(8 * 1024, 1, 1, None).unwrap(),
         );
-        assert!(Passwords::new().is_weak(&hash(&weaker, "seventeen otters")));
+        assert!(Passwords::default().is_weak(&hash(&weaker, "seventeen otters")));
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
-use poem::Request;
 use poem::http::header::{FORWARDED, HOST, HeaderMap, HeaderName};
 use poem::http::uri::{Authority, Scheme};
+use poem::{FromRequest, Request, RequestBody};
 
 use super::single::Single;
 
@@ -28,6 +28,13 @@ impl Client {
     /// The server's own origin as this client sees it; none where it named no host.
     pub fn server_origin(&self) -> Option<String> {
         self.host.as_ref().map(|host| format!("{}://{host}", self.scheme))
+    }
+}
+
+impl<'a> FromRequest<'a> for Client {
+    async fn from_request(request: &'a Request, _body: &mut RequestBody) -> poem::Result<Self> {
+        let given = request.extensions().get::<Self>();
+        Ok(given.cloned().expect("the edge tells every request whose it is"))
     }
 }
 

@@ -99,7 +99,7 @@ fn as_usize(bytes: u64) -> usize {
 }
 
 /// A `multipart/form-data` body, not yet read.
-pub struct UploadForm(MultipartReader);
+pub struct UploadForm(Box<MultipartReader>);
 
 impl UploadForm {
     async fn receive(
@@ -267,11 +267,13 @@ fn content_schema() -> MetaSchemaRef {
 }
 
 fn digest_schema() -> MetaSchemaRef {
-    text_schema(
-        None,
+    let description = Some(
         "The SHA-256 of the media, in hexadecimal digits. With a file it is verified; alone it refers to \
-         media that this account has already.",
-    )
+         media that this account has already. Empty is none.",
+    );
+    // Swagger UI fills forms in with examples.
+    let example = Some(serde_json::json!(""));
+    MetaSchemaRef::Inline(Box::new(MetaSchema { description, example, ..MetaSchema::new("string") }))
 }
 
 impl Payload for UploadForm {
@@ -305,7 +307,7 @@ impl ParsePayload for UploadForm {
     async fn from_request(request: &Request, body: &mut RequestBody) -> poem::Result<Self> {
         let content_type = request.content_type().unwrap_or_default();
         let reader = MultipartReader::new(content_type, body.take()?).map_err(ApiError::from)?;
-        Ok(Self(reader))
+        Ok(Self(Box::new(reader)))
     }
 }
 

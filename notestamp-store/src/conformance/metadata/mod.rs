@@ -36,7 +36,9 @@ macro_rules! metadata_conformance {
     ($(#[$attribute:meta])* $factory:path) => {
         $crate::metadata_conformance! { @each [$(#[$attribute])*] $factory;
             users {
+                a_changed_password_ends_every_session_and_starts_one
                 a_new_password_hash_changes_nothing_else
+                a_password_is_changed_only_as_it_was_read
                 a_password_hash_is_replaced_only_as_it_was_read
                 a_taken_address_is_refused
                 an_account_round_trips
