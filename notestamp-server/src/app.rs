@@ -78,6 +78,7 @@ impl App {
             throttle: Throttle::new(config.limits.sign_in_failures, clock.clone()),
             tokens: Tokens::new(keys),
             cookies: SessionCookies::new(&config.cookies),
+            media_delivery: config.answers.media_delivery,
             clock,
             random,
             metrics: Arc::new(Metrics::new()),

@@ -11,6 +11,7 @@ use poem::{Endpoint, IntoResponse, Request, Response, Route, get};
 
 use crate::api;
 use crate::error::{ApiError, Code};
+use crate::http::asked_method;
 use crate::http::request_id::RequestId;
 use crate::state::State;
 
@@ -31,7 +32,8 @@ pub fn routes(state: Arc<State>) -> BoxEndpoint<'static, Response> {
         .boxed()
 }
 
-async fn answered<E: Endpoint>(endpoint: Arc<E>, request: Request) -> poem::Result<Response> {
+async fn answered<E: Endpoint>(endpoint: Arc<E>, mut request: Request) -> poem::Result<Response> {
+    asked_method::remember(&mut request);
     let id = RequestId::of(&request);
     let outcome = AssertUnwindSafe(endpoint.call(request)).catch_unwind().await;
     Ok(match outcome {

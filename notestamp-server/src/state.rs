@@ -7,6 +7,7 @@ use poem::Request;
 use tokio::sync::Notify;
 
 use crate::auth::{Passwords, SessionCookies, Throttle, Tokens};
+use crate::config::MediaDelivery;
 use crate::metrics::Metrics;
 
 /// Everything that requests share.
@@ -22,6 +23,8 @@ pub struct State {
     pub tokens: Tokens,
     /// How the tokens travel.
     pub cookies: SessionCookies,
+    /// How media gets to players.
+    pub media_delivery: MediaDelivery,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Makes what nobody can guess.

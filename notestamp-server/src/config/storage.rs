@@ -45,7 +45,8 @@ pub(super) struct StorageArgs {
     #[arg(long, value_name = "URL", value_parser = MetadataUrl::parse)]
     metadata: Option<MetadataUrl>,
 
-    /// Blob store of notes: file:///PATH, s3://BUCKET/PREFIX or memory:/// [default: in the data folder]
+    /// Blob store of notes: file:///PATH, s3://BUCKET/PREFIX (and more, see the README) or memory:///
+    /// [default: in the data folder]
     #[arg(long, value_name = "URL", value_parser = BlobUrl::parse)]
     notes: Option<BlobUrl>,
 
