@@ -78,6 +78,7 @@ impl Storage {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         match self.metadata {
             MetadataUrl::Memory | MetadataUrl::Sqlite(_) => Ok(()),
+            MetadataUrl::MongoDb(_) if cfg!(feature = "mongodb") => Ok(()),
             MetadataUrl::MongoDb(_) => {
                 Err(ConfigError::Contradiction("--metadata: this build has no MongoDB support".into()))
             }

@@ -54,19 +54,8 @@ impl SessionStore for MongoDbMetadata {
         reason: RevocationReason,
         now: Timestamp,
     ) -> Result<u64> {
-        let mut open = doc! { "user": uuid(user.as_bytes()), "is_revoked": false };
-        if let Some(except) = except {
-            open.insert("_id", doc! { "$ne": uuid(except.as_bytes()) });
-        }
-        let revoked = doc! { "at": date(now), "reason": reason.as_str() };
-        let revoke = doc! { "$set": { "is_revoked": true, "revoked": revoked } };
-        self.transaction(&(open, revoke), |transaction, (open, revoke)| {
-            async move {
-                let Transaction { session, collections } = transaction;
-                let revoked = collections.sessions.update_many(open.clone(), revoke.clone()).session(session);
-                Ok(revoked.await?.modified_count)
-            }
-            .boxed()
+        self.transaction(&(user, except, reason, now), |transaction, (user, except, reason, now)| {
+            revoke_all(transaction, *user, *except, *reason, *now).boxed()
         })
         .await
     }
@@ -90,7 +79,25 @@ impl SessionStore for MongoDbMetadata {
     }
 }
 
-async fn start(transaction: &mut Transaction, started: &Session) -> StepResult<()> {
+/// Revokes what is not revoked yet of a user's sessions; answers how many.
+pub(super) async fn revoke_all(
+    transaction: &mut Transaction,
+    user: UserId,
+    except: Option<SessionId>,
+    reason: RevocationReason,
+    now: Timestamp,
+) -> StepResult<u64> {
+    let Transaction { session, collections } = transaction;
+    let mut open = doc! { "user": uuid(user.as_bytes()), "is_revoked": false };
+    if let Some(except) = except {
+        open.insert("_id", doc! { "$ne": uuid(except.as_bytes()) });
+    }
+    let revoked = doc! { "at": date(now), "reason": reason.as_str() };
+    let revoke = doc! { "$set": { "is_revoked": true, "revoked": revoked } };
+    Ok(collections.sessions.update_many(open, revoke).session(session).await?.modified_count)
+}
+
+pub(super) async fn start(transaction: &mut Transaction, started: &Session) -> StepResult<()> {
     if users::lock(transaction, started.user).await?.is_none() {
         return Err(Error::NotFound { what: "account" }.into());
     }

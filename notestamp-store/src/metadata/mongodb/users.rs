@@ -8,9 +8,9 @@ use super::collections::Collections;
 use super::error::{Failure, Result as StepResult, is_duplicate_key};
 use super::transaction::Transaction;
 use super::values::{date, limit as document_limit, timestamp, uuid};
-use super::{MongoDbMetadata, projects};
+use super::{MongoDbMetadata, projects, sessions};
 use crate::clock::Timestamp;
-use crate::domain::{Email, PasswordHash, Usage, User, UserId};
+use crate::domain::{Email, PasswordHash, RevocationReason, Session, Usage, User, UserId};
 use crate::error::{Error, Result};
 use crate::metadata::UserStore;
 
@@ -53,6 +53,19 @@ impl UserStore for MongoDbMetadata {
             let replace = doc! { "$set": { "password_hash": after.as_phc() } };
             let replaced = self.collections.users.update_one(unchanged, replace).await?;
             Ok(replaced.matched_count > 0)
+        })
+        .await
+    }
+
+    async fn change_password(
+        &self,
+        before: &PasswordHash,
+        after: &PasswordHash,
+        session: &Session,
+        now: Timestamp,
+    ) -> Result<bool> {
+        self.transaction(&(before, after, session, now), |transaction, (before, after, session, now)| {
+            change_password(transaction, before, after, session, *now).boxed()
         })
         .await
     }
@@ -107,6 +120,26 @@ pub(super) async fn update_usage(transaction: &mut Transaction, user: &User) -> 
     let updated =
         collections.users.update_one(doc! { "_id": uuid(user.id.as_bytes()) }, update).session(session);
     if updated.await?.matched_count == 0 { Err(Failure::RowLost) } else { Ok(()) }
+}
+
+/// Whoever starts a session meanwhile collides with the change of the account, and finds the new password.
+async fn change_password(
+    transaction: &mut Transaction,
+    before: &PasswordHash,
+    after: &PasswordHash,
+    new: &Session,
+    now: Timestamp,
+) -> StepResult<bool> {
+    let Transaction { session, collections } = &mut *transaction;
+    let unchanged = doc! { "_id": uuid(new.user.as_bytes()), "password_hash": before.as_phc() };
+    let replace = doc! { "$set": { "password_hash": after.as_phc() }, "$inc": { "writes": 1 } };
+    let replaced = collections.users.update_one(unchanged, replace).session(session).await?;
+    if replaced.matched_count == 0 {
+        return Ok(false);
+    }
+    sessions::revoke_all(transaction, new.user, None, RevocationReason::PasswordChanged, now).await?;
+    sessions::start(transaction, new).await?;
+    Ok(true)
 }
 
 async fn remove(transaction: &mut Transaction, id: UserId) -> StepResult<bool> {
