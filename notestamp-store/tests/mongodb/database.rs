@@ -1,6 +1,5 @@
 //! A database of its own for each test, on the server that `NOTESTAMP_TEST_MONGODB_URL` names.
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use mongodb::Client;
@@ -25,11 +24,6 @@ impl TestDatabase {
     pub(crate) async fn open(&self) -> MongoDbMetadata {
         MongoDbMetadata::open(&self.url).await.expect("the server is there")
     }
-
-    /// Past the store, to see or to spoil what it keeps.
-    pub(crate) async fn client(&self) -> mongodb::Database {
-        connect(&self.url).await.database(&self.name)
-    }
 }
 
 impl Drop for TestDatabase {
@@ -49,16 +43,14 @@ impl Drop for TestDatabase {
     }
 }
 
-async fn connect(url: &str) -> Client {
+pub(crate) async fn connect(url: &str) -> Client {
     let mut options = ClientOptions::parse(url).await.expect("the URL can be read");
     options.server_selection_timeout = Some(Duration::from_secs(10));
     Client::with_options(options).expect("the options are good")
 }
 
 fn unique_name() -> String {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let random = ObjectId::generate(Timestamp::from_millis(0), &OsRandom).to_string();
-    format!("notestamp_test_{}_{}", &random[16..], COUNT.fetch_add(1, Ordering::Relaxed))
+    format!("notestamp_test_{}", ObjectId::generate(Timestamp::from_millis(0), &OsRandom))
 }
 
 /// The URL of a database on the server of this URL.

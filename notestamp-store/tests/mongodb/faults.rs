@@ -44,7 +44,7 @@ async fn a_replica_set_that_was_never_initiated_is_unavailable_with_what_to_do()
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs NOTESTAMP_TEST_MONGOD"]
-async fn a_server_that_hangs_is_unavailable_in_time_and_then_serves_again() {
+async fn a_server_that_hangs_is_unavailable_in_time_and_then_serves_all_again() {
     let server = Mongod::replica_set().await;
     let store = Arc::new(MongoDbMetadata::open(&server.url()).await.unwrap());
     let ada = account(&*store, "ada").await;
@@ -71,16 +71,14 @@ async fn a_server_that_hangs_is_unavailable_in_time_and_then_serves_again() {
     }
 
     server.signal("CONT");
-    // What was in the middle of a transaction may have left the account locked, for a minute at most.
-    let deadline = Instant::now() + Duration::from_secs(75);
-    let resumed = Instant::now();
+    // The account is free again long before the server would have ended that transaction by itself.
+    let deadline = Instant::now() + Duration::from_secs(20);
     let saved = loop {
         match store.commit_save(&commit).await {
             Err(Error::Unavailable { .. }) if Instant::now() < deadline => {}
             outcome => break outcome,
         }
     };
-    eprintln!("recovered in {:?}", resumed.elapsed());
     // The one that nobody was told of may have been committed after all.
     assert!(matches!(saved, Ok(_) | Err(Error::UploadExpired)), "{saved:?}");
     let user = store.find_user(ada).await.unwrap().unwrap();

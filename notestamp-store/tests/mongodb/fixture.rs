@@ -9,10 +9,17 @@ use notestamp_store::{
     Project, ProjectId, Session, SessionId, SessionTtl, Timestamp, Title, TokenId, User, UserId,
 };
 
+use crate::database::{TestDatabase, connect};
+
 /// Long ago by every clock there is.
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_709_294_400_123);
 
 const HOUR: Duration = Duration::from_secs(3_600);
+
+/// The database past the store, to see or to spoil what it keeps.
+pub(crate) async fn behind(database: &TestDatabase) -> mongodb::Database {
+    connect(&database.url).await.database(&database.name)
+}
 
 /// An account that is not stored yet.
 pub(crate) fn user(name: &str) -> User {

@@ -12,7 +12,7 @@ use notestamp_store::{
 };
 
 use crate::database::TestDatabase;
-use crate::fixture::{NOW, account, project, session, title, user};
+use crate::fixture::{NOW, account, behind, project, session, title, user};
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
@@ -24,7 +24,7 @@ async fn every_page_of_every_listing_walks_an_index_from_its_cursor() {
     for n in 0..20 {
         projects.push(project(&store, ada, &format!("title {n:02}"), None).await);
     }
-    let client = database.client().await;
+    let client = behind(&database).await;
     for query in every_listing(&projects[10]) {
         let operations = profile(&client, async {
             store.list_projects(ada, &query).await.unwrap();
@@ -81,7 +81,7 @@ async fn every_other_operation_walks_an_index() {
         project(&store, owner, "Song", Some(b"song")).await;
         store.start_session(&session(owner)).await.unwrap();
     }
-    let client = database.client().await;
+    let client = behind(&database).await;
     let operations = profile(&client, use_everything(&store)).await;
     // A purge takes the removed accounts as they come.
     let judged = |it: &&Document| {

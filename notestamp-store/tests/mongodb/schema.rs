@@ -9,7 +9,7 @@ use notestamp_store::metadata::{MetadataStore, MongoDbMetadata, SessionStore, Us
 use notestamp_store::{Error, Session};
 
 use crate::database::TestDatabase;
-use crate::fixture::{account, session};
+use crate::fixture::{account, behind, session};
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
@@ -28,7 +28,7 @@ async fn many_processes_that_open_a_new_database_at_once_agree() {
 async fn a_newer_schema_is_refused_and_left_alone() {
     let database = TestDatabase::new();
     database.open().await.close().await.unwrap();
-    let meta = database.client().await.collection::<Document>("meta");
+    let meta = behind(&database).await.collection::<Document>("meta");
     let set = async |version: i64| {
         meta.update_one(doc! {}, doc! { "$set": { "version": version } }).await.unwrap();
     };
@@ -46,7 +46,7 @@ async fn a_newer_schema_is_refused_and_left_alone() {
 #[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
 async fn a_database_of_another_program_is_refused_and_left_alone() {
     let database = TestDatabase::new();
-    let other = database.client().await;
+    let other = behind(&database).await;
     other.collection("users").insert_one(doc! { "name": "Ada" }).await.unwrap();
     let refused = MongoDbMetadata::open(&database.url).await.map(drop);
     assert!(matches!(refused, Err(Error::Corrupt(_))), "{refused:?}");
@@ -63,7 +63,7 @@ async fn the_server_removes_no_session_before_its_tokens_end_by_its_own_clock() 
     let confirmed = Session { confirmed: true, ..started.clone() };
     assert!(store.replace_session(&started, &confirmed).await.unwrap());
 
-    let client = database.client().await;
+    let client = behind(&database).await;
     let sessions = client.collection::<Document>("sessions");
     let indexes: Vec<_> = sessions.list_indexes().await.unwrap().try_collect().await.unwrap();
     let ttl: Vec<_> = indexes

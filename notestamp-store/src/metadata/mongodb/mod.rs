@@ -30,9 +30,10 @@
 //! - A unique index refuses what a snapshot does not show: another saver of the same bytes has won. That
 //!   too is done again, and then finds the winner's row.
 //!
-//! All of a method has [`TIME_MAX`], its repetitions included; after that it is unavailable. A process that dies within
-//! a transaction leaves its documents locked until the server aborts it (`transactionLifetimeLimitSeconds`,
-//! a minute by default); others that want these documents are unavailable for so long.
+//! All of a method has [`TIME_MAX`], its repetitions included; after that it is unavailable, and what it had begun is
+//! ended as soon as the server can be reached. A process that dies within a transaction leaves its
+//! documents locked until the server ends that by itself (`transactionLifetimeLimitSeconds`, a minute by
+//! default; ten seconds would do); others that want these documents are unavailable for so long.
 
 mod collections;
 mod error;

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use mongodb::ClientSession;
-use mongodb::bson::Bson;
+use mongodb::bson::{Bson, doc};
 use mongodb::error::{Error as DriverError, UNKNOWN_TRANSACTION_COMMIT_RESULT};
 use mongodb::options::{ReadConcern, SessionOptions, TransactionOptions};
+use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
 use super::collections::Collections;
@@ -39,14 +40,17 @@ impl MongoDbMetadata {
         let committed = timeout(TIME_MAX, async {
             let options = SessionOptions::builder().default_transaction_options(options()).build();
             let session = self.client.start_session().with_options(options).await?;
-            let mut transaction = Transaction { session, collections: self.collections.clone() };
+            let mut running = Running::of(Transaction { session, collections: self.collections.clone() });
             let mut attempts = 0;
             loop {
-                match transaction.attempt(context, &step).await {
+                match running.transaction().attempt(context, &step).await {
                     Err(failure) if failure.is_transient() => last = Some(failure.to_string()),
-                    outcome => return outcome,
+                    outcome => {
+                        running.has_ended();
+                        return outcome;
+                    }
                 }
-                sleep(transaction.pause(attempts)).await;
+                sleep(running.transaction().pause(attempts)).await;
                 attempts += 1;
             }
         });
@@ -103,6 +107,63 @@ impl Transaction {
         pause / 2 + pause * u32::from(random.unwrap_or(0)) / 256
     }
 }
+
+/// A transaction that is not to be left open: dropped in the middle, for lack of time or because nobody
+/// waits for it any more, it is ended behind everybody's back.
+struct Running(Option<Transaction>);
+
+impl Running {
+    fn of(transaction: Transaction) -> Self {
+        Self(Some(transaction))
+    }
+
+    fn transaction(&mut self) -> &mut Transaction {
+        self.0.as_mut().expect("it has not ended")
+    }
+
+    /// It is committed or aborted, and the server knows.
+    fn has_ended(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let (Some(transaction), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            runtime.spawn(transaction.release());
+        }
+    }
+}
+
+impl Transaction {
+    /// Ends it for the server, so that what it has written to is not locked any longer.
+    ///
+    /// The driver asks for that once and goes its way, but a server that hangs now goes on from there later.
+    async fn release(mut self) {
+        let released = timeout(RELEASE_TIME_MAX, async {
+            while !matches!(timeout(TIME_MAX, self.supersede()).await, Ok(Ok(()))) {
+                sleep(RELEASE_PAUSE).await;
+            }
+        });
+        if released.await.is_err() {
+            tracing::warn!(
+                "a transaction that was given up could not be ended; the server will do so by itself"
+            );
+        }
+    }
+
+    /// Begins another in the same session: that ends this one, and what of it comes late is refused as too old.
+    async fn supersede(&mut self) -> Result<(), DriverError> {
+        drop(self.session.abort_transaction().await);
+        self.session.start_transaction().await?;
+        self.collections.meta.find_one(doc! {}).session(&mut self.session).await?;
+        self.session.abort_transaction().await
+    }
+}
+
+/// After that the server has ended it by itself: `transactionLifetimeLimitSeconds`, and the time to notice.
+const RELEASE_TIME_MAX: Duration = Duration::from_secs(120);
+const RELEASE_PAUSE: Duration = Duration::from_secs(1);
 
 /// About the time of one exchange with a server nearby.
 const PAUSE_MIN: Duration = Duration::from_millis(2);
