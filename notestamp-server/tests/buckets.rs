@@ -1,6 +1,7 @@
 //! A server whose media is in a bucket: what players are sent to, and what is answered while the bucket is away.
 //!
 //! `scripts/services start` starts an S3 server, and prints the variables that lead here to it.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::env;
 use std::net::SocketAddr;

@@ -1,6 +1,7 @@
 //! The blob suite in a real bucket, and what only a bucket can do.
 //!
 //! `scripts/services start` starts an S3 server, and prints the variables that lead here to it.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::env;
 use std::sync::Arc;
