@@ -11,29 +11,32 @@ use poem::{Endpoint, IntoResponse, Request, Response, Route, get};
 
 use crate::api;
 use crate::error::{ApiError, Code};
-use crate::http::asked_method;
 use crate::http::request_id::RequestId;
 use crate::state::State;
 
 /// The routes. Whatever goes wrong in one is an answer here, so that cookies and headers reach that answer too.
 pub fn routes(state: Arc<State>) -> BoxEndpoint<'static, Response> {
     let service = api::service();
-    let (json, yaml) = (service.spec_endpoint(), service.spec_endpoint_yaml());
-    let docs = service.swagger_ui();
     Route::new()
-        .at("/", get(make_sync(|_| Html(include_str!("index.html")))))
-        .nest("/docs", docs)
-        .at("/openapi.json", json)
-        .at("/openapi.yaml", yaml)
-        .nest("/", service)
+        .at("/", page(include_str!("index.html")))
+        .at("/docs", page(service.swagger_ui_html()))
+        .at("/openapi.json", get(service.spec_endpoint()))
+        .at("/openapi.yaml", get(service.spec_endpoint_yaml()))
+        // Not nested at `/`, where it would hide the page.
+        .at("/<.+>", service)
         .data(state)
         .around(answered)
         .with(CookieJarManager::new())
         .boxed()
 }
 
-async fn answered<E: Endpoint>(endpoint: Arc<E>, mut request: Request) -> poem::Result<Response> {
-    asked_method::remember(&mut request);
+/// A page that is there for all who ask.
+fn page(html: impl Into<String>) -> impl Endpoint {
+    let html: String = html.into();
+    get(make_sync(move |_| Html(html.clone())))
+}
+
+async fn answered<E: Endpoint>(endpoint: Arc<E>, request: Request) -> poem::Result<Response> {
     let id = RequestId::of(&request);
     let outcome = AssertUnwindSafe(endpoint.call(request)).catch_unwind().await;
     Ok(match outcome {

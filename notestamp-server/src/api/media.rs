@@ -20,7 +20,7 @@ use super::projects::title;
 use crate::auth::CurrentUser;
 use crate::config::MediaDelivery;
 use crate::error::{ApiError, Code, Failed, failures};
-use crate::http::asked_method;
+use crate::http::asked_method::AskedMethod;
 use crate::http::byte_range::Selection;
 use crate::http::content_disposition::{content_disposition, content_type};
 use crate::http::entity_tag::{EntityTag, is_not_modified};
@@ -180,7 +180,8 @@ async fn answer(state: &State, request: &Request, project: Project) -> MediaResu
         return Ok(redirect);
     }
 
-    let selection = Selection::of(asked_method::of(request), request.headers(), media.size, &tag);
+    let method = AskedMethod::of(request);
+    let selection = Selection::of(method, request.headers(), media.size, &tag);
     let range = match &selection {
         Selection::Whole => 0..media.size,
         Selection::Part(range) => range.clone(),
@@ -198,7 +199,7 @@ async fn answer(state: &State, request: &Request, project: Project) -> MediaResu
     if let Some(content_range) = selection.content_range(media.size) {
         answer = answer.status(StatusCode::PARTIAL_CONTENT).header(CONTENT_RANGE, content_range);
     }
-    if asked_method::of(request) == Method::HEAD {
+    if method == Method::HEAD {
         return Ok(MediaAnswer(answer.finish()));
     }
     let bytes = state.store.read_media(&project, &media, Some(range)).await?;
@@ -215,7 +216,7 @@ async fn redirect(
     media: &MediaRef,
 ) -> Result<Option<MediaAnswer>, Failed<MediaFailures>> {
     let is_wanted = state.media_delivery == MediaDelivery::Redirect;
-    if !is_wanted || asked_method::of(request) != Method::GET || !is_player(request.headers()) {
+    if !is_wanted || AskedMethod::of(request) != Method::GET || !is_player(request.headers()) {
         return Ok(None);
     }
     let media_type = project.media_type();

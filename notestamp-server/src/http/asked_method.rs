@@ -1,19 +1,22 @@
-//! The method that the client asked with: poem's router turns `HEAD` into `GET` on its way.
+//! The method of a request, whatever the router makes of it.
 
 use poem::Request;
 use poem::http::Method;
 
-#[derive(Clone)]
-struct AskedMethod(Method);
+/// The method that the client asked with: the router calls a `GET` operation for a `HEAD` as if it were a `GET`.
+#[derive(Clone, Debug)]
+pub struct AskedMethod(Method);
 
-/// Remembers the method, before the request is routed.
-pub fn remember(request: &mut Request) {
-    let asked = AskedMethod(request.method().clone());
-    request.extensions_mut().insert(asked);
-}
+impl AskedMethod {
+    /// Keeps the method of a request before it is routed.
+    pub fn keep(request: &mut Request) {
+        let method = Self(request.method().clone());
+        request.extensions_mut().insert(method);
+    }
 
-/// The method that was remembered.
-pub fn of(request: &Request) -> &Method {
-    let asked = request.extensions().get::<AskedMethod>();
-    &asked.expect("the method of every request is remembered").0
+    /// The method that was kept.
+    pub fn of(request: &Request) -> &Method {
+        let kept = request.extensions().get::<Self>();
+        &kept.expect("the edge keeps the method of every request").0
+    }
 }
