@@ -18,7 +18,7 @@ use super::bucket::Bucket;
 use super::gcs;
 use super::local::LocalRoot;
 use super::patience::Patient;
-use super::presign::Presigner;
+use super::presign::Presign;
 #[cfg(feature = "s3")]
 use super::s3::S3Bucket;
 use crate::domain::InvalidValue;
@@ -140,7 +140,7 @@ pub(super) struct Backend {
     /// Whether a network lies between.
     pub(super) remote: bool,
     /// What makes links to its objects, where it can.
-    pub(super) presigner: Option<Presigner>,
+    pub(super) presigner: Option<Arc<dyn Presign>>,
 }
 
 /// In what portions a large object is handed to the backend.

@@ -4,15 +4,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::signer::Signer;
+use object_store::signer::{Method, SignedUrlOptions, Signer};
 use object_store::{BackoffConfig, ClientConfigKey, ObjectStore, RetryConfig};
 use url::Url;
 
 use super::backend::{Backend, Parts};
 use super::patience::Patient;
-use super::presign::Presigner;
+use super::presign::{Presign, PresignedHeaders};
 
 /// A bucket, or what lies in it under a prefix: `bucket/prefix` of a URL.
 #[derive(Clone, PartialEq, Eq)]
@@ -38,7 +39,8 @@ impl Bucket {
 
     /// The backend that keeps everything under the prefix.
     pub(super) fn backend<T: ObjectStore>(&self, bucket: Arc<T>, signer: Option<Arc<dyn Signer>>) -> Backend {
-        let presigner = signer.map(|signer| Presigner::new(signer, self.prefix.clone()));
+        let prefix = self.prefix.clone();
+        let presigner = signer.map(|signer| Arc::new(Presigner { signer, prefix }) as Arc<dyn Presign>);
         Backend {
             objects: Arc::new(Patient(PrefixStore::new(bucket, self.prefix.clone()))),
             local: None,
@@ -46,6 +48,30 @@ impl Bucket {
             remote: true,
             presigner,
         }
+    }
+}
+
+/// Makes links to the objects under a prefix.
+struct Presigner {
+    signer: Arc<dyn Signer>,
+    prefix: Path,
+}
+
+#[async_trait]
+impl Presign for Presigner {
+    async fn presign(
+        &self,
+        path: &Path,
+        headers: &PresignedHeaders,
+        expires_in: Duration,
+    ) -> object_store::Result<Url> {
+        let path = self.prefix.parts().chain(path.parts()).collect();
+        // S3 (GetObject) and Google Cloud Storage (XML API) name them alike.
+        let options = SignedUrlOptions::new().with_query([
+            ("response-content-type", &headers.content_type),
+            ("response-content-disposition", &headers.content_disposition),
+        ]);
+        self.signer.signed_url_opts(Method::GET, &path, expires_in, &options).await
     }
 }
 

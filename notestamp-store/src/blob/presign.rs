@@ -1,10 +1,9 @@
 //! Links to single objects, straight to a backend that can make them: the bytes then pass nobody else.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use object_store::path::Path;
-use object_store::signer::{Method, SignedUrlOptions, Signer};
 use url::Url;
 
 use super::patience::{ANSWER_TIME_MAX, within};
@@ -26,17 +25,14 @@ pub struct PresignedHeaders {
 }
 
 /// What makes the links of a backend that can.
-#[derive(Clone)]
-pub(super) struct Presigner {
-    signer: Arc<dyn Signer>,
-    /// Where in the bucket the store's paths begin.
-    prefix: Path,
-}
-
-impl Presigner {
-    pub(super) fn new(signer: Arc<dyn Signer>, prefix: Path) -> Self {
-        Self { signer, prefix }
-    }
+#[async_trait]
+pub(super) trait Presign: Send + Sync {
+    async fn presign(
+        &self,
+        path: &Path,
+        headers: &PresignedHeaders,
+        expires_in: Duration,
+    ) -> object_store::Result<Url>;
 }
 
 impl BlobStore {
@@ -59,13 +55,8 @@ impl BlobStore {
             return Err(InvalidValue::new("presigned URL", "is to be good for too long").into());
         }
         let Some(presigner) = &self.backend.presigner else { return Ok(None) };
-        let path: Path = presigner.prefix.parts().chain(path::of(namespace, object).parts()).collect();
-        // S3, GetObject, and Google Cloud Storage, XML API, name them alike.
-        let options = SignedUrlOptions::new().with_query([
-            ("response-content-type", &headers.content_type),
-            ("response-content-disposition", &headers.content_disposition),
-        ]);
-        let url = presigner.signer.signed_url_opts(Method::GET, &path, expires_in, &options);
+        let path = path::of(namespace, object);
+        let url = presigner.presign(&path, headers, expires_in);
         within(ANSWER_TIME_MAX, url).await.map(Some).map_err(|error| self.error(error))
     }
 }
