@@ -1,15 +1,14 @@
 //! The operations: thin routes over the store.
 
 mod accounts;
-mod media;
-mod projects;
+mod home;
 mod service;
 mod sign_in;
 
 use poem_openapi::{OpenApiService, Tags};
 
 /// All operations.
-type Api = (accounts::Accounts, sign_in::SignIn, projects::Projects, media::MediaFiles, service::Service);
+type Api = (accounts::Accounts, sign_in::SignIn, home::Projects, home::MediaFiles, service::Service);
 
 #[derive(Tags)]
 enum Tag {
@@ -28,7 +27,7 @@ enum Tag {
 
 /// The operations and their description.
 pub fn service() -> OpenApiService<Api, ()> {
-    let api = (accounts::Accounts, sign_in::SignIn, projects::Projects, media::MediaFiles, service::Service);
+    let api = (accounts::Accounts, sign_in::SignIn, home::Projects, home::MediaFiles, service::Service);
     OpenApiService::new(api, "notestamp", env!("CARGO_PKG_VERSION"))
         .summary("Notes that stay in step with media.")
         .description(include_str!("../../description.md"))

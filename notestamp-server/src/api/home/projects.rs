@@ -6,7 +6,7 @@ use poem::web::Data;
 use poem_openapi::param::{Header, Query};
 use poem_openapi::{ApiResponse, OpenApi};
 
-use super::Tag;
+use crate::api::Tag;
 use crate::auth::CurrentUser;
 use crate::error::{ApiError, Code, Failed, failures};
 use crate::http::base_url::BaseUrl;

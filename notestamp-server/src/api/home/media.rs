@@ -15,8 +15,8 @@ use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaRespon
 use poem_openapi::types::Type as _;
 use poem_openapi::{ApiResponse, OpenApi};
 
-use super::Tag;
 use super::projects::title;
+use crate::api::Tag;
 use crate::auth::CurrentUser;
 use crate::error::{ApiError, Code, Failed, failures};
 use crate::http::byte_range::Selection;
