@@ -10,7 +10,7 @@ use poem::Server;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{Passwords, SessionCookies, SigningKeyError, Throttle, Tokens};
+use crate::auth::{MediaUrls, Passwords, SessionCookies, SigningKeyError, Throttle, Tokens};
 use crate::config::Config;
 use crate::edge::Edge;
 use crate::http::acceptor::{CONNECTIONS_MAX, GuardedAcceptor};
@@ -76,9 +76,11 @@ impl App {
             store,
             passwords: Passwords::default(),
             throttle: Throttle::new(config.limits.sign_in_failures, clock.clone()),
+            media_urls: MediaUrls::new(&keys),
             tokens: Tokens::new(keys),
             cookies: SessionCookies::new(&config.cookies),
             media_delivery: config.answers.media_delivery,
+            project_list: config.answers.project_list,
             clock,
             random,
             metrics: Arc::new(Metrics::new()),

@@ -6,8 +6,8 @@ use notestamp_store::{Clock, Random, Store};
 use poem::Request;
 use tokio::sync::Notify;
 
-use crate::auth::{Passwords, SessionCookies, Throttle, Tokens};
-use crate::config::MediaDelivery;
+use crate::auth::{MediaUrls, Passwords, SessionCookies, Throttle, Tokens};
+use crate::config::{MediaDelivery, ProjectList};
 use crate::metrics::Metrics;
 
 /// Everything that requests share.
@@ -21,10 +21,14 @@ pub struct State {
     pub throttle: Throttle,
     /// Makes and reads tokens.
     pub tokens: Tokens,
+    /// Makes and verifies URLs of media that need no tokens.
+    pub media_urls: MediaUrls,
     /// How the tokens travel.
     pub cookies: SessionCookies,
     /// How media gets to players.
     pub media_delivery: MediaDelivery,
+    /// What `/project/list` holds.
+    pub project_list: ProjectList,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Makes what nobody can guess.

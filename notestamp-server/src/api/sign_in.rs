@@ -7,6 +7,7 @@ use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path};
 
 use super::Tag;
+use super::home::media_url;
 use crate::auth::{CurrentUser, Password};
 use crate::error::{ApiError, Code, Failed, failures};
 use crate::http::base_url::BaseUrl;
@@ -186,7 +187,7 @@ async fn sign_in(
         let directory = state.store.list_projects(account.id, &ListQuery::default()).await?;
         state.set_cookies(jar, &session);
         tracing::info!(user = %account.id, session = %session.id, "signed in");
-        let entry = |project| ProjectMetadata::new(project, base.as_str());
+        let entry = |project| ProjectMetadata::new(project, media_url(base));
         let directory = directory.projects.into_iter().map(entry).collect();
         return Ok(Json(SignedIn { email: account.email.as_str().to_owned(), directory }));
     }

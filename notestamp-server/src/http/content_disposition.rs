@@ -73,11 +73,23 @@ pub fn content_type(media_type: &MediaType) -> HeaderValue {
     HeaderValue::from_str(served.essence()).expect("a media type is made of tokens")
 }
 
+/// What a browser is to do with media.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Disposition {
+    /// Show it in place, where its type is one that browsers show safely.
+    Inline,
+    /// Save it as a file.
+    Attachment,
+}
+
 /// The `Content-Disposition` of a project's media, with a file name made of the project's title.
 ///
 /// The name comes twice, in ASCII for old clients and as RFC 8187 writes it for all others.
-pub fn content_disposition(title: &Title, media_type: &MediaType) -> HeaderValue {
-    let disposition = if is_inline(media_type) { "inline" } else { "attachment" };
+pub fn content_disposition(asked: Disposition, title: &Title, media_type: &MediaType) -> HeaderValue {
+    let disposition = match asked {
+        Disposition::Inline if is_inline(media_type) => "inline",
+        Disposition::Inline | Disposition::Attachment => "attachment",
+    };
     let name = file_name(title.as_str(), media_type);
     let (fallback, encoded) = (ascii_fallback(&name), percent_encoded(&name));
     HeaderValue::try_from(format!("{disposition}; filename=\"{fallback}\"; filename*=UTF-8''{encoded}"))

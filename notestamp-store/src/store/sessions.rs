@@ -62,6 +62,15 @@ impl Store {
         Session::start(id, user, first, user_agent, now, &self.settings().session_ttl)
     }
 
+    /// The session of that id, if it is open.
+    ///
+    /// # Errors
+    /// Where the records do not answer.
+    pub async fn find_open_session(&self, id: SessionId) -> Result<Option<Session>> {
+        let found = self.shared.metadata.find_session(id).await?;
+        Ok(found.filter(|session| session.is_open(self.shared.clock.now())))
+    }
+
     /// The open session that an access token of this generation belongs to, if it may be served.
     ///
     /// # Errors

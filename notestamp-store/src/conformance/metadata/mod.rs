@@ -111,9 +111,11 @@ macro_rules! metadata_conformance {
                 written_media_turns_live
             }
             listing {
+                a_contained_text_is_literal_and_knows_letter_case
                 a_cursor_of_another_sort_is_refused
                 a_cursor_outlives_its_project
                 a_cursor_without_a_limit_lists_the_rest
+                a_page_behind_skipped_ones_is_a_slice_of_all
                 a_saved_search_follows_the_title
                 a_search_is_literal_and_knows_no_letter_case
                 a_type_is_compared_exactly

@@ -21,10 +21,13 @@ pub(super) async fn list(transaction: &mut Transaction, owner: UserId, query: &L
     if collections.users.find_one(id).session(&mut *session).await?.is_none() {
         return Ok(Page { projects: Vec::new(), next: None });
     }
-    let Listing { filter, sort, index, limit } = Listing::of(owner, query)?;
+    let Listing { filter, sort, index, limit, skip } = Listing::of(owner, query)?;
     let mut found = collections.projects.find(filter).sort(sort).hint(Hint::Name(index));
     if let Some(limit) = limit {
         found = found.limit(limit);
+    }
+    if skip > 0 {
+        found = found.skip(skip);
     }
     let mut found = found.session(&mut *session).await?;
     let found: Vec<ProjectDocument> = found.stream(session).try_collect().await?;
@@ -44,6 +47,7 @@ struct Listing {
     sort: Document,
     index: String,
     limit: Option<i64>,
+    skip: u64,
 }
 
 impl Listing {
@@ -64,15 +68,21 @@ impl Listing {
         if let Some(cursor) = &query.after {
             filter.insert(key, doc! { beyond: place_of(cursor)? });
         }
-        if let Some(search) = query.folded_search() {
-            let found_at = doc! { "$indexOfBytes": ["$by_title.folded", { "$literal": search }] };
-            filter.insert("$expr", doc! { "$gte": [found_at, 0] });
+        let found = |field: &str, text: String| {
+            doc! { "$gte": [{ "$indexOfBytes": [field, { "$literal": text }] }, 0] }
+        };
+        let searched = query.folded_search().map(|text| found("$by_title.folded", text));
+        let contained = query.normalized_contains().map(|text| found("$title", text));
+        let texts: Vec<_> = searched.into_iter().chain(contained).collect();
+        if !texts.is_empty() {
+            filter.insert("$expr", doc! { "$and": texts });
         }
         let of_type = if query.kind.is_some() { "of_type_" } else { "" };
         Ok(Self {
             filter,
             sort: doc! { key: direction },
             index: format!("projects_{of_type}by_{index}"),
+            skip: query.skip as u64,
             limit: query.limit.and_then(|limit| document_limit(limit.get().saturating_add(1))),
         })
     }
