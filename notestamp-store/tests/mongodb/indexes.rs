@@ -61,7 +61,9 @@ fn every_listing(from: &Project) -> Vec<ListQuery> {
                         (NonZeroUsize::new(3), Some(Cursor::of(from, sort))),
                     ] {
                         let (search, kind) = (search.map(str::to_owned), kind.map(str::to_owned));
-                        queries.push(ListQuery { search, kind, sort, order: Some(order), limit, after });
+                        let contains = search.clone();
+                        let order = Some(order);
+                        queries.push(ListQuery { search, contains, kind, sort, order, limit, after, skip: 0 });
                     }
                 }
             }
