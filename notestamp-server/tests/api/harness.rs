@@ -230,7 +230,12 @@ impl Client {
     }
 
     pub async fn save(&self, upload: Upload) -> Answer {
-        self.send(upload.into_request(self)).await
+        self.save_at("/home/upload", upload).await
+    }
+
+    /// Saves in another dialect.
+    pub async fn save_at(&self, path: &str, upload: Upload) -> Answer {
+        self.send(upload.into_request(self, path)).await
     }
 
     /// Saves a project with some notes and no media.
@@ -442,10 +447,10 @@ impl Upload {
     }
 
     /// The request, with a `Content-Length`.
-    pub fn into_request(mut self, client: &Client) -> RequestBuilder {
+    pub fn into_request(mut self, client: &Client, path: &str) -> RequestBuilder {
         let headers = std::mem::take(&mut self.headers);
         client
-            .request(Method::POST, "/home/upload")
+            .request(Method::POST, path)
             .header(CONTENT_TYPE, Self::content_type())
             .headers(headers)
             .body(self.into_body())

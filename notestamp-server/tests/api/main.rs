@@ -21,6 +21,11 @@ mod memory {
     mod opening;
     mod origins;
     mod preconditions;
+    mod project_clients;
+    mod project_listing;
+    mod project_media;
+    mod project_saving;
+    mod project_titles;
     mod refresh;
     mod saving;
     mod service;
@@ -42,6 +47,11 @@ mod embedded {
     mod opening;
     mod origins;
     mod preconditions;
+    mod project_clients;
+    mod project_listing;
+    mod project_media;
+    mod project_saving;
+    mod project_titles;
     mod refresh;
     mod saving;
     mod service;
