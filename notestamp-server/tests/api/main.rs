@@ -1,0 +1,50 @@
+//! The API as its clients see it. Each test has a server of its own, in this process, and speaks HTTP with it.
+//!
+//! All of them run twice, over each set of stores that needs no service: in memory, and embedded.
+#![expect(clippy::duplicate_mod, reason = "the same claims are tested over both sets of stores")]
+
+mod harness;
+
+/// Everything in memory.
+#[path = "."]
+mod memory {
+    type TestServer = crate::harness::TestServer<crate::harness::Memory>;
+
+    mod accounts;
+    mod deleting;
+    mod errors;
+    mod limits;
+    mod listing;
+    mod media;
+    mod metadata;
+    mod opening;
+    mod origins;
+    mod preconditions;
+    mod refresh;
+    mod saving;
+    mod service;
+    mod sign_in;
+}
+
+/// SQLite and files in one folder: what a server without any settings does.
+#[path = "."]
+mod embedded {
+    type TestServer = crate::harness::TestServer<crate::harness::Embedded>;
+
+    mod accounts;
+    mod deleting;
+    mod errors;
+    mod limits;
+    mod listing;
+    mod media;
+    mod metadata;
+    mod opening;
+    mod origins;
+    mod preconditions;
+    mod refresh;
+    mod saving;
+    mod service;
+    mod sign_in;
+}
+
+mod openapi;
