@@ -19,6 +19,7 @@ use super::Tag;
 use super::projects::title;
 use crate::auth::CurrentUser;
 use crate::error::{ApiError, Code, Failed, failures};
+use crate::http::asked_method::AskedMethod;
 use crate::http::byte_range::Selection;
 use crate::http::content_disposition::{content_disposition, content_type};
 use crate::http::entity_tag::{EntityTag, is_not_modified};
@@ -168,7 +169,8 @@ async fn answer(state: &State, request: &Request, project: Project) -> MediaResu
         return Ok(MediaAnswer(answer.status(StatusCode::NOT_MODIFIED).finish()));
     }
 
-    let selection = Selection::of(request.method(), request.headers(), media.size, &tag);
+    let method = AskedMethod::of(request);
+    let selection = Selection::of(method, request.headers(), media.size, &tag);
     let range = match &selection {
         Selection::Whole => 0..media.size,
         Selection::Part(range) => range.clone(),
@@ -186,7 +188,7 @@ async fn answer(state: &State, request: &Request, project: Project) -> MediaResu
     if let Some(content_range) = selection.content_range(media.size) {
         answer = answer.status(StatusCode::PARTIAL_CONTENT).header(CONTENT_RANGE, content_range);
     }
-    if request.method() == Method::HEAD {
+    if method == Method::HEAD {
         return Ok(MediaAnswer(answer.finish()));
     }
     let bytes = state.store.read_media(&project, &media, Some(range)).await?;

@@ -2,6 +2,7 @@
 
 pub mod acceptor;
 pub mod allowed_methods;
+pub mod asked_method;
 pub mod base_url;
 pub mod body_guard;
 pub mod byte_range;
@@ -11,5 +12,6 @@ pub mod entity_tag;
 pub mod multipart;
 pub mod origin;
 mod patience;
+pub mod query;
 pub mod request_id;
 mod single;
