@@ -69,8 +69,17 @@ impl App {
     /// # Errors
     /// Those of [`build`](Self::build).
     pub async fn build_at(config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
-        let random: Arc<dyn Random> = Arc::new(OsRandom);
         let store = storage::open(&config.storage, storage::settings(&config), clock.clone()).await?;
+        Self::build_over(store, config, clock).await
+    }
+
+    /// The same, over a store that is open already: for a program that brings a backend of its own, or
+    /// serves one store by several servers. What the configuration says of the stores does not count.
+    ///
+    /// # Errors
+    /// Where the signing keys cannot be had, or an address cannot be bound.
+    pub async fn build_over(store: Store, config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        let random: Arc<dyn Random> = Arc::new(OsRandom);
         let keys = config.tokens.signing_keys.load(&*random)?;
         let state = Arc::new(State {
             store,

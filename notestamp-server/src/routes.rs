@@ -17,6 +17,7 @@ use crate::state::State;
 /// The routes. Whatever goes wrong in one is an answer here, so that cookies and headers reach that answer too.
 pub fn routes(state: Arc<State>) -> BoxEndpoint<'static, Response> {
     let service = api::service();
+    let cookies = state.cookies;
     Route::new()
         .at("/", page(include_str!("index.html")))
         .at("/docs", page(service.swagger_ui_html()))
@@ -27,6 +28,10 @@ pub fn routes(state: Arc<State>) -> BoxEndpoint<'static, Response> {
         .data(state)
         .around(answered)
         .with(CookieJarManager::new())
+        .before(move |mut request| async move {
+            cookies.keep_own(request.headers_mut());
+            Ok(request)
+        })
         .boxed()
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use argon2::password_hash::phc::PasswordHash as Phc;
-use argon2::{Argon2, Params, PasswordHasher, PasswordVerifier};
+use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier};
 use notestamp_store::{InvalidValue, PasswordHash};
 use tokio::sync::Semaphore;
 
@@ -101,13 +101,14 @@ impl Passwords {
         Ok(self.in_turn(matches).await? && known)
     }
 
-    /// Whether a hash was made with weaker parameters than are used now.
+    /// Whether a hash was made with weaker parameters than are used now, or by another algorithm.
     pub fn is_weak(&self, hash: &PasswordHash) -> bool {
         let current = self.argon2.params();
-        let Some(made_with) = Phc::new(hash.as_phc()).ok().and_then(|phc| Params::try_from(&phc).ok()) else {
-            return true;
-        };
-        made_with.m_cost() < current.m_cost() || made_with.t_cost() < current.t_cost()
+        let Ok(phc) = Phc::new(hash.as_phc()) else { return true };
+        let Ok(made_with) = Params::try_from(&phc) else { return true };
+        phc.algorithm != Algorithm::Argon2id.ident()
+            || made_with.m_cost() < current.m_cost()
+            || made_with.t_cost() < current.t_cost()
     }
 
     async fn in_turn<T: Send + 'static>(
@@ -177,7 +178,7 @@ mod tests {
     #[test]
     fn a_hash_with_weaker_parameters_is_weak() {
         let weaker = Argon2::new(
-            argon2::Algorithm::Argon2id,
+            Algorithm::Argon2id,
             argon2::Version::V0x13,
             Params::new(8 * 1024, 1, 1, None).unwrap(),
         );

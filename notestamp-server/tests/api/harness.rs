@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 /// When every test begins.
 pub const START: &str = "2026-01-01T00:00:00.000Z";
@@ -63,9 +65,17 @@ pub struct TestServer<S> {
     address: SocketAddr,
     clock: Arc<ManualClock>,
     store: Store,
+    config: Config,
+    running: Running,
     http: reqwest::Client,
-    _folder: TempDir,
+    folder: Arc<TempDir>,
     stores: PhantomData<S>,
+}
+
+/// A server under way, and how to stop it.
+struct Running {
+    stop: oneshot::Sender<()>,
+    done: JoinHandle<std::io::Result<()>>,
 }
 
 impl<S: Stores> TestServer<S> {
@@ -75,21 +85,60 @@ impl<S: Stores> TestServer<S> {
 
     /// With other settings.
     pub async fn spawn_with(change: impl FnOnce(&mut Config)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = Arc::new(tempfile::tempdir().unwrap());
         let mut config = S::config(folder.path());
         change(&mut config);
         let clock = Arc::new(ManualClock::new(Timestamp::parse_iso8601(START).unwrap()));
-        let app = App::build_at(config, clock.clone()).await.unwrap();
+        let app = App::build_at(config.clone(), clock.clone()).await.unwrap();
+        Self::run(app, config, clock, folder)
+    }
+
+    fn run(app: App, config: Config, clock: Arc<ManualClock>, folder: Arc<TempDir>) -> Self {
         let address = app.addresses().next().unwrap();
         let store = app.store().clone();
-        tokio::spawn(app.run(std::future::pending()));
+        let (stop, stopped) = oneshot::channel();
+        let done = tokio::spawn(app.run(async {
+            // Clients may outlive what the test holds of the server.
+            if stopped.await.is_err() {
+                std::future::pending().await
+            }
+        }));
         let http = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(PATIENCE)
             .build()
             .unwrap();
-        Self { address, clock, store, http, _folder: folder, stores: PhantomData }
+        let running = Running { stop, done };
+        Self { address, clock, store, config, running, http, folder, stores: PhantomData }
+    }
+
+    /// Another server process over the same stores, as far as one process can have it.
+    pub async fn sibling(&self) -> Self {
+        self.sibling_with(|_| {}).await
+    }
+
+    /// With other settings.
+    pub async fn sibling_with(&self, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = self.config.clone();
+        change(&mut config);
+        let app = App::build_over(self.store.clone(), config.clone(), self.clock.clone()).await.unwrap();
+        Self::run(app, config, self.clock.clone(), self.folder.clone())
+    }
+
+    /// The server after it was stopped and started again.
+    pub async fn restarted(self) -> Self {
+        let Self { clock, config, running, folder, .. } = self;
+        drop((self.store, self.http));
+        running.stop.send(()).unwrap();
+        running.done.await.unwrap().unwrap();
+        let app = App::build_at(config.clone(), clock.clone()).await.unwrap();
+        Self::run(app, config, clock, folder)
+    }
+
+    /// What it serves.
+    pub fn store(&self) -> &Store {
+        &self.store
     }
 
     /// Somebody without cookies.
@@ -166,7 +215,11 @@ impl Client {
 
     /// Sends a request with the cookies, and keeps those that the answer sets.
     pub async fn send(&self, request: RequestBuilder) -> Answer {
-        let mut request = request.build().unwrap();
+        self.send_built(request.build().unwrap()).await
+    }
+
+    /// The same, for a request that was changed after it was built.
+    pub async fn send_built(&self, mut request: reqwest::Request) -> Answer {
         if let Some(cookies) = self.cookie_header()
             && !request.headers().contains_key(COOKIE)
         {
@@ -291,6 +344,11 @@ impl Client {
     pub fn twin(&self) -> Self {
         let cookies = Mutex::new(self.cookies.lock().unwrap().clone());
         Self { address: self.address, http: self.http.clone(), cookies }
+    }
+
+    /// The same somebody, at another server.
+    pub fn at<S>(&self, server: &TestServer<S>) -> Self {
+        Self { address: server.address, http: server.http.clone(), ..self.twin() }
     }
 
     /// The `Cookie` header that it sends.

@@ -12,8 +12,11 @@ mod memory {
     type TestServer = crate::harness::TestServer<crate::harness::Memory>;
 
     mod accounts;
+    mod bad_tokens;
     mod deleting;
+    mod ended_sessions;
     mod errors;
+    mod failed_sign_ins;
     mod limits;
     mod listing;
     mod media;
@@ -27,9 +30,11 @@ mod memory {
     mod project_saving;
     mod project_titles;
     mod refresh;
+    mod replays;
     mod saving;
     mod service;
     mod sign_in;
+    mod signing_keys;
 }
 
 /// SQLite and files in one folder: what a server without any settings does.
@@ -38,8 +43,11 @@ mod embedded {
     type TestServer = crate::harness::TestServer<crate::harness::Embedded>;
 
     mod accounts;
+    mod bad_tokens;
     mod deleting;
+    mod ended_sessions;
     mod errors;
+    mod failed_sign_ins;
     mod limits;
     mod listing;
     mod media;
@@ -53,9 +61,14 @@ mod embedded {
     mod project_saving;
     mod project_titles;
     mod refresh;
+    mod replays;
+    mod restart;
     mod saving;
     mod service;
     mod sign_in;
+    mod signing_keys;
 }
 
+mod every_operation;
 mod openapi;
+mod token;

@@ -71,32 +71,42 @@ impl Store {
         Ok(found.filter(|session| session.is_open(self.shared.clock.now())))
     }
 
-    /// The open session that an access token of this generation belongs to, if it may be served.
+    /// The open session of this user that an access token of this generation belongs to, if it may be
+    /// served.
     ///
     /// # Errors
     /// Where the records do not answer.
-    pub async fn use_session(&self, id: SessionId, generation: u64) -> Result<Option<Session>> {
-        let decide = |session: Session| match session.use_access(generation, self.shared.clock.now()) {
-            AccessUse::Good(session) => Decision::Keep(Some(session)),
-            AccessUse::Confirmed(after) => Decision::Replace { answer: Some(after.clone()), after },
-            AccessUse::Refused => Decision::Keep(None),
+    pub async fn use_session(&self, user: UserId, id: SessionId, generation: u64) -> Result<Option<Session>> {
+        let decide = |session: Session| {
+            if session.user != user {
+                return Decision::Keep(None);
+            }
+            match session.use_access(generation, self.shared.clock.now()) {
+                AccessUse::Good(session) => Decision::Keep(Some(session)),
+                AccessUse::Confirmed(after) => Decision::Replace { answer: Some(after.clone()), after },
+                AccessUse::Refused => Decision::Keep(None),
+            }
         };
         Ok(self.decide_session(id, decide).await?.flatten())
     }
 
-    /// Presents a refresh token: the session whose tokens to answer with, or none if it is refused.
-    /// A replay revokes the session.
+    /// Presents a refresh token of this user's: the session whose tokens to answer with, or none if it
+    /// is refused. A replay revokes the session.
     ///
     /// # Errors
     /// Where the records do not answer.
     pub async fn refresh_session(
         &self,
+        user: UserId,
         id: SessionId,
         token: TokenId,
         generation: u64,
     ) -> Result<Option<Session>> {
         let next = TokenId::generate(self.shared.clock.now(), &*self.shared.random);
         let decide = |session: Session| {
+            if session.user != user {
+                return Decision::Keep(None);
+            }
             let (now, ttl) = (self.shared.clock.now(), &self.settings().session_ttl);
             match session.refresh(token, generation, next, now, ttl) {
                 Refresh::Rotated(after) => Decision::Replace { answer: Some(after.clone()), after },
