@@ -5,7 +5,7 @@
 
 use std::env;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use notestamp_server::App;
 use notestamp_server::config::{BlobUrl, Config, MediaDelivery};
@@ -17,6 +17,7 @@ use reqwest::{Client, Method, Response, StatusCode};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// Within which a request must have its answer when the bucket has none.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(8);
