@@ -1,13 +1,14 @@
 //! Servers that are not what they should be: an answer in time, and one that says what to do.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mongodb::bson::doc;
 use notestamp_store::metadata::{
     MetadataStore, MongoDbMetadata, ProjectStore, SaveOutcome, SessionStore, UserStore,
 };
 use notestamp_store::{Error, Namespace, Result};
+use tokio::time::Instant;
 
 use crate::fixture::{NOW, account, save, session, user};
 use crate::server::Mongod;

@@ -63,7 +63,16 @@ fn every_listing(from: &Project) -> Vec<ListQuery> {
                         let (search, kind) = (search.map(str::to_owned), kind.map(str::to_owned));
                         let contains = search.clone();
                         let order = Some(order);
-                        queries.push(ListQuery { search, contains, kind, sort, order, limit, after, skip: 0 });
+                        queries.push(ListQuery {
+                            search,
+                            contains,
+                            kind,
+                            sort,
+                            order,
+                            limit,
+                            after,
+                            skip: 0,
+                        });
                     }
                 }
             }
