@@ -74,12 +74,13 @@ impl App {
         let keys = config.tokens.signing_keys.load(&*random)?;
         let state = Arc::new(State {
             store,
-            passwords: Passwords::new(),
+            passwords: Passwords::default(),
             throttle: Throttle::new(config.limits.sign_in_failures, clock.clone()),
             media_urls: MediaUrls::new(&keys),
             tokens: Tokens::new(keys),
             cookies: SessionCookies::new(&config.cookies),
             project_list: config.answers.project_list,
+            media_delivery: config.answers.media_delivery,
             clock,
             random,
             metrics: Arc::new(Metrics::new()),

@@ -7,7 +7,7 @@ use poem::Request;
 use tokio::sync::Notify;
 
 use crate::auth::{MediaUrls, Passwords, SessionCookies, Throttle, Tokens};
-use crate::config::ProjectList;
+use crate::config::{MediaDelivery, ProjectList};
 use crate::metrics::Metrics;
 
 /// Everything that requests share.
@@ -27,6 +27,8 @@ pub struct State {
     pub cookies: SessionCookies,
     /// What `/project/list` holds.
     pub project_list: ProjectList,
+    /// How media gets to players.
+    pub media_delivery: MediaDelivery,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Makes what nobody can guess.

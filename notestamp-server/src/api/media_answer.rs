@@ -1,10 +1,10 @@
 //! The bytes of a project's media as an answer, the same for every way in.
 
 use futures_util::TryStreamExt as _;
-use notestamp_store::Project;
+use notestamp_store::{MediaRef, PresignedHeaders, Project};
 use poem::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
-    HeaderName, HeaderValue,
+    HeaderName, HeaderValue, LOCATION,
 };
 use poem::http::{Method, StatusCode};
 use poem::{Body, IntoResponse, Request, Response};
@@ -15,10 +15,13 @@ use poem_openapi::types::Type as _;
 
 use super::named::requested_title;
 use crate::auth::CurrentUser;
+use crate::config::MediaDelivery;
 use crate::error::{ApiError, Code, Failed, failures};
+use crate::http::asked_method::AskedMethod;
 use crate::http::byte_range::Selection;
 use crate::http::content_disposition::{Disposition, content_disposition, content_type};
 use crate::http::entity_tag::{EntityTag, is_not_modified};
+use crate::http::fetch_metadata::is_player;
 use crate::state::State;
 
 failures! {
@@ -26,7 +29,7 @@ failures! {
     MediaFailures: 400 401 404 416;
 }
 
-/// 200, 206 or 304.
+/// 200, 206, 304 or 307.
 pub struct MediaAnswer(Response);
 
 impl IntoResponse for MediaAnswer {
@@ -75,6 +78,12 @@ impl ApiResponse for MediaAnswer {
                 answer(200, "All of the media.", of_bytes(), bytes()),
                 answer(206, "The range that was asked for.", of_range, bytes()),
                 answer(304, "The client has it already.", kept(), Vec::new()),
+                answer(
+                    307,
+                    "A player of a page reads it straight from the bucket: with `--media-delivery redirect` only.",
+                    vec![header(&LOCATION, "A URL that is good for 15 minutes.")],
+                    Vec::new(),
+                ),
             ],
         }
     }
@@ -114,8 +123,12 @@ pub async fn media_answer(
     if is_not_modified(request.headers(), &tag) {
         return Ok(MediaAnswer(answer.status(StatusCode::NOT_MODIFIED).finish()));
     }
+    if let Some(redirect) = redirect(state, request, &project, &media, disposition).await? {
+        return Ok(redirect);
+    }
 
-    let selection = Selection::of(request.method(), request.headers(), media.size, &tag);
+    let method = AskedMethod::of(request);
+    let selection = Selection::of(method, request.headers(), media.size, &tag);
     let range = match &selection {
         Selection::Whole => 0..media.size,
         Selection::Part(range) => range.clone(),
@@ -133,11 +146,40 @@ pub async fn media_answer(
     if let Some(content_range) = selection.content_range(media.size) {
         answer = answer.status(StatusCode::PARTIAL_CONTENT).header(CONTENT_RANGE, content_range);
     }
-    if request.method() == Method::HEAD {
+    if method == Method::HEAD {
         return Ok(MediaAnswer(answer.finish()));
     }
     let bytes = state.store.read_media(&project, &media, Some(range)).await?;
     Ok(MediaAnswer(answer.body(Body::from_bytes_stream(bytes.map_err(std::io::Error::other)))))
+}
+
+/// Sends a player to the bucket, where the operator wants it and the bucket can be asked directly.
+///
+/// Nobody else: a script's request with credentials would be redirected to where it may not read.
+async fn redirect(
+    state: &State,
+    request: &Request,
+    project: &Project,
+    media: &MediaRef,
+    disposition: Disposition,
+) -> Result<Option<MediaAnswer>, Failed<MediaFailures>> {
+    let is_wanted = state.media_delivery == MediaDelivery::Redirect;
+    if !is_wanted || AskedMethod::of(request) != Method::GET || !is_player(request.headers()) {
+        return Ok(None);
+    }
+    let media_type = project.media_type();
+    let text = |value: HeaderValue| value.to_str().expect("these are made of ASCII").to_owned();
+    let headers = PresignedHeaders {
+        content_type: text(content_type(&media_type)),
+        content_disposition: text(content_disposition(disposition, &project.metadata.title, &media_type)),
+    };
+    let Some(url) = state.store.media_url(media, &headers).await? else { return Ok(None) };
+    let redirect = Response::builder()
+        .status(StatusCode::TEMPORARY_REDIRECT)
+        .header(LOCATION, url.as_str())
+        // Who asks again asks whether he still may.
+        .header(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(Some(MediaAnswer(redirect.finish())))
 }
 
 /// What is answered for the media of a project that has none, or has it elsewhere.

@@ -65,9 +65,9 @@ pub struct Passwords {
     nobody: PasswordHash,
 }
 
-impl Passwords {
-    /// With Argon2id, 19 MiB, 2 passes, 1 lane (RFC 9106; OWASP's first choice).
-    pub fn new() -> Self {
+/// With Argon2id, 19 MiB, 2 passes, 1 lane (RFC 9106; OWASP's first choice).
+impl Default for Passwords {
+    fn default() -> Self {
         let argon2 = Argon2::default();
         // Half of the cores, so that a storm of sign-ins leaves the others to everybody else.
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -75,7 +75,9 @@ impl Passwords {
         let nobody = hash(&argon2, "the password of nobody");
         Self { argon2, turns: Arc::new(Semaphore::new(at_once)), waiting: AtomicUsize::new(0), nobody }
     }
+}
 
+impl Passwords {
     /// The hash to keep of a new password.
     ///
     /// # Errors
@@ -162,7 +164,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_the_right_password_verifies() {
-        let passwords = Passwords::new();
+        let passwords = Passwords::default();
         let right = Password::typed("seventeen otters".to_owned());
         let hash = passwords.hash(&right).await.unwrap();
         assert!(passwords.verify(&right, Some(&hash)).await.unwrap());
@@ -179,7 +181,7 @@ mod tests {
             argon2::Version::V0x13,
             Params::new(8 * 1024, 1, 1, None).unwrap(),
         );
-        assert!(Passwords::new().is_weak(&hash(&weaker, "seventeen otters")));
+        assert!(Passwords::default().is_weak(&hash(&weaker, "seventeen otters")));
     }
 
     #[test]

@@ -48,7 +48,7 @@ impl SaveBody for UploadBody {
         match self {
             Self::Multipart(UploadForm(reader)) => {
                 let notes = NotesPart { name: "content", is_file: false };
-                receive_form(reader, notes, save, state).await?.into_request(now)
+                receive_form(*reader, notes, save, state).await?.into_request(now)
             }
             Self::Json(UploadJson(body)) => from_json(&body, now),
             Self::Form(UploadUrlencoded(body)) => from_form(&body, now),
@@ -108,7 +108,7 @@ fn as_usize(bytes: u64) -> usize {
 }
 
 /// A `multipart/form-data` body, not yet read.
-pub struct UploadForm(MultipartReader);
+pub struct UploadForm(Box<MultipartReader>);
 
 /// Where a form has its notes.
 pub(super) struct NotesPart {
@@ -330,7 +330,7 @@ impl ParsePayload for UploadForm {
     const IS_REQUIRED: bool = true;
 
     async fn from_request(request: &Request, body: &mut RequestBody) -> poem::Result<Self> {
-        Ok(Self(form_reader(request, body)?))
+        Ok(Self(Box::new(form_reader(request, body)?)))
     }
 }
 

@@ -76,9 +76,7 @@ async fn a_body_that_is_no_form_is_refused() {
     let server = TestServer::spawn().await;
     let client = server.visitor();
     for path in ["/auth/register", "/auth/signin", "/auth/login"] {
-        for body in
-            ["", "{", "[]", "null", "7", "\"text\"", "{\"username\": 7, \"password\": 8}", "\u{feff}{}"]
-        {
+        for body in ["", "{", "[]", "null", "7", "\"text\"", "\u{feff}{}"] {
             client.post(path, "application/json", body).await.assert_error(400, "bad_request");
         }
         let not_utf8 = b"{\"username\": \"\xff\", \"password\": \"\xff\"}".to_vec();
@@ -218,6 +216,7 @@ async fn a_removed_account_is_gone_at_once() {
         client.remove_account().await.assert_error(401, "unauthorized");
     }
     server.visitor().sign_in(ADA).await.assert_error(401, "bad_credentials");
+    server.let_the_sweep_catch_up();
     server.assert_nothing_leaks().await;
     assert_eq!(bob.get("/home/media-file/his").await.assert_status(200).body, b"mine");
 }

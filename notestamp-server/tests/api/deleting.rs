@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::TestServer;
-use crate::harness::{Upload, titles};
+use crate::harness::{Upload, digest, titles};
 
 #[tokio::test]
 async fn deleting_answers_the_updated_directory() {
@@ -54,16 +54,25 @@ async fn media_that_another_project_refers_to_stays() {
 }
 
 #[tokio::test]
-async fn media_without_projects_is_spared_for_a_while_and_then_taken() {
+async fn media_that_no_project_refers_to_is_media_that_the_user_has_not() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     ada.save_media("a", "audio/mpeg", b"media").await;
     ada.delete_project("a").await.assert_status(200);
-    let again = Upload::of("b").text("mediaDigest", crate::harness::digest(b"media"));
-    ada.save(again).await.assert_status(200);
-    ada.delete_project("b").await.assert_status(200);
-    server.advance(std::time::Duration::from_secs(2 * 60 * 60));
+    let refer = || Upload::of("b").text("mediaDigest", digest(b"media"));
+    ada.save(refer()).await.assert_error(409, "media_needed");
+    ada.save(refer().media(b"media")).await.assert_status(200);
+    server.let_the_sweep_catch_up();
     server.assert_nothing_leaks().await;
-    let late = Upload::of("c").text("mediaDigest", crate::harness::digest(b"media"));
-    ada.save(late).await.assert_error(409, "media_needed");
+    assert_eq!(ada.get("/home/media-file/b").await.assert_status(200).body, b"media");
+}
+
+#[tokio::test]
+async fn bytes_that_nobody_refers_to_are_swept() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    ada.save_media("a", "audio/mpeg", b"media").await;
+    ada.delete_project("a").await.assert_status(200);
+    server.let_the_sweep_catch_up();
+    server.assert_nothing_leaks().await;
 }

@@ -1,6 +1,7 @@
 //! The API as its clients see it. Each test has a server of its own, in this process, and speaks HTTP with it.
 //!
 //! All of them run twice, over each set of stores that needs no service: in memory, and embedded.
+#![expect(clippy::unwrap_used, reason = "in a test, to panic is to fail")]
 #![expect(clippy::duplicate_mod, reason = "the same claims are tested over both sets of stores")]
 
 mod harness;

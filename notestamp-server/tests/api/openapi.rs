@@ -102,6 +102,6 @@ fn operations_that_need_a_session_say_so() {
             // Its URL authorizes itself.
             || path == "/media/{id}";
         assert_eq!(operation.get("security").is_none(), is_public, "{method} {path}");
-        assert_eq!(operation["responses"].get("401").is_none() && !is_public, false, "{method} {path}");
+        assert!(is_public || operation["responses"].get("401").is_some(), "{method} {path}");
     }
 }

@@ -49,7 +49,15 @@ async fn every_answer_can_be_read_by_an_allowed_page() {
         (409, ada.save(with(Upload::of("b").text("mediaDigest", "0".repeat(64)))).await),
         (412, ada.save(with(Upload::of("b").header("if-match", "\"9\""))).await),
         (413, ada.save(with(Upload::of("b").notes(format!("[{}1]", " ".repeat(200))))).await),
-        (413, ada.send(request(Method::POST, "/auth/register").body("x".repeat(100_000))).await),
+        (
+            413,
+            ada.send(
+                request(Method::POST, "/auth/register")
+                    .header("content-type", "application/json")
+                    .body("x".repeat(100_000)),
+            )
+            .await,
+        ),
         (415, ada.send(request(Method::POST, "/home/upload").body("x")).await),
     ] {
         let answer = answer.assert_status(status);

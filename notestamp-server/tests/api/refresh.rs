@@ -105,7 +105,7 @@ async fn errors_refresh_too() {
     expire();
     refreshed(ada.save(Upload::of("a").notes("[1,2,3,4,5,6]")).await, 413);
     expire();
-    refreshed(ada.save(Upload::of("a").header("if-match", "\"7\"")).await, 412);
+    refreshed(ada.save(Upload::of("a").notes("[1]").header("if-match", "\"7\"")).await, 412);
     expire();
     let unknown = "0".repeat(64);
     refreshed(ada.save(Upload::of("b").notes("[1]").text("mediaDigest", unknown)).await, 409);

@@ -47,6 +47,11 @@ pub(super) fn from_join(backend: &'static str, error: JoinError) -> Error {
     }
 }
 
+/// Whether the backend could not be reached, or did not answer: then it need not be asked why.
+pub(super) fn is_away(error: &object_store::Error) -> bool {
+    io_kind(error).is_some_and(is_transient)
+}
+
 /// The same error, saying where it happened.
 pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
     move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))

@@ -31,7 +31,10 @@ impl LocalRoot {
     pub(super) fn open(path: &Path, durability: Durability) -> io::Result<Self> {
         create_folder(path, durability)?;
         let path = fs::canonicalize(path).map_err(at(path))?;
-        Ok(Self { path, durability, making_folder: Mutex::new(()) })
+        let root = Self { path, durability, making_folder: Mutex::new(()) };
+        // A namespace's folder may be from a process that died before it had synced it.
+        root.sync(&root.path)?;
+        Ok(root)
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -49,7 +52,10 @@ impl LocalRoot {
             return Ok(());
         }
         make_folder(&folder)?;
-        self.sync(&self.path)
+        self.sync(&self.path).inspect_err(|_| {
+            // Else the next writer would find it, and take it for synced. It is empty: nobody was told of it.
+            let _ = fs::remove_dir(&folder);
+        })
     }
 
     /// Removes an object, and what a crash has left of it half written; what is not there is fine.

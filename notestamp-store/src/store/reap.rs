@@ -2,6 +2,7 @@
 
 use futures_util::StreamExt;
 
+use crate::blob::tidy_up;
 use crate::domain::{Object, ObjectId};
 use crate::error::Result;
 
@@ -55,40 +56,51 @@ impl Store {
 #[derive(Debug)]
 pub(super) struct Reservation {
     store: Store,
-    ids: Vec<ObjectId>,
+    rows: Vec<Object>,
+    /// Whether they may be live although nobody said so.
+    perhaps_committed: bool,
 }
 
 impl Reservation {
     pub(super) fn new(store: Store) -> Self {
-        Self { store, ids: Vec::new() }
+        Self { store, rows: Vec::new(), perhaps_committed: false }
     }
 
-    pub(super) fn add(&mut self, id: ObjectId) {
-        self.ids.push(id);
+    pub(super) fn add(&mut self, row: Object) {
+        self.rows.push(row);
     }
 
-    /// The save is committed: its rows are not ours any more.
-    pub(super) fn keep(&mut self) {
-        self.ids.clear();
+    /// A commit begins, or has failed without saying what it did: until its answer is known, these
+    /// rows may be live.
+    pub(super) fn perhaps_committed(&mut self, perhaps: bool) {
+        self.perhaps_committed = perhaps;
     }
 
-    /// Deletes what was written, before this returns; goes on should the caller go away.
+    /// The save is committed, and with it these rows are settled: they are not ours any more.
+    pub(super) fn settle(&mut self, ids: &[ObjectId]) {
+        self.rows.retain(|row| !ids.contains(&row.id));
+        self.perhaps_committed = false;
+    }
+
+    /// Deletes what was written, before this returns unless it takes long; goes on should the caller go away.
     pub(super) async fn give_up(&mut self) {
-        if let Some(task) = self.spawn_give_up()
-            && let Err(error) = task.await
-        {
-            tracing::error!(%error, "giving up a save panicked");
-        }
+        let Some(task) = self.spawn_give_up() else { return };
+        let given_up = async move {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "giving up a save panicked");
+            }
+        };
+        tidy_up(given_up).await;
     }
 
     fn spawn_give_up(&mut self) -> Option<tokio::task::JoinHandle<()>> {
-        let ids = std::mem::take(&mut self.ids);
-        if ids.is_empty() || tokio::runtime::Handle::try_current().is_err() {
+        let rows = std::mem::take(&mut self.rows);
+        if rows.is_empty() || tokio::runtime::Handle::try_current().is_err() {
             return None;
         }
-        let store = self.store.clone();
+        let (store, perhaps_committed) = (self.store.clone(), self.perhaps_committed);
         Some(self.store.shared.tasks.spawn(async move {
-            if let Err(error) = store.give_up(&ids).await {
+            if let Err(error) = store.give_up(rows, perhaps_committed).await {
                 tracing::debug!(%error, "left to the sweep");
             }
         }))
@@ -102,12 +114,16 @@ impl Drop for Reservation {
 }
 
 impl Store {
-    /// Dooms rows that are still reserved, and deletes what they stand for. A row whose commit has
-    /// gone through after all, though its answer was lost, is not reserved any more, and safe.
-    async fn give_up(&self, ids: &[ObjectId]) -> Result<()> {
+    /// Dooms rows that are still reserved, and deletes what they stand for.
+    ///
+    /// A row that is not reserved any more is live, where a commit has gone through after all though its
+    /// answer was lost, and must be left alone. Where nothing was committed, a sweep has taken it
+    /// from a writer that stalled: bytes that came after the sweep had passed have nobody else to delete them.
+    async fn give_up(&self, rows: Vec<Object>, perhaps_committed: bool) -> Result<()> {
         let now = self.shared.clock.now();
-        let doomed = self.shared.metadata.doom_reserved(ids, now).await?;
-        self.delete_doomed(doomed).await?;
+        let ids: Vec<ObjectId> = rows.iter().map(|row| row.id).collect();
+        let doomed = self.shared.metadata.doom_reserved(&ids, now).await?;
+        self.delete_doomed(if perhaps_committed { doomed } else { rows }).await?;
         Ok(())
     }
 }

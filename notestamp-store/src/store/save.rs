@@ -1,9 +1,9 @@
 //! Saving a project: reserve, write, commit, answer. The only way in for notes and media.
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, pin_mut};
+use futures_util::{Stream, StreamExt, future, pin_mut};
 
-use crate::blob::{Ingest, Unfinished};
+use crate::blob::{Ingest, Unfinished, tidy_up};
 use crate::clock::Timestamp;
 use crate::domain::{
     Digest, Metadata, Namespace, Notes, Object, ObjectId, ObjectKind, Precondition, Project, ProjectId,
@@ -83,7 +83,7 @@ impl Save {
             match pump(body, &mut ingest, &shared, self.deadline).await {
                 Ok(()) => Ok((object, ingest.finish().await?)),
                 Err(error) => {
-                    left_to_the_sweep(ingest.abort().await);
+                    tidy_up(async move { left_to_the_sweep(ingest.abort().await) }).await;
                     Err(error)
                 }
             }
@@ -122,11 +122,10 @@ impl Save {
     async fn run_commit(mut self, request: SaveRequest) -> Result<Project> {
         let committed = self.try_commit(request).await;
         if let Some((_, unused)) = self.media.take() {
-            left_to_the_sweep(unused.abort().await);
+            tidy_up(async move { left_to_the_sweep(unused.abort().await) }).await;
         }
         match committed {
             Ok((project, doomed)) => {
-                self.reservation.keep();
                 self.store.reap(doomed);
                 Ok(project)
             }
@@ -153,13 +152,16 @@ impl Save {
         let has_media = found.is_some_and(|project| project.media.is_some());
 
         let (namespace, home) = (shared.media_namespace(self.owner), Namespace::Owner(self.owner));
-        let offer = if has_media { None } else { self.offer(request.media_digest)? };
+        let offer = self.offer(request.media_digest, has_media)?;
         let notes = self.reserve(ObjectKind::Notes, home).await?;
         let notes = Written { object: notes, digest: Digest::of(&bytes), size: bytes.len() as u64 };
-        let (offer, ()) = futures_util::try_join!(
-            self.completed_unless_there(offer, namespace),
+        // Each runs to its end even where the other fails: see `commit`.
+        let (offer, written) = future::join(
+            self.completed_if_needed(offer, has_media, namespace),
             shared.notes.put(home, notes.object, bytes),
-        )?;
+        )
+        .await;
+        written?;
 
         let now = shared.clock.now();
         let mut commit = SaveCommit {
@@ -168,16 +170,16 @@ impl Save {
             metadata: request.metadata,
             precondition: request.precondition,
             notes,
-            media: offer,
+            media: offer?,
             namespace,
             quota_bytes_max: shared.settings.quota_bytes_max,
             now,
         };
-        let mut outcome = shared.metadata.commit_save(&commit).await?;
+        let mut outcome = self.commit_rows(&commit).await?;
         if let (SaveOutcome::BytesNeeded, Some(MediaOffer::Unfinished(written))) = (&outcome, commit.media) {
-            // Its twin went away between our look and our commit.
+            // Its twin, or the project that had media, went away between our look and our commit.
             commit.media = Some(self.complete(written).await?);
-            outcome = shared.metadata.commit_save(&commit).await?;
+            outcome = self.commit_rows(&commit).await?;
         }
         match outcome {
             SaveOutcome::Saved { project, doomed } => Ok((*project, doomed)),
@@ -185,11 +187,33 @@ impl Save {
         }
     }
 
-    /// What media this save brings to a project that has none.
-    fn offer(&self, announced: Option<Digest>) -> Result<Option<MediaOffer>> {
+    /// Commits, and keeps account of what that makes of our rows.
+    async fn commit_rows(&mut self, commit: &SaveCommit) -> Result<SaveOutcome> {
+        self.reservation.perhaps_committed(true);
+        let outcome = self.store.shared.metadata.commit_save(commit).await;
+        match &outcome {
+            Ok(SaveOutcome::Saved { .. }) => {
+                let offered = commit.media.as_ref().and_then(MediaOffer::object);
+                let settled: Vec<_> = [commit.notes.object].into_iter().chain(offered).collect();
+                self.reservation.settle(&settled);
+            }
+            Ok(SaveOutcome::BytesNeeded) => self.reservation.perhaps_committed(false),
+            Err(error) => self.reservation.perhaps_committed(!is_refusal(error)),
+        }
+        outcome
+    }
+
+    /// What media this save brings, should its project have none.
+    ///
+    /// Also where the project has some already: it may be deleted before the commit, and media that
+    /// was sent must not be lost then.
+    fn offer(&self, announced: Option<Digest>, has_media: bool) -> Result<Option<MediaOffer>> {
         match (&self.media, announced) {
             (None, announced) => Ok(announced.map(MediaOffer::Known)),
-            (Some((_, came)), Some(announced)) if came.digest != announced => Err(Error::DigestMismatch),
+            (Some((_, came)), Some(announced)) if came.digest != announced => {
+                // What came will be dropped anyway; and if not, it is worth no more than its announcement.
+                if has_media { Ok(Some(MediaOffer::Known(announced))) } else { Err(Error::DigestMismatch) }
+            }
             (Some((object, came)), _) => {
                 let written = Written { object: *object, digest: came.digest, size: came.size };
                 Ok(Some(MediaOffer::Unfinished(written)))
@@ -197,13 +221,15 @@ impl Save {
         }
     }
 
-    /// Completes the media, unless its bytes are here already: then a reference to those will do.
-    async fn completed_unless_there(
+    /// Completes the media, unless it will be dropped, or its bytes are here already and a reference to
+    /// those will do.
+    async fn completed_if_needed(
         &mut self,
         offer: Option<MediaOffer>,
+        has_media: bool,
         namespace: Namespace,
     ) -> Result<Option<MediaOffer>> {
-        let Some(MediaOffer::Unfinished(written)) = offer else {
+        let Some(MediaOffer::Unfinished(written)) = offer.filter(|_| !has_media) else {
             return Ok(offer);
         };
         let metadata = &self.store.shared.metadata;
@@ -226,10 +252,25 @@ impl Save {
         let shared = self.store.shared.clone();
         let now = shared.clock.now();
         let row = Object::reserve(ObjectId::generate(now, &*shared.random), kind, namespace, now);
-        self.reservation.add(row.id);
+        self.reservation.add(row.clone());
         shared.metadata.reserve(std::slice::from_ref(&row)).await?;
         Ok(row.id)
     }
+}
+
+/// Whether a commit that failed so has certainly changed nothing: it is one of
+/// [`plan_save`](crate::protocol::plan_save)'s.
+fn is_refusal(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::NotFound { .. }
+            | Error::PreconditionFailed { .. }
+            | Error::UploadExpired
+            | Error::MediaNeeded
+            | Error::TooLarge { .. }
+            | Error::Invalid(_)
+            | Error::QuotaExceeded { .. }
+    )
 }
 
 /// What cannot be aborted now has a row in the ledger, and the sweep deletes it.

@@ -1,5 +1,7 @@
 //! The sweep: takes away what nothing refers to. Anybody may run it, at any time, in any process.
 
+use std::time::Duration;
+
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::protocol::StaleBefore;
@@ -53,8 +55,10 @@ impl Store {
     fn stale_before(&self) -> StaleBefore {
         let (now, settings) = (self.shared.clock.now(), self.settings());
         // A writer stops when its time is up; the half on top keeps a sweep well behind it, even if their clocks differ.
-        let reserved = now.before(settings.upload_time_max.mul_f64(1.5));
-        StaleBefore { reserved, unreferenced: now.before(settings.sweep_grace) }
+        let reserved = now.before(settings.upload_time_max.saturating_add(settings.upload_time_max / 2));
+        // Up to now, this millisecond included: with no grace at all, one sweep is enough.
+        let unreferenced = now.after(Duration::from_millis(1)).before(settings.sweep_grace);
+        StaleBefore { reserved, unreferenced }
     }
 
     /// Dooms all that is reserved now: no writer of it can be alive.

@@ -1,0 +1,94 @@
+//! A record store whose calls can be broken.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use notestamp_store::metadata::{
+    Deleted, MetadataStore, ObjectLedger, ProjectStore, SaveOutcome, SessionStore, UserStore,
+};
+use notestamp_store::protocol::{SaveCommit, StaleBefore};
+use notestamp_store::{
+    Digest, Email, Error, ListQuery, MediaRef, Namespace, Object, ObjectId, Page, PasswordHash, Project,
+    ProjectId, Result, RevocationReason, Session, SessionId, Timestamp, Title, User, UserId,
+};
+
+use super::faults::{Faults, reason};
+
+#[derive(Debug)]
+pub struct FaultyMetadata {
+    pub inner: Arc<dyn MetadataStore>,
+    pub faults: Arc<Faults>,
+}
+
+/// Passes each method on, unless it is broken.
+macro_rules! pass_on {
+    ($($trait:ident { $(fn $method:ident($($argument:ident: $type:ty),*) -> $output:ty;)* })*) => {$(
+        #[async_trait]
+        impl $trait for FaultyMetadata {
+            $(async fn $method(&self $(, $argument: $type)*) -> Result<$output> {
+                let away = || Error::Unavailable { backend: "faulty", source: reason().into() };
+                self.faults.pass(stringify!($method), self.inner.$method($($argument),*), away).await
+            })*
+        }
+    )*};
+}
+
+pass_on! {
+    UserStore {
+        fn create_user(user: &User) -> ();
+        fn find_user(id: UserId) -> Option<User>;
+        fn find_user_by_email(email: &Email) -> Option<User>;
+        fn replace_password_hash(id: UserId, before: &PasswordHash, after: &PasswordHash) -> bool;
+        fn remove_user(id: UserId) -> bool;
+        fn purge_removed(limit: usize, now: Timestamp) -> usize;
+    }
+    SessionStore {
+        fn start_session(session: &Session) -> ();
+        fn find_session(id: SessionId) -> Option<Session>;
+        fn replace_session(before: &Session, after: &Session) -> bool;
+        fn revoke_sessions(
+            user: UserId, except: Option<SessionId>, reason: RevocationReason, now: Timestamp
+        ) -> u64;
+        fn list_sessions(user: UserId, limit: usize, now: Timestamp) -> Vec<Session>;
+        fn forget_expired_sessions(limit: usize, now: Timestamp) -> usize;
+        fn count_sessions() -> u64;
+    }
+    ProjectStore {
+        fn find_project(owner: UserId, title: &Title) -> Option<Project>;
+        fn find_project_by_id(owner: UserId, id: ProjectId) -> Option<Project>;
+        fn find_owned_media(owner: UserId, digest: Digest) -> Option<MediaRef>;
+        fn list_projects(owner: UserId, query: &ListQuery) -> Page;
+        fn commit_save(commit: &SaveCommit) -> SaveOutcome;
+        fn delete_project(owner: UserId, title: &Title, now: Timestamp) -> Deleted;
+    }
+    ObjectLedger {
+        fn reserve(rows: &[Object]) -> ();
+        fn find_live_media(namespace: Namespace, digest: Digest) -> Option<Object>;
+        fn doom_reserved(ids: &[ObjectId], now: Timestamp) -> Vec<Object>;
+        fn doom_stale(before: &StaleBefore, limit: usize, now: Timestamp) -> usize;
+        fn list_doomed(after: Option<ObjectId>, limit: usize) -> Vec<Object>;
+        fn forget_doomed(ids: &[ObjectId]) -> ();
+        fn list_objects(after: Option<ObjectId>, limit: usize) -> Vec<Object>;
+    }
+}
+
+#[async_trait]
+impl MetadataStore for FaultyMetadata {
+    fn name(&self) -> &'static str {
+        "faulty"
+    }
+
+    /// Somebody else has the same records open, and no faults.
+    fn is_exclusive(&self) -> bool {
+        false
+    }
+
+    async fn ping(&self) -> Result<()> {
+        self.inner.ping().await
+    }
+
+    /// The other one goes on with them.
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,100 @@
+//! A blob backend whose calls can be broken.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, StreamExt};
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
+};
+
+use super::faults::{Faults, reason};
+
+#[derive(Debug)]
+pub struct FaultyObjects {
+    pub inner: Arc<InMemory>,
+    pub faults: Arc<Faults>,
+}
+
+fn away() -> Error {
+    Error::Generic { store: "faulty", source: reason().into() }
+}
+
+impl fmt::Display for FaultyObjects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("faulty")
+    }
+}
+
+#[async_trait]
+impl ObjectStore for FaultyObjects {
+    async fn put_opts(&self, location: &Path, bytes: PutPayload, options: PutOptions) -> Result<PutResult> {
+        self.faults.pass("put", self.inner.put_opts(location, bytes, options), away).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        let begun = self.inner.put_multipart_opts(location, options);
+        let inner = self.faults.pass("put_multipart", begun, away).await?;
+        Ok(Box::new(FaultyUpload { inner, faults: Arc::clone(&self.faults) }))
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.faults.pass("get", self.inner.get_opts(location, options), away).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        let (inner, faults) = (Arc::clone(&self.inner), Arc::clone(&self.faults));
+        let deletions = locations.then(move |location| {
+            let (inner, faults) = (Arc::clone(&inner), Arc::clone(&faults));
+            async move {
+                let location = location?;
+                faults.pass("delete", inner.delete(&location), away).await?;
+                Ok(location)
+            }
+        });
+        deletions.boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}
+
+#[derive(Debug)]
+struct FaultyUpload {
+    inner: Box<dyn MultipartUpload>,
+    faults: Arc<Faults>,
+}
+
+#[async_trait]
+impl MultipartUpload for FaultyUpload {
+    fn put_part(&mut self, bytes: PutPayload) -> UploadPart {
+        let (part, faults) = (self.inner.put_part(bytes), Arc::clone(&self.faults));
+        async move { faults.pass("put_part", part, away).await }.boxed()
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        self.faults.pass("complete", self.inner.complete(), away).await
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        self.faults.pass("abort", self.inner.abort(), away).await
+    }
+}

@@ -1,0 +1,277 @@
+//! Faults are a backend: whichever call to the records or the blobs fails, loses its answer or hangs, what was
+//! acknowledged is there, nothing half-saved is seen, and once all is mended nothing is left over.
+
+mod faults;
+mod faulty_metadata;
+mod faulty_objects;
+mod world;
+
+use std::sync::Arc;
+
+use notestamp_store::metadata::{MemoryMetadata, MetadataStore};
+use notestamp_store::{Error, Result};
+
+use faults::{FAILURES, Fault, HANGS};
+use world::{Media, Step, World, attempt};
+
+fn save(title: &'static str, notes: &str, media: Media) -> Step {
+    Step::Save { title, notes: notes.to_owned(), media }
+}
+
+fn delete(title: &'static str) -> Step {
+    Step::Delete { title }
+}
+
+/// A life with everything in it.
+fn life() -> Vec<Step> {
+    vec![
+        save("first", "a", Media::Large(1)),
+        save("second", "b", Media::Large(1)),
+        save("third", "c", Media::Small(2)),
+        save("fourth", "d", Media::Small(2)),
+        save("first", "e", Media::Large(3)),
+        save("third", "f", Media::Small(4)),
+        save("fifth", "g", Media::KnownSmall(2)),
+        save("sixth", "h", Media::None),
+        save("sixth", "i", Media::Small(5)),
+        delete("first"),
+        delete("third"),
+        delete("second"),
+        save("second", "j", Media::Small(1)),
+        Step::Sweep,
+        delete("second"),
+        Step::Sweep,
+        Step::RemoveAccount,
+        Step::Sweep,
+    ]
+}
+
+#[tokio::test]
+async fn without_faults_a_life_leaves_nothing() {
+    let mut world = World::in_memory().await;
+    for step in life() {
+        world.step(&step).await.unwrap();
+        world.observe().await;
+    }
+    world.assert_recovers().await;
+}
+
+/// Lives a life in which one call is broken; whether it came that far.
+async fn live_with(nth: usize, fault: Fault) -> bool {
+    let mut world = World::in_memory().await;
+    world.faults.plan(nth, fault);
+    for step in life() {
+        let intact = world.faults.broken().is_none();
+        let outcome = world.step(&step).await;
+        let broken = world.faults.broken();
+        match outcome {
+            Ok(()) => {}
+            // The step could not be done, or one that it builds on could not.
+            Err(Error::Unavailable { .. } | Error::NotFound { .. } | Error::MediaNeeded)
+                if broken.is_some() => {}
+            Err(error) => panic!("{step:?} with {broken:?} and {fault:?}: {error:?}"),
+        }
+        // Until then it is the life that the test above has seen.
+        if intact && broken.is_some() {
+            world.observe().await;
+        }
+    }
+    let broken = world.faults.broken().is_some();
+    world.assert_recovers().await;
+    broken
+}
+
+async fn whichever_call_is_broken_a_life_ends_well(fault: Fault) {
+    let mut nth = 0;
+    while live_with(nth, fault).await {
+        nth += 1;
+    }
+    assert!(nth > 100, "a life has more calls than {nth}");
+}
+
+#[tokio::test]
+async fn whichever_call_fails_nothing_is_lost_and_nothing_is_left() {
+    whichever_call_is_broken_a_life_ends_well(Fault::FailsBefore).await;
+}
+
+#[tokio::test]
+async fn whichever_answer_is_lost_nothing_is_lost_and_nothing_is_left() {
+    whichever_call_is_broken_a_life_ends_well(Fault::FailsAfter).await;
+}
+
+#[tokio::test]
+async fn whenever_the_store_ends_nothing_is_lost_and_nothing_is_left() {
+    whichever_call_is_broken_a_life_ends_well(Fault::GoneForGood).await;
+}
+
+/// What others may do while a save hangs.
+fn interferences() -> Vec<Vec<Step>> {
+    vec![
+        vec![],
+        vec![Step::Sweep],
+        vec![delete("title")],
+        vec![delete("title"), Step::Sweep],
+        vec![save("title", "theirs", Media::Small(8))],
+        vec![save("other", "theirs", Media::Small(1)), delete("other"), Step::Sweep],
+        vec![Step::RemoveAccount],
+        vec![Step::RemoveAccount, Step::Sweep, Step::Sweep],
+    ]
+}
+
+/// Lets one call of a step hang while others act, then go on; whether it came that far.
+///
+/// What comes of it must be what comes of the two in one order or in the other.
+async fn hang_in(step: &Step, before: &[Step], others: &[Step], nth: usize, fault: Fault) -> bool {
+    let mut world = World::in_memory().await;
+    for step in before {
+        world.step(step).await.unwrap();
+    }
+    world.settle().await;
+    world.faults.plan(nth, fault);
+    let task = tokio::spawn({
+        let (store, owner, clock, step) =
+            (world.store.clone(), world.owner, world.clock.clone(), step.clone());
+        async move { attempt(&store, owner, &clock, &step).await }
+    });
+    // It may also hang in what the step leaves to the background.
+    let finished = async {
+        until_finished(&task).await;
+        world.settle().await;
+    };
+    tokio::select! {
+        () = world.faults.hang() => {}
+        () = finished => {}
+    }
+    let hangs = world.faults.broken().is_some();
+    let mut outcomes = Vec::new();
+    for other in others {
+        outcomes.push((other, world.attempt(&world.other, other).await));
+    }
+    world.faults.release();
+    let outcome = task.await.unwrap();
+    let told =
+        matches!(outcome, Ok(()) | Err(Error::NotFound { .. } | Error::UploadExpired | Error::MediaNeeded));
+    assert!(told, "{step:?} while {others:?}: {outcome:?}");
+
+    let (mut first, mut last) = (world.model.clone(), world.model.clone());
+    let possible = |model: &mut world::Model, steps: &[(&Step, &Result<()>)]| {
+        // An order that contradicts an outcome did not happen.
+        steps.iter().all(|(step, outcome)| model.try_apply(step, outcome))
+    };
+    let others: Vec<_> = outcomes.iter().map(|(step, outcome)| (*step, outcome)).collect();
+    let mine = (step, &outcome);
+    let first = possible(&mut first, &[&[mine][..], &others].concat()).then_some(first);
+    let last = possible(&mut last, &[&others, &[mine][..]].concat()).then_some(last);
+    world.model = match (first, last) {
+        (Some(first), Some(last)) => first.or(last),
+        (Some(only), None) | (None, Some(only)) => only,
+        (None, None) => panic!("no order explains {mine:?} and {others:?}"),
+    };
+    world.assert_recovers().await;
+    hangs
+}
+
+async fn until_finished(task: &tokio::task::JoinHandle<Result<()>>) {
+    while !task.is_finished() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whichever_call_of_a_save_hangs_others_go_on_and_it_ends_well() {
+    let (small, known) = (Media::Small(1), Media::KnownSmall(1));
+    let twin = save("twin", "before", small);
+    let mine = |media| save("title", "mine", media);
+    let cases: Vec<(Vec<Step>, Step)> = vec![
+        (vec![], mine(small)),
+        (vec![], mine(Media::Large(1))),
+        (vec![twin.clone()], mine(small)),
+        (vec![twin], mine(known)),
+        (vec![save("title", "before", Media::None)], mine(small)),
+        (vec![save("title", "before", Media::Small(7))], mine(small)),
+        (vec![save("title", "before", Media::Small(7))], mine(Media::Large(1))),
+        (vec![save("title", "before", Media::Small(7))], delete("title")),
+        (vec![save("title", "before", small), delete("title")], Step::Sweep),
+    ];
+    for (before, step) in cases {
+        for others in interferences() {
+            for fault in HANGS {
+                let mut nth = 0;
+                while hang_in(&step, &before, &others, nth, fault).await {
+                    nth += 1;
+                }
+                assert!(nth > 0);
+            }
+        }
+    }
+}
+
+/// Pseudo-random numbers (SplitMix64): the same for the same seed, so that what is found can be found again.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ mixed >> 31) % bound as u64) as usize
+    }
+
+    fn step(&mut self, number: usize) -> Step {
+        let title = ["a", "b", "c", "d"][self.below(4)];
+        let seed = self.below(3) as u8;
+        let media = match self.below(10) {
+            0..6 => Media::Small(seed),
+            6 => Media::Large(seed),
+            7 => Media::KnownSmall(seed),
+            _ => Media::None,
+        };
+        match self.below(10) {
+            0..6 => save(title, &format!("note {number}"), media),
+            6..9 => delete(title),
+            _ => Step::Sweep,
+        }
+    }
+}
+
+/// Random steps, every second of them with a fault somewhere, against the model.
+async fn random_life(seed: u64, records: Arc<dyn MetadataStore>) {
+    let mut numbers = Numbers(seed);
+    let mut world = World::new(records).await;
+    for number in 0..40 {
+        let step = numbers.step(number);
+        if numbers.below(2) == 0 {
+            world.faults.plan(numbers.below(12), FAILURES[numbers.below(FAILURES.len())]);
+        }
+        // Whatever comes of it, `observe` knows whether that can be.
+        drop(world.step(&step).await);
+        world.faults.mend();
+        world.observe().await;
+        if numbers.below(10) == 0 {
+            world.assert_recovers().await;
+        }
+    }
+    world.assert_recovers().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn random_lives_with_faults_agree_with_the_model_in_memory() {
+    for seed in 0..100 {
+        random_life(seed, Arc::new(MemoryMetadata::new())).await;
+    }
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn random_lives_with_faults_agree_with_the_model_in_sqlite() {
+    use notestamp_store::Durability;
+    use notestamp_store::metadata::SqliteMetadata;
+
+    for seed in 100..130 {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metadata.db");
+        let records = SqliteMetadata::open(path, Durability::Relaxed).await.unwrap();
+        random_life(seed, Arc::new(records)).await;
+    }
+}

@@ -1,0 +1,269 @@
+//! One set of records and blobs with two doors: a store whose backends can break, and one whose never do.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{TryStreamExt, stream};
+use notestamp_store::metadata::{MemoryMetadata, MetadataStore};
+use notestamp_store::{
+    BlobStore, CheckReport, Digest, Email, Error, ListQuery, ManualClock, Metadata, Notes, ObjectKind,
+    PasswordHash, Result, SaveRequest, Store, Timestamp, Title, UserId,
+};
+use object_store::memory::InMemory;
+
+use super::faults::Faults;
+use super::faulty_metadata::FaultyMetadata;
+use super::faulty_objects::FaultyObjects;
+
+pub const NOW: Timestamp = Timestamp::from_millis(1_709_294_400_123);
+
+/// Nobody waits longer for anything.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub struct World {
+    pub faults: Arc<Faults>,
+    /// The store that meets the faults.
+    pub store: Store,
+    /// Another process, which looks at the same things and meets none.
+    pub other: Store,
+    pub clock: Arc<ManualClock>,
+    pub owner: UserId,
+    pub model: Model,
+}
+
+/// What is known of each project: all that it may be, none meaning that it is not there.
+#[derive(Clone, Default, Debug)]
+pub struct Model(BTreeMap<&'static str, Vec<Option<Content>>>);
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Content {
+    notes: String,
+    /// The digest of the media that can be read.
+    media: Option<Digest>,
+}
+
+/// What somebody does.
+#[derive(Clone, Debug)]
+pub enum Step {
+    Save {
+        title: &'static str,
+        notes: String,
+        media: Media,
+    },
+    Delete {
+        title: &'static str,
+    },
+    /// A sweep when all graces and uploads are over.
+    Sweep,
+    RemoveAccount,
+}
+
+/// What a save brings.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Media {
+    None,
+    /// Bytes that fit into one part.
+    Small(u8),
+    /// Bytes that do not.
+    Large(u8),
+    /// The digest of those bytes.
+    KnownSmall(u8),
+}
+
+impl World {
+    pub async fn new(records: Arc<dyn MetadataStore>) -> Self {
+        let faults = Arc::new(Faults::none());
+        let clock = Arc::new(ManualClock::new(NOW));
+        let blobs = |kind| {
+            let inner = Arc::new(InMemory::new());
+            let faulty = FaultyObjects { inner: Arc::clone(&inner), faults: Arc::clone(&faults) };
+            (BlobStore::new(kind, Arc::new(faulty)), BlobStore::new(kind, inner))
+        };
+        let ((faulty_notes, notes), (faulty_media, media)) =
+            (blobs(ObjectKind::Notes), blobs(ObjectKind::Media));
+        let faulty = FaultyMetadata { inner: Arc::clone(&records), faults: Arc::clone(&faults) };
+        let other = Store::builder(records, notes, media).clock(clock.clone()).open().await.unwrap();
+        let store = Store::builder(Arc::new(faulty), faulty_notes, faulty_media);
+        let store = store.clock(clock.clone()).open().await.unwrap();
+        let hash = PasswordHash::new("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA".to_owned());
+        let owner = other.create_account(Email::parse("ada@example.org").unwrap(), hash).await.unwrap().id;
+        Self { faults, store, other, clock, owner, model: Model::default() }
+    }
+
+    pub async fn in_memory() -> Self {
+        Self::new(Arc::new(MemoryMetadata::new())).await
+    }
+
+    /// Does one step through the door that may break, and notes what is known from its outcome.
+    pub async fn step(&mut self, step: &Step) -> Result<()> {
+        let outcome = self.attempt(&self.store, step).await;
+        self.model.apply(step, &outcome);
+        outcome
+    }
+
+    pub async fn attempt(&self, store: &Store, step: &Step) -> Result<()> {
+        attempt(store, self.owner, &self.clock, step).await
+    }
+
+    /// Asserts that what is there is one of the things that may be, whole, and takes that as known.
+    pub async fn observe(&mut self) {
+        let mut found = BTreeMap::new();
+        for project in self.other.list_projects(self.owner, &ListQuery::default()).await.unwrap().projects {
+            let opened = self.other.open_project(self.owner, &project.metadata.title).await.unwrap();
+            let media = match project.media {
+                None => None,
+                Some(media) => {
+                    let bytes = self.other.read_media(&project, &media, None).await.unwrap();
+                    let bytes = bytes.try_collect::<Vec<_>>().await.unwrap().concat();
+                    assert_eq!(Digest::of(&bytes), media.digest);
+                    Some(media.digest)
+                }
+            };
+            let notes = serde_json::from_slice(&opened.notes).unwrap();
+            found.insert(project.metadata.title.as_str().to_owned(), Content { notes, media });
+        }
+        for (title, states) in &mut self.model.0 {
+            let state = found.remove(*title);
+            assert!(states.contains(&state), "{title} is {state:?}, and may be {states:?}");
+            *states = vec![state];
+        }
+        assert!(found.is_empty(), "nobody saved {found:?}");
+    }
+
+    /// Waits for what goes on in the background of the store that meets the faults.
+    pub async fn settle(&self) {
+        tokio::time::timeout(PATIENCE, self.store.close()).await.expect("it comes to an end").unwrap();
+    }
+
+    /// Mends everything, lets all time pass, and sweeps.
+    ///
+    /// Then the blob stores hold exactly what the ledger names, and the ledger what the projects refer to.
+    pub async fn assert_recovers(&mut self) {
+        let broken = self.faults.broken();
+        self.faults.mend();
+        self.faults.release();
+        self.settle().await;
+        // The first one releases what removed accounts had, and then that has its grace.
+        for _ in 0..2 {
+            let_time_pass(&self.other, &self.clock);
+            self.other.sweep().await.unwrap();
+        }
+        let report = self.other.check().await.unwrap();
+        assert_eq!(report, CheckReport::default(), "after {broken:?} was broken");
+        self.observe().await;
+    }
+}
+
+/// Does one step.
+pub async fn attempt(store: &Store, owner: UserId, clock: &ManualClock, step: &Step) -> Result<()> {
+    let parse = |title| Title::parse(title).unwrap();
+    match step {
+        Step::Save { title, notes, media } => {
+            let mut save = store.begin_save(owner);
+            let notes = Notes::parse(serde_json::to_vec(notes).unwrap()).unwrap();
+            let mut request = SaveRequest::new(Metadata::new(parse(title), NOW), notes);
+            match media {
+                Media::None => {}
+                Media::KnownSmall(_) => request.media_digest = media.digest(),
+                Media::Small(_) | Media::Large(_) => {
+                    let body = stream::iter([Ok::<_, Infallible>(media.bytes())]);
+                    save.write_media(body).await?;
+                }
+            }
+            save.commit(request).await.map(drop)
+        }
+        Step::Delete { title } => store.delete_project(owner, &parse(title)).await,
+        Step::Sweep => {
+            let_time_pass(store, clock);
+            store.sweep().await.map(drop)
+        }
+        Step::RemoveAccount => store.remove_account(owner).await.map(drop),
+    }
+}
+
+fn let_time_pass(store: &Store, clock: &ManualClock) {
+    clock.advance(store.settings().sweep_grace + 2 * store.settings().upload_time_max);
+}
+
+impl Media {
+    fn bytes(self) -> Bytes {
+        match self {
+            Self::None => Bytes::new(),
+            Self::Small(seed) | Self::KnownSmall(seed) => vec![seed; 1_000].into(),
+            // A part of a backend that is not known to be local has 8 MiB.
+            Self::Large(seed) => vec![seed; (8 << 20) + 1_000].into(),
+        }
+    }
+
+    fn digest(self) -> Option<Digest> {
+        (self != Self::None).then(|| Digest::of(&self.bytes()))
+    }
+}
+
+impl Model {
+    /// Draws the conclusions from the outcome of a step.
+    pub fn apply(&mut self, step: &Step, outcome: &Result<()>) {
+        assert!(self.try_apply(step, outcome), "{step:?} cannot have come to {outcome:?}: {self:?}");
+    }
+
+    /// The same, unless that outcome cannot be.
+    pub fn try_apply(&mut self, step: &Step, outcome: &Result<()>) -> bool {
+        let happened = match outcome {
+            Ok(()) => [true].as_slice(),
+            Err(Error::Unavailable { .. }) => &[false, true],
+            Err(_) => &[false],
+        };
+        let before = self.clone();
+        if let Step::Save { title, .. } | Step::Delete { title } = step {
+            self.0.entry(title).or_insert_with(|| vec![None]);
+        }
+        for (title, states) in &mut self.0 {
+            let mut old = before.0.get(title).cloned().unwrap_or(vec![None]);
+            if let Step::Delete { title: deleted } = step
+                && deleted == title
+            {
+                match outcome {
+                    Ok(()) => old.retain(Option::is_some),
+                    Err(Error::NotFound { .. }) => old.retain(Option::is_none),
+                    Err(_) => {}
+                }
+            }
+            if old.is_empty() {
+                return false;
+            }
+            *states = Vec::new();
+            for happened in happened {
+                let then =
+                    old.iter().map(|old| if *happened { after(title, old, step) } else { old.clone() });
+                states.extend(then);
+            }
+            states.sort();
+            states.dedup();
+        }
+        true
+    }
+
+    /// All that may be where these models' steps have happened in one order or in the other.
+    pub fn or(mut self, other: Self) -> Self {
+        for (title, states) in other.0 {
+            self.0.entry(title).or_default().extend(states);
+        }
+        self
+    }
+}
+
+/// What a step makes of a project of that title.
+fn after(title: &str, old: &Option<Content>, step: &Step) -> Option<Content> {
+    match step {
+        Step::Save { title: saved, notes, media } if *saved == title => {
+            let kept = old.as_ref().and_then(|old| old.media);
+            Some(Content { notes: notes.clone(), media: kept.or(media.digest()) })
+        }
+        Step::Delete { title: deleted } if *deleted == title => None,
+        Step::RemoveAccount => None,
+        _ => old.clone(),
+    }
+}

@@ -1,0 +1,268 @@
+//! Stores to try, and boring values to save.
+
+use std::convert::Infallible;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, TryStreamExt, stream};
+use notestamp_store::metadata::{MemoryMetadata, MetadataStore};
+use notestamp_store::{
+    BlobStore, BlobUrl, CheckReport, Digest, Durability, Email, ListQuery, ManualClock, Metadata, Notes,
+    Object, ObjectKind, ObjectState, PasswordHash, Precondition, Project, Result, SaveRequest, Store,
+    StoreSettings, Timestamp, Title, UserId,
+};
+use tempfile::TempDir;
+
+pub const NOW: Timestamp = Timestamp::from_millis(1_709_294_400_123);
+
+/// Nobody waits longer for anything.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// More than fits into one part of a local file, so that it is staged on the way.
+pub const LARGE: usize = (5 << 20) / 2;
+
+#[derive(Clone, Copy)]
+pub enum Backend {
+    Memory,
+    #[cfg(feature = "sqlite")]
+    Embedded,
+}
+
+/// A store with one account.
+pub struct Fixture {
+    pub store: Store,
+    pub owner: UserId,
+    pub clock: Arc<ManualClock>,
+    parts: Parts,
+}
+
+/// What stores are made of: clones are doors to the same rooms.
+struct Parts {
+    metadata: Arc<dyn MetadataStore>,
+    notes: BlobStore,
+    media: BlobStore,
+    _folder: Option<TempDir>,
+}
+
+/// Runs a case over a fresh store. However it went, a sweep at the end leaves nothing to complain of.
+pub async fn run<F: Future<Output = Fixture>>(backend: Backend, case: impl FnOnce(Fixture) -> F) {
+    let whole = async {
+        let fixture = case(Fixture::new(backend).await).await;
+        fixture.assert_swept_clean().await;
+    };
+    tokio::time::timeout(PATIENCE, whole).await.expect("it comes to an end");
+}
+
+impl Parts {
+    async fn new(backend: Backend) -> Self {
+        match backend {
+            Backend::Memory => {
+                let blobs = async |kind| {
+                    let url = BlobUrl::parse("memory:///").unwrap();
+                    BlobStore::open(kind, &url, Durability::Relaxed).await.unwrap()
+                };
+                Self {
+                    metadata: Arc::new(MemoryMetadata::new()),
+                    notes: blobs(ObjectKind::Notes).await,
+                    media: blobs(ObjectKind::Media).await,
+                    _folder: None,
+                }
+            }
+            #[cfg(feature = "sqlite")]
+            Backend::Embedded => {
+                let folder = tempfile::tempdir().unwrap();
+                let blobs = async |kind, name| {
+                    let url = BlobUrl::folder(folder.path().join(name)).unwrap();
+                    // Nothing here looks at what a loss of power leaves, and syncing takes long.
+                    BlobStore::open(kind, &url, Durability::Relaxed).await.unwrap()
+                };
+                let (notes, media) =
+                    (blobs(ObjectKind::Notes, "notes").await, blobs(ObjectKind::Media, "media").await);
+                let path = folder.path().join("metadata.db");
+                let metadata = notestamp_store::metadata::SqliteMetadata::open(path, Durability::Relaxed);
+                Self { metadata: Arc::new(metadata.await.unwrap()), notes, media, _folder: Some(folder) }
+            }
+        }
+    }
+}
+
+impl Fixture {
+    async fn new(backend: Backend) -> Self {
+        let parts = Parts::new(backend).await;
+        let clock = Arc::new(ManualClock::new(NOW));
+        let store = parts.open(StoreSettings::default(), &clock).await;
+        let owner = account(&store, "ada@example.org").await;
+        Self { store, owner, clock, parts }
+    }
+
+    /// The same store with other settings.
+    pub async fn with(mut self, change: impl FnOnce(&mut StoreSettings)) -> Self {
+        let mut settings = self.store.settings().clone();
+        change(&mut settings);
+        self.store = self.parts.open(settings, &self.clock).await;
+        self
+    }
+
+    /// A save in the making: by the account, of that title, with some notes and no media.
+    pub fn draft(&self, title: &str) -> Draft {
+        draft(&self.store, self.owner, title)
+    }
+
+    /// The account's project of that title.
+    pub async fn find(&self, text: &str) -> Result<Project> {
+        self.store.find_project(self.owner, &title(text)).await
+    }
+
+    pub async fn delete(&self, text: &str) -> Result<()> {
+        self.store.delete_project(self.owner, &title(text)).await
+    }
+
+    pub async fn usage(&self) -> (u64, u64) {
+        let usage = self.store.find_account(self.owner).await.unwrap().unwrap().usage;
+        (usage.projects, usage.bytes)
+    }
+
+    /// The rows of live media.
+    pub async fn live_media(&self) -> Vec<Object> {
+        let mut rows = self.ledger().await;
+        rows.retain(|row| row.kind == ObjectKind::Media && row.state == ObjectState::Live);
+        rows
+    }
+
+    pub async fn ledger(&self) -> Vec<Object> {
+        self.parts.metadata.list_objects(None, 10_000).await.unwrap()
+    }
+
+    /// Lets all graces and all times of uploads pass.
+    pub fn let_time_pass(&self) {
+        let settings = self.store.settings();
+        self.clock.advance(settings.sweep_grace + 2 * settings.upload_time_max);
+    }
+
+    /// Waits until what goes on in the background has left nothing but live objects that are there.
+    pub async fn assert_settles(&self) {
+        let mut report = CheckReport::default();
+        let settling = async {
+            loop {
+                report = self.store.check().await.unwrap();
+                if report == CheckReport::default() {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let settled = tokio::time::timeout(Duration::from_secs(10), settling).await;
+        assert!(settled.is_ok(), "still there: {report:?}");
+    }
+
+    /// A sweep with all time over leaves exactly what the projects refer to.
+    pub async fn assert_swept_clean(&self) {
+        self.let_time_pass();
+        self.store.sweep().await.unwrap();
+        let ledger = self.ledger().await;
+        assert_eq!(self.store.check().await.unwrap(), CheckReport::default(), "{ledger:#?}");
+    }
+}
+
+impl Parts {
+    async fn open(&self, settings: StoreSettings, clock: &Arc<ManualClock>) -> Store {
+        let store = Store::builder(self.metadata.clone(), self.notes.clone(), self.media.clone());
+        store.settings(settings).clock(clock.clone()).open().await.unwrap()
+    }
+}
+
+pub async fn account(store: &Store, address: &str) -> UserId {
+    let hash = PasswordHash::new("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA".to_owned());
+    store.create_account(Email::parse(address).unwrap(), hash).await.unwrap().id
+}
+
+pub fn title(text: &str) -> Title {
+    Title::parse(text).unwrap()
+}
+
+pub fn notes(text: &str) -> Notes {
+    Notes::parse(serde_json::to_vec(text).unwrap()).unwrap()
+}
+
+/// Bytes that differ between seeds, and in which no two pages are equal.
+pub fn media(seed: u64, len: usize) -> Bytes {
+    let words = (0..len.div_ceil(8) as u64).map(|n| (seed << 40 | n).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let mut bytes: Vec<u8> = words.flat_map(u64::to_le_bytes).collect();
+    bytes.truncate(len);
+    bytes.into()
+}
+
+/// A body that comes in pieces.
+pub fn body(bytes: &Bytes) -> impl Stream<Item = Result<Bytes, Infallible>> + use<> {
+    let pieces: Vec<_> = bytes.chunks(100_000).map(Bytes::copy_from_slice).map(Ok).collect();
+    stream::iter(pieces)
+}
+
+#[derive(Clone)]
+pub struct Draft {
+    store: Store,
+    owner: UserId,
+    pub request: SaveRequest,
+    media: Option<Bytes>,
+}
+
+pub fn draft(store: &Store, owner: UserId, text: &str) -> Draft {
+    let request = SaveRequest::new(Metadata::new(title(text), NOW), notes(text));
+    Draft { store: store.clone(), owner, request, media: None }
+}
+
+impl Draft {
+    pub fn notes(mut self, text: &str) -> Self {
+        self.request.notes = notes(text);
+        self
+    }
+
+    pub fn media(mut self, bytes: &Bytes) -> Self {
+        self.media = Some(bytes.clone());
+        self
+    }
+
+    pub fn announcing(mut self, bytes: &[u8]) -> Self {
+        self.request.media_digest = Some(Digest::of(bytes));
+        self
+    }
+
+    pub fn demanding(mut self, precondition: Precondition) -> Self {
+        self.request.precondition = precondition;
+        self
+    }
+
+    pub async fn try_save(self) -> Result<Project> {
+        let mut save = self.store.begin_save(self.owner);
+        if let Some(media) = &self.media {
+            save.write_media(body(media)).await?;
+        }
+        save.commit(self.request).await
+    }
+
+    #[track_caller]
+    pub fn save(self) -> impl Future<Output = Project> + Send {
+        let caller = std::panic::Location::caller();
+        async move { self.try_save().await.unwrap_or_else(|error| panic!("{caller}: {error:?}")) }
+    }
+}
+
+/// The media of a project, or a range of it.
+pub async fn read(store: &Store, project: &Project, range: Option<Range<u64>>) -> Vec<u8> {
+    let media = project.media.expect("it has media");
+    let stream = store.read_media(project, &media, range).await.unwrap();
+    stream.try_collect::<Vec<_>>().await.unwrap().concat()
+}
+
+/// Asserts that each listed project of that account opens, and that its media is what it is said to be.
+pub async fn assert_all_whole(store: &Store, owner: UserId) {
+    for project in store.list_projects(owner, &ListQuery::default()).await.unwrap().projects {
+        let opened = store.open_project(owner, &project.metadata.title).await.unwrap();
+        assert_eq!(opened.notes.len() as u64, opened.project.notes.size);
+        if let Some(media) = project.media {
+            assert_eq!(Digest::of(&read(store, &project, None).await), media.digest);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What a sweep takes, and what it spares.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use notestamp_store::{Error, ListQuery};
+
+use super::fixture::{Fixture, LARGE, account, body, draft, media, read, title};
+
+pub async fn a_deleted_project_leaves_its_twin_readable(it: Fixture) -> Fixture {
+    let bytes = media(1, LARGE);
+    it.draft("first").media(&bytes).save().await;
+    let second = it.draft("second").media(&bytes).save().await;
+    it.delete("first").await.unwrap();
+    assert!(matches!(it.delete("first").await, Err(Error::NotFound { what: "project" })));
+    it.let_time_pass();
+    it.store.sweep().await.unwrap();
+    assert!(read(&it.store, &second, None).await == bytes);
+    it
+}
+
+pub async fn media_that_nobody_refers_to_goes_when_its_grace_is_over(it: Fixture) -> Fixture {
+    let saved = it.draft("first").media(&media(1, LARGE)).save().await;
+    it.draft("second").media(&media(1, LARGE)).save().await;
+    it.delete("first").await.unwrap();
+    it.delete("second").await.unwrap();
+    let grace = it.store.settings().sweep_grace;
+    it.clock.advance(grace - Duration::from_millis(1));
+    assert_eq!(it.store.sweep().await.unwrap().doomed, 0);
+    assert_eq!(it.live_media().await.len(), 1, "its grace is not over");
+    it.clock.advance(Duration::from_millis(1));
+    assert_eq!(it.store.sweep().await.unwrap().doomed, 1);
+    assert_eq!(it.ledger().await, []);
+    it.assert_settles().await;
+
+    let gone = it.store.read_media(&saved, &saved.media.unwrap(), None).await.err();
+    assert!(matches!(gone, Some(Error::NotFound { what: "project" })), "{gone:?}");
+    it
+}
+
+pub async fn media_saved_again_within_its_grace_brings_no_new_bytes(it: Fixture) -> Fixture {
+    let bytes = media(1, LARGE);
+    let before = it.draft("title").media(&bytes).save().await;
+    it.delete("title").await.unwrap();
+    it.clock.advance(it.store.settings().sweep_grace / 2);
+    it.store.sweep().await.unwrap();
+    let after = it.draft("title").media(&bytes).save().await;
+    assert_eq!(after.media, before.media);
+    assert_ne!(after.id, before.id);
+    it.let_time_pass();
+    it.store.sweep().await.unwrap();
+    assert!(read(&it.store, &after, None).await == bytes);
+    it
+}
+
+pub async fn a_removed_account_is_gone_at_once_and_its_bytes_with_the_next_sweep(it: Fixture) -> Fixture {
+    let it = it.with(|settings| settings.sweep_grace = Duration::ZERO).await;
+    let other = account(&it.store, "bob@example.org").await;
+    let kept = draft(&it.store, other, "title").media(&media(1, LARGE)).save().await;
+    it.draft("first").media(&media(1, LARGE)).save().await;
+    it.draft("second").media(&media(2, 10)).save().await;
+
+    assert!(it.store.remove_account(it.owner).await.unwrap());
+    assert!(!it.store.remove_account(it.owner).await.unwrap());
+    assert!(it.store.find_account(it.owner).await.unwrap().is_none());
+    let opened = it.store.open_project(it.owner, &title("first")).await;
+    assert!(matches!(opened, Err(Error::NotFound { .. })), "{opened:?}");
+    assert!(it.store.list_projects(it.owner, &ListQuery::default()).await.unwrap().projects.is_empty());
+
+    it.store.sweep().await.unwrap();
+    let theirs = [kept.notes.object, kept.media.unwrap().object];
+    let mut left: Vec<_> = it.ledger().await.into_iter().map(|row| row.id).collect();
+    left.sort_by_key(|id| *id == theirs[1]);
+    assert_eq!(left, theirs);
+    assert!(read(&it.store, &kept, None).await == media(1, LARGE));
+    it
+}
+
+pub async fn without_grace_one_sweep_takes_all(it: Fixture) -> Fixture {
+    let it = it.with(|settings| settings.sweep_grace = Duration::ZERO).await;
+    it.draft("title").media(&media(1, LARGE)).save().await;
+    it.delete("title").await.unwrap();
+    it.store.sweep().await.unwrap();
+    assert_eq!(it.ledger().await, []);
+    it
+}
+
+pub async fn a_sweep_spares_uploads_under_way(it: Fixture) -> Fixture {
+    // One that takes as long as it may, with a sweep after each piece.
+    let bytes = media(1, LARGE);
+    let pieces = LARGE.div_ceil(100_000) as u32;
+    let pause = it.store.settings().upload_time_max / (pieces + 1);
+    let mut save = it.store.begin_save(it.owner);
+    let slow = body(&bytes).then(|chunk| {
+        let (store, clock) = (it.store.clone(), it.clock.clone());
+        async move {
+            clock.advance(pause);
+            store.sweep().await.unwrap();
+            chunk
+        }
+    });
+    save.write_media(slow).await.unwrap();
+    let saved = save.commit(it.draft("title").request).await.unwrap();
+    assert!(read(&it.store, &saved, None).await == bytes);
+    it
+}
+
+pub async fn an_upload_that_a_sweep_has_outlived_is_refused(it: Fixture) -> Fixture {
+    for size in [10, LARGE] {
+        // Small media is written only at the commit, large media is on its way already.
+        let mut save = it.store.begin_save(it.owner);
+        save.write_media(body(&media(1, size))).await.unwrap();
+        it.let_time_pass();
+        it.store.sweep().await.unwrap();
+        let refused = save.commit(it.draft("title").request).await;
+        assert!(matches!(refused, Err(Error::UploadExpired)), "{refused:?}");
+
+        let mut save = it.store.begin_save(it.owner);
+        let (store, clock) = (it.store.clone(), it.clock.clone());
+        let (first, rest) = (media(1, size), media(2, LARGE));
+        let late = stream::once(async move {
+            clock.advance(2 * store.settings().upload_time_max);
+            store.sweep().await.unwrap();
+            Ok::<Bytes, std::convert::Infallible>(rest)
+        });
+        let refused = save.write_media(body(&first).chain(late)).await;
+        assert!(matches!(refused, Err(Error::UploadExpired)), "{refused:?}");
+        it.assert_settles().await;
+        assert_eq!(it.ledger().await, []);
+    }
+    it
+}
