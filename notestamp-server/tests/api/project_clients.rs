@@ -27,7 +27,7 @@ async fn replay(server: &TestServer, client: &Client, recorded: &str) -> Answer 
         .replace("{host}", "localhost:8000")
         .replace("{cookies}", &client.cookie_header().unwrap())
         .replace("{length}", &body.len().to_string());
-    server.send_raw_to("POST", format!("{head}\r\n\r\n{body}")).await
+    server.send_raw(format!("{head}\r\n\r\n{body}")).await
 }
 
 /// What each dialect opens: the notes, and the bytes of the media.

@@ -14,7 +14,7 @@ async fn send(server: &TestServer, client: &Client, method: &str, path: &str, ti
         "{method} {path}{} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nCookie: {cookies}\r\n\r\n",
         segment(title)
     );
-    server.send_raw_to(method, request).await
+    server.send_raw(request).await
 }
 
 fn titles() -> Vec<String> {
