@@ -90,7 +90,6 @@ impl App {
             cookies: SessionCookies::new(&config.cookies),
             media_delivery: config.answers.media_delivery,
             project_list: config.answers.project_list,
-            media_delivery: config.answers.media_delivery,
             clock,
             random,
             metrics: Arc::new(Metrics::new()),

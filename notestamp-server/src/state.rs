@@ -29,8 +29,6 @@ pub struct State {
     pub media_delivery: MediaDelivery,
     /// What `/project/list` holds.
     pub project_list: ProjectList,
-    /// How media gets to players.
-    pub media_delivery: MediaDelivery,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Makes what nobody can guess.

@@ -11,6 +11,9 @@ use super::transaction::Transaction;
 use super::values::{limit as document_limit, uuid};
 use crate::domain::{Cursor, InvalidValue, ListQuery, Order, Page, Project, Sort, UserId};
 
+/// More projects than there are, and little enough to be added to a limit, whose sum MongoDB wants to fit.
+const SKIP_MAX: u64 = 1 << 62;
+
 /// A page of an owner's projects.
 pub(super) async fn list(transaction: &mut Transaction, owner: UserId, query: &ListQuery) -> Result<Page> {
     if query.after.as_ref().is_some_and(|cursor| cursor.sort() != query.sort) {
@@ -21,13 +24,11 @@ pub(super) async fn list(transaction: &mut Transaction, owner: UserId, query: &L
     if collections.users.find_one(id).session(&mut *session).await?.is_none() {
         return Ok(Page { projects: Vec::new(), next: None });
     }
-    let Listing { filter, sort, index, limit, skip } = Listing::of(owner, query)?;
-    let mut found = collections.projects.find(filter).sort(sort).hint(Hint::Name(index));
+    let Listing { filter, sort, index, limit } = Listing::of(owner, query)?;
+    let skip = u64::try_from(query.skip).unwrap_or(SKIP_MAX).min(SKIP_MAX);
+    let mut found = collections.projects.find(filter).sort(sort).hint(Hint::Name(index)).skip(skip);
     if let Some(limit) = limit {
         found = found.limit(limit);
-    }
-    if skip > 0 {
-        found = found.skip(skip);
     }
     let mut found = found.session(&mut *session).await?;
     let found: Vec<ProjectDocument> = found.stream(session).try_collect().await?;
@@ -47,7 +48,6 @@ struct Listing {
     sort: Document,
     index: String,
     limit: Option<i64>,
-    skip: u64,
 }
 
 impl Listing {
@@ -68,21 +68,20 @@ impl Listing {
         if let Some(cursor) = &query.after {
             filter.insert(key, doc! { beyond: place_of(cursor)? });
         }
-        let found = |field: &str, text: String| {
-            doc! { "$gte": [{ "$indexOfBytes": [field, { "$literal": text }] }, 0] }
-        };
-        let searched = query.folded_search().map(|text| found("$by_title.folded", text));
-        let contained = query.normalized_contains().map(|text| found("$title", text));
-        let texts: Vec<_> = searched.into_iter().chain(contained).collect();
-        if !texts.is_empty() {
-            filter.insert("$expr", doc! { "$and": texts });
+        let texts = [("$by_title.folded", query.folded_search()), ("$title", query.normalized_contains())];
+        let conditions = texts.into_iter().filter_map(|(field, text)| {
+            let found_at = doc! { "$indexOfBytes": [field, { "$literal": text? }] };
+            Some(Bson::from(doc! { "$gte": [found_at, 0] }))
+        });
+        let conditions: Vec<_> = conditions.collect();
+        if !conditions.is_empty() {
+            filter.insert("$expr", doc! { "$and": conditions });
         }
         let of_type = if query.kind.is_some() { "of_type_" } else { "" };
         Ok(Self {
             filter,
             sort: doc! { key: direction },
             index: format!("projects_{of_type}by_{index}"),
-            skip: query.skip as u64,
             limit: query.limit.and_then(|limit| document_limit(limit.get().saturating_add(1))),
         })
     }
