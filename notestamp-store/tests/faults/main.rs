@@ -1,6 +1,8 @@
 //! Faults are a backend: whichever call to the records or the blobs fails, loses its answer or hangs, what was
 //! acknowledged is there, nothing half-saved is seen, and once all is mended nothing is left over.
 
+#![allow(clippy::unwrap_used, reason = "all of it is tests, helpers too")]
+
 mod faults;
 mod faulty_metadata;
 mod faulty_objects;

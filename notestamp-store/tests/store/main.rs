@@ -1,5 +1,7 @@
 //! The store keeps its promises, over memory and over SQLite with local folders.
 
+#![allow(clippy::unwrap_used, reason = "all of it is tests, helpers too")]
+
 mod fixture;
 mod leftovers;
 mod races;
