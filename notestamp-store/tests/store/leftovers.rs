@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use notestamp_store::{Error, Precondition, Revision};
 

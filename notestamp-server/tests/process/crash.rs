@@ -1,0 +1,232 @@
+//! Killed at any moment, again and again, the server keeps what it has answered for, and nothing else.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, future, stream};
+use notestamp_server::data_folder::DataFolder;
+use notestamp_store::metadata::SqliteMetadata;
+use notestamp_store::{BlobStore, BlobUrl, CheckReport, Digest, Durability, ObjectKind, Store};
+
+use super::client::{Broken, Client};
+use super::server::{Server, sweep, try_start};
+
+const ROUNDS: u64 = 8;
+const ACCOUNTS: u64 = 3;
+const TASKS_OF_AN_ACCOUNT: u64 = 2;
+const TITLES_OF_A_TASK: usize = 3;
+
+/// Media files that everybody saves: a few small ones, and some of several parts.
+const FILES: [usize; 5] = [0, 10, 50_000, 1_500_000, 6_000_000];
+
+/// What is known of each project: all that it may be, none meaning that it is not there.
+type Known = BTreeMap<String, Vec<Option<Content>>>;
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Content {
+    notes: String,
+    media: Option<Digest>,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whenever_it_is_killed_what_was_answered_is_there_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let settings = |round: u64| {
+        // The owner of the bytes changes too: files of one namespace are found from the other no more.
+        let dedup = if round % 2 == 0 { "user" } else { "global" };
+        ["--sweep-grace", "0s", "--sweep-every", "50ms", "--dedup", dedup]
+    };
+    let mut server = Server::start(&data, &settings(0));
+    let mut accounts = Vec::new();
+    for n in 0..ACCOUNTS {
+        accounts.push((Client::register(&server.url, &format!("somebody-{n}")).await, Known::new()));
+    }
+
+    for round in 0..ROUNDS {
+        let answered = Arc::new(AtomicUsize::new(0));
+        let mut tasks = Vec::new();
+        for (n, (client, known)) in accounts.iter().enumerate() {
+            for task in 0..TASKS_OF_AN_ACCOUNT {
+                let seed = round << 16 | (n as u64) << 8 | task;
+                let (client, answered) = (client.at(&server.url), answered.clone());
+                let mine = known.iter().filter(|(title, _)| title.starts_with(&format!("{task}: ")));
+                let known = mine.map(|(title, states)| (title.clone(), states.clone())).collect();
+                tasks.push(tokio::spawn(use_until_broken(client, task, known, Numbers(seed), answered)));
+            }
+        }
+        let uploading = tokio::spawn(upload_without_end(accounts[0].0.at(&server.url)));
+
+        // Where in its work that hits the server is up to the machine.
+        let mut numbers = Numbers(round);
+        let enough = 5 + numbers.below(40);
+        while answered.load(Ordering::Relaxed) < enough {
+            assert!(!tasks.iter().all(|task| task.is_finished()), "nobody got an answer");
+            tokio::time::sleep(Duration::from_micros(200 + numbers.below(2_000) as u64)).await;
+        }
+        server.kill();
+        uploading.await.unwrap();
+        for (n, task) in tasks.into_iter().enumerate() {
+            accounts[n / TASKS_OF_AN_ACCOUNT as usize].1.extend(task.await.unwrap());
+        }
+
+        server = Server::start(&data, &settings(round + 1));
+        for (client, known) in &mut accounts {
+            verify(&client.at(&server.url), known).await;
+        }
+    }
+
+    assert!(server.stop().success());
+    let swept = sweep(&data);
+    assert!(swept.status.success(), "{swept:?}");
+    assert_eq!(check(&data).await, CheckReport::default());
+}
+
+/// Saves, deletes and saves again, until the connection breaks; what is known then.
+async fn use_until_broken(
+    client: Client,
+    task: u64,
+    mut known: Known,
+    mut numbers: Numbers,
+    answered: Arc<AtomicUsize>,
+) -> Known {
+    for step in 0.. {
+        let title = format!("{task}: {}", numbers.below(TITLES_OF_A_TASK));
+        let states = known.entry(title.clone()).or_insert_with(|| vec![None]);
+        let [before] = &states[..] else { panic!("{title} has been verified") };
+        let before = before.clone();
+        let (after, outcome) = if numbers.below(3) == 0 {
+            let deleted = client.delete(&title).await;
+            if let Ok(found) = deleted {
+                assert_eq!(found, before.is_some(), "{title}");
+            }
+            (None, deleted.map(drop))
+        } else {
+            let notes = format!("{step} {}", "words ".repeat(numbers.below(1_000)));
+            let size = FILES[numbers.below(FILES.len())];
+            let media = (numbers.below(4) > 0).then(|| file(size));
+            let brought = media.as_ref().map(|bytes| Digest::of(bytes));
+            let media = media.map(|bytes| pieces(&bytes));
+            let outcome = client.save(&title, &notes, media).await;
+            let kept = before.as_ref().and_then(|before| before.media);
+            (Some(Content { notes, media: kept.or(brought) }), outcome)
+        };
+        match outcome {
+            Ok(()) => {
+                *states = vec![after];
+                answered.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(Broken) => {
+                *states = vec![before, after];
+                break;
+            }
+        }
+    }
+    known
+}
+
+/// An upload of which there is always more to come, so that the server dies in the middle of it.
+async fn upload_without_end(client: Client) {
+    let body = pieces(&file(3 << 20)).chain(stream::pending());
+    let broken = client.save("never", "never", Some(body)).await;
+    assert!(broken.is_err(), "it had no end");
+}
+
+/// Asserts that each project is as it may be, and takes that as known.
+async fn verify(client: &Client, known: &mut Known) {
+    let mut found = BTreeMap::new();
+    for project in client.list().await {
+        if let Some(digest) = project.media {
+            assert_eq!(client.download(&project).await.0, digest, "{project:?}");
+        }
+        let notes = client.open(&project.title).await;
+        found.insert(project.title, Content { notes, media: project.media });
+    }
+    for (title, states) in known {
+        let state = found.remove(title);
+        assert!(states.contains(&state), "{title} is {state:?}, and may be {states:?}");
+        *states = vec![state];
+    }
+    assert!(found.is_empty(), "nobody was told of {found:?}");
+}
+
+/// Compares the ledger of a data folder that no server holds with what lies in it.
+async fn check(data: &std::path::Path) -> CheckReport {
+    let folder = DataFolder::new(data).unwrap();
+    let metadata = SqliteMetadata::open(folder.sqlite_file(), Durability::Full).await.unwrap();
+    let blobs = async |kind, path| {
+        BlobStore::open(kind, &BlobUrl::folder(path).unwrap(), Durability::Full).await.unwrap()
+    };
+    let notes = blobs(ObjectKind::Notes, folder.notes_folder()).await;
+    let media = blobs(ObjectKind::Media, folder.media_folder()).await;
+    let store = Store::builder(Arc::new(metadata), notes, media).open().await.unwrap();
+    let report = store.check().await.unwrap();
+    store.close().await.unwrap();
+    report
+}
+
+/// A file of that size, always the same.
+fn file(size: usize) -> Bytes {
+    (0..size).map(|n| (n * n >> 7) as u8).collect()
+}
+
+fn pieces(bytes: &Bytes) -> impl Stream<Item = Bytes> + Send + use<> {
+    let bytes = bytes.clone();
+    let starts = (0..bytes.len()).step_by(100_000);
+    stream::iter(starts.map(move |start| bytes.slice(start..bytes.len().min(start + 100_000))))
+}
+
+/// Pseudo-random numbers (SplitMix64), the same for the same seed.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ mixed >> 31) % bound as u64) as usize
+    }
+}
+
+#[tokio::test]
+async fn an_upload_whose_client_goes_away_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let server = Server::start(&data, &[]);
+    let client = Client::register(&server.url, "somebody").await;
+    let (half_way, seen) = tokio::sync::oneshot::channel();
+    let sent = stream::once(async move {
+        half_way.send(()).unwrap();
+        future::pending::<Bytes>().await
+    });
+    let uploading = tokio::spawn({
+        let client = client.clone();
+        async move { client.save("title", "notes", Some(pieces(&file(3 << 20)).chain(sent))).await }
+    });
+    seen.await.unwrap();
+    uploading.abort();
+    assert!(uploading.await.unwrap_err().is_cancelled());
+    assert!(client.list().await.is_empty());
+    // It finishes what is under way, and so what the broken upload has left to it.
+    assert!(server.stop().success());
+    assert_eq!(check(&data).await, CheckReport::default(), "before any sweep");
+}
+
+#[test]
+fn a_second_process_on_the_same_data_folder_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let server = Server::start(&data, &[]);
+    for refused in [try_start(&data), sweep(&data)] {
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!(refused.status.code(), Some(1), "{said}");
+        assert!(said.contains("in use") && said.contains(data.to_str().unwrap()), "{said}");
+        assert!(refused.stdout.is_empty());
+    }
+    assert!(server.stop().success());
+    assert!(Server::start(&data, &[]).stop().success(), "the folder is free again");
+}

@@ -1,0 +1,9 @@
+//! The server as a process: killed, traced and measured from outside.
+
+#![allow(clippy::unwrap_used, reason = "all of it is tests, helpers too")]
+
+mod client;
+mod crash;
+mod durability;
+mod memory;
+mod server;

@@ -1,0 +1,119 @@
+//! A server process.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::thread;
+use std::time::Duration;
+
+/// Nobody waits longer for a process.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_notestamp-server");
+
+/// A server that listens. Dropped, it is killed.
+pub struct Server {
+    child: Child,
+    pid: u32,
+    pub url: String,
+}
+
+impl Server {
+    /// Starts a server on this data folder and a free port.
+    pub fn start(data: &Path, settings: &[&str]) -> Self {
+        Self::spawn(serve(Command::new(PROGRAM), data, settings))
+    }
+
+    /// The same under `strace`, which writes these system calls into a file.
+    pub fn start_traced(data: &Path, settings: &[&str], calls: &str, trace: &Path) -> Self {
+        let mut command = Command::new("strace");
+        command.args(["--follow-forks", "--decode-fds=path,socket", "-e", &format!("trace={calls}"), "-o"]);
+        command.arg(trace).arg(PROGRAM);
+        let mut server = Self::spawn(serve(command, data, settings));
+        let children = format!("/proc/{0}/task/{0}/children", server.pid);
+        server.pid = fs::read_to_string(children).unwrap().trim().parse().unwrap();
+        server
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("it can be started");
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let url = lines.find_map(|line| Some(line.strip_prefix("listening on ")?.to_owned()));
+        let url = url.expect("it says where it listens");
+        // What nobody reads would hold it up one day.
+        thread::spawn(move || lines.for_each(drop));
+        Self { pid: child.id(), child, url }
+    }
+
+    /// Kills it without a warning.
+    pub fn kill(mut self) {
+        self.signal("KILL");
+        self.child.wait().unwrap();
+    }
+
+    /// Stops it as an operator would.
+    pub fn stop(mut self) -> ExitStatus {
+        self.signal("TERM");
+        wait(&mut self.child)
+    }
+
+    /// The most memory that it has had, in bytes.
+    pub fn memory_peak(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+        peak.unwrap().parse::<u64>().unwrap() << 10
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.pid.to_string()]).status();
+        assert!(sent.unwrap().success());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            self.signal("KILL");
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// Tries to start a server that should not start; what it says.
+pub fn try_start(data: &Path) -> Output {
+    run(&mut serve(Command::new(PROGRAM), data, &[]))
+}
+
+/// Sweeps a data folder that no server holds.
+pub fn sweep(data: &Path) -> Output {
+    run(Command::new(PROGRAM).args(["sweep", "--sweep-grace", "0s", "--data"]).arg(data))
+}
+
+fn serve(mut command: Command, data: &Path, settings: &[&str]) -> Command {
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data).args(settings);
+    command.env("RUST_LOG", "error");
+    command
+}
+
+fn run(command: &mut Command) -> Output {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let status = wait(&mut child);
+    let mut output = Output { status, stdout: Vec::new(), stderr: Vec::new() };
+    child.stdout.take().unwrap().read_to_end(&mut output.stdout).unwrap();
+    child.stderr.take().unwrap().read_to_end(&mut output.stderr).unwrap();
+    output
+}
+
+/// Waits for a process to end; one that does not is killed.
+fn wait(child: &mut Child) -> ExitStatus {
+    const STEP: Duration = Duration::from_millis(10);
+    for _ in 0..PATIENCE.as_millis() / STEP.as_millis() {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        thread::sleep(STEP);
+    }
+    child.kill().unwrap();
+    panic!("it does not end");
+}
