@@ -41,7 +41,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let listed = store.list_projects(owner, &ListQuery::default()).await?.projects;
     println!("listed {:?}", listed.iter().map(title).collect::<Vec<_>>());
-    assert_eq!(listed, [first.clone()]);
+    assert_eq!(listed, std::slice::from_ref(&first));
 
     let opened = store.open_project(owner, &first.metadata.title).await?;
     println!("opened it: {} bytes of notes, revision {}", opened.notes.len(), opened.project.revision);

@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use notestamp_store::{Error, Precondition, Revision};
 
@@ -145,6 +144,6 @@ pub async fn a_commit_whose_caller_goes_away_comes_to_its_end(it: Fixture) -> Fi
             Err(_) => tokio::task::yield_now().await,
         }
     };
-    assert!(Bytes::from(read(&it.store, &saved, None).await) == bytes);
+    assert!(read(&it.store, &saved, None).await == bytes);
     it
 }
