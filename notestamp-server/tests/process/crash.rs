@@ -37,7 +37,7 @@ async fn whenever_it_is_killed_what_was_answered_is_there_and_nothing_else() {
     let data = folder.path().join("data");
     let settings = |round: u64| {
         // The owner of the bytes changes too: files of one namespace are found from the other no more.
-        let dedup = if round % 2 == 0 { "user" } else { "global" };
+        let dedup = if round.is_multiple_of(2) { "user" } else { "global" };
         ["--sweep-grace", "0s", "--sweep-every", "50ms", "--dedup", dedup]
     };
     let mut server = Server::start(&data, &settings(0));
@@ -170,7 +170,7 @@ async fn check(data: &std::path::Path) -> CheckReport {
 
 /// A file of that size, always the same.
 fn file(size: usize) -> Bytes {
-    (0..size).map(|n| (n * n >> 7) as u8).collect()
+    (0..size).map(|n| ((n * n) >> 7) as u8).collect()
 }
 
 fn pieces(bytes: &Bytes) -> impl Stream<Item = Bytes> + Send + use<> {
