@@ -134,7 +134,7 @@ describe('the client of 2023-24', { timeout: 180_000 }, () => {
       ranges.push([response.status(), (await response.request().allHeaders()).range])
     }
     assert.ok(
-      ranges.some(([status, range]) => status === 206 && Number(range?.match(/^bytes=(\d+)-$/)?.[1]) > 20 << 20),
+      ranges.some(([status, range]) => status === 206 && Number(range?.match(/^bytes=(\d+)-/)?.[1]) > 20 << 20),
       `a 206 from beyond 20 MiB is among ${JSON.stringify(ranges)}`,
     )
   })

@@ -36,6 +36,21 @@ async function tryOut(method, path, body) {
   return Number.parseInt(await status.textContent(), 10)
 }
 
+/** Fills in the form of the upload, a file included, and executes it; answers the status that the UI shows. */
+async function upload(metadata) {
+  const operation = page.locator('.opblock-post', { has: page.locator('[data-path="/home/upload"]') })
+  await operation.locator('.opblock-summary-control').click()
+  await operation.locator('.try-out__btn').click()
+  await operation.locator('.opblock-section-request-body select.content-type').first().selectOption('multipart/form-data')
+  await operation.locator('input[type=file]').setInputFiles('examples/media/recording.mp3')
+  const row = name => operation.locator('tr', { has: page.locator('.parameter__name', { hasText: new RegExp(`^${name}`) }) })
+  await row('content').locator('textarea, input[type=text]').first().fill('[{"text": "Hello"}]')
+  await row('metadata').locator('textarea').first().fill(JSON.stringify(metadata))
+  await operation.locator('.execute').click()
+  const status = operation.locator('.live-responses-table .response .response-col_status').first()
+  return Number.parseInt(await status.textContent(), 10)
+}
+
 test('the docs need no other host, and "Try it out" works there with the cookies', { timeout: 120_000 }, async () => {
   const email = `docs-${Date.now()}@example.com`
   const password = 'correct horse battery staple'
@@ -43,10 +58,12 @@ test('the docs need no other host, and "Try it out" works there with the cookies
   await page.locator('.opblock').first().waitFor()
 
   assert.equal(await tryOut('get', '/home/list'), 401, 'nobody is signed in yet')
-  await page.reload()
+  // Not a reload: the address remembers the operation, which would be open already.
+  await page.goto(`${server.url}/docs`)
   assert.equal(await tryOut('post', '/auth/register', { username: email, password }), 201)
   assert.equal(await tryOut('post', '/auth/signin', { username: email, password }), 200)
   assert.equal(await tryOut('get', '/home/list'), 200)
+  assert.equal(await upload({ title: 'From the docs', type: 'audio', mimetype: 'audio/mpeg' }), 200)
   await screenshot(page, 'docs')
 
   const hosts = new Set(requested.filter(url => /^https?:|^wss?:/.test(url)).map(url => new URL(url).host))

@@ -10,17 +10,21 @@ use poem::Server;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{Passwords, SessionCookies, SigningKeyError, Tokens};
+use crate::auth::{MediaUrls, Passwords, SessionCookies, SigningKeyError, Throttle, Tokens};
 use crate::config::Config;
 use crate::edge::Edge;
 use crate::http::acceptor::{CONNECTIONS_MAX, GuardedAcceptor};
 use crate::maintenance;
+use crate::metrics::{Metrics, MetricsEndpoint};
 use crate::routes;
 use crate::state::State;
 use crate::storage::{self, StorageError};
 
 /// How long requests under way may still take once the server has been told to stop.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// How many may watch the metrics at once.
+const METRICS_CONNECTIONS_MAX: usize = 16;
 
 /// A server, bound to its addresses but not yet serving.
 pub struct App {
@@ -65,19 +69,33 @@ impl App {
     /// # Errors
     /// Those of [`build`](Self::build).
     pub async fn build_at(config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
-        let random: Arc<dyn Random> = Arc::new(OsRandom);
         let store = storage::open(&config.storage, storage::settings(&config), clock.clone()).await?;
+        Self::build_over(store, config, clock).await
+    }
+
+    /// The same, over a store that is open already: for a program that brings a backend of its own, or
+    /// serves one store by several servers. What the configuration says of the stores does not count.
+    ///
+    /// # Errors
+    /// Where the signing keys cannot be had, or an address cannot be bound.
+    pub async fn build_over(store: Store, config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        let random: Arc<dyn Random> = Arc::new(OsRandom);
         let keys = config.tokens.signing_keys.load(&*random)?;
         let state = Arc::new(State {
             store,
-            passwords: Passwords::new(),
+            passwords: Passwords::default(),
+            throttle: Throttle::new(config.limits.sign_in_failures, clock.clone()),
+            media_urls: MediaUrls::new(&keys),
             tokens: Tokens::new(keys),
             cookies: SessionCookies::new(&config.cookies),
+            media_delivery: config.answers.media_delivery,
+            project_list: config.answers.project_list,
             clock,
             random,
+            metrics: Arc::new(Metrics::new()),
             sweep_soon: tokio::sync::Notify::new(),
         });
-        let edge = Edge::new(routes::routes(state.clone()), &config, state.random.clone());
+        let edge = Edge::new(routes::routes(state.clone()), &config, &state);
         let mut listeners = Vec::new();
         for address in config.listen.addresses {
             listeners.push(bind(address).await?);
@@ -112,6 +130,15 @@ impl App {
         let stopping = CancellationToken::new();
         let maintenance =
             tokio::spawn(maintenance::run(self.state.clone(), self.sweep_every, stopping.clone()));
+        let metrics = self.metrics.map(|(_, listener)| {
+            let endpoint = MetricsEndpoint(self.state.metrics.clone());
+            let acceptor = GuardedAcceptor::new(vec![listener], METRICS_CONNECTIONS_MAX);
+            let stopped = stopping.clone().cancelled_owned();
+            tokio::spawn(async move {
+                let server = Server::new_with_acceptor(acceptor?);
+                server.run_with_graceful_shutdown(endpoint, stopped, Some(Duration::ZERO)).await
+            })
+        });
         let listeners = self.listeners.into_iter().map(|(_, listener)| listener).collect();
         let acceptor = GuardedAcceptor::new(listeners, CONNECTIONS_MAX)?;
         let server = Server::new_with_acceptor(acceptor);
@@ -119,6 +146,11 @@ impl App {
         stopping.cancel();
         if let Err(error) = maintenance.await {
             tracing::error!(%error, "the maintenance panicked");
+        }
+        if let Some(metrics) = metrics
+            && let Ok(Err(error)) = metrics.await
+        {
+            tracing::error!(%error, "the metrics were not served");
         }
         self.state.store.close().await.map_err(io::Error::other)?;
         served

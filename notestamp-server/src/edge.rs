@@ -11,18 +11,23 @@ use poem::http::header::{
     SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
 };
 use poem::{Endpoint, Request, Response};
+use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use crate::config::Config;
 use crate::error::{ApiError, Code};
 use crate::http::allowed_methods::AllowedMethods;
+use crate::http::asked_method::AskedMethod;
 use crate::http::base_url::BaseUrl;
 use crate::http::body_guard::{BodyGuard, DRAIN_BYTES_MAX, DRAIN_TIME_MAX, Verdict};
 use crate::http::client_address::{Client, TrustedProxies};
 use crate::http::origin::{Judgement, OriginPolicy};
+use crate::http::query;
 use crate::http::request_id::{self, RequestId};
+use crate::metrics::Metrics;
 use crate::openapi;
 use crate::policy::Policy;
+use crate::state::State;
 
 /// Names each request, refuses those of foreign pages, watches the body, and gives every answer,
 /// errors included, the headers that it must carry.
@@ -34,11 +39,12 @@ pub struct Edge {
     allowed_methods: AllowedMethods,
     upload_bytes_max: u64,
     random: Arc<dyn Random>,
+    metrics: Arc<Metrics>,
 }
 
 impl Edge {
     /// Puts the edge before these routes.
-    pub fn new(routes: BoxEndpoint<'static, Response>, config: &Config, random: Arc<dyn Random>) -> Self {
+    pub fn new(routes: BoxEndpoint<'static, Response>, config: &Config, state: &State) -> Self {
         let public_url = config.listen.public_url.as_ref();
         Self {
             routes,
@@ -47,7 +53,8 @@ impl Edge {
             public_url: public_url.map(|url| BaseUrl::new(url.as_str())),
             allowed_methods: AllowedMethods::of_description(&openapi::json()),
             upload_bytes_max: crate::wire::upload::body_bytes_max(&config.limits),
-            random,
+            random: state.random.clone(),
+            metrics: state.metrics.clone(),
         }
     }
 
@@ -61,19 +68,12 @@ impl Edge {
     ) -> Response {
         let policy = Policy::of(request.uri().path());
         let guard = BodyGuard::install(&mut request, policy.body_bytes_max(self.upload_bytes_max));
-        let answer = if judgement.is_refused() {
-            ApiError::new(Code::ForbiddenOrigin, "pages of this origin may not use this server")
-                .to_response(id)
-        } else {
-            let base = match &self.public_url {
-                Some(public) => public.clone(),
-                None => BaseUrl::new(client.server_origin().unwrap_or_default()),
-            };
-            request.extensions_mut().insert(id.clone());
-            request.extensions_mut().insert(base);
-            trim_media_path(&mut request);
-            let routed = self.routes.call(request).await;
-            routed.unwrap_or_else(|error| ApiError::from(error).to_response(id))
+        let answer = match self.admit(&mut request, id, judgement, client) {
+            Ok(()) => {
+                let routed = self.routes.call(request).await;
+                routed.unwrap_or_else(|error| ApiError::from(error).to_response(id))
+            }
+            Err(refusal) => refusal.to_response(id),
         };
         let answer = match guard.verdict() {
             Some(verdict) if !answer.status().is_success() => cut_off(verdict, &answer, id),
@@ -82,6 +82,34 @@ impl Edge {
         // A client that sends all before it listens should see the answer, not a broken pipe.
         tokio::spawn(guard.drain(DRAIN_BYTES_MAX, DRAIN_TIME_MAX));
         answer
+    }
+
+    /// Refuses what no operation should see, and tells a request what the operations will ask it.
+    fn admit(
+        &self,
+        request: &mut Request,
+        id: &RequestId,
+        judgement: &Judgement,
+        client: &Client,
+    ) -> Result<(), ApiError> {
+        if judgement.is_refused() {
+            let message = "pages of this origin may not use this server";
+            return Err(ApiError::new(Code::ForbiddenOrigin, message));
+        }
+        if !query::is_text(request.uri().query().unwrap_or_default()) {
+            return Err(ApiError::bad_request("the query is not UTF-8"));
+        }
+        let base = match (&self.public_url, client.server_origin()) {
+            (Some(public), _) => public.clone(),
+            (None, Some(origin)) => BaseUrl::new(origin),
+            (None, None) => return Err(ApiError::bad_request("the request names no host")),
+        };
+        AskedMethod::keep(request);
+        request.extensions_mut().insert(id.clone());
+        request.extensions_mut().insert(base);
+        request.extensions_mut().insert(client.clone());
+        trim_media_path(request);
+        Ok(())
     }
 }
 
@@ -98,14 +126,16 @@ impl Endpoint for Edge {
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let policy = Policy::of(uri.path());
 
+        let (begun, _under_way) = (Instant::now(), self.metrics.request_begins());
         let span = tracing::info_span!("request", id = id.as_str(), %method, route = route(&uri));
         let mut answer = self.answer(request, &id, &judgement, &client).instrument(span.clone()).await;
-        span.in_scope(|| tracing::debug!(status = answer.status().as_u16(), "answered"));
+        let status = answer.status().as_u16();
+        self.metrics.request_answered(&method, status, begun.elapsed());
+        span.in_scope(|| tracing::debug!(status, "answered"));
 
-        if answer.status() == StatusCode::METHOD_NOT_ALLOWED
-            && let Some(allowed) = self.allowed_methods.of(uri.path())
-        {
-            answer.headers_mut().insert(ALLOW, allowed);
+        if answer.status() == StatusCode::METHOD_NOT_ALLOWED {
+            let allowed = self.allowed_methods.of(trimmed_media_path(&uri).unwrap_or(uri.path()));
+            answer.headers_mut().insert(ALLOW, allowed.unwrap_or(METHODS_OF_PAGES));
         }
         let headers = answer.headers_mut();
         judgement.add_headers(headers);
@@ -119,6 +149,9 @@ impl Endpoint for Edge {
         Ok(answer)
     }
 }
+
+/// Those of a path that is described nowhere and is there all the same.
+const METHODS_OF_PAGES: HeaderValue = HeaderValue::from_static("GET, HEAD");
 
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     let value = HeaderValue::from_str(value).expect("the edge's headers are made of visible characters");
@@ -146,14 +179,17 @@ fn route(uri: &Uri) -> &str {
 }
 
 /// Media is found by the project's id; what follows a further slash is a file name for people.
-fn trim_media_path(request: &mut Request) {
+fn trimmed_media_path(uri: &Uri) -> Option<&str> {
     const MEDIA: &str = "/home/media/";
+    let rest = uri.path().strip_prefix(MEDIA)?;
+    Some(&uri.path()[..MEDIA.len() + rest.find('/')?])
+}
+
+fn trim_media_path(request: &mut Request) {
     let uri = request.uri();
-    let Some((id, _)) = uri.path().strip_prefix(MEDIA).and_then(|rest| rest.split_once('/')) else {
-        return;
-    };
+    let Some(path) = trimmed_media_path(uri) else { return };
     let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-    if let Ok(trimmed) = format!("{MEDIA}{id}{query}").parse() {
+    if let Ok(trimmed) = format!("{path}{query}").parse() {
         *request.uri_mut() = trimmed;
     }
 }

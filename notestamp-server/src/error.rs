@@ -143,6 +143,13 @@ impl ApiError {
         self
     }
 
+    /// A header that the answer gets.
+    #[cfg(test)]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(known, _)| known == name);
+        found.and_then(|(_, value)| value.to_str().ok())
+    }
+
     /// The kind of error.
     pub fn code(&self) -> Code {
         self.code

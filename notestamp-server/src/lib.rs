@@ -9,6 +9,7 @@ mod edge;
 mod error;
 pub mod http;
 mod maintenance;
+mod metrics;
 pub mod openapi;
 mod policy;
 mod routes;

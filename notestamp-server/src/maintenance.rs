@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use notestamp_store::SweepReport;
 use tokio_util::sync::CancellationToken;
 
 use crate::state::State;
@@ -27,19 +28,21 @@ pub async fn run(state: Arc<State>, every: Duration, stopping: CancellationToken
 
 async fn once(state: &State) {
     match state.store.sweep().await {
-        Ok(report) if report == Default::default() => {}
-        Ok(report) => tracing::info!(
-            purged = report.purged,
-            doomed = report.doomed,
-            deleted = report.deleted,
-            failed = report.failed,
-            "swept"
-        ),
+        Ok(report) => {
+            state.metrics.swept(&report);
+            if report != SweepReport::default() {
+                let SweepReport { purged, doomed, deleted, failed } = report;
+                tracing::info!(purged, doomed, deleted, failed, "swept");
+            }
+        }
         Err(error) => tracing::warn!(%error, "the sweep stopped; the next one goes on"),
     }
     match state.store.forget_expired_sessions(SESSIONS_STEP).await {
         Ok(0) => {}
-        Ok(forgotten) => tracing::info!(forgotten, "forgot sessions whose tokens have expired"),
+        Ok(forgotten) => {
+            state.metrics.sessions_forgotten(forgotten);
+            tracing::info!(forgotten, "forgot sessions whose tokens have expired");
+        }
         Err(error) => tracing::warn!(%error, "expired sessions are forgotten next time"),
     }
 }

@@ -48,8 +48,17 @@ const DOCS: Policy = Policy {
 };
 
 /// By the beginning of the path; the first that fits.
-const BY_PATH: &[(&str, Policy)] =
-    &[("/home/upload", UPLOAD), ("/home/media", MEDIA), ("/home/stream-", MEDIA), ("/docs", DOCS)];
+const BY_PATH: &[(&str, Policy)] = &[
+    ("/home/upload", UPLOAD),
+    ("/home/media", MEDIA),
+    ("/home/stream-", MEDIA),
+    ("/project/save", UPLOAD),
+    ("/project/media/", MEDIA),
+    ("/project/notes/", MEDIA),
+    ("/media/stream/", API),
+    ("/media/", MEDIA),
+    ("/docs", DOCS),
+];
 
 impl Policy {
     /// The rules for a path.

@@ -17,18 +17,28 @@ use crate::state::State;
 /// The routes. Whatever goes wrong in one is an answer here, so that cookies and headers reach that answer too.
 pub fn routes(state: Arc<State>) -> BoxEndpoint<'static, Response> {
     let service = api::service();
-    let (json, yaml) = (service.spec_endpoint(), service.spec_endpoint_yaml());
-    let docs = service.swagger_ui();
+    let cookies = state.cookies;
     Route::new()
-        .at("/", get(make_sync(|_| Html(include_str!("index.html")))))
-        .nest("/docs", docs)
-        .at("/openapi.json", json)
-        .at("/openapi.yaml", yaml)
-        .nest("/", service)
+        .at("/", page(include_str!("index.html")))
+        .at("/docs", page(service.swagger_ui_html()))
+        .at("/openapi.json", get(service.spec_endpoint()))
+        .at("/openapi.yaml", get(service.spec_endpoint_yaml()))
+        // Not nested at `/`, where it would hide the page.
+        .at("/<.+>", service)
         .data(state)
         .around(answered)
         .with(CookieJarManager::new())
+        .before(move |mut request| async move {
+            cookies.keep_own(request.headers_mut());
+            Ok(request)
+        })
         .boxed()
+}
+
+/// A page that is there for all who ask.
+fn page(html: impl Into<String>) -> impl Endpoint {
+    let html: String = html.into();
+    get(make_sync(move |_| Html(html.clone())))
 }
 
 async fn answered<E: Endpoint>(endpoint: Arc<E>, request: Request) -> poem::Result<Response> {

@@ -6,7 +6,9 @@ use notestamp_store::{Clock, Random, Store};
 use poem::Request;
 use tokio::sync::Notify;
 
-use crate::auth::{Passwords, SessionCookies, Tokens};
+use crate::auth::{MediaUrls, Passwords, SessionCookies, Throttle, Tokens};
+use crate::config::{MediaDelivery, ProjectList};
+use crate::metrics::Metrics;
 
 /// Everything that requests share.
 #[derive(Debug)]
@@ -15,14 +17,24 @@ pub struct State {
     pub store: Store,
     /// Hashes and verifies passwords.
     pub passwords: Passwords,
+    /// Limits failed sign-ins.
+    pub throttle: Throttle,
     /// Makes and reads tokens.
     pub tokens: Tokens,
+    /// Makes and verifies URLs of media that need no tokens.
+    pub media_urls: MediaUrls,
     /// How the tokens travel.
     pub cookies: SessionCookies,
+    /// How media gets to players.
+    pub media_delivery: MediaDelivery,
+    /// What `/project/list` holds.
+    pub project_list: ProjectList,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Makes what nobody can guess.
     pub random: Arc<dyn Random>,
+    /// Counts what happens.
+    pub metrics: Arc<Metrics>,
     /// Wakes the sweep before its time: there is something to take away.
     pub sweep_soon: Notify,
 }

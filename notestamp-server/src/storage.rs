@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "mongodb")]
+use notestamp_store::metadata::MongoDbMetadata;
 use notestamp_store::metadata::{MemoryMetadata, MetadataStore, SqliteMetadata};
 use notestamp_store::{BlobStore, Clock, Error, ObjectKind, SessionTtl, Store, StoreSettings};
 
@@ -73,6 +75,12 @@ pub async fn open(
             let opened = SqliteMetadata::open(path, durability).await;
             Arc::new(opened.map_err(at(format!("the metadata in {}", storage.metadata)))?)
         }
+        #[cfg(feature = "mongodb")]
+        MetadataUrl::MongoDb(url) => {
+            let opened = MongoDbMetadata::open(url.expose()).await;
+            Arc::new(opened.map_err(at(format!("the metadata in {}", storage.metadata)))?)
+        }
+        #[cfg(not(feature = "mongodb"))]
         MetadataUrl::MongoDb(_) => unreachable!("the configuration refuses what this build cannot open"),
     };
     let notes = BlobStore::open(ObjectKind::Notes, &storage.notes, durability).await;

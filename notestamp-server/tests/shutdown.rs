@@ -9,9 +9,12 @@ use notestamp_server::shutdown;
 /// Nobody waits longer for a child that does not stop.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What the tests below start; by itself it has nothing to do.
 #[tokio::test]
-#[ignore = "the child of the tests below"]
 async fn child() {
+    if std::env::var_os("NOTESTAMP_TEST_CHILD").is_none() {
+        return;
+    }
     let requested = shutdown::requested().unwrap();
     say("ready");
     tokio::time::timeout(PATIENCE, requested).await.expect("a signal comes");
@@ -31,7 +34,8 @@ struct Process(Child, BufReader<ChildStdout>);
 impl Process {
     fn start(linger: bool) -> Self {
         let mut command = Command::new(std::env::current_exe().expect("a test knows its file"));
-        command.args(["--exact", "child", "--ignored", "--nocapture"]).stdout(Stdio::piped());
+        command.args(["--exact", "child", "--nocapture"]).stdout(Stdio::piped());
+        command.env("NOTESTAMP_TEST_CHILD", "1");
         if linger {
             command.env("LINGER", "1");
         }

@@ -13,7 +13,9 @@ pub mod protocol;
 mod random;
 mod store;
 
-pub use blob::{BlobStore, BlobUrl, ByteStream, Found, Ingest, Unfinished};
+pub use blob::{
+    BlobStore, BlobUrl, ByteStream, Found, Ingest, PRESIGNED_TIME_MAX, PresignedHeaders, Unfinished,
+};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use domain::*;
 pub use durability::Durability;

@@ -50,6 +50,16 @@ async fn an_object_that_cannot_be_completed_is_aborted() {
 }
 
 #[tokio::test]
+async fn an_object_that_is_complete_counts_though_the_answer_was_lost() {
+    let (store, backend) = faulty(Faults { lose_complete: true, ..Faults::default() });
+    let mut ingest = begin(&store);
+    write_parts(&mut ingest, 2).await.unwrap();
+    ingest.finish().await.ok().unwrap().complete().await.unwrap();
+    assert_eq!(backend.seen().aborted, 0);
+    assert_eq!(listed(&store).await.len(), 1);
+}
+
+#[tokio::test]
 async fn a_small_object_that_cannot_be_put_is_an_error() {
     let (store, backend) = faulty(Faults { fail_put: true, ..Faults::default() });
     assert!(store.put(Namespace::Shared, object(), Bytes::new()).await.is_err());
@@ -147,7 +157,7 @@ async fn a_stream_of_another_length_is_never_silent() {
 
 #[tokio::test]
 async fn a_backend_that_is_away_is_unavailable_not_corrupt() {
-    let (store, _) = faulty(Faults { fail_get: true, ..Faults::default() });
+    let (store, _) = faulty(Faults { fail_read: true, ..Faults::default() });
     for range in [None, Some(1..2), Some(1..1)] {
         let read = store.read(Namespace::Shared, object(), 100, range).await;
         assert!(matches!(read, Err(Error::Unavailable { .. })));
@@ -188,8 +198,10 @@ struct Faults {
     /// Which part fails, counted from 1.
     fail_part: Option<usize>,
     fail_complete: bool,
+    /// It is complete, but the answer that says so is lost.
+    lose_complete: bool,
     fail_put: bool,
-    fail_get: bool,
+    fail_read: bool,
     /// Failures are those of a full disk.
     full: bool,
     /// No part arrives before a permit is given for it.
@@ -270,7 +282,7 @@ impl ObjectStore for Faulty {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> object_store::Result<GetResult> {
-        self.backend.fail_if(self.backend.faults.fail_get)?;
+        self.backend.fail_if(self.backend.faults.fail_read)?;
         let found = self.inner.get_opts(location, options).await?;
         let Some(yields) = self.backend.faults.get_yields.clone() else { return Ok(found) };
         let chunks = yields.map(|_| Ok(Bytes::from_static(&[0])));
@@ -285,7 +297,10 @@ impl ObjectStore for Faulty {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
-        self.inner.list(prefix)
+        match self.backend.fail_if(self.backend.faults.fail_read) {
+            Ok(()) => self.inner.list(prefix),
+            Err(error) => stream::once(async { Err(error) }).boxed(),
+        }
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
@@ -322,7 +337,9 @@ impl MultipartUpload for FaultyUpload {
 
     async fn complete(&mut self) -> object_store::Result<PutResult> {
         self.backend.fail_if(self.backend.faults.fail_complete)?;
-        self.inner.complete().await
+        let completed = self.inner.complete().await?;
+        self.backend.fail_if(self.backend.faults.lose_complete)?;
+        Ok(completed)
     }
 
     async fn abort(&mut self) -> object_store::Result<()> {

@@ -195,7 +195,7 @@ async fn walk(store: &dyn MetadataStore, owner: UserId, query: &Query) -> String
         sort: query.sort,
         order: query.order,
         limit: query.limit.and_then(NonZeroUsize::new),
-        after: None,
+        ..ListQuery::default()
     };
     let mut pages: Vec<(Vec<Project>, Option<Cursor>)> = Vec::new();
     loop {

@@ -1,15 +1,28 @@
 //! The operations: thin routes over the store.
 
 mod accounts;
-mod media;
-mod projects;
+mod deleting;
+mod home;
+mod media_answer;
+mod named;
+mod opening;
+mod project;
+mod saving;
 mod service;
 mod sign_in;
 
 use poem_openapi::{OpenApiService, Tags};
 
 /// All operations.
-type Api = (accounts::Accounts, sign_in::SignIn, projects::Projects, media::MediaFiles, service::Service);
+type Api = (
+    accounts::Accounts,
+    sign_in::SignIn,
+    home::Projects,
+    home::MediaFiles,
+    project::ProjectDialect,
+    project::ProjectMedia,
+    service::Service,
+);
 
 #[derive(Tags)]
 enum Tag {
@@ -22,13 +35,25 @@ enum Tag {
     Projects,
     /// The bytes of a project's media, whole or by ranges.
     Media,
+    /// The same projects and media in the dialect of the clients since October 2024, which name a project by a
+    /// segment of the path, and read media by URLs that need no cookies.
+    #[oai(rename = "Project dialect")]
+    ProjectDialect,
     /// The server itself.
     Service,
 }
 
 /// The operations and their description.
 pub fn service() -> OpenApiService<Api, ()> {
-    let api = (accounts::Accounts, sign_in::SignIn, projects::Projects, media::MediaFiles, service::Service);
+    let api = (
+        accounts::Accounts,
+        sign_in::SignIn,
+        home::Projects,
+        home::MediaFiles,
+        project::ProjectDialect,
+        project::ProjectMedia,
+        service::Service,
+    );
     OpenApiService::new(api, "notestamp", env!("CARGO_PKG_VERSION"))
         .summary("Notes that stay in step with media.")
         .description(include_str!("../../description.md"))

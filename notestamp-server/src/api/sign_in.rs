@@ -1,16 +1,19 @@
 use std::sync::Arc;
 
-use notestamp_store::{Email, ListQuery, RevocationReason};
+use notestamp_store::{Email, ListQuery, PasswordHash, RevocationReason, Session, User};
 use poem::web::Data;
 use poem::web::cookie::CookieJar;
 use poem_openapi::OpenApi;
-use poem_openapi::param::Header;
+use poem_openapi::param::{Header, Path};
 
 use super::Tag;
+use super::home::media_url;
+use crate::auth::{CurrentUser, Password};
 use crate::error::{ApiError, Code, Failed, failures};
 use crate::http::base_url::BaseUrl;
+use crate::http::client_address::Client;
 use crate::state::State;
-use crate::wire::account::{CredentialsBody, Message, SignedIn};
+use crate::wire::account::{CredentialsBody, Message, PasswordChangeBody, SessionEntry, SignedIn};
 use crate::wire::json::Json;
 use crate::wire::metadata::ProjectMetadata;
 
@@ -22,9 +25,21 @@ failures! {
     SignInFailures: 400 401 403 408 413 415 429;
     /// Of signing out.
     SignOutFailures: 403;
+    /// Of changing a password.
+    ChangePasswordFailures: 400 401 403 408 413 415 429;
+    /// Of listing sessions.
+    SessionsFailures: 401;
+    /// Of ending a session.
+    EndSessionFailures: 401 403 404;
 }
 
 type SignedInOr = Result<Json<SignedIn>, Failed<SignInFailures>>;
+
+/// How many of a user's sessions are listed: those used last.
+const SESSIONS_LISTED_MAX: usize = 1_000;
+
+/// How often a proof is asked for again because the password's hash has changed while it was verified.
+const RACES_MAX: usize = 3;
 
 #[OpenApi(tag = "Tag::SignIn")]
 impl SignIn {
@@ -36,11 +51,12 @@ impl SignIn {
         &self,
         state: Data<&Arc<State>>,
         base: BaseUrl,
+        client: Client,
         jar: &CookieJar,
         #[oai(name = "User-Agent")] user_agent: Header<Option<String>>,
         body: CredentialsBody,
     ) -> SignedInOr {
-        sign_in(&state, &base, jar, user_agent.0.as_deref().unwrap_or_default(), body).await
+        sign_in(&state, &base, &client, jar, user_agent.0, body).await
     }
 
     /// Sign in, by the name that other clients know
@@ -49,11 +65,12 @@ impl SignIn {
         &self,
         state: Data<&Arc<State>>,
         base: BaseUrl,
+        client: Client,
         jar: &CookieJar,
         #[oai(name = "User-Agent")] user_agent: Header<Option<String>>,
         body: CredentialsBody,
     ) -> SignedInOr {
-        sign_in(&state, &base, jar, user_agent.0.as_deref().unwrap_or_default(), body).await
+        sign_in(&state, &base, &client, jar, user_agent.0, body).await
     }
 
     /// Sign out
@@ -77,37 +94,126 @@ impl SignIn {
     ) -> Result<Json<Message>, Failed<SignOutFailures>> {
         sign_out(&state, jar).await
     }
+
+    /// Change the password
+    ///
+    /// Ends every session of the account, this one included, and sets the cookies of a new one.
+    #[oai(path = "/auth/password", method = "post", operation_id = "changePassword")]
+    async fn change_password(
+        &self,
+        user: CurrentUser,
+        state: Data<&Arc<State>>,
+        client: Client,
+        jar: &CookieJar,
+        body: PasswordChangeBody,
+    ) -> Result<Json<Message>, Failed<ChangePasswordFailures>> {
+        let (current, new) = body.into_parts()?;
+        new.check_new().map_err(notestamp_store::Error::from)?;
+        let account = state.store.find_account(user.id).await?.ok_or_else(ApiError::unauthorized)?;
+        let attempt = state.throttle.attempt(account.email.as_str(), client.ip)?;
+        let matches = state.passwords.verify(&current, Some(&account.password_hash)).await;
+        if matches.as_ref().is_ok_and(|matches| !matches) {
+            return Err(ApiError::new(Code::BadCredentials, "the current password is another one").into());
+        }
+        attempt.withdraw();
+        matches?;
+        let hash = state.passwords.hash(&new).await?;
+        let changed = state.store.change_password(&account, &hash, &user.session.user_agent).await?;
+        let session = changed.ok_or_else(ApiError::unauthorized)?;
+        state.set_cookies(jar, &session);
+        tracing::info!(user = %user.id, session = %session.id, "password changed");
+        Ok(Json(Message::new("the password is changed, and every other session is signed out")))
+    }
+
+    /// List the sessions of the account
+    ///
+    /// Those that are signed in, the latest used first.
+    #[oai(path = "/auth/sessions", method = "get", operation_id = "listSessions")]
+    async fn sessions(
+        &self,
+        user: CurrentUser,
+        state: Data<&Arc<State>>,
+    ) -> Result<Json<Vec<SessionEntry>>, Failed<SessionsFailures>> {
+        let sessions = state.store.list_sessions(user.id, SESSIONS_LISTED_MAX).await?;
+        let entry = |session: &Session| SessionEntry::new(session, session.id == user.session.id);
+        Ok(Json(sessions.iter().map(entry).collect()))
+    }
+
+    /// End a session of the account
+    #[oai(path = "/auth/sessions/:id", method = "delete", operation_id = "endSession")]
+    async fn end_session(
+        &self,
+        user: CurrentUser,
+        state: Data<&Arc<State>>,
+        /// The session's id.
+        id: Path<String>,
+    ) -> Result<Json<Message>, Failed<EndSessionFailures>> {
+        let not_found = || ApiError::new(Code::NotFound, "session not found");
+        let id = id.0.parse().map_err(|_| not_found())?;
+        if !state.store.revoke_session(user.id, id, RevocationReason::Ended).await? {
+            return Err(not_found().into());
+        }
+        tracing::info!(user = %user.id, session = %id, "session ended");
+        Ok(Json(Message::new("the session is ended")))
+    }
 }
 
 async fn sign_in(
     state: &State,
     base: &BaseUrl,
+    client: &Client,
     jar: &CookieJar,
-    user_agent: &str,
+    user_agent: Option<String>,
     body: CredentialsBody,
 ) -> SignedInOr {
     let (username, password) = body.into_parts()?;
     // What cannot be an address has no account, which is answered like any other unknown one.
-    let account = match Email::parse(&username) {
-        Ok(email) => state.store.find_account_by_email(&email).await?,
-        Err(_) => None,
+    let email = Email::parse(&username).ok();
+    let name = email.as_ref().map_or(username.as_str(), Email::as_str);
+    let attempt = state.throttle.attempt(name, client.ip)?;
+    for _ in 0..RACES_MAX {
+        let account = match prove(state, email.as_ref(), &password).await {
+            Err(error) if error.code() != Code::BadCredentials => {
+                attempt.withdraw();
+                return Err(error.into());
+            }
+            proved => proved?,
+        };
+        let user_agent = user_agent.as_deref().unwrap_or_default();
+        let Some(session) = state.store.start_session(&account, user_agent).await? else {
+            continue;
+        };
+        attempt.withdraw();
+        let directory = state.store.list_projects(account.id, &ListQuery::default()).await?;
+        state.set_cookies(jar, &session);
+        tracing::info!(user = %account.id, session = %session.id, "signed in");
+        let entry = |project| ProjectMetadata::new(project, media_url(base));
+        let directory = directory.projects.into_iter().map(entry).collect();
+        return Ok(Json(SignedIn { email: account.email.as_str().to_owned(), directory }));
+    }
+    Err(bad_credentials().into())
+}
+
+/// The account of this address, if this is its password. Whether there is one does not show, not even by
+/// the time that it takes.
+async fn prove(state: &State, email: Option<&Email>, password: &Password) -> Result<User, ApiError> {
+    let account = match email {
+        Some(email) => state.store.find_account_by_email(email).await?,
+        None => None,
     };
     let hash = account.as_ref().map(|account| &account.password_hash);
-    let matches = state.passwords.verify(&password, hash).await?;
-    let Some(account) = account.filter(|_| matches) else {
-        return Err(ApiError::new(Code::BadCredentials, "no account has this address and password").into());
-    };
+    let matches = state.passwords.verify(password, hash).await?;
+    let mut account = account.filter(|_| matches).ok_or_else(bad_credentials)?;
     if state.passwords.is_weak(&account.password_hash) {
-        let stronger = state.passwords.hash(&password).await?;
+        let stronger: PasswordHash = state.passwords.hash(password).await?;
         state.store.upgrade_password_hash(&account, &stronger).await?;
+        account.password_hash = stronger;
     }
-    let session = state.store.start_session(account.id, user_agent).await?;
-    let directory = state.store.list_projects(account.id, &ListQuery::default()).await?;
-    state.set_cookies(jar, &session);
-    tracing::info!(user = %account.id, session = %session.id, "signed in");
-    let directory =
-        directory.projects.into_iter().map(|project| ProjectMetadata::new(project, base.as_str()));
-    Ok(Json(SignedIn { email: account.email.as_str().to_owned(), directory: directory.collect() }))
+    Ok(account)
+}
+
+fn bad_credentials() -> ApiError {
+    ApiError::new(Code::BadCredentials, "no account has this address and password")
 }
 
 async fn sign_out(state: &State, jar: &CookieJar) -> Result<Json<Message>, Failed<SignOutFailures>> {

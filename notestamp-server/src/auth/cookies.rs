@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use notestamp_store::Timestamp;
+use poem::http::header::{COOKIE, HeaderMap, HeaderValue};
 use poem::web::cookie::{Cookie, CookieJar, SameSite};
 
 use crate::config::{self, Cookies};
@@ -35,6 +36,32 @@ impl SessionCookies {
     /// The name of the refresh token's cookie.
     pub fn refresh_name(&self) -> &'static str {
         if self.secure { "__Host-refreshToken" } else { "refreshToken" }
+    }
+
+    /// Leaves of the cookies that came only the session's, and those in a form that the jar can read.
+    ///
+    /// The jar ignores all cookies for one byte that is not ASCII, so that what another program on the
+    /// same host has set would sign people out; and a value that it cannot decode, so that a damaged
+    /// token would pass for a missing one.
+    pub fn keep_own(&self, headers: &mut HeaderMap) {
+        let pairs = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|b| *b == b';'));
+        let own: Vec<_> = pairs.filter_map(|pair| self.own(pair)).collect();
+        headers.remove(COOKIE);
+        if !own.is_empty() {
+            let kept = HeaderValue::from_str(&own.join("; ")).expect("names and tokens are visible ASCII");
+            headers.insert(COOKIE, kept);
+        }
+    }
+
+    /// This cookie if it is one of the session's, with `!` for each byte that is in no token.
+    fn own(&self, pair: &[u8]) -> Option<String> {
+        let equals = pair.iter().position(|byte| *byte == b'=')?;
+        let (name, value) = (pair[..equals].trim_ascii(), pair[equals + 1..].trim_ascii());
+        let name =
+            [self.access_name(), self.refresh_name()].into_iter().find(|own| own.as_bytes() == name)?;
+        let in_a_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+        let value = value.iter().map(|byte| if in_a_token(byte) { char::from(*byte) } else { '!' });
+        Some(format!("{name}={}", value.collect::<String>()))
     }
 
     /// The value of a cookie that came.

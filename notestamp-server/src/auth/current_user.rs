@@ -37,15 +37,13 @@ impl State {
         }
         let session = match (access, refresh) {
             (Presented::Valid(access), _) => {
-                let session = self.store.use_session(access.session, access.generation).await?;
-                session.filter(|session| session.user == access.user)
+                self.store.use_session(access.user, access.session, access.generation).await?
             }
             (Presented::Missing | Presented::Expired(_), Presented::Valid(refresh)) => {
                 let session = self
                     .store
-                    .refresh_session(refresh.session, refresh.token, refresh.generation)
-                    .await?
-                    .filter(|session| session.user == refresh.user);
+                    .refresh_session(refresh.user, refresh.session, refresh.token, refresh.generation)
+                    .await?;
                 if let Some(session) = &session {
                     self.set_cookies(jar, session);
                 }

@@ -47,6 +47,11 @@ impl SigningKeys {
         &self.0[0]
     }
 
+    /// All keys, the one that signs first.
+    pub fn iter(&self) -> impl Iterator<Item = &SigningKey> {
+        self.0.iter()
+    }
+
     /// The key with this id, for a token whose header names it (`kid`, RFC 7515, section 4.1.4).
     pub fn find(&self, id: &str) -> Option<&SigningKey> {
         self.0.iter().find(|key| key.id == id)
@@ -67,8 +72,7 @@ impl SigningKey {
         if digits.len() % 2 == 1 {
             return Err(Reason::Odd(digits.len()));
         }
-        let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).expect("all are hex digits");
-        let secret: Vec<u8> = (0..digits.len()).step_by(2).map(byte).collect();
+        let secret = from_hex(digits).expect("all are hex digits, and their number is even");
         if secret.iter().all(|byte| *byte == secret[0]) {
             return Err(Reason::Uniform);
         }
@@ -100,6 +104,18 @@ impl fmt::Debug for SigningKey {
 /// `bytes` in lower-case hex digits.
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The bytes that these hex digits, upper or lower case, stand for.
+pub(super) fn from_hex(digits: &str) -> Option<Vec<u8>> {
+    let byte = |pair: &[u8]| match pair {
+        [high, low] => {
+            let digit = |of: u8| char::from(of).to_digit(16);
+            u8::try_from(digit(*high)? << 4 | digit(*low)?).ok()
+        }
+        _ => None,
+    };
+    digits.as_bytes().chunks(2).map(byte).collect()
 }
 
 /// Why some text holds no keys that can be used. It shows none of the text.

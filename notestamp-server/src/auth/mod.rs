@@ -5,12 +5,16 @@ mod cookies;
 mod current_user;
 mod key_file;
 mod keys;
+mod media_url;
 mod password;
+mod throttle;
 mod tokens;
 
 pub use cookies::SessionCookies;
 pub use current_user::CurrentUser;
 pub use key_file::{SigningKeyError, SigningKeySource};
 pub use keys::{InvalidSigningKeys, SigningKey, SigningKeys};
+pub use media_url::{MediaGrant, MediaUrls};
 pub use password::{Password, Passwords};
+pub use throttle::Throttle;
 pub use tokens::{Claims, Kind, Presented, Tokens};

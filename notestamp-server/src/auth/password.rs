@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use argon2::password_hash::phc::PasswordHash as Phc;
-use argon2::{Argon2, Params, PasswordHasher, PasswordVerifier};
+use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier};
 use notestamp_store::{InvalidValue, PasswordHash};
 use tokio::sync::Semaphore;
 
@@ -15,7 +15,7 @@ use crate::error::{ApiError, Code};
 
 /// How many hashings may wait for their turn; one more is refused with 503.
 ///
-/// Each takes some 25 ms of a core and 19 MiB, so the last one waits about a second on two cores.
+/// Each takes some 25 ms of a core and 19 MiB, so on two cores the last one waits less than two seconds.
 const WAITING_MAX: usize = 64;
 
 /// What somebody typed as their password. Printed nowhere.
@@ -56,7 +56,7 @@ impl fmt::Debug for Password {
     }
 }
 
-/// Hashes and verifies passwords, as many at once as there are cores.
+/// Hashes and verifies passwords, on no more than half of the cores.
 pub struct Passwords {
     argon2: Argon2<'static>,
     turns: Arc<Semaphore>,
@@ -65,15 +65,19 @@ pub struct Passwords {
     nobody: PasswordHash,
 }
 
-impl Passwords {
-    /// With Argon2id, 19 MiB, 2 passes, 1 lane (RFC 9106; OWASP's first choice).
-    pub fn new() -> Self {
+/// With Argon2id, 19 MiB, 2 passes, 1 lane (RFC 9106; OWASP's first choice).
+impl Default for Passwords {
+    fn default() -> Self {
         let argon2 = Argon2::default();
+        // Half of the cores, so that a storm of sign-ins leaves the others to everybody else.
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let at_once = (cores / 2).max(1);
         let nobody = hash(&argon2, "the password of nobody");
-        Self { argon2, turns: Arc::new(Semaphore::new(cores)), waiting: AtomicUsize::new(0), nobody }
+        Self { argon2, turns: Arc::new(Semaphore::new(at_once)), waiting: AtomicUsize::new(0), nobody }
     }
+}
 
+impl Passwords {
     /// The hash to keep of a new password.
     ///
     /// # Errors
@@ -97,13 +101,14 @@ impl Passwords {
         Ok(self.in_turn(matches).await? && known)
     }
 
-    /// Whether a hash was made with weaker parameters than are used now.
+    /// Whether a hash was made with weaker parameters than are used now, or by another algorithm.
     pub fn is_weak(&self, hash: &PasswordHash) -> bool {
         let current = self.argon2.params();
-        let Some(made_with) = Phc::new(hash.as_phc()).ok().and_then(|phc| Params::try_from(&phc).ok()) else {
-            return true;
-        };
-        made_with.m_cost() < current.m_cost() || made_with.t_cost() < current.t_cost()
+        let Ok(phc) = Phc::new(hash.as_phc()) else { return true };
+        let Ok(made_with) = Params::try_from(&phc) else { return true };
+        phc.algorithm != Algorithm::Argon2id.ident()
+            || made_with.m_cost() < current.m_cost()
+            || made_with.t_cost() < current.t_cost()
     }
 
     async fn in_turn<T: Send + 'static>(
@@ -160,7 +165,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_the_right_password_verifies() {
-        let passwords = Passwords::new();
+        let passwords = Passwords::default();
         let right = Password::typed("seventeen otters".to_owned());
         let hash = passwords.hash(&right).await.unwrap();
         assert!(passwords.verify(&right, Some(&hash)).await.unwrap());
@@ -173,11 +178,11 @@ mod tests {
     #[test]
     fn a_hash_with_weaker_parameters_is_weak() {
         let weaker = Argon2::new(
-            argon2::Algorithm::Argon2id,
+            Algorithm::Argon2id,
             argon2::Version::V0x13,
             Params::new(8 * 1024, 1, 1, None).unwrap(),
         );
-        assert!(Passwords::new().is_weak(&hash(&weaker, "seventeen otters")));
+        assert!(Passwords::default().is_weak(&hash(&weaker, "seventeen otters")));
     }
 
     #[test]

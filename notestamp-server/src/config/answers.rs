@@ -5,7 +5,7 @@ use clap::ValueEnum;
 /// The choices that change what goes over the wire.
 #[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
 pub struct Answers {
-    /// How media is delivered: `proxy` through the server, `redirect` by presigned URL where the store can
+    /// How media gets to players: `proxy` through the server, `redirect` by presigned URL where the store can
     #[arg(long, value_name = "MODE", default_value = "proxy", hide_possible_values = true)]
     pub media_delivery: MediaDelivery,
 

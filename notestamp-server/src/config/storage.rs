@@ -45,7 +45,8 @@ pub(super) struct StorageArgs {
     #[arg(long, value_name = "URL", value_parser = MetadataUrl::parse)]
     metadata: Option<MetadataUrl>,
 
-    /// Blob store of notes: file:///PATH, s3://BUCKET/PREFIX or memory:/// [default: in the data folder]
+    /// Blob store of notes: file:///PATH, s3://BUCKET/PREFIX (and more, see the README) or memory:///
+    /// [default: in the data folder]
     #[arg(long, value_name = "URL", value_parser = BlobUrl::parse)]
     notes: Option<BlobUrl>,
 
@@ -77,6 +78,7 @@ impl Storage {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         match self.metadata {
             MetadataUrl::Memory | MetadataUrl::Sqlite(_) => Ok(()),
+            MetadataUrl::MongoDb(_) if cfg!(feature = "mongodb") => Ok(()),
             MetadataUrl::MongoDb(_) => {
                 Err(ConfigError::Contradiction("--metadata: this build has no MongoDB support".into()))
             }

@@ -24,7 +24,6 @@ impl AllowedMethods {
             if methods.iter().any(|method| method == "GET") {
                 methods.push("HEAD".to_owned());
             }
-            methods.push("OPTIONS".to_owned());
             let allow = HeaderValue::from_str(&methods.join(", ")).expect("methods are tokens");
             (segments(&path).map(str::to_owned).collect(), allow)
         });
@@ -52,7 +51,7 @@ mod tests {
     #[test]
     fn a_path_allows_what_its_operations_are() {
         let methods = AllowedMethods::of_description(r#"{"paths": {"/a/{x}": {"get": {}, "delete": {}}}}"#);
-        assert_eq!(methods.of("/a/b").unwrap(), "DELETE, GET, HEAD, OPTIONS");
+        assert_eq!(methods.of("/a/b").unwrap(), "DELETE, GET, HEAD");
         assert_eq!(methods.of("/a"), None);
     }
 }

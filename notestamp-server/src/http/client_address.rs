@@ -3,9 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
-use poem::Request;
+use poem::http::Version;
 use poem::http::header::{FORWARDED, HOST, HeaderMap, HeaderName};
 use poem::http::uri::{Authority, Scheme};
+use poem::{FromRequest, Request, RequestBody};
 
 use super::single::Single;
 
@@ -28,6 +29,13 @@ impl Client {
     /// The server's own origin as this client sees it; none where it named no host.
     pub fn server_origin(&self) -> Option<String> {
         self.host.as_ref().map(|host| format!("{}://{host}", self.scheme))
+    }
+}
+
+impl<'a> FromRequest<'a> for Client {
+    async fn from_request(request: &'a Request, _body: &mut RequestBody) -> poem::Result<Self> {
+        let given = request.extensions().get::<Self>();
+        Ok(given.cloned().expect("the edge tells every request whose it is"))
     }
 }
 
@@ -55,11 +63,14 @@ impl TrustedProxies {
             ip: request.remote_addr().as_socket_addr().map(|address| address.ip().to_canonical()),
             scheme: request.scheme().clone(),
             // An absolute request target, or `:authority`, wins over `Host` (RFC 9112, 3.2.2).
-            host: match request.original_uri().authority() {
-                Some(authority) => Some(authority.clone()),
-                None => {
-                    Single::of(request.headers(), &HOST).one().and_then(|host| authority(host.to_str().ok()?))
+            host: match (request.original_uri().authority(), Single::of(request.headers(), &HOST)) {
+                (Some(authority), _) => Some(authority.clone()),
+                (None, Single::One(host)) => host.to_str().ok().and_then(authority),
+                // HTTP/1.0 knows no `Host`: the client reached us by our address.
+                (None, Single::Absent) if request.version() <= Version::HTTP_10 => {
+                    request.local_addr().as_socket_addr().and_then(|address| authority(&address.to_string()))
                 }
+                (None, Single::Absent | Single::Several) => None,
             },
         };
         self.behind(direct, request.headers())

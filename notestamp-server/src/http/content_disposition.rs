@@ -73,11 +73,23 @@ pub fn content_type(media_type: &MediaType) -> HeaderValue {
     HeaderValue::from_str(served.essence()).expect("a media type is made of tokens")
 }
 
+/// What a browser is to do with media.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Disposition {
+    /// Show it in place, where its type is one that browsers show safely.
+    Inline,
+    /// Save it as a file.
+    Attachment,
+}
+
 /// The `Content-Disposition` of a project's media, with a file name made of the project's title.
 ///
 /// The name comes twice, in ASCII for old clients and as RFC 8187 writes it for all others.
-pub fn content_disposition(title: &Title, media_type: &MediaType) -> HeaderValue {
-    let disposition = if is_inline(media_type) { "inline" } else { "attachment" };
+pub fn content_disposition(asked: Disposition, title: &Title, media_type: &MediaType) -> HeaderValue {
+    let disposition = match asked {
+        Disposition::Inline if is_inline(media_type) => "inline",
+        Disposition::Inline | Disposition::Attachment => "attachment",
+    };
     let name = file_name(title.as_str(), media_type);
     let (fallback, encoded) = (ascii_fallback(&name), percent_encoded(&name));
     HeaderValue::try_from(format!("{disposition}; filename=\"{fallback}\"; filename*=UTF-8''{encoded}"))
@@ -212,7 +224,7 @@ mod tests {
     fn both_names_are_given() {
         let title = Title::parse("Ünïcode \"100%\" 🎧").unwrap();
         assert_eq!(
-            content_disposition(&title, &MediaType::parse("audio/mpeg")),
+            content_disposition(Disposition::Inline, &title, &MediaType::parse("audio/mpeg")),
             "inline; filename=\"_n_code _100__ _.mp3\"; \
              filename*=UTF-8''%C3%9Cn%C3%AFcode%20_100%25_%20%F0%9F%8E%A7.mp3"
         );
@@ -222,7 +234,7 @@ mod tests {
     fn only_what_cannot_run_scripts_is_shown_in_place() {
         let disposition = |media_type| {
             let media_type = MediaType::parse(media_type);
-            let value = content_disposition(&Title::parse("t").unwrap(), &media_type);
+            let value = content_disposition(Disposition::Inline, &Title::parse("t").unwrap(), &media_type);
             let (kind, _) = value.to_str().unwrap().split_once(';').unwrap();
             (kind.to_owned(), content_type(&media_type))
         };
@@ -250,7 +262,7 @@ mod tests {
             media_type in prop::sample::select(vec!["audio/mpeg", "text/html", "application/pdf"]),
         ) {
             let Ok(title) = Title::parse(&text) else { return Ok(()) };
-            let value = content_disposition(&title, &MediaType::parse(media_type));
+            let value = content_disposition(Disposition::Inline, &title, &MediaType::parse(media_type));
             let text = value.to_str().unwrap();
             prop_assert_eq!(text.matches('"').count(), 2);
             prop_assert!(text.bytes().all(|byte| (0x20..0x7f).contains(&byte)));
@@ -259,5 +271,12 @@ mod tests {
             prop_assert!(!name.starts_with('.') && !name.ends_with(['.', ' ']));
             prop_assert!(!name.chars().any(is_unsafe), "{}", name);
         }
+    }
+
+    #[test]
+    fn what_is_to_be_saved_is_an_attachment_of_any_type() {
+        let title = Title::parse("Lecture").unwrap();
+        let value = content_disposition(Disposition::Attachment, &title, &MediaType::parse("audio/mpeg"));
+        assert_eq!(value, "attachment; filename=\"Lecture.mp3\"; filename*=UTF-8''Lecture.mp3");
     }
 }

@@ -16,9 +16,10 @@ use poem::Body;
 /// The most parts that a form may have.
 pub const PARTS_MAX: usize = 32;
 /// The most bytes before a part's content: the headers of the part, and before the first a preamble.
-///
-/// The frame that these bytes came with may bring more.
 pub const PART_HEAD_BYTES_MAX: u64 = 16 * 1024;
+/// How much multer is given at once while it looks for a part's content. It may ask for one piece more than it
+/// needs, so a piece is much less than a head may have.
+const HEAD_PIECE_BYTES: usize = 4 * 1024;
 /// The longest boundary (RFC 2046, 5.1.1).
 const BOUNDARY_LEN_MAX: usize = 70;
 
@@ -206,11 +207,15 @@ impl HeadBudget {
         given == Self::CLOSED || given <= PART_HEAD_BYTES_MAX
     }
 
-    fn give(&self, bytes: usize) {
+    /// Takes off the front of a frame what may be given at once.
+    fn take(&self, frame: &mut Bytes) -> Bytes {
         let given = self.given.load(Ordering::Relaxed);
-        if given != Self::CLOSED {
-            self.given.store(given + bytes as u64, Ordering::Relaxed);
+        if given == Self::CLOSED {
+            return std::mem::take(frame);
         }
+        let piece = frame.split_to(frame.len().min(HEAD_PIECE_BYTES));
+        self.given.store(given + piece.len() as u64, Ordering::Relaxed);
+        piece
     }
 }
 
@@ -219,19 +224,21 @@ impl HeadBudget {
 #[error("the headers of a part exceed {PART_HEAD_BYTES_MAX} bytes")]
 struct HeadTooLarge;
 
-/// Gives out one frame at a time, and is pending in between.
+/// Gives out one frame at a time, or a piece of it, and is pending in between.
 ///
 /// multer reads its input until that is pending before it yields anything: from a body that is always
 /// ready, a part would come out as one chunk, however large it is.
 struct OneByOne {
     frames: BoxStream<'static, io::Result<Bytes>>,
+    /// What is left of the frame that came last.
+    rest: Bytes,
     is_due: bool,
     head: Arc<HeadBudget>,
 }
 
 impl OneByOne {
     fn new(frames: BoxStream<'static, io::Result<Bytes>>, head: Arc<HeadBudget>) -> Self {
-        Self { frames, is_due: false, head }
+        Self { frames, rest: Bytes::new(), is_due: false, head }
     }
 }
 
@@ -247,13 +254,15 @@ impl Stream for OneByOne {
         if !self.head.has_room() {
             return Poll::Ready(Some(Err(HeadTooLarge.into())));
         }
-        let frame = std::task::ready!(self.frames.poll_next_unpin(cx));
+        if self.rest.is_empty() {
+            match std::task::ready!(self.frames.poll_next_unpin(cx)) {
+                Some(frame) => self.rest = frame?,
+                None => return Poll::Ready(None),
+            }
+        }
         self.is_due = false;
-        Poll::Ready(frame.map(|frame| {
-            let bytes = frame?;
-            self.head.give(bytes.len());
-            Ok(bytes)
-        }))
+        let this = &mut *self;
+        Poll::Ready(Some(Ok(this.head.take(&mut this.rest))))
     }
 }
 
@@ -423,7 +432,9 @@ mod tests {
     async fn large_parts_do_not_count_as_headers() {
         let large = "x".repeat(10 * PART_HEAD_BYTES_MAX as usize);
         let form = [part("name=a", &large), part("name=c", &large), "--b--".to_owned()].concat();
-        assert_eq!(read_all(reader(in_pieces(form.as_bytes(), 999))).await.unwrap().len(), 2);
+        for size in [999, PART_HEAD_BYTES_MAX as usize + 1, 100_000, form.len()] {
+            assert_eq!(read_all(reader(in_pieces(form.as_bytes(), size))).await.unwrap().len(), 2, "{size}");
+        }
     }
 
     #[tokio::test]

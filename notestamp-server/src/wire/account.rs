@@ -1,6 +1,6 @@
 //! Accounts and sign-in.
 
-use notestamp_store::User;
+use notestamp_store::{Session, User};
 use poem_openapi::payload::{Form, Json};
 use poem_openapi::{ApiRequest, Multipart, Object};
 use serde::{Deserialize, Serialize};
@@ -39,12 +39,47 @@ impl CredentialsBody {
             Self::Json(Json(credentials)) | Self::Form(Form(credentials)) => credentials,
             Self::Multipart(credentials) => credentials,
         };
-        let present = |field: Option<String>, name| match field {
-            Some(text) if !text.is_empty() => Ok(text),
-            _ => Err(ApiError::bad_request(format!("{name} is missing"))),
-        };
         Ok((present(username, "username")?, Password::typed(present(password, "password")?)))
     }
+}
+
+/// The password that an account has, and the one that it is to have.
+#[derive(Debug, Object, Multipart, Deserialize)]
+pub struct PasswordChange {
+    /// The password that the account has.
+    current: Option<String>,
+    /// 8 to 1,024 bytes.
+    new: Option<String>,
+}
+
+/// A change of password, in any of the ways that forms send it.
+#[derive(Debug, ApiRequest)]
+pub enum PasswordChangeBody {
+    /// A JSON object.
+    Json(Json<PasswordChange>),
+    /// A form as browsers send it by default.
+    Form(Form<PasswordChange>),
+    /// A form as `FormData` sends it.
+    Multipart(PasswordChange),
+}
+
+impl PasswordChangeBody {
+    /// The current password and the new one.
+    ///
+    /// # Errors
+    /// 400 where one of them is missing or empty.
+    pub fn into_parts(self) -> Result<(Password, Password), ApiError> {
+        let PasswordChange { current, new } = match self {
+            Self::Json(Json(change)) | Self::Form(Form(change)) => change,
+            Self::Multipart(change) => change,
+        };
+        Ok((Password::typed(present(current, "current")?), Password::typed(present(new, "new")?)))
+    }
+}
+
+fn present(field: Option<String>, name: &str) -> Result<String, ApiError> {
+    let given = field.filter(|text| !text.is_empty());
+    given.ok_or_else(|| ApiError::bad_request(format!("{name} is missing")))
 }
 
 /// A new account.
@@ -77,6 +112,39 @@ impl Message {
     /// A message.
     pub fn new(message: &str) -> Self {
         Self { message: message.to_owned() }
+    }
+}
+
+/// A session that is signed in.
+#[derive(Debug, Object, Serialize)]
+#[oai(read_only_all)]
+pub struct SessionEntry {
+    /// Names it.
+    pub id: String,
+    /// When it was signed in (ISO 8601).
+    pub created: String,
+    /// When its tokens were last renewed (ISO 8601).
+    #[oai(rename = "lastUsed")]
+    #[serde(rename = "lastUsed")]
+    pub last_used: String,
+    /// What it was signed in with, in that program's own words.
+    #[oai(rename = "userAgent")]
+    #[serde(rename = "userAgent")]
+    pub user_agent: String,
+    /// Whether it is the one that asks.
+    pub current: bool,
+}
+
+impl SessionEntry {
+    /// Describes a session.
+    pub fn new(session: &Session, current: bool) -> Self {
+        Self {
+            id: session.id.to_string(),
+            created: session.created.to_string(),
+            last_used: session.last_used.to_string(),
+            user_agent: session.user_agent.clone(),
+            current,
+        }
     }
 }
 

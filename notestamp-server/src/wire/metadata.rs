@@ -3,7 +3,9 @@
 
 use std::fmt;
 
-use notestamp_store::{ExtraFields, InvalidValue, LastModified, Metadata, Project, Timestamp, Title};
+use notestamp_store::{
+    ExtraFields, InvalidValue, LastModified, Metadata, Project, ProjectId, Timestamp, Title,
+};
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::types::ToJSON;
 use serde::de::{self, Deserializer, MapAccess};
@@ -25,10 +27,12 @@ pub struct MetadataInput {
     mimetype: String,
     last_modified: String,
     extra: ExtraFields,
+    /// Not metadata, but sent along by some clients.
+    notes: Option<Box<RawValue>>,
 }
 
-/// Fields that answers carry and clients echo: never taken from a request. `notes` is not metadata.
-const IGNORED: [&str; 5] = ["id", "revision", "mediaDigest", "mediaSize", "notes"];
+/// Fields that answers carry and clients echo: never taken from a request.
+const IGNORED: [&str; 4] = ["id", "revision", "mediaDigest", "mediaSize"];
 
 impl MetadataInput {
     /// Reads a JSON object.
@@ -57,6 +61,10 @@ impl MetadataInput {
                 self.last_modified = serde_json::from_str(value.get()).unwrap_or_default();
                 return Ok(());
             }
+            "notes" => {
+                self.notes = Some(value);
+                return Ok(());
+            }
             ignored if IGNORED.contains(&ignored) => return Ok(()),
             _ => return self.extra.set(name, value),
         };
@@ -64,6 +72,11 @@ impl MetadataInput {
             .map_err(|_| InvalidValue::new("metadata", format!("has a {name} that is not a text")))?;
         *known = text.unwrap_or_default();
         Ok(())
+    }
+
+    /// The notes that came with it.
+    pub fn take_notes(&mut self) -> Option<Box<RawValue>> {
+        self.notes.take()
     }
 
     /// The store's metadata.
@@ -115,10 +128,10 @@ pub struct ProjectMetadata {
 }
 
 impl ProjectMetadata {
-    /// The metadata of a project; `base` is the server's URL as the client knows it, without a slash at the end.
-    pub fn new(project: Project, base: &str) -> Self {
+    /// The metadata of a project; `media_url` says where media that is kept here can be read.
+    pub fn new(project: Project, media_url: impl FnOnce(ProjectId) -> String) -> Self {
         let src = match project.media {
-            Some(_) => format!("{base}/home/media/{}", project.id),
+            Some(_) => media_url(project.id),
             None => project.metadata.src.clone(),
         };
         Self { project, src }
@@ -127,9 +140,17 @@ impl ProjectMetadata {
 
 impl Serialize for ProjectMetadata {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.serialize_fields(&mut map)?;
+        map.end()
+    }
+}
+
+impl ProjectMetadata {
+    /// Writes its fields into an object, which may have others beside them.
+    pub(super) fn serialize_fields<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         let Self { project, src } = self;
         let metadata = &project.metadata;
-        let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("title", metadata.title.as_str())?;
         map.serialize_entry("type", &metadata.kind)?;
         map.serialize_entry("label", &metadata.label)?;
@@ -145,12 +166,12 @@ impl Serialize for ProjectMetadata {
         for (name, value) in metadata.extra.iter() {
             map.serialize_entry(name, value)?;
         }
-        map.end()
+        Ok(())
     }
 }
 
 /// The schema of what is sent and answered alike: the server's own fields are marked read-only.
-fn schema() -> MetaSchema {
+pub(super) fn schema() -> MetaSchema {
     let field = |ty: &'static str, description: &'static str, read_only: bool| {
         let description = Some(description);
         let schema = MetaSchema { description, read_only, ..MetaSchema::new(ty) };

@@ -4,4 +4,6 @@ pub mod account;
 pub mod json;
 pub mod metadata;
 pub mod project;
+pub mod project_list;
+pub mod project_save;
 pub mod upload;

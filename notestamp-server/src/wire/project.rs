@@ -3,12 +3,13 @@
 use std::num::NonZeroUsize;
 
 use notestamp_store::{Cursor, InvalidValue, ListQuery, Order, Sort};
-use poem_openapi::Enum;
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
+use poem_openapi::{Enum, Object};
 use serde::Serialize;
+use serde::ser::{SerializeMap as _, Serializer};
 
 use super::json::described;
-use super::metadata::ProjectMetadata;
+use super::metadata::{self, ProjectMetadata};
 
 /// A project with its notes.
 #[derive(Debug, Serialize)]
@@ -32,6 +33,79 @@ described!(OpenedProject, "OpenedProject", {
         ..MetaSchema::new("object")
     }
 });
+
+/// A project with its notes, side by side.
+#[derive(Debug)]
+pub struct ProjectWithNotes {
+    /// What its owner says of it.
+    pub metadata: ProjectMetadata,
+    /// Its notes: a JSON text, exactly as it was saved.
+    pub notes: String,
+}
+
+impl Serialize for ProjectWithNotes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.metadata.serialize_fields(&mut map)?;
+        map.serialize_entry("notes", &self.notes)?;
+        map.end()
+    }
+}
+
+described!(ProjectWithNotes, "ProjectWithNotes", {
+    let mut schema = metadata::schema();
+    let description = Some("The notes: a JSON text, exactly as it was saved.");
+    let notes = MetaSchema { description, ..MetaSchema::new("string") };
+    schema.description = Some("A project's metadata, and its notes among them.");
+    schema.required.push("notes");
+    schema.properties.push(("notes", MetaSchemaRef::Inline(Box::new(notes))));
+    schema.example = None;
+    schema
+});
+
+/// A project as it has been saved.
+#[derive(Debug, Serialize)]
+pub struct SavedProject {
+    /// What its owner says of it.
+    pub metadata: ProjectMetadata,
+}
+
+described!(SavedProject, "SavedProject", {
+    MetaSchema {
+        description: Some("A project as it has been saved."),
+        required: vec!["metadata"],
+        properties: vec![("metadata", ProjectMetadata::schema_ref())],
+        ..MetaSchema::new("object")
+    }
+});
+
+/// What is left after a deletion.
+#[derive(Debug, Object, Serialize)]
+#[oai(read_only_all)]
+pub struct Directory {
+    /// The account's projects, the latest save first.
+    pub directory: Vec<ProjectMetadata>,
+}
+
+/// Whether a title is taken.
+#[derive(Debug, Object, Serialize)]
+#[oai(read_only_all)]
+pub struct Duplicate {
+    /// Whether the account has a project of that title.
+    #[oai(rename = "isDuplicate")]
+    #[serde(rename = "isDuplicate")]
+    pub is_duplicate: bool,
+}
+
+/// Where media can be read.
+#[derive(Debug, Object, Serialize)]
+#[oai(read_only_all)]
+pub struct StreamUrl {
+    /// A URL that needs no cookies for 15 minutes.
+    #[oai(rename = "streamURL")]
+    #[serde(rename = "streamURL")]
+    pub stream_url: String,
+}
 
 /// By what a listing is sorted.
 #[derive(Clone, Copy, Debug, Enum, Serialize)]
@@ -105,6 +179,7 @@ impl ListParameters {
             }),
             limit,
             after: given(&self.cursor).map(|cursor| cursor.parse()).transpose()?,
+            ..ListQuery::default()
         })
     }
 

@@ -33,15 +33,23 @@ pub enum UploadBody {
     Form(UploadUrlencoded),
 }
 
-impl UploadBody {
+/// What a save can be received from.
+pub trait SaveBody {
     /// Receives the body: its media flows into the save as it arrives.
     ///
     /// # Errors
     /// 400, 408, 413, and those of the store.
-    pub async fn receive(self, save: &mut Save, state: &State) -> Result<SaveRequest, ApiError> {
+    async fn receive(self, save: &mut Save, state: &State) -> Result<SaveRequest, ApiError>;
+}
+
+impl SaveBody for UploadBody {
+    async fn receive(self, save: &mut Save, state: &State) -> Result<SaveRequest, ApiError> {
         let now = state.clock.now();
         match self {
-            Self::Multipart(form) => form.receive(save, state, now).await,
+            Self::Multipart(UploadForm(reader)) => {
+                let notes = NotesPart { name: "content", is_file: false };
+                receive_form(*reader, notes, save, state).await?.into_request(now)
+            }
             Self::Json(UploadJson(body)) => from_json(&body, now),
             Self::Form(UploadUrlencoded(body)) => from_form(&body, now),
         }
@@ -50,14 +58,15 @@ impl UploadBody {
 
 /// Text parts that describe a save, as far as they have come.
 #[derive(Default)]
-struct Texts {
-    content: Option<Bytes>,
-    metadata: Option<MetadataInput>,
-    media_digest: Option<Digest>,
+pub(super) struct Texts {
+    /// The notes.
+    pub content: Option<Bytes>,
+    pub metadata: Option<MetadataInput>,
+    pub media_digest: Option<Digest>,
 }
 
 impl Texts {
-    fn into_request(self, now: Timestamp) -> Result<SaveRequest, ApiError> {
+    pub(super) fn into_request(self, now: Timestamp) -> Result<SaveRequest, ApiError> {
         let missing = |what| ApiError::bad_request(format!("{what} is missing"));
         let metadata = self.metadata.ok_or_else(|| missing("metadata"))?;
         let content = self.content.ok_or_else(|| missing("content"))?;
@@ -99,35 +108,47 @@ fn as_usize(bytes: u64) -> usize {
 }
 
 /// A `multipart/form-data` body, not yet read.
-pub struct UploadForm(MultipartReader);
+pub struct UploadForm(Box<MultipartReader>);
 
-impl UploadForm {
-    async fn receive(
-        mut self,
-        save: &mut Save,
-        state: &State,
-        now: Timestamp,
-    ) -> Result<SaveRequest, ApiError> {
-        let notes_bytes_max = as_usize(state.store.settings().notes_bytes_max);
-        let mut texts = Texts::default();
-        while let Some(part) = self.0.next_part().await? {
-            match part.name() {
-                "mediaFile" => receive_media(part, save).await?,
-                "content" => texts.content = Some(part.text(notes_bytes_max).await?),
-                "metadata" => {
-                    let max = metadata_part_bytes_max(notes_bytes_max);
-                    let json = part.text(max).await?;
-                    texts.metadata = Some(MetadataInput::parse(&json).map_err(StoreError::from)?);
-                }
-                "mediaDigest" => {
-                    let text = part.text(1 << 10).await?;
-                    texts.media_digest = digest(&String::from_utf8_lossy(&text))?;
-                }
-                _ => {}
+/// Where a form has its notes.
+pub(super) struct NotesPart {
+    /// The name of the part.
+    pub name: &'static str,
+    /// Whether it is a file, so that what clients put in the place of a missing one is none.
+    pub is_file: bool,
+}
+
+/// Receives a form: its media flows into the save, its texts are collected.
+pub(super) async fn receive_form(
+    mut form: MultipartReader,
+    notes: NotesPart,
+    save: &mut Save,
+    state: &State,
+) -> Result<Texts, ApiError> {
+    let notes_bytes_max = as_usize(state.store.settings().notes_bytes_max);
+    let mut texts = Texts::default();
+    while let Some(part) = form.next_part().await? {
+        match part.name() {
+            "mediaFile" => receive_media(part, save).await?,
+            name if name == notes.name => {
+                let may_be_none = notes.is_file && part.file_name().is_none_or(str::is_empty);
+                let content = part.text(notes_bytes_max).await?;
+                let is_none = may_be_none && matches!(&*content, b"" | b"null" | b"undefined");
+                texts.content = Some(content).filter(|_| !is_none);
             }
+            "metadata" => {
+                let max = metadata_part_bytes_max(notes_bytes_max);
+                let json = part.text(max).await?;
+                texts.metadata = Some(MetadataInput::parse(&json).map_err(StoreError::from)?);
+            }
+            "mediaDigest" => {
+                let text = part.text(1 << 10).await?;
+                texts.media_digest = digest(&String::from_utf8_lossy(&text))?;
+            }
+            _ => {}
         }
-        texts.into_request(now)
     }
+    Ok(texts)
 }
 
 /// A part with a file name is the media, whatever content type it claims; a text in its place
@@ -158,14 +179,6 @@ fn from_json(body: &[u8], now: Timestamp) -> Result<SaveRequest, ApiError> {
     let fields: BoundedFields = serde_json::from_slice(body)
         .map_err(|e| ApiError::bad_request(format!("the body cannot be read: {e}")))?;
     let mut fields = fields.0;
-    let text = |value: Box<RawValue>| -> Result<Bytes, ApiError> {
-        // A text holds the notes; anything else is the notes.
-        match serde_json::from_str::<String>(value.get()) {
-            Ok(text) => Ok(text.into()),
-            Err(_) if value.get().starts_with('"') => Err(ApiError::bad_request("a text is not Unicode")),
-            Err(_) => Ok(String::from(Box::<str>::from(value)).into()),
-        }
-    };
     let mut texts = Texts::default();
     if let Some(value) = fields.remove("mediaDigest") {
         let given: Option<String> = serde_json::from_str(value.get())
@@ -186,6 +199,15 @@ fn from_json(body: &[u8], now: Timestamp) -> Result<SaveRequest, ApiError> {
         }
     });
     texts.into_request(now)
+}
+
+/// What a JSON value holds: a text is what it says, anything else is itself.
+pub(super) fn text(value: Box<RawValue>) -> Result<Bytes, ApiError> {
+    match serde_json::from_str::<String>(value.get()) {
+        Ok(text) => Ok(text.into()),
+        Err(_) if value.get().starts_with('"') => Err(ApiError::bad_request("a text is not Unicode")),
+        Err(_) => Ok(String::from(Box::<str>::from(value)).into()),
+    }
 }
 
 /// The fields of a JSON object, no more of them than metadata may have.
@@ -247,15 +269,18 @@ fn from_form(body: &[u8], now: Timestamp) -> Result<SaveRequest, ApiError> {
     texts.into_request(now)
 }
 
-fn is_content_type(content_type: &str, essence: &str) -> bool {
+pub(super) fn is_content_type(content_type: &str, essence: &str) -> bool {
     content_type.parse::<mime::Mime>().is_ok_and(|given| given.essence_str() == essence)
 }
 
-fn schema(properties: Vec<(&'static str, MetaSchemaRef)>, required: Vec<&'static str>) -> MetaSchemaRef {
+pub(super) fn schema(
+    properties: Vec<(&'static str, MetaSchemaRef)>,
+    required: Vec<&'static str>,
+) -> MetaSchemaRef {
     MetaSchemaRef::Inline(Box::new(MetaSchema { required, properties, ..MetaSchema::new("object") }))
 }
 
-fn text_schema(format: Option<&'static str>, description: &'static str) -> MetaSchemaRef {
+pub(super) fn text_schema(format: Option<&'static str>, description: &'static str) -> MetaSchemaRef {
     let description = Some(description);
     MetaSchemaRef::Inline(Box::new(MetaSchema { format, description, ..MetaSchema::new("string") }))
 }
@@ -266,12 +291,14 @@ fn content_schema() -> MetaSchemaRef {
     MetaSchemaRef::Inline(Box::new(MetaSchema { description, example, ..MetaSchema::new("string") }))
 }
 
-fn digest_schema() -> MetaSchemaRef {
-    text_schema(
-        None,
+pub(super) fn digest_schema() -> MetaSchemaRef {
+    let description = Some(
         "The SHA-256 of the media, in hexadecimal digits. With a file it is verified; alone it refers to \
-         media that this account has already.",
-    )
+         media that this account has already. Empty is none.",
+    );
+    // Swagger UI fills forms in with examples.
+    let example = Some(serde_json::json!(""));
+    MetaSchemaRef::Inline(Box::new(MetaSchema { description, example, ..MetaSchema::new("string") }))
 }
 
 impl Payload for UploadForm {
@@ -303,10 +330,14 @@ impl ParsePayload for UploadForm {
     const IS_REQUIRED: bool = true;
 
     async fn from_request(request: &Request, body: &mut RequestBody) -> poem::Result<Self> {
-        let content_type = request.content_type().unwrap_or_default();
-        let reader = MultipartReader::new(content_type, body.take()?).map_err(ApiError::from)?;
-        Ok(Self(reader))
+        Ok(Self(Box::new(form_reader(request, body)?)))
     }
+}
+
+/// A reader of the request's form.
+pub(super) fn form_reader(request: &Request, body: &mut RequestBody) -> poem::Result<MultipartReader> {
+    let content_type = request.content_type().unwrap_or_default();
+    Ok(MultipartReader::new(content_type, body.take()?).map_err(ApiError::from)?)
 }
 
 /// A body of texts, read whole.

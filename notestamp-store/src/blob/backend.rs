@@ -10,7 +10,17 @@ use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use url::Url;
 
+#[cfg(feature = "azure")]
+use super::azure;
+#[cfg(any(feature = "gcs", feature = "azure"))]
+use super::bucket::Bucket;
+#[cfg(feature = "gcs")]
+use super::gcs;
 use super::local::LocalRoot;
+use super::patience::Patient;
+use super::presign::Presign;
+#[cfg(feature = "s3")]
+use super::s3::S3Bucket;
 use crate::domain::InvalidValue;
 use crate::durability::Durability;
 
@@ -20,6 +30,15 @@ use crate::durability::Durability;
 /// | --- | --- |
 /// | `file:///absolute/path` | in a local folder, which is created where it does not exist |
 /// | `memory:///` | in this process, and are gone with it |
+/// | `s3://bucket/prefix` | in a bucket of S3, or of what speaks its protocol (feature `s3`) |
+/// | `gs://bucket/prefix` | in a bucket of Google Cloud Storage (feature `gcs`) |
+/// | `az://container/prefix` | in a container of Azure Blob Storage (feature `azure`) |
+///
+/// A prefix is optional. Credentials, and what else it takes to reach a bucket, are in the variables that
+/// are usual for each service, `AWS_…`, `GOOGLE_…` and `AZURE_…`, and never in the URL. An `s3:` URL may
+/// have a query that wins over them: `endpoint`, the URL of a service other than Amazon's, and
+/// `path_style`, which says whether a bucket is named in the path (`true`) or by the host (`false`), as in
+/// `s3://media?endpoint=https://s3.example.org&path_style=true`.
 ///
 /// ```
 /// use notestamp_store::BlobUrl;
@@ -36,6 +55,12 @@ pub struct BlobUrl(Location);
 enum Location {
     Folder(PathBuf),
     Memory,
+    #[cfg(feature = "s3")]
+    S3(S3Bucket),
+    #[cfg(feature = "gcs")]
+    Gcs(Bucket),
+    #[cfg(feature = "azure")]
+    Azure(Bucket),
 }
 
 impl BlobUrl {
@@ -47,7 +72,8 @@ impl BlobUrl {
     pub fn parse(text: &str) -> Result<Self, InvalidValue> {
         let refused = |why: &str| InvalidValue::new("blob store URL", why);
         let url = Url::parse(text).map_err(|why| refused(&format!("is not a URL: {why}")))?;
-        if url.query().is_some() || url.fragment().is_some() {
+        // Only of S3 there is something to say that the path does not.
+        if (url.query().is_some() && url.scheme() != "s3") || url.fragment().is_some() {
             return Err(refused("has a query or a fragment: in a path write ? as %3F and # as %23"));
         }
         match url.scheme() {
@@ -63,6 +89,12 @@ impl BlobUrl {
                 Err(refused("names a place in memory, where there is only memory:///"))
             }
             "memory" => Ok(Self(Location::Memory)),
+            #[cfg(feature = "s3")]
+            "s3" => S3Bucket::parse(&url).map(|bucket| Self(Location::S3(bucket))).map_err(refused),
+            #[cfg(feature = "gcs")]
+            "gs" => Bucket::parse(&url).map(|bucket| Self(Location::Gcs(bucket))).map_err(refused),
+            #[cfg(feature = "azure")]
+            "az" => Bucket::parse(&url).map(|container| Self(Location::Azure(container))).map_err(refused),
             scheme => Err(refused(&format!("has the scheme {scheme}, which this build does not support"))),
         }
     }
@@ -82,6 +114,12 @@ impl fmt::Display for BlobUrl {
         match &self.0 {
             Location::Folder(path) => write!(f, "file://{}", path.display()),
             Location::Memory => f.write_str("memory:///"),
+            #[cfg(feature = "s3")]
+            Location::S3(bucket) => bucket.fmt(f),
+            #[cfg(feature = "gcs")]
+            Location::Gcs(bucket) => write!(f, "gs://{bucket}"),
+            #[cfg(feature = "azure")]
+            Location::Azure(container) => write!(f, "az://{container}"),
         }
     }
 }
@@ -101,6 +139,8 @@ pub(super) struct Backend {
     pub(super) parts: Parts,
     /// Whether a network lies between.
     pub(super) remote: bool,
+    /// What makes links to its objects, where it can.
+    pub(super) presigner: Option<Arc<dyn Presign>>,
 }
 
 /// In what portions a large object is handed to the backend.
@@ -116,7 +156,7 @@ impl Parts {
     /// More bytes at once would gain nothing: while one part is hashed and written, the next one comes.
     const LOCAL: Self = Self { bytes: 1 << 20, in_flight_max: 1 };
     /// Parts of S3 must have at least 5 MiB, and of R2 one size; more in parallel gains nothing.
-    const REMOTE: Self = Self { bytes: 8 << 20, in_flight_max: 4 };
+    pub(super) const REMOTE: Self = Self { bytes: 8 << 20, in_flight_max: 4 };
 }
 
 impl Backend {
@@ -128,6 +168,7 @@ impl Backend {
                 local: None,
                 parts: Parts::LOCAL,
                 remote: false,
+                presigner: None,
             }),
             Location::Folder(path) => {
                 let root = LocalRoot::open(path, durability).map_err(OpenError::Io)?;
@@ -137,14 +178,22 @@ impl Backend {
                     local: Some(Arc::new(root)),
                     parts: Parts::LOCAL,
                     remote: false,
+                    presigner: None,
                 })
             }
+            #[cfg(feature = "s3")]
+            Location::S3(bucket) => bucket.open().map_err(OpenError::ObjectStore),
+            #[cfg(feature = "gcs")]
+            Location::Gcs(bucket) => gcs::open(bucket).map_err(OpenError::ObjectStore),
+            #[cfg(feature = "azure")]
+            Location::Azure(container) => azure::open(container).map_err(OpenError::ObjectStore),
         }
     }
 
     /// Takes whatever an embedder has as a remote store, which is the more careful assumption.
     pub(super) fn new(objects: Arc<dyn ObjectStore>) -> Self {
-        Self { objects, local: None, parts: Parts::REMOTE, remote: true }
+        let objects = Arc::new(Patient(objects));
+        Self { objects, local: None, parts: Parts::REMOTE, remote: true, presigner: None }
     }
 }
 

@@ -20,12 +20,13 @@ pub(super) fn from_object_store(backend: &'static str, remote: bool, error: obje
     if kind.is_some_and(is_full) {
         return Error::Full { backend };
     }
+    // Each of these errors says all that its sources say: as a chain they would say it over and over.
+    let source = error.to_string().into();
     let unavailable = match error {
         E::PermissionDenied { .. } | E::Unauthenticated { .. } | E::JoinError { .. } => true,
         E::Generic { .. } if remote => true,
         _ => kind.is_some_and(is_transient),
     };
-    let source = error.into();
     if unavailable { Error::Unavailable { backend, source } } else { Error::Backend { backend, source } }
 }
 
@@ -45,6 +46,11 @@ pub(super) fn from_join(backend: &'static str, error: JoinError) -> Error {
         Ok(panic) => panic::resume_unwind(panic),
         Err(cancelled) => Error::Unavailable { backend, source: cancelled.into() },
     }
+}
+
+/// Whether the backend could not be reached, or did not answer: then it need not be asked why.
+pub(super) fn is_away(error: &object_store::Error) -> bool {
+    io_kind(error).is_some_and(is_transient)
 }
 
 /// The same error, saying where it happened.

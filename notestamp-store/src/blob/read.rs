@@ -99,6 +99,7 @@ impl BlobStore {
             }),
             Ok(found) => Ok(found),
             Err(object_store::Error::NotFound { .. }) => Err(self.missing(path)),
+            Err(error) if error::is_away(&error) => Err(self.error(error)),
             // Backends do not agree on what to say of a range beyond the end: see whether that is why.
             Err(error) => {
                 self.check_size(path, expected_size).await?;

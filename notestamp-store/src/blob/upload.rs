@@ -2,11 +2,12 @@
 
 use std::mem;
 
+use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-use super::{BlobStore, error, path};
+use super::{BlobStore, error, path, tidy_up};
 use crate::domain::{Namespace, ObjectId};
 use crate::error::Result;
 
@@ -15,15 +16,19 @@ pub(super) struct Upload {
     store: BlobStore,
     /// None once it has come to its end.
     multipart: Option<Box<dyn MultipartUpload>>,
+    path: Path,
+    /// How many have been handed over.
+    bytes: u64,
     parts: JoinSet<object_store::Result<()>>,
 }
 
 impl Upload {
     pub(super) async fn start(store: &BlobStore, namespace: Namespace, object: ObjectId) -> Result<Self> {
         store.prepare(namespace).await?;
-        let multipart = store.backend.objects.put_multipart(&path::of(namespace, object)).await;
-        let multipart = multipart.map_err(|error| store.error(error))?;
-        Ok(Self { store: store.clone(), multipart: Some(multipart), parts: JoinSet::new() })
+        let path = path::of(namespace, object);
+        let multipart = store.backend.objects.put_multipart(&path).await;
+        let multipart = Some(multipart.map_err(|error| store.error(error))?);
+        Ok(Self { store: store.clone(), multipart, path, bytes: 0, parts: JoinSet::new() })
     }
 
     /// Waits until one part more may be on its way.
@@ -33,6 +38,7 @@ impl Upload {
 
     /// Sends the next part on its way.
     pub(super) fn put_part(&mut self, payload: PutPayload) {
+        self.bytes += payload.content_length() as u64;
         let part = self.multipart().put_part(payload);
         self.parts.spawn(part);
     }
@@ -50,12 +56,23 @@ impl Upload {
                 self.multipart = None;
                 Ok(())
             }
+            // A path is written once and by one writer: if the object is there, whole, it is this one.
+            Err(_) if self.has_appeared().await => {
+                self.multipart = None;
+                Ok(())
+            }
             Err(error) => {
                 let error = self.store.error(error);
                 self.abort_quietly().await;
                 Err(error)
             }
         }
+    }
+
+    /// Whether it has been completed, though the answer that would have said so was lost.
+    async fn has_appeared(&mut self) -> bool {
+        let found = self.store.backend.objects.head(&self.path).await;
+        found.is_ok_and(|found| found.size == self.bytes)
     }
 
     /// Deletes all that has arrived.
@@ -70,9 +87,12 @@ impl Upload {
     /// [`abort`](Self::abort), where there is an error already that says more.
     pub(super) async fn abort_quietly(self) {
         let store = self.store.name;
-        if let Err(error) = self.abort().await {
-            tracing::debug!(store, %error, "a failed upload could not be aborted");
-        }
+        let abort = async move {
+            if let Err(error) = self.abort().await {
+                tracing::debug!(store, %error, "a failed upload could not be aborted");
+            }
+        };
+        tidy_up(abort).await;
     }
 
     async fn wait_for_parts(&mut self, left: usize) -> Result<()> {

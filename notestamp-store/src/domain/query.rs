@@ -10,6 +10,8 @@ use crate::clock::Timestamp;
 pub struct ListQuery {
     /// Only titles that contain this text, literally; letter case does not count, in any script.
     pub search: Option<String>,
+    /// Only titles that contain this text, literally, letter case included.
+    pub contains: Option<String>,
     /// Only projects of this type.
     pub kind: Option<String>,
     /// By what to sort.
@@ -20,6 +22,9 @@ pub struct ListQuery {
     pub limit: Option<NonZeroUsize>,
     /// Where the page before ended.
     pub after: Option<Cursor>,
+    /// How many of those that follow to pass over: for clients that count instead of following cursors, and so
+    /// may skip or repeat a project while others are saved.
+    pub skip: usize,
 }
 
 impl ListQuery {
@@ -34,13 +39,20 @@ impl ListQuery {
     /// Whether a project is one of those asked for, wherever its page ends.
     pub fn admits(&self, project: &Project) -> bool {
         let found = |text: &String| project.metadata.title.folded().contains(&super::title::fold(text));
+        let contained = |text: String| project.metadata.title.as_str().contains(&text);
         self.search.as_ref().is_none_or(found)
+            && self.normalized_contains().is_none_or(contained)
             && self.kind.as_ref().is_none_or(|kind| *kind == project.metadata.kind)
     }
 
     /// The searched text as titles are folded.
     pub fn folded_search(&self) -> Option<String> {
         self.search.as_deref().map(super::title::fold)
+    }
+
+    /// The text that titles are to contain, normalized as they are.
+    pub fn normalized_contains(&self) -> Option<String> {
+        self.contains.as_deref().map(super::title::normalize)
     }
 }
 

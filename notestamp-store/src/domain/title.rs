@@ -41,7 +41,7 @@ impl Title {
         if text.len() > Self::CHARS_MAX * 4 * 4 {
             return refused("is longer than 255 code points");
         }
-        let title: String = text.nfc().collect();
+        let title = normalize(text);
         if title.is_empty() {
             return refused("is missing");
         }
@@ -69,6 +69,11 @@ impl fmt::Debug for Title {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Title({:?})", self.0)
     }
+}
+
+/// Normalization form C, in which titles are kept.
+pub(crate) fn normalize(text: &str) -> String {
+    text.nfc().collect()
 }
 
 /// Canonical caseless matching (the Unicode Standard, 3.13, D145): texts that differ only in

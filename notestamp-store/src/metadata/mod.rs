@@ -1,5 +1,7 @@
 //! The record store: accounts, sessions, projects and the ledger, behind one trait for each.
 
+#[cfg(feature = "mongodb")]
+mod mongodb;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
@@ -14,6 +16,8 @@ use async_trait::async_trait;
 use crate::error::Result;
 
 pub use memory::MemoryMetadata;
+#[cfg(feature = "mongodb")]
+pub use mongodb::MongoDbMetadata;
 pub use objects::ObjectLedger;
 pub use projects::{Deleted, ProjectStore, SaveOutcome};
 pub use sessions::SessionStore;

@@ -3,7 +3,7 @@ use std::fmt;
 use async_trait::async_trait;
 
 use crate::clock::Timestamp;
-use crate::domain::{Email, PasswordHash, User, UserId};
+use crate::domain::{Email, PasswordHash, Session, User, UserId};
 use crate::error::Result;
 
 /// Keeps the accounts.
@@ -28,6 +28,16 @@ pub trait UserStore: fmt::Debug + Send + Sync {
         id: UserId,
         before: &PasswordHash,
         after: &PasswordHash,
+    ) -> Result<bool>;
+
+    /// Changes the password of the session's user, if its hash still is `before`: replaces the hash by `after`,
+    /// revokes every session of the user, and adds `session`, all in one step. Says whether it was.
+    async fn change_password(
+        &self,
+        before: &PasswordHash,
+        after: &PasswordHash,
+        session: &Session,
+        now: Timestamp,
     ) -> Result<bool>;
 
     /// Removes an account; says whether it was there.

@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use crate::blob::ByteStream;
+use url::Url;
+
+use crate::blob::{ByteStream, PRESIGNED_TIME_MAX, PresignedHeaders};
 use crate::domain::{MediaRef, Project, ProjectId, UserId};
 use crate::error::{Error, Result};
 
@@ -35,5 +37,16 @@ impl Store {
             }
             read => read,
         }
+    }
+
+    /// A URL by which a browser reads a project's media straight from the media store, for as long as
+    /// [`PRESIGNED_TIME_MAX`]; none where that store cannot make one, and the media is to be read here.
+    ///
+    /// Whoever has the URL can read the media, so it is for those only who may.
+    ///
+    /// # Errors
+    /// Where the media store's credentials cannot be had.
+    pub async fn media_url(&self, media: &MediaRef, headers: &PresignedHeaders) -> Result<Option<Url>> {
+        self.shared.media.presign(media.namespace, media.object, headers, PRESIGNED_TIME_MAX).await
     }
 }

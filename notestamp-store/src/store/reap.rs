@@ -2,6 +2,7 @@
 
 use futures_util::StreamExt;
 
+use crate::blob::tidy_up;
 use crate::domain::{Object, ObjectId};
 use crate::error::Result;
 
@@ -81,13 +82,15 @@ impl Reservation {
         self.perhaps_committed = false;
     }
 
-    /// Deletes what was written, before this returns; goes on should the caller go away.
+    /// Deletes what was written, before this returns unless it takes long; goes on should the caller go away.
     pub(super) async fn give_up(&mut self) {
-        if let Some(task) = self.spawn_give_up()
-            && let Err(error) = task.await
-        {
-            tracing::error!(%error, "giving up a save panicked");
-        }
+        let Some(task) = self.spawn_give_up() else { return };
+        let given_up = async move {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "giving up a save panicked");
+            }
+        };
+        tidy_up(given_up).await;
     }
 
     fn spawn_give_up(&mut self) -> Option<tokio::task::JoinHandle<()>> {

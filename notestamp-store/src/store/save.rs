@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, future, pin_mut};
 
-use crate::blob::{Ingest, Unfinished};
+use crate::blob::{Ingest, Unfinished, tidy_up};
 use crate::clock::Timestamp;
 use crate::domain::{
     Digest, Metadata, Namespace, Notes, Object, ObjectId, ObjectKind, Precondition, Project, ProjectId,
@@ -83,7 +83,7 @@ impl Save {
             match pump(body, &mut ingest, &shared, self.deadline).await {
                 Ok(()) => Ok((object, ingest.finish().await?)),
                 Err(error) => {
-                    left_to_the_sweep(ingest.abort().await);
+                    tidy_up(async move { left_to_the_sweep(ingest.abort().await) }).await;
                     Err(error)
                 }
             }
@@ -122,7 +122,7 @@ impl Save {
     async fn run_commit(mut self, request: SaveRequest) -> Result<Project> {
         let committed = self.try_commit(request).await;
         if let Some((_, unused)) = self.media.take() {
-            left_to_the_sweep(unused.abort().await);
+            tidy_up(async move { left_to_the_sweep(unused.abort().await) }).await;
         }
         match committed {
             Ok((project, doomed)) => {

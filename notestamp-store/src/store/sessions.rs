@@ -1,6 +1,8 @@
 //! Sessions: what the pure machine of [`Session`] decides, committed by comparing and replacing.
 
-use crate::domain::{AccessUse, Refresh, RevocationReason, Session, SessionId, TokenId, UserId};
+use crate::domain::{
+    AccessUse, PasswordHash, Refresh, RevocationReason, Session, SessionId, TokenId, User, UserId,
+};
 use crate::error::{Error, Result};
 
 use super::Store;
@@ -10,45 +12,101 @@ use super::Store;
 const RACES_MAX: usize = 64;
 
 impl Store {
-    /// Starts a session for a user who has just proved who they are.
+    /// Starts a session for a user whose password has just been verified against this record of theirs.
+    ///
+    /// None where the password has been changed since the record was read: what was verified proves
+    /// nothing any more.
     ///
     /// # Errors
     /// [`Error::NotFound`] where the account has been removed.
-    pub async fn start_session(&self, user: UserId, user_agent: &str) -> Result<Session> {
-        let now = self.shared.clock.now();
-        let (id, first) =
-            (SessionId::generate(now, &*self.shared.random), TokenId::generate(now, &*self.shared.random));
-        let session = Session::start(id, user, first, user_agent, now, &self.settings().session_ttl);
+    pub async fn start_session(&self, user: &User, user_agent: &str) -> Result<Option<Session>> {
+        let session = self.new_session(user.id, user_agent);
         self.shared.metadata.start_session(&session).await?;
-        Ok(session)
+        // A change that this look does not see comes later, and ends this session with all the others.
+        let now = self.find_account(user.id).await?.ok_or(Error::NotFound { what: "account" })?;
+        if now.password_hash == user.password_hash {
+            return Ok(Some(session));
+        }
+        self.revoke_session(user.id, session.id, RevocationReason::PasswordChanged).await?;
+        Ok(None)
     }
 
-    /// The open session that an access token of this generation belongs to, if it may be served.
+    /// Changes a password that has just been verified against this record of the user: ends every
+    /// session, and starts a new one. None where the password has been changed since the record was read.
     ///
     /// # Errors
     /// Where the records do not answer.
-    pub async fn use_session(&self, id: SessionId, generation: u64) -> Result<Option<Session>> {
-        let decide = |session: Session| match session.use_access(generation, self.shared.clock.now()) {
-            AccessUse::Good(session) => Decision::Keep(Some(session)),
-            AccessUse::Confirmed(after) => Decision::Replace { answer: Some(after.clone()), after },
-            AccessUse::Refused => Decision::Keep(None),
+    pub async fn change_password(
+        &self,
+        user: &User,
+        new: &PasswordHash,
+        user_agent: &str,
+    ) -> Result<Option<Session>> {
+        let session = self.new_session(user.id, user_agent);
+        let (before, now) = (&user.password_hash, self.shared.clock.now());
+        let changed = self.shared.metadata.change_password(before, new, &session, now).await?;
+        Ok(changed.then_some(session))
+    }
+
+    /// The open sessions of a user, the latest used first; at most `limit`.
+    ///
+    /// # Errors
+    /// Where the records do not answer.
+    pub async fn list_sessions(&self, user: UserId, limit: usize) -> Result<Vec<Session>> {
+        self.shared.metadata.list_sessions(user, limit, self.shared.clock.now()).await
+    }
+
+    fn new_session(&self, user: UserId, user_agent: &str) -> Session {
+        let (now, random) = (self.shared.clock.now(), &*self.shared.random);
+        let (id, first) = (SessionId::generate(now, random), TokenId::generate(now, random));
+        Session::start(id, user, first, user_agent, now, &self.settings().session_ttl)
+    }
+
+    /// The session of that id, if it is open.
+    ///
+    /// # Errors
+    /// Where the records do not answer.
+    pub async fn find_open_session(&self, id: SessionId) -> Result<Option<Session>> {
+        let found = self.shared.metadata.find_session(id).await?;
+        Ok(found.filter(|session| session.is_open(self.shared.clock.now())))
+    }
+
+    /// The open session of this user that an access token of this generation belongs to, if it may be
+    /// served.
+    ///
+    /// # Errors
+    /// Where the records do not answer.
+    pub async fn use_session(&self, user: UserId, id: SessionId, generation: u64) -> Result<Option<Session>> {
+        let decide = |session: Session| {
+            if session.user != user {
+                return Decision::Keep(None);
+            }
+            match session.use_access(generation, self.shared.clock.now()) {
+                AccessUse::Good(session) => Decision::Keep(Some(session)),
+                AccessUse::Confirmed(after) => Decision::Replace { answer: Some(after.clone()), after },
+                AccessUse::Refused => Decision::Keep(None),
+            }
         };
         Ok(self.decide_session(id, decide).await?.flatten())
     }
 
-    /// Presents a refresh token: the session whose tokens to answer with, or none if it is refused.
-    /// A replay revokes the session.
+    /// Presents a refresh token of this user's: the session whose tokens to answer with, or none if it
+    /// is refused. A replay revokes the session.
     ///
     /// # Errors
     /// Where the records do not answer.
     pub async fn refresh_session(
         &self,
+        user: UserId,
         id: SessionId,
         token: TokenId,
         generation: u64,
     ) -> Result<Option<Session>> {
         let next = TokenId::generate(self.shared.clock.now(), &*self.shared.random);
         let decide = |session: Session| {
+            if session.user != user {
+                return Decision::Keep(None);
+            }
             let (now, ttl) = (self.shared.clock.now(), &self.settings().session_ttl);
             match session.refresh(token, generation, next, now, ttl) {
                 Refresh::Rotated(after) => Decision::Replace { answer: Some(after.clone()), after },

@@ -55,7 +55,7 @@ impl Store {
     fn stale_before(&self) -> StaleBefore {
         let (now, settings) = (self.shared.clock.now(), self.settings());
         // A writer stops when its time is up; the half on top keeps a sweep well behind it, even if their clocks differ.
-        let reserved = now.before(settings.upload_time_max.mul_f64(1.5));
+        let reserved = now.before(settings.upload_time_max.saturating_add(settings.upload_time_max / 2));
         // Up to now, this millisecond included: with no grace at all, one sweep is enough.
         let unreferenced = now.after(Duration::from_millis(1)).before(settings.sweep_grace);
         StaleBefore { reserved, unreferenced }

@@ -39,6 +39,9 @@ pass_on! {
         fn find_user(id: UserId) -> Option<User>;
         fn find_user_by_email(email: &Email) -> Option<User>;
         fn replace_password_hash(id: UserId, before: &PasswordHash, after: &PasswordHash) -> bool;
+        fn change_password(
+            before: &PasswordHash, after: &PasswordHash, session: &Session, now: Timestamp
+        ) -> bool;
         fn remove_user(id: UserId) -> bool;
         fn purge_removed(limit: usize, now: Timestamp) -> usize;
     }

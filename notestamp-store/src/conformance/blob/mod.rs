@@ -32,10 +32,12 @@ use crate::domain::{Namespace, ObjectId, UserId};
 use crate::error::{Error, Result};
 
 /// Makes a `#[tokio::test]` of each case, run against a fresh store of the given factory.
+///
+/// Attributes before the factory are given to each test, such as the reason why it is ignored where a service is needed.
 #[macro_export]
 macro_rules! blob_conformance {
-    ($factory:path) => {
-        $crate::blob_conformance! { @cases $factory:
+    ($(#[$attribute:meta])* $factory:path) => {
+        $crate::blob_conformance! { @cases [$(#[$attribute])*] $factory:
             delete::a_deleted_object_is_gone,
             delete::deleting_twice_is_fine,
             delete::deleting_one_object_spares_the_others,
@@ -59,14 +61,16 @@ macro_rules! blob_conformance {
             read::an_object_is_read_in_its_own_namespace_only,
         }
     };
-    (@cases $factory:path: $($file:ident::$case:ident),+ $(,)?) => {
-        $(
-            #[tokio::test]
-            async fn $case() {
-                let (store, _kept) = $factory().await;
-                $crate::conformance::blob::$file::$case(&store).await;
-            }
-        )+
+    (@cases $attributes:tt $factory:path: $($file:ident::$case:ident),+ $(,)?) => {
+        $($crate::blob_conformance! { @test $attributes $factory, $file, $case })+
+    };
+    (@test [$($attribute:tt)*] $factory:path, $file:ident, $case:ident) => {
+        $($attribute)*
+        #[tokio::test]
+        async fn $case() {
+            let (store, _kept) = $factory().await;
+            $crate::conformance::blob::$file::$case(&store).await;
+        }
     };
 }
 

@@ -159,6 +159,65 @@ pub async fn a_search_is_literal_and_knows_no_letter_case(store: &dyn MetadataSt
     }
 }
 
+pub async fn a_contained_text_is_literal_and_knows_letter_case(store: &dyn MetadataStore) {
+    let ada = account(store).await;
+    save_all(store, ada, &["Song", "song", "100% of_it", "Café", "ΣΟΦΟΣ", "🎧 x"]).await;
+    for (contains, expected) in [
+        ("S", vec!["Song"]),
+        ("ong", vec!["song", "Song"]),
+        ("0% of", vec!["100% of_it"]),
+        ("f_i", vec!["100% of_it"]),
+        ("0%it", vec![]),
+        ("s_ng", vec![]),
+        ("SONG", vec![]),
+        ("Cafe\u{301}", vec!["Café"]),
+        ("É", vec![]),
+        ("ΟΦ", vec!["ΣΟΦΟΣ"]),
+        ("οφ", vec![]),
+        ("🎧", vec!["🎧 x"]),
+        ("", vec!["🎧 x", "ΣΟΦΟΣ", "Café", "100% of_it", "song", "Song"]),
+        ("\0", vec![]),
+    ] {
+        let query = ListQuery { contains: Some(contains.to_owned()), ..ListQuery::default() };
+        assert_eq!(titles(store, ada, &query).await, expected, "{contains:?}");
+    }
+    let both =
+        ListQuery { search: Some("SONG".to_owned()), contains: Some("s".to_owned()), ..ListQuery::default() };
+    assert_eq!(titles(store, ada, &both).await, ["song"]);
+}
+
+pub async fn a_page_behind_skipped_ones_is_a_slice_of_all(store: &dyn MetadataStore) {
+    let (ada, bob) = (account(store).await, account(store).await);
+    save_all(store, bob, &["x", "y"]).await;
+    for (at, text) in ["a", "B", "c", "D", "e", "F", "g"].into_iter().enumerate() {
+        let kind = ["audio", "video"][at % 2].to_owned();
+        save_as(store, ada, Metadata { kind, ..metadata(text) }).await.project().await;
+    }
+    for sort in SORTS {
+        for order in ORDERS {
+            for (kind, contains) in [(None, None), (Some("audio"), None), (None, Some("B"))] {
+                let (kind, contains) = (kind.map(str::to_owned), contains.map(str::to_owned));
+                let query = ListQuery { sort, order, kind, contains, ..ListQuery::default() };
+                let all = store.list_projects(ada, &query).await.unwrap().projects;
+                for skip in [0, 1, 3, all.len(), all.len() + 1, usize::MAX] {
+                    let rest = &all[skip.min(all.len())..];
+                    let query = ListQuery { skip, ..query.clone() };
+                    let page = store.list_projects(ada, &query).await.unwrap();
+                    assert_eq!((&*page.projects, page.next), (rest, None), "{query:?}");
+                    for limit in [1, 2, 3, MANY] {
+                        let query = ListQuery { limit: by(limit).limit, ..query.clone() };
+                        let page = store.list_projects(ada, &query).await.unwrap();
+                        let slice = &rest[..limit.min(rest.len())];
+                        let next = slice.last().filter(|_| rest.len() > limit);
+                        let next = next.map(|last| Cursor::of(last, sort));
+                        assert_eq!((&*page.projects, page.next), (slice, next), "{query:?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
 pub async fn a_saved_search_follows_the_title(store: &dyn MetadataStore) {
     let ada = account(store).await;
     save_all(store, ada, &["Song"]).await;

@@ -36,7 +36,9 @@ macro_rules! metadata_conformance {
     ($(#[$attribute:meta])* $factory:path) => {
         $crate::metadata_conformance! { @each [$(#[$attribute])*] $factory;
             users {
+                a_changed_password_ends_every_session_and_starts_one
                 a_new_password_hash_changes_nothing_else
+                a_password_is_changed_only_as_it_was_read
                 a_password_hash_is_replaced_only_as_it_was_read
                 a_taken_address_is_refused
                 an_account_round_trips
@@ -109,9 +111,11 @@ macro_rules! metadata_conformance {
                 written_media_turns_live
             }
             listing {
+                a_contained_text_is_literal_and_knows_letter_case
                 a_cursor_of_another_sort_is_refused
                 a_cursor_outlives_its_project
                 a_cursor_without_a_limit_lists_the_rest
+                a_page_behind_skipped_ones_is_a_slice_of_all
                 a_saved_search_follows_the_title
                 a_search_is_literal_and_knows_no_letter_case
                 a_type_is_compared_exactly

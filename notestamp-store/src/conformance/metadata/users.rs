@@ -2,7 +2,7 @@
 
 use super::fixture::*;
 use crate::clock::Timestamp;
-use crate::domain::{PasswordHash, Usage, User};
+use crate::domain::{PasswordHash, RevocationReason, Usage, User};
 use crate::error::Error;
 use crate::metadata::MetadataStore;
 
@@ -68,4 +68,42 @@ pub async fn what_is_closed_refuses(store: &dyn MetadataStore) {
     assert!(store.ping().await.is_err());
     assert!(store.find_user(ada).await.is_err());
     assert!(store.create_user(&user("bob@example.org")).await.is_err());
+}
+
+pub async fn a_changed_password_ends_every_session_and_starts_one(store: &dyn MetadataStore) {
+    let (ada, bob) = (user("ada@example.org"), user("bob@example.org"));
+    store.create_user(&ada).await.unwrap();
+    store.create_user(&bob).await.unwrap();
+    let (old, other, others, new) = (session(ada.id), session(ada.id), session(bob.id), session(ada.id));
+    for session in [&old, &other, &others] {
+        store.start_session(session).await.unwrap();
+    }
+
+    let later = NOW.after(SECOND);
+    let changed = store.change_password(&ada.password_hash, &hash("second"), &new, later).await.unwrap();
+    assert!(changed);
+    assert_eq!(store.find_user(ada.id).await.unwrap().unwrap().password_hash, hash("second"));
+    for ended in [old, other] {
+        let expected = ended.revoke(later, RevocationReason::PasswordChanged);
+        assert_eq!(store.find_session(expected.id).await.unwrap(), Some(expected));
+    }
+    assert_eq!(store.find_session(new.id).await.unwrap(), Some(new));
+    assert_eq!(store.find_session(others.id).await.unwrap(), Some(others));
+    assert_eq!(store.find_user(bob.id).await.unwrap(), Some(bob));
+}
+
+pub async fn a_password_is_changed_only_as_it_was_read(store: &dyn MetadataStore) {
+    let ada = user("ada@example.org");
+    store.create_user(&ada).await.unwrap();
+    let (old, new) = (session(ada.id), session(ada.id));
+    store.start_session(&old).await.unwrap();
+
+    assert!(!store.change_password(&hash("not this"), &hash("second"), &new, NOW).await.unwrap());
+    assert_eq!(store.find_user(ada.id).await.unwrap(), Some(ada.clone()));
+    assert_eq!(store.find_session(old.id).await.unwrap(), Some(old));
+    assert_eq!(store.find_session(new.id).await.unwrap(), None);
+
+    store.remove_user(ada.id).await.unwrap();
+    assert!(!store.change_password(&ada.password_hash, &hash("second"), &new, NOW).await.unwrap());
+    assert_eq!(store.find_session(new.id).await.unwrap(), None);
 }

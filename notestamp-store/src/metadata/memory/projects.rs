@@ -163,7 +163,7 @@ impl Library {
             Order::Descending => Box::new(places.range((Unbounded, after)).rev()),
         };
         let following = following.filter_map(|(_, id)| self.projects.get(id));
-        let mut admitted = following.filter(|project| query.admits(project)).peekable();
+        let mut admitted = following.filter(|project| query.admits(project)).skip(query.skip).peekable();
 
         let limit = query.limit.map_or(usize::MAX, |limit| limit.get());
         let projects: Vec<Project> = admitted.by_ref().take(limit).cloned().collect();

@@ -39,15 +39,7 @@ impl SessionStore for MemoryMetadata {
         reason: RevocationReason,
         now: Timestamp,
     ) -> Result<u64> {
-        let mut state = self.lock()?;
-        let mut revoked = 0;
-        for session in state.sessions.values_mut() {
-            if session.user == user && session.revoked.is_none() && Some(session.id) != except {
-                *session = session.clone().revoke(now, reason);
-                revoked += 1;
-            }
-        }
-        Ok(revoked)
+        Ok(self.lock()?.revoke_sessions(user, except, reason, now))
     }
 
     async fn list_sessions(&self, user: UserId, limit: usize, now: Timestamp) -> Result<Vec<Session>> {
@@ -77,6 +69,23 @@ impl SessionStore for MemoryMetadata {
 }
 
 impl State {
+    pub(super) fn revoke_sessions(
+        &mut self,
+        user: UserId,
+        except: Option<SessionId>,
+        reason: RevocationReason,
+        now: Timestamp,
+    ) -> u64 {
+        let mut revoked = 0;
+        for session in self.sessions.values_mut() {
+            if session.user == user && session.revoked.is_none() && Some(session.id) != except {
+                *session = session.clone().revoke(now, reason);
+                revoked += 1;
+            }
+        }
+        revoked
+    }
+
     fn session(&self, id: SessionId) -> Option<&Session> {
         self.sessions.get(&id).filter(|session| self.users.contains_key(&session.user))
     }

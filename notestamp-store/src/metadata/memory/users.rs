@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{MemoryMetadata, State};
 use crate::clock::Timestamp;
-use crate::domain::{Email, PasswordHash, ProjectId, SessionId, User, UserId};
+use crate::domain::{Email, PasswordHash, ProjectId, RevocationReason, Session, SessionId, User, UserId};
 use crate::error::{Error, Result};
 use crate::metadata::UserStore;
 
@@ -38,6 +38,22 @@ impl UserStore for MemoryMetadata {
         let mut state = self.lock()?;
         let user = state.users.get_mut(&id).filter(|user| user.password_hash == *before);
         Ok(user.map(|user| user.password_hash.clone_from(after)).is_some())
+    }
+
+    async fn change_password(
+        &self,
+        before: &PasswordHash,
+        after: &PasswordHash,
+        session: &Session,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let mut state = self.lock()?;
+        let user = state.users.get_mut(&session.user).filter(|user| user.password_hash == *before);
+        let Some(user) = user else { return Ok(false) };
+        user.password_hash.clone_from(after);
+        state.revoke_sessions(session.user, None, RevocationReason::PasswordChanged, now);
+        state.sessions.insert(session.id, session.clone());
+        Ok(true)
     }
 
     async fn remove_user(&self, id: UserId) -> Result<bool> {

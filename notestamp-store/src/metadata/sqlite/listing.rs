@@ -59,12 +59,25 @@ impl Listing {
             conditions.push_str(" AND instr(title_folded, :search) > 0");
             params.push((":search", Box::new(search)));
         }
+        if let Some(contains) = query.normalized_contains() {
+            conditions.push_str(" AND instr(title, :contains) > 0");
+            params.push((":contains", Box::new(contains)));
+        }
         if let Some(limit) = query.limit {
             params.push((":limit", Box::new(row_limit(limit.get().saturating_add(1)))));
         }
         let of_type = if query.kind.is_some() { "of_type_" } else { "" };
         let order: Vec<_> = key.iter().map(|column| format!("{column} {direction}")).collect();
-        let limit = if query.limit.is_some() { " LIMIT :limit" } else { "" };
+        // There is no OFFSET without a LIMIT; a negative one is none.
+        let mut limit = match (query.limit, query.skip) {
+            (Some(_), _) => " LIMIT :limit".to_owned(),
+            (None, 0) => String::new(),
+            (None, _) => " LIMIT -1".to_owned(),
+        };
+        if query.skip > 0 {
+            limit.push_str(" OFFSET :skip");
+            params.push((":skip", Box::new(row_limit(query.skip))));
+        }
         let sql = format!(
             "SELECT * FROM projects INDEXED BY projects_{of_type}by_{index} \
              WHERE owner = :owner AND EXISTS (SELECT 1 FROM users WHERE id = :owner){conditions} \
@@ -104,19 +117,23 @@ mod tests {
         ] {
             for order in [Order::Ascending, Order::Descending] {
                 for kind in [None, Some("audio".to_owned())] {
-                    for search in [None, Some("it".to_owned())] {
-                        for (limit, after) in [
-                            (None, None),
-                            (NonZeroUsize::new(20), None),
-                            (NonZeroUsize::new(20), Some(&place)),
+                    for text in [None, Some("it".to_owned())] {
+                        for (limit, after, skip) in [
+                            (None, None, 0),
+                            (None, None, 20),
+                            (NonZeroUsize::new(20), None, 0),
+                            (NonZeroUsize::new(20), None, 20),
+                            (NonZeroUsize::new(20), Some(&place), 0),
                         ] {
                             queries.push(ListQuery {
-                                search: search.clone(),
+                                search: text.clone(),
+                                contains: text.clone(),
                                 kind: kind.clone(),
                                 sort: place.sort(),
                                 order: Some(order),
                                 limit,
                                 after: after.cloned(),
+                                skip,
                             });
                         }
                     }

@@ -12,11 +12,7 @@ use crate::metadata::SessionStore;
 impl SessionStore for SqliteMetadata {
     async fn start_session(&self, session: &Session) -> Result<()> {
         let session = session.clone();
-        self.write(move |connection| match execute_with(connection, START, &session)? {
-            0 => Err(Error::NotFound { what: "account" }.into()),
-            _ => Ok(()),
-        })
-        .await
+        self.write(move |connection| start(connection, &session)).await
     }
 
     async fn find_session(&self, id: SessionId) -> Result<Option<Session>> {
@@ -54,16 +50,7 @@ impl SessionStore for SqliteMetadata {
         reason: RevocationReason,
         now: Timestamp,
     ) -> Result<u64> {
-        self.write(move |connection| {
-            let revoked = connection.prepare_cached(REVOKE)?.execute(named_params! {
-                ":user": user.as_bytes(),
-                ":except": except.as_ref().map(SessionId::as_bytes),
-                ":revoked_at": now.as_millis(),
-                ":revoked_reason": reason.as_str(),
-            })?;
-            Ok(revoked as u64)
-        })
-        .await
+        self.write(move |connection| revoke_all(connection, user, except, reason, now)).await
     }
 
     async fn list_sessions(&self, user: UserId, limit: usize, now: Timestamp) -> Result<Vec<Session>> {
@@ -93,6 +80,31 @@ impl SessionStore for SqliteMetadata {
         })
         .await
     }
+}
+
+/// Adds a session, if its user is there.
+pub(super) fn start(connection: &Connection, session: &Session) -> StepResult<()> {
+    match execute_with(connection, START, session)? {
+        0 => Err(Error::NotFound { what: "account" }.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Revokes what is not revoked yet of a user's sessions; answers how many.
+pub(super) fn revoke_all(
+    connection: &Connection,
+    user: UserId,
+    except: Option<SessionId>,
+    reason: RevocationReason,
+    now: Timestamp,
+) -> StepResult<u64> {
+    let revoked = connection.prepare_cached(REVOKE)?.execute(named_params! {
+        ":user": user.as_bytes(),
+        ":except": except.as_ref().map(SessionId::as_bytes),
+        ":revoked_at": now.as_millis(),
+        ":revoked_reason": reason.as_str(),
+    })?;
+    Ok(revoked as u64)
 }
 
 const START: &str = "

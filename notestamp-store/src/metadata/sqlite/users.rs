@@ -2,9 +2,9 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::error::{Failure, Result as StepResult};
-use super::{SqliteMetadata, projects, row_limit};
+use super::{SqliteMetadata, projects, row_limit, sessions};
 use crate::clock::Timestamp;
-use crate::domain::{Email, PasswordHash, Usage, User, UserId};
+use crate::domain::{Email, PasswordHash, RevocationReason, Session, Usage, User, UserId};
 use crate::error::{Error, Result};
 use crate::metadata::UserStore;
 
@@ -42,15 +42,25 @@ impl UserStore for SqliteMetadata {
         after: &PasswordHash,
     ) -> Result<bool> {
         let (before, after) = (before.clone(), after.clone());
+        self.write(move |connection| replace_hash(connection, id, &before, &after)).await
+    }
+
+    async fn change_password(
+        &self,
+        before: &PasswordHash,
+        after: &PasswordHash,
+        session: &Session,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let (before, after, session) = (before.clone(), after.clone(), session.clone());
         self.write(move |connection| {
-            let replace =
-                "UPDATE users SET password_hash = :after WHERE id = :id AND password_hash = :before";
-            let replaced = connection.prepare_cached(replace)?.execute(named_params! {
-                ":id": id.as_bytes(),
-                ":before": before.as_phc(),
-                ":after": after.as_phc(),
-            })?;
-            Ok(replaced > 0)
+            let replaced = replace_hash(connection, session.user, &before, &after)?;
+            if replaced {
+                let reason = RevocationReason::PasswordChanged;
+                sessions::revoke_all(connection, session.user, None, reason, now)?;
+                sessions::start(connection, &session)?;
+            }
+            Ok(replaced)
         })
         .await
     }
@@ -86,6 +96,22 @@ impl UserStore for SqliteMetadata {
 const PURGE_SESSIONS: &str = "
     DELETE FROM sessions WHERE id IN
         (SELECT id FROM sessions WHERE user IN (SELECT id FROM removed_users) LIMIT ?1)";
+
+/// Replaces a hash that still is `before`; says whether it was.
+fn replace_hash(
+    connection: &Connection,
+    id: UserId,
+    before: &PasswordHash,
+    after: &PasswordHash,
+) -> StepResult<bool> {
+    let replace = "UPDATE users SET password_hash = :after WHERE id = :id AND password_hash = :before";
+    let replaced = connection.prepare_cached(replace)?.execute(named_params! {
+        ":id": id.as_bytes(),
+        ":before": before.as_phc(),
+        ":after": after.as_phc(),
+    })?;
+    Ok(replaced > 0)
+}
 
 /// The account of that id, unless it has been removed.
 pub(super) fn find(connection: &Connection, id: UserId) -> StepResult<Option<User>> {

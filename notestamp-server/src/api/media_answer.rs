@@ -1,39 +1,36 @@
-use std::sync::Arc;
+//! The bytes of a project's media as an answer, the same for every way in.
 
 use futures_util::TryStreamExt as _;
-use notestamp_store::{Project, ProjectId};
+use notestamp_store::{MediaRef, PresignedHeaders, Project};
 use poem::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
-    HeaderName, HeaderValue,
+    HeaderName, HeaderValue, LOCATION,
 };
 use poem::http::{Method, StatusCode};
-use poem::web::Data;
 use poem::{Body, IntoResponse, Request, Response};
-use poem_openapi::param::{Path, Query};
+use poem_openapi::ApiResponse;
 use poem_openapi::payload::{Binary, Payload as _};
 use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry};
 use poem_openapi::types::Type as _;
-use poem_openapi::{ApiResponse, OpenApi};
 
-use super::Tag;
-use super::projects::title;
+use super::named::requested_title;
 use crate::auth::CurrentUser;
+use crate::config::MediaDelivery;
 use crate::error::{ApiError, Code, Failed, failures};
+use crate::http::asked_method::AskedMethod;
 use crate::http::byte_range::Selection;
-use crate::http::content_disposition::{content_disposition, content_type};
+use crate::http::content_disposition::{Disposition, content_disposition, content_type};
 use crate::http::entity_tag::{EntityTag, is_not_modified};
+use crate::http::fetch_metadata::is_player;
 use crate::state::State;
-
-/// The bytes of a project's media.
-pub struct MediaFiles;
 
 failures! {
     /// Of reading media.
     MediaFailures: 400 401 404 416;
 }
 
-/// 200, 206 or 304: an answer of bytes, with headers that are the same for every way in.
-struct MediaAnswer(Response);
+/// 200, 206, 304 or 307: an answer of bytes, with headers that are the same for every way in.
+pub struct MediaAnswer(Response);
 
 impl IntoResponse for MediaAnswer {
     fn into_response(self) -> Response {
@@ -81,6 +78,12 @@ impl ApiResponse for MediaAnswer {
                 answer(200, "All of the media.", of_bytes(), bytes()),
                 answer(206, "The range that was asked for.", of_range, bytes()),
                 answer(304, "The client has it already.", kept(), Vec::new()),
+                answer(
+                    307,
+                    "A player of a page reads it straight from the bucket: with `--media-delivery redirect` only.",
+                    vec![header(&LOCATION, "A URL that is good for 15 minutes.")],
+                    Vec::new(),
+                ),
             ],
         }
     }
@@ -88,77 +91,30 @@ impl ApiResponse for MediaAnswer {
     fn register(_registry: &mut Registry) {}
 }
 
-type MediaResult = Result<MediaAnswer, Failed<MediaFailures>>;
+/// What an operation that reads media answers.
+pub type MediaResult = Result<MediaAnswer, Failed<MediaFailures>>;
 
-#[OpenApi(tag = "Tag::Media")]
-impl MediaFiles {
-    /// The media of the project of that id
-    ///
-    /// This is where the `src` of metadata points.
-    #[oai(path = "/home/media/:id", method = "get", operation_id = "readMedia")]
-    async fn by_id(
-        &self,
-        user: CurrentUser,
-        state: Data<&Arc<State>>,
-        request: &Request,
-        /// The project's id.
-        id: Path<String>,
-    ) -> MediaResult {
-        // What cannot be an id is no project's.
-        let id: ProjectId = id.0.parse().map_err(|_| ApiError::new(Code::NotFound, "project not found"))?;
-        let project = state.store.find_project_by_id(user.id, id).await?;
-        answer(&state, request, project).await
-    }
-
-    /// The media of the project of that title
-    #[oai(path = "/home/media-file/:title", method = "get", operation_id = "readMediaFile")]
-    async fn by_title(
-        &self,
-        user: CurrentUser,
-        state: Data<&Arc<State>>,
-        request: &Request,
-        /// The project's title, percent-encoded as one segment.
-        title: Path<String>,
-    ) -> MediaResult {
-        by_title(&state, &user, request, &title.0).await
-    }
-
-    /// The media of the project of that title, by the name that older clients know
-    #[oai(path = "/home/stream-audio/:title", method = "get", operation_id = "streamAudio")]
-    async fn stream_audio(
-        &self,
-        user: CurrentUser,
-        state: Data<&Arc<State>>,
-        request: &Request,
-        /// The project's title, percent-encoded as one segment.
-        title: Path<String>,
-    ) -> MediaResult {
-        by_title(&state, &user, request, &title.0).await
-    }
-
-    /// The media of the project of that title, named in the query
-    #[oai(path = "/home/stream-media", method = "get", operation_id = "streamMedia")]
-    async fn stream_media(
-        &self,
-        user: CurrentUser,
-        state: Data<&Arc<State>>,
-        request: &Request,
-        /// The project's title.
-        name: Query<String>,
-    ) -> MediaResult {
-        by_title(&state, &user, request, &name.0).await
-    }
-}
-
-async fn by_title(state: &State, user: &CurrentUser, request: &Request, name: &str) -> MediaResult {
-    let project = state.store.find_project(user.id, &title(name)?).await?;
-    answer(state, request, project).await
+/// Answers with the media of the user's project of that title.
+pub async fn media_by_title(
+    state: &State,
+    user: &CurrentUser,
+    request: &Request,
+    title: &str,
+    disposition: Disposition,
+) -> MediaResult {
+    let project = state.store.find_project(user.id, &requested_title(title)?).await?;
+    media_answer(state, request, project, disposition).await
 }
 
 /// Answers a request for media: conditions first, then the range (RFC 9110, 13.2.2).
-async fn answer(state: &State, request: &Request, project: Project) -> MediaResult {
+pub async fn media_answer(
+    state: &State,
+    request: &Request,
+    project: Project,
+    disposition: Disposition,
+) -> MediaResult {
     let Some(media) = project.media else {
-        return Err(ApiError::new(Code::NotFound, "the project has no media here").into());
+        return Err(no_media().into());
     };
     let tag = EntityTag::of_digest(&media.digest);
     let answer = Response::builder()
@@ -167,8 +123,12 @@ async fn answer(state: &State, request: &Request, project: Project) -> MediaResu
     if is_not_modified(request.headers(), &tag) {
         return Ok(MediaAnswer(answer.status(StatusCode::NOT_MODIFIED).finish()));
     }
+    if let Some(redirect) = redirect(state, request, &project, &media, disposition).await? {
+        return Ok(redirect);
+    }
 
-    let selection = Selection::of(request.method(), request.headers(), media.size, &tag);
+    let method = AskedMethod::of(request);
+    let selection = Selection::of(method, request.headers(), media.size, &tag);
     let range = match &selection {
         Selection::Whole => 0..media.size,
         Selection::Part(range) => range.clone(),
@@ -182,13 +142,47 @@ async fn answer(state: &State, request: &Request, project: Project) -> MediaResu
         .header(CONTENT_TYPE, content_type(&media_type))
         .header(CONTENT_LENGTH, range.end - range.start)
         .header(ACCEPT_RANGES, HeaderValue::from_static("bytes"))
-        .header(CONTENT_DISPOSITION, content_disposition(&project.metadata.title, &media_type));
+        .header(CONTENT_DISPOSITION, content_disposition(disposition, &project.metadata.title, &media_type));
     if let Some(content_range) = selection.content_range(media.size) {
         answer = answer.status(StatusCode::PARTIAL_CONTENT).header(CONTENT_RANGE, content_range);
     }
-    if request.method() == Method::HEAD {
+    if method == Method::HEAD {
         return Ok(MediaAnswer(answer.finish()));
     }
     let bytes = state.store.read_media(&project, &media, Some(range)).await?;
     Ok(MediaAnswer(answer.body(Body::from_bytes_stream(bytes.map_err(std::io::Error::other)))))
+}
+
+/// Sends a player to the bucket, where the operator wants it and the bucket can be asked directly.
+///
+/// Nobody else: a script's request with credentials would be redirected to where it may not read.
+async fn redirect(
+    state: &State,
+    request: &Request,
+    project: &Project,
+    media: &MediaRef,
+    disposition: Disposition,
+) -> Result<Option<MediaAnswer>, Failed<MediaFailures>> {
+    let is_wanted = state.media_delivery == MediaDelivery::Redirect;
+    if !is_wanted || AskedMethod::of(request) != Method::GET || !is_player(request.headers()) {
+        return Ok(None);
+    }
+    let media_type = project.media_type();
+    let text = |value: HeaderValue| value.to_str().expect("these are made of ASCII").to_owned();
+    let headers = PresignedHeaders {
+        content_type: text(content_type(&media_type)),
+        content_disposition: text(content_disposition(disposition, &project.metadata.title, &media_type)),
+    };
+    let Some(url) = state.store.media_url(media, &headers).await? else { return Ok(None) };
+    let redirect = Response::builder()
+        .status(StatusCode::TEMPORARY_REDIRECT)
+        .header(LOCATION, url.as_str())
+        // Who asks again asks whether he still may.
+        .header(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(Some(MediaAnswer(redirect.finish())))
+}
+
+/// What is answered for the media of a project that has none, or has it elsewhere.
+pub fn no_media() -> ApiError {
+    ApiError::new(Code::NotFound, "the project has no media here")
 }

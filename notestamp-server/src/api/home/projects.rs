@@ -1,16 +1,19 @@
 use std::sync::Arc;
 
-use notestamp_store::{ListQuery, Project, Title};
+use notestamp_store::{ListQuery, Project};
 use poem::http::HeaderMap;
 use poem::web::Data;
 use poem_openapi::param::{Header, Query};
 use poem_openapi::{ApiResponse, OpenApi};
 
-use super::Tag;
+use super::media_url;
+use crate::api::Tag;
+use crate::api::deleting::{DeleteFailures, delete};
+use crate::api::opening::{OpenFailures, open};
+use crate::api::saving::{SaveFailures, save};
 use crate::auth::CurrentUser;
-use crate::error::{ApiError, Code, Failed, failures};
+use crate::error::{ApiError, Failed, failures};
 use crate::http::base_url::BaseUrl;
-use crate::http::entity_tag::{EntityTag, precondition};
 use crate::state::State;
 use crate::wire::json::Json;
 use crate::wire::metadata::ProjectMetadata;
@@ -21,14 +24,8 @@ use crate::wire::upload::UploadBody;
 pub struct Projects;
 
 failures! {
-    /// Of saving.
-    SaveFailures: 400 401 403 408 409 412 413 415 507;
-    /// Of opening.
-    OpenFailures: 400 401 404;
     /// Of listing.
     ListFailures: 400 401;
-    /// Of deleting.
-    DeleteFailures: 400 401 403 404;
 }
 
 type Directory = Json<Vec<ProjectMetadata>>;
@@ -80,12 +77,7 @@ impl Projects {
         _if_none_match: Header<Option<String>>,
         body: UploadBody,
     ) -> Result<Directory, Failed<SaveFailures>> {
-        let precondition = precondition(headers).map_err(|e| ApiError::bad_request(e.to_string()))?;
-        let mut save = state.store.begin_save(user.id);
-        let mut request = body.receive(&mut save, &state).await?;
-        request.precondition = precondition;
-        let project = save.commit(request).await?;
-        tracing::info!(user = %user.id, project = %project.id, revision = %project.revision, "project saved");
+        save(&state, &user, headers, body).await?;
         Ok(directory(&state, &user, &base).await?)
     }
 
@@ -99,12 +91,9 @@ impl Projects {
         /// The project's title.
         name: Query<String>,
     ) -> Result<OpenAnswer, Failed<OpenFailures>> {
-        let opened = state.store.open_project(user.id, &title(&name.0)?).await?;
-        let content = String::from_utf8(opened.notes.into())
-            .map_err(|e| ApiError::new(Code::Internal, "the notes are damaged").caused_by(e))?;
-        let revision = EntityTag::of_revision(opened.project.revision).to_string();
-        let metadata = ProjectMetadata::new(opened.project, base.as_str());
-        Ok(OpenAnswer::Opened(Json(OpenedProject { metadata, content }), revision))
+        let opened = open(&state, &user, &name.0).await?;
+        let metadata = ProjectMetadata::new(opened.project, media_url(&base));
+        Ok(OpenAnswer::Opened(Json(OpenedProject { metadata, content: opened.notes }), opened.revision))
     }
 
     /// List projects
@@ -156,18 +145,9 @@ impl Projects {
         /// The project's title.
         name: Query<String>,
     ) -> Result<Directory, Failed<DeleteFailures>> {
-        state.store.delete_project(user.id, &title(&name.0)?).await?;
-        tracing::info!(user = %user.id, "project deleted");
+        delete(&state, &user, &name.0).await?;
         Ok(directory(&state, &user, &base).await?)
     }
-}
-
-/// The title in a request that names a project: a text that cannot be a title is no project's.
-pub(super) fn title(name: &str) -> Result<Title, ApiError> {
-    if name.is_empty() {
-        return Err(ApiError::bad_request("the project's name is missing"));
-    }
-    Title::parse(name).map_err(|_| ApiError::new(Code::NotFound, "project not found"))
 }
 
 async fn directory(state: &State, user: &CurrentUser, base: &BaseUrl) -> Result<Directory, ApiError> {
@@ -176,5 +156,5 @@ async fn directory(state: &State, user: &CurrentUser, base: &BaseUrl) -> Result<
 }
 
 fn answer(projects: Vec<Project>, base: &BaseUrl) -> Directory {
-    Json(projects.into_iter().map(|project| ProjectMetadata::new(project, base.as_str())).collect())
+    Json(projects.into_iter().map(|project| ProjectMetadata::new(project, media_url(base))).collect())
 }

@@ -1,0 +1,77 @@
+use std::sync::Arc;
+
+use notestamp_store::ProjectId;
+use poem::Request;
+use poem::web::Data;
+use poem_openapi::OpenApi;
+use poem_openapi::param::{Path, Query};
+
+use crate::api::Tag;
+use crate::api::media_answer::{MediaResult, media_answer, media_by_title};
+use crate::auth::CurrentUser;
+use crate::error::{ApiError, Code};
+use crate::http::content_disposition::Disposition;
+use crate::state::State;
+
+/// The bytes of a project's media.
+pub struct MediaFiles;
+
+#[OpenApi(tag = "Tag::Media")]
+impl MediaFiles {
+    /// The media of the project of that id
+    ///
+    /// This is where the `src` of metadata points.
+    #[oai(path = "/home/media/:id", method = "get", operation_id = "readMedia")]
+    async fn by_id(
+        &self,
+        user: CurrentUser,
+        state: Data<&Arc<State>>,
+        request: &Request,
+        /// The project's id.
+        id: Path<String>,
+    ) -> MediaResult {
+        // What cannot be an id is no project's.
+        let id: ProjectId = id.0.parse().map_err(|_| ApiError::new(Code::NotFound, "project not found"))?;
+        let project = state.store.find_project_by_id(user.id, id).await?;
+        media_answer(&state, request, project, Disposition::Inline).await
+    }
+
+    /// The media of the project of that title
+    #[oai(path = "/home/media-file/:title", method = "get", operation_id = "readMediaFile")]
+    async fn by_title(
+        &self,
+        user: CurrentUser,
+        state: Data<&Arc<State>>,
+        request: &Request,
+        /// The project's title, percent-encoded as one segment.
+        title: Path<String>,
+    ) -> MediaResult {
+        media_by_title(&state, &user, request, &title.0, Disposition::Inline).await
+    }
+
+    /// The media of the project of that title, by the name that older clients know
+    #[oai(path = "/home/stream-audio/:title", method = "get", operation_id = "streamAudio")]
+    async fn stream_audio(
+        &self,
+        user: CurrentUser,
+        state: Data<&Arc<State>>,
+        request: &Request,
+        /// The project's title, percent-encoded as one segment.
+        title: Path<String>,
+    ) -> MediaResult {
+        media_by_title(&state, &user, request, &title.0, Disposition::Inline).await
+    }
+
+    /// The media of the project of that title, named in the query
+    #[oai(path = "/home/stream-media", method = "get", operation_id = "streamMedia")]
+    async fn stream_media(
+        &self,
+        user: CurrentUser,
+        state: Data<&Arc<State>>,
+        request: &Request,
+        /// The project's title.
+        name: Query<String>,
+    ) -> MediaResult {
+        media_by_title(&state, &user, request, &name.0, Disposition::Inline).await
+    }
+}

@@ -1,0 +1,16 @@
+//! The dialect of the clients of 2023 and 2024: `/home/*`.
+
+mod media;
+mod projects;
+
+pub use media::MediaFiles;
+pub use projects::Projects;
+
+use notestamp_store::ProjectId;
+
+use crate::http::base_url::BaseUrl;
+
+/// Where the media of a project is in this dialect: a URL that is good with the session's cookies.
+pub fn media_url(base: &BaseUrl) -> impl Fn(ProjectId) -> String {
+    move |project| format!("{}/home/media/{project}", base.as_str())
+}

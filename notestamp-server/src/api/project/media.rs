@@ -1,0 +1,100 @@
+use std::sync::Arc;
+
+use notestamp_store::ProjectId;
+use poem::Request;
+use poem::web::Data;
+use poem::web::cookie::CookieJar;
+use poem_openapi::OpenApi;
+use poem_openapi::param::{Path, Query};
+
+use super::media_url;
+use crate::api::Tag;
+use crate::api::media_answer::{MediaResult, media_answer, media_by_title, no_media};
+use crate::api::named::requested_title;
+use crate::api::opening::OpenFailures;
+use crate::auth::{CurrentUser, MediaGrant};
+use crate::error::{ApiError, Failed};
+use crate::http::base_url::BaseUrl;
+use crate::http::content_disposition::Disposition;
+use crate::state::State;
+use crate::wire::json::Json;
+use crate::wire::project::StreamUrl;
+
+/// The bytes of a project's media, in the words of the `/project` dialect.
+pub struct ProjectMedia;
+
+#[OpenApi(tag = "Tag::ProjectDialect")]
+impl ProjectMedia {
+    /// The media that a URL grants
+    ///
+    /// This is where the `src` of metadata points, made by the server with all its parameters. It needs no
+    /// cookies for 15 minutes, and those of its session after that.
+    #[oai(path = "/media/:id", method = "get", operation_id = "readGrantedMedia")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
+    async fn granted(
+        &self,
+        state: Data<&Arc<State>>,
+        request: &Request,
+        jar: &CookieJar,
+        /// The project's id.
+        id: Path<String>,
+        /// The id of the session on whose behalf it was made.
+        session: Query<String>,
+        /// Until when it needs no cookies, in seconds since 1970.
+        expires: Query<i64>,
+        /// What vouches for the project, the session and the time.
+        signature: Query<String>,
+    ) -> MediaResult {
+        // What cannot be an id was not signed here.
+        let (Ok(project), Ok(session)) = (id.0.parse::<ProjectId>(), session.0.parse()) else {
+            return Err(ApiError::unauthorized().into());
+        };
+        let grant = MediaGrant { project, session, expires: expires.0, signature: signature.0 };
+        let user = state.authorize_media(&grant, jar).await?;
+        let project = state.store.find_project_by_id(user, project).await?;
+        media_answer(&state, request, project, Disposition::Inline).await
+    }
+
+    /// The media of the project of that title, in place
+    #[oai(path = "/project/media/:title", method = "get", operation_id = "readProjectMedia")]
+    async fn by_title(
+        &self,
+        user: CurrentUser,
+        state: Data<&Arc<State>>,
+        request: &Request,
+        /// The project's title, percent-encoded as one segment.
+        title: Path<String>,
+    ) -> MediaResult {
+        media_by_title(&state, &user, request, &title.0, Disposition::Inline).await
+    }
+
+    /// The media of the project of that title, as a file to save
+    #[oai(path = "/media/download/:title", method = "get", operation_id = "downloadMedia")]
+    async fn download(
+        &self,
+        user: CurrentUser,
+        state: Data<&Arc<State>>,
+        request: &Request,
+        /// The project's title, percent-encoded as one segment.
+        title: Path<String>,
+    ) -> MediaResult {
+        media_by_title(&state, &user, request, &title.0, Disposition::Attachment).await
+    }
+
+    /// A URL for the media of the project of that title
+    #[oai(path = "/media/stream/:title", method = "get", operation_id = "mediaStreamUrl")]
+    async fn stream(
+        &self,
+        user: CurrentUser,
+        state: Data<&Arc<State>>,
+        base: BaseUrl,
+        /// The project's title, percent-encoded as one segment.
+        title: Path<String>,
+    ) -> Result<Json<StreamUrl>, Failed<OpenFailures>> {
+        let project = state.store.find_project(user.id, &requested_title(&title.0)?).await?;
+        if project.media.is_none() {
+            return Err(no_media().into());
+        }
+        Ok(Json(StreamUrl { stream_url: media_url(&state, &user, &base)(project.id) }))
+    }
+}

@@ -1,0 +1,23 @@
+//! The dialect of the clients since October 2024: `/project/*`, and media by URLs that need no cookies.
+
+mod media;
+mod projects;
+
+use notestamp_store::ProjectId;
+
+use crate::auth::CurrentUser;
+use crate::http::base_url::BaseUrl;
+use crate::state::State;
+
+pub use media::ProjectMedia;
+pub use projects::ProjectDialect;
+
+/// Where the media of a project is in this dialect: a URL that authorizes itself.
+fn media_url<'a>(
+    state: &'a State,
+    user: &'a CurrentUser,
+    base: &'a BaseUrl,
+) -> impl Fn(ProjectId) -> String + 'a {
+    let now = state.clock.now();
+    move |project| state.media_urls.url(base, project, user.session.id, now)
+}

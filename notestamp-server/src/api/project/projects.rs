@@ -1,0 +1,188 @@
+use std::sync::Arc;
+
+use notestamp_store::{Error as StoreError, ListQuery, Title};
+use poem::http::HeaderMap;
+use poem::web::Data;
+use poem_openapi::param::{Header, Path, Query};
+use poem_openapi::{ApiResponse, OpenApi};
+
+use super::media_url;
+use crate::api::Tag;
+use crate::api::deleting::{DeleteFailures, delete};
+use crate::api::opening::{OpenFailures, open};
+use crate::api::saving::{SaveFailures, save};
+use crate::auth::CurrentUser;
+use crate::error::{Failed, failures};
+use crate::http::base_url::BaseUrl;
+use crate::state::State;
+use crate::wire::json::{Json, RawJson};
+use crate::wire::metadata::ProjectMetadata;
+use crate::wire::project::{Directory, Duplicate, ProjectWithNotes, SavedProject};
+use crate::wire::project_list::{PageParameters, ProjectList};
+use crate::wire::project_save::ProjectSaveBody;
+
+/// Projects, in the words of the `/project` dialect.
+pub struct ProjectDialect;
+
+failures! {
+    /// Of listing.
+    ListFailures: 400 401;
+    /// Of asking for a title.
+    DuplicateFailures: 400 401;
+}
+
+#[derive(ApiResponse)]
+enum GetAnswer {
+    /// The project as it was last saved.
+    #[oai(status = 200)]
+    Found(
+        Json<ProjectWithNotes>,
+        /// The revision, for `If-Match` on the next save.
+        #[oai(header = "ETag")]
+        String,
+    ),
+}
+
+#[derive(ApiResponse)]
+enum NotesAnswer {
+    /// The notes as they were last saved.
+    #[oai(status = 200)]
+    Found(
+        RawJson,
+        /// The revision, for `If-Match` on the next save.
+        #[oai(header = "ETag")]
+        String,
+    ),
+}
+
+#[OpenApi(tag = "Tag::ProjectDialect")]
+impl ProjectDialect {
+    /// Save a project, media and notes as files
+    ///
+    /// Creates the project of that title, or replaces its notes and metadata. The media of a saved
+    /// project is immutable: another file is read and dropped. The metadata may be what was answered
+    /// before, the notes in it included: those count only where no file of notes comes with them.
+    #[oai(path = "/project/save", method = "post", operation_id = "saveProjectFiles")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
+    async fn save(
+        &self,
+        user: CurrentUser,
+        state: Data<&Arc<State>>,
+        base: BaseUrl,
+        headers: &HeaderMap,
+        /// Revisions, or `*`: the save is refused unless the project is of one of them.
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
+        /// `*`, or revisions: the save is refused if the project exists, or is of one of them.
+        #[oai(name = "If-None-Match")]
+        _if_none_match: Header<Option<String>>,
+        body: ProjectSaveBody,
+    ) -> Result<Json<SavedProject>, Failed<SaveFailures>> {
+        let project = save(&state, &user, headers, body).await?;
+        let metadata = ProjectMetadata::new(project, media_url(&state, &user, &base));
+        Ok(Json(SavedProject { metadata }))
+    }
+
+    /// Get a project, its notes among its metadata
+    #[oai(path = "/project/get/:title", method = "get", operation_id = "getProject")]
+    async fn get(
+        &self,
+        user: CurrentUser,
+        state: Data<&Arc<State>>,
+        base: BaseUrl,
+        /// The project's title, percent-encoded as one segment.
+        title: Path<String>,
+    ) -> Result<GetAnswer, Failed<OpenFailures>> {
+        let opened = open(&state, &user, &title.0).await?;
+        let metadata = ProjectMetadata::new(opened.project, media_url(&state, &user, &base));
+        Ok(GetAnswer::Found(Json(ProjectWithNotes { metadata, notes: opened.notes }), opened.revision))
+    }
+
+    /// List projects, by pages that are counted
+    ///
+    /// Without parameters it is all of them, the latest save first. With any of them it is the 20 from
+    /// `pageParam` on, by the time that their metadata says, the latest first.
+    #[oai(path = "/project/list", method = "get", operation_id = "listProjectPages")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
+    async fn list(
+        &self,
+        user: CurrentUser,
+        state: Data<&Arc<State>>,
+        base: BaseUrl,
+        /// How many projects come before the page: 0, or the `nextOffset` of the page before.
+        #[oai(name = "pageParam")]
+        page_param: Query<Option<usize>>,
+        /// Only titles that contain this text; letter case counts.
+        #[oai(name = "searchParam")]
+        search_param: Query<Option<String>>,
+        /// JSON: `[{"id": "type", "value": "audio"}]` for projects of this type only.
+        #[oai(name = "columnFilters")]
+        column_filters: Query<Option<String>>,
+        /// JSON: `[{"id": "lastModified", "desc": false}]` for the other way round.
+        sorting: Query<Option<String>>,
+    ) -> Result<Json<ProjectList>, Failed<ListFailures>> {
+        let parameters = PageParameters {
+            page_param: page_param.0,
+            search_param: search_param.0,
+            column_filters: column_filters.0,
+            sorting: sorting.0,
+        };
+        let query = parameters.to_query().map_err(StoreError::from)?;
+        let page = state.store.list_projects(user.id, &query).await?;
+        let media_url = media_url(&state, &user, &base);
+        Ok(Json(ProjectList::new(page, &query, state.project_list, media_url)))
+    }
+
+    /// Delete a project, named in the path
+    ///
+    /// The answer is the updated directory.
+    #[oai(path = "/project/delete/:title", method = "delete", operation_id = "deleteProjectByTitle")]
+    async fn delete(
+        &self,
+        user: CurrentUser,
+        state: Data<&Arc<State>>,
+        base: BaseUrl,
+        /// The project's title, percent-encoded as one segment.
+        title: Path<String>,
+    ) -> Result<Json<Directory>, Failed<DeleteFailures>> {
+        delete(&state, &user, &title.0).await?;
+        let all = state.store.list_projects(user.id, &ListQuery::default()).await?;
+        let media_url = media_url(&state, &user, &base);
+        let directory = all.projects.into_iter().map(|project| ProjectMetadata::new(project, &media_url));
+        Ok(Json(Directory { directory: directory.collect() }))
+    }
+
+    /// The notes of a project
+    #[oai(path = "/project/notes/:title", method = "get", operation_id = "readNotes")]
+    async fn notes(
+        &self,
+        user: CurrentUser,
+        state: Data<&Arc<State>>,
+        /// The project's title, percent-encoded as one segment.
+        title: Path<String>,
+    ) -> Result<NotesAnswer, Failed<OpenFailures>> {
+        let opened = open(&state, &user, &title.0).await?;
+        Ok(NotesAnswer::Found(RawJson(opened.notes), opened.revision))
+    }
+
+    /// Whether a title is taken
+    #[oai(path = "/project/duplicate/:title", method = "get", operation_id = "isDuplicate")]
+    async fn duplicate(
+        &self,
+        user: CurrentUser,
+        state: Data<&Arc<State>>,
+        /// The title, percent-encoded as one segment.
+        title: Path<String>,
+    ) -> Result<Json<Duplicate>, Failed<DuplicateFailures>> {
+        let is_duplicate = match Title::parse(&title.0) {
+            Ok(title) => match state.store.find_project(user.id, &title).await {
+                Ok(_) => true,
+                Err(StoreError::NotFound { .. }) => false,
+                Err(error) => return Err(error.into()),
+            },
+            // What cannot be a title is nobody's.
+            Err(_) => false,
+        };
+        Ok(Json(Duplicate { is_duplicate }))
+    }
+}

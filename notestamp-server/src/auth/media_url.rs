@@ -1,0 +1,159 @@
+//! URLs of media that authorize themselves: for clients that fetch media without credentials.
+
+use std::fmt;
+use std::time::Duration;
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use notestamp_store::{ProjectId, SessionId, Timestamp, UserId};
+use poem::web::cookie::CookieJar;
+use sha2::Sha256;
+
+use super::keys::{SigningKeys, from_hex, hex};
+use crate::error::{ApiError, Code};
+use crate::http::base_url::BaseUrl;
+use crate::state::State;
+
+/// Makes and verifies the URLs: HMAC-SHA-256 (RFC 2104) over project, session and expiry.
+///
+/// Whoever has such a URL can read this one project's media, for as long as it lasts and the session is open.
+pub struct MediaUrls {
+    /// The first signs, all verify.
+    keys: Vec<Hmac<Sha256>>,
+}
+
+/// Sets the keys apart from those of the tokens, which are signed with the same algorithm.
+const PURPOSE: &[u8] = b"notestamp-server media url 1";
+
+impl MediaUrls {
+    /// How long a URL needs no cookies.
+    pub const TTL: Duration = Duration::from_secs(15 * 60);
+
+    /// Derives a key of its own from each of these.
+    pub fn new(keys: &SigningKeys) -> Self {
+        let keys =
+            keys.iter().map(|key| keyed(&keyed(key.secret()).chain_update(PURPOSE).finalize().into_bytes()));
+        Self { keys: keys.collect() }
+    }
+
+    /// A URL of the project's media, on behalf of this session.
+    pub fn url(&self, base: &BaseUrl, project: ProjectId, session: SessionId, now: Timestamp) -> String {
+        let expires = now.after(Self::TTL).as_secs();
+        let signature = message(&self.keys[0], project, session, expires).finalize().into_bytes();
+        let (base, signature) = (base.as_str(), hex(&signature));
+        format!("{base}/media/{project}?session={session}&expires={expires}&signature={signature}")
+    }
+
+    fn verify(&self, grant: &MediaGrant) -> bool {
+        let Some(signature) = from_hex(&grant.signature) else {
+            return false;
+        };
+        let MediaGrant { project, session, expires, .. } = *grant;
+        // Each takes as long, wherever the signatures differ.
+        self.keys.iter().any(|key| message(key, project, session, expires).verify_slice(&signature).is_ok())
+    }
+}
+
+fn keyed(secret: &[u8]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(secret).expect("HMAC takes keys of any length")
+}
+
+/// All three have a fixed length, so no two messages are written alike.
+fn message(key: &Hmac<Sha256>, project: ProjectId, session: SessionId, expires: i64) -> Hmac<Sha256> {
+    let message = key.clone().chain_update(project.as_bytes()).chain_update(session.as_bytes());
+    message.chain_update(expires.to_be_bytes())
+}
+
+/// Shows no keys.
+impl fmt::Debug for MediaUrls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MediaUrls").field("keys", &self.keys.len()).finish()
+    }
+}
+
+/// What a URL says, not yet verified.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MediaGrant {
+    /// Whose media may be read.
+    pub project: ProjectId,
+    /// On behalf of which session.
+    pub session: SessionId,
+    /// Until when it needs no cookies, in seconds since 1970.
+    pub expires: i64,
+    /// Lower-case hex digits that vouch for all this.
+    pub signature: String,
+}
+
+impl State {
+    /// Finds out for whom a URL grants its project's media: before its expiry for whoever has it, after that
+    /// only with the cookies of its session.
+    ///
+    /// # Errors
+    /// 401 where it is not authentic, or its session has ended.
+    pub async fn authorize_media(&self, grant: &MediaGrant, jar: &CookieJar) -> Result<UserId, ApiError> {
+        let refused = || ApiError::new(Code::Unauthorized, "this URL is not good, or not any more");
+        if !self.media_urls.verify(grant) {
+            return Err(refused());
+        }
+        let session = if self.clock.now().as_secs() < grant.expires {
+            self.store.find_open_session(grant.session).await?
+        } else {
+            Some(self.authenticate(jar).await?.session).filter(|session| session.id == grant.session)
+        };
+        Ok(session.ok_or_else(refused)?.user)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+    const TWO: &str = "f00102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+    fn urls(keys: &str) -> MediaUrls {
+        MediaUrls::new(&SigningKeys::parse(keys, "keys").unwrap())
+    }
+
+    fn grant(by: &MediaUrls) -> MediaGrant {
+        let (project, session) = (ProjectId::from_bytes([1; 16]), SessionId::from_bytes([2; 16]));
+        let url = by.url(&BaseUrl::new("http://h/"), project, session, Timestamp::from_millis(1_000_500));
+        let expected = format!("http://h/media/{project}?session={session}&expires=1900&signature=");
+        let signature = url.strip_prefix(&expected).unwrap().to_owned();
+        MediaGrant { project, session, expires: 1900, signature }
+    }
+
+    #[test]
+    fn all_keys_verify_and_the_first_signs() {
+        let (one, two, both) = (urls(ONE), urls(TWO), urls(&format!("{TWO} {ONE}")));
+        assert!(one.verify(&grant(&one)) && both.verify(&grant(&one)) && both.verify(&grant(&two)));
+        assert!(!two.verify(&grant(&one)) && !one.verify(&grant(&both)));
+        assert_eq!(grant(&both), grant(&two));
+    }
+
+    #[test]
+    fn the_key_is_not_that_of_the_tokens() {
+        let tokens = MediaUrls { keys: vec![keyed(&from_hex(ONE).unwrap())] };
+        assert!(!urls(ONE).verify(&grant(&tokens)));
+    }
+
+    #[test]
+    fn whatever_differs_is_refused() {
+        let urls = urls(ONE);
+        let good = grant(&urls);
+        let flipped = if good.signature.starts_with('0') { "1" } else { "0" };
+        for bad in [
+            MediaGrant { project: ProjectId::from_bytes([3; 16]), ..good.clone() },
+            MediaGrant { session: SessionId::from_bytes([3; 16]), ..good.clone() },
+            MediaGrant { expires: 1901, ..good.clone() },
+            MediaGrant { signature: format!("{flipped}{}", &good.signature[1..]), ..good.clone() },
+            MediaGrant { signature: good.signature[2..].to_owned(), ..good.clone() },
+            MediaGrant { signature: good.signature[1..].to_owned(), ..good.clone() },
+            MediaGrant { signature: format!("{}00", good.signature), ..good.clone() },
+            MediaGrant { signature: "é".repeat(32), ..good.clone() },
+            MediaGrant { signature: String::new(), ..good.clone() },
+        ] {
+            assert!(!urls.verify(&bad), "{bad:?}");
+        }
+        assert!(urls.verify(&good));
+    }
+}

@@ -1,0 +1,154 @@
+//! What an operator can watch, in the text format of OpenMetrics (which Prometheus reads).
+
+use std::time::Duration;
+
+use notestamp_store::SweepReport;
+use poem::http::Method;
+use poem::{Endpoint, IntoResponse as _, Request, Response};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+/// Counts what happens.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    request_seconds: Histogram,
+    requests_under_way: Gauge,
+    sweep_deleted: Counter,
+    sweep_failed: Counter,
+    sessions_forgotten: Counter,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RequestLabels {
+    method: &'static str,
+    status: u16,
+}
+
+impl Metrics {
+    /// All at zero.
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("notestamp"),
+            requests: Family::default(),
+            // From a millisecond to a minute and a half: most answers are quick, and uploads are not.
+            request_seconds: Histogram::new((0..12).map(|n| 0.001 * f64::from(1 << n) * 1.5)),
+            requests_under_way: Gauge::default(),
+            sweep_deleted: Counter::default(),
+            sweep_failed: Counter::default(),
+            sessions_forgotten: Counter::default(),
+        };
+        let registry = &mut metrics.registry;
+        registry.register("http_requests", "Requests answered", metrics.requests.clone());
+        registry.register_with_unit(
+            "http_request",
+            "Time until an answer began",
+            Unit::Seconds,
+            metrics.request_seconds.clone(),
+        );
+        let under_way = metrics.requests_under_way.clone();
+        registry.register("http_requests_under_way", "Requests not answered yet", under_way);
+        let deleted = metrics.sweep_deleted.clone();
+        registry.register("sweep_objects_deleted", "Objects whose bytes the sweep deleted", deleted);
+        let failed = metrics.sweep_failed.clone();
+        registry.register("sweep_objects_failed", "Objects that the sweep could not delete", failed);
+        let forgotten = metrics.sessions_forgotten.clone();
+        registry.register(
+            "sessions_forgotten",
+            "Sessions forgotten after their last token expired",
+            forgotten,
+        );
+        metrics
+    }
+
+    /// A request begins.
+    pub fn request_begins(&self) -> UnderWay<'_> {
+        self.requests_under_way.inc();
+        UnderWay(&self.requests_under_way)
+    }
+
+    /// A request has been answered.
+    pub fn request_answered(&self, method: &Method, status: u16, took: Duration) {
+        // Anybody can make up a method; there must not be a counter for each.
+        let method = match method.as_str() {
+            "GET" => "GET",
+            "HEAD" => "HEAD",
+            "POST" => "POST",
+            "DELETE" => "DELETE",
+            _ => "other",
+        };
+        self.requests.get_or_create(&RequestLabels { method, status }).inc();
+        self.request_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A sweep has ended.
+    pub fn swept(&self, report: &SweepReport) {
+        self.sweep_deleted.inc_by(report.deleted as u64);
+        self.sweep_failed.inc_by(report.failed as u64);
+    }
+
+    /// Expired sessions have been forgotten.
+    pub fn sessions_forgotten(&self, count: usize) {
+        self.sessions_forgotten.inc_by(count as u64);
+    }
+
+    /// All of them as text.
+    fn text(&self) -> String {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("a string takes all that is written to it");
+        text
+    }
+}
+
+/// A request that has not been answered yet, for as long as this lives.
+pub struct UnderWay<'a>(&'a Gauge);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// Answers `/metrics`, on a listener of its own.
+pub struct MetricsEndpoint(pub std::sync::Arc<Metrics>);
+
+impl Endpoint for MetricsEndpoint {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        if request.uri().path() != "/metrics" {
+            return Ok(poem::http::StatusCode::NOT_FOUND.into_response());
+        }
+        let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        Ok(Response::builder().content_type(content_type).body(self.0.text()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_tells_what_was_counted() {
+        let metrics = Metrics::new();
+        metrics.request_answered(&Method::GET, 200, Duration::from_millis(3));
+        metrics.request_answered(&Method::from_bytes(b"MADEUP").unwrap(), 405, Duration::ZERO);
+        let _under_way = metrics.request_begins();
+        let text = metrics.text();
+        for line in [
+            "notestamp_http_requests_total{method=\"GET\",status=\"200\"} 1",
+            "notestamp_http_requests_total{method=\"other\",status=\"405\"} 1",
+            "notestamp_http_request_seconds_count 2",
+            "notestamp_http_requests_under_way 1",
+            "# EOF",
+        ] {
+            assert!(text.lines().any(|it| it == line), "{line} is not in\n{text}");
+        }
+    }
+}

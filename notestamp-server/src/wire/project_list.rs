@@ -1,0 +1,204 @@
+//! Listings of the `/project` dialect, whose clients count pages and write their filters as JSON.
+
+use std::num::NonZeroUsize;
+
+use notestamp_store::{InvalidValue, ListQuery, Order, Page, ProjectId, Sort};
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
+use serde::{Deserialize, Serialize};
+
+use super::json::described;
+use super::metadata::ProjectMetadata;
+use crate::config;
+
+/// How many projects a page has.
+pub const PAGE_LEN: NonZeroUsize = NonZeroUsize::new(20).expect("it is not 0");
+
+/// The parameters of a listing, by the names that the client knows.
+#[derive(Debug, Default)]
+pub struct PageParameters {
+    /// How many projects come before the page.
+    pub page_param: Option<usize>,
+    /// A text that titles are to contain.
+    pub search_param: Option<String>,
+    /// JSON: `[{"id": "type", "value": "audio"}]`.
+    pub column_filters: Option<String>,
+    /// JSON: `[{"id": "lastModified", "desc": false}]`.
+    pub sorting: Option<String>,
+}
+
+/// A condition on a column of the client's table. One without a value is none.
+#[derive(Deserialize)]
+struct ColumnFilter {
+    id: String,
+    value: Option<serde_json::Value>,
+}
+
+/// A column by which the client's table is sorted.
+#[derive(Deserialize)]
+struct ColumnSort {
+    id: String,
+    desc: Option<bool>,
+}
+
+impl PageParameters {
+    /// What to ask the store: without any parameter, for everything.
+    ///
+    /// # Errors
+    /// Where the filters or the sorting cannot be read.
+    pub fn to_query(&self) -> Result<ListQuery, InvalidValue> {
+        let Self { page_param, search_param, column_filters, sorting } = self;
+        if page_param.is_none() && search_param.is_none() && column_filters.is_none() && sorting.is_none() {
+            return Ok(ListQuery::default());
+        }
+        let sorting: Vec<ColumnSort> = parse("sorting", sorting.as_deref())?;
+        let ascends = sorting.iter().any(|column| column.id == "lastModified" && column.desc == Some(false));
+        Ok(ListQuery {
+            contains: search_param.clone().filter(|text| !text.is_empty()),
+            kind: wanted_type(parse("columnFilters", column_filters.as_deref())?)?,
+            sort: Sort::LastModified,
+            order: Some(if ascends { Order::Ascending } else { Order::Descending }),
+            limit: Some(PAGE_LEN),
+            skip: page_param.unwrap_or(0),
+            ..ListQuery::default()
+        })
+    }
+}
+
+/// Reads a JSON array; what clients send in the place of a missing one is empty.
+fn parse<T: for<'de> Deserialize<'de>>(
+    name: &'static str,
+    json: Option<&str>,
+) -> Result<Vec<T>, InvalidValue> {
+    match json {
+        None | Some("" | "null" | "undefined") => Ok(Vec::new()),
+        Some(json) => {
+            serde_json::from_str(json).map_err(|e| InvalidValue::new(name, format!("cannot be read: {e}")))
+        }
+    }
+}
+
+fn wanted_type(filters: Vec<ColumnFilter>) -> Result<Option<String>, InvalidValue> {
+    let of_type = filters.into_iter().filter(|filter| filter.id == "type");
+    match of_type.filter_map(|filter| filter.value).next_back() {
+        None => Ok(None),
+        Some(serde_json::Value::String(text)) => Ok(Some(text).filter(|text| !text.is_empty())),
+        Some(_) => Err(InvalidValue::new("columnFilters", "has a type that is not a text")),
+    }
+}
+
+/// A page of an account's projects, or all of them.
+#[derive(Debug, Serialize)]
+pub struct ProjectList {
+    projects: Entries,
+    /// Where the next page begins; `null` where this one is the last.
+    #[serde(rename = "nextOffset")]
+    next_offset: Option<usize>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Entries {
+    Objects(Vec<ProjectMetadata>),
+    Titles(Vec<String>),
+}
+
+impl ProjectList {
+    /// The answer to `query`.
+    pub fn new(
+        page: Page,
+        query: &ListQuery,
+        form: config::ProjectList,
+        media_url: impl Fn(ProjectId) -> String,
+    ) -> Self {
+        let next_offset = page.next.map(|_| query.skip + page.projects.len());
+        let projects = page.projects.into_iter();
+        let projects = match form {
+            config::ProjectList::Objects => {
+                Entries::Objects(projects.map(|project| ProjectMetadata::new(project, &media_url)).collect())
+            }
+            config::ProjectList::Titles => {
+                let title = |project: notestamp_store::Project| project.metadata.title.as_str().to_owned();
+                Entries::Titles(projects.map(title).collect())
+            }
+        };
+        Self { projects, next_offset }
+    }
+}
+
+described!(ProjectList, "ProjectList", {
+    let inline = |schema| MetaSchemaRef::Inline(Box::new(schema));
+    let title = inline(MetaSchema::new("string"));
+    let any_of = vec![ProjectMetadata::schema_ref(), title];
+    let entry = inline(MetaSchema { any_of, ..MetaSchema::ANY });
+    let projects = MetaSchema {
+        description: Some("Their metadata; or their titles, where the server is set so."),
+        items: Some(Box::new(entry)),
+        ..MetaSchema::new("array")
+    };
+    let next = MetaSchema {
+        description: Some("The `pageParam` of the next page; `null` where this one is the last."),
+        nullable: true,
+        ..MetaSchema::new("integer")
+    };
+    MetaSchema {
+        description: Some("A page of an account's projects, or all of them."),
+        required: vec!["projects", "nextOffset"],
+        properties: vec![("projects", inline(projects)), ("nextOffset", inline(next))],
+        ..MetaSchema::new("object")
+    }
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(column_filters: &str, sorting: &str) -> PageParameters {
+        PageParameters {
+            page_param: Some(40),
+            search_param: Some("S".to_owned()),
+            column_filters: Some(column_filters.to_owned()),
+            sorting: Some(sorting.to_owned()),
+        }
+    }
+
+    #[test]
+    fn without_parameters_all_are_listed_and_the_latest_save_first() {
+        let query = PageParameters::default().to_query().unwrap();
+        assert_eq!((query.limit, query.sort, query.skip), (None, Sort::Saved, 0));
+    }
+
+    #[test]
+    fn the_clients_parameters_are_read() {
+        let query = given(r#"[{"id":"type","value":"audio"}]"#, r#"[{"id":"lastModified","desc":false}]"#)
+            .to_query()
+            .unwrap();
+        assert_eq!((query.contains.as_deref(), query.kind.as_deref()), (Some("S"), Some("audio")));
+        assert_eq!((query.sort, query.order()), (Sort::LastModified, Order::Ascending));
+        assert_eq!((query.limit, query.skip), (Some(PAGE_LEN), 40));
+    }
+
+    #[test]
+    fn filters_and_sortings_that_say_nothing_leave_all_as_it_is() {
+        for filters in ["", "[]", "null", "undefined", r#"[{"id":"type"}]"#, r#"[{"id":"type","value":""}]"#]
+        {
+            for sorting in
+                ["", "[]", r#"[{"id":"lastModified","desc":true}]"#, r#"[{"id":"title","desc":false}]"#]
+            {
+                let query = given(filters, sorting).to_query().unwrap();
+                assert_eq!(
+                    (query.kind.as_deref(), query.order()),
+                    (None, Order::Descending),
+                    "{filters} {sorting}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused_by_its_name() {
+        for filters in ["{", "{}", "[1]", r#"[{"value":"audio"}]"#, r#"[{"id":"type","value":["audio"]}]"#] {
+            assert_eq!(given(filters, "[]").to_query().unwrap_err().what(), "columnFilters");
+        }
+        assert_eq!(given("[]", "[").to_query().unwrap_err().what(), "sorting");
+    }
+}

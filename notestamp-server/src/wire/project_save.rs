@@ -1,0 +1,79 @@
+//! What a save of the `/project` dialect sends.
+
+use notestamp_store::{Save, SaveRequest};
+use poem::{Request, RequestBody};
+use poem_openapi::ApiRequest;
+use poem_openapi::payload::{ParsePayload, Payload};
+use poem_openapi::registry::{MetaSchemaRef, Registry};
+use poem_openapi::types::Type as _;
+
+use super::metadata::{MetadataInput, ProjectMetadata};
+use super::upload::{
+    NotesPart, SaveBody, digest_schema, form_reader, is_content_type, receive_form, schema, text, text_schema,
+};
+use crate::error::ApiError;
+use crate::http::multipart::MultipartReader;
+use crate::state::State;
+
+/// A save's body.
+#[derive(ApiRequest)]
+pub enum ProjectSaveBody {
+    /// Media, notes and metadata, in any order.
+    Multipart(ProjectSaveForm),
+}
+
+/// A `multipart/form-data` body, not yet read.
+pub struct ProjectSaveForm(MultipartReader);
+
+impl SaveBody for ProjectSaveBody {
+    async fn receive(self, save: &mut Save, state: &State) -> Result<SaveRequest, ApiError> {
+        let Self::Multipart(ProjectSaveForm(form)) = self;
+        let notes = NotesPart { name: "notesFile", is_file: true };
+        let mut texts = receive_form(form, notes, save, state).await?;
+        // Clients echo the notes that they were given, so those count only where no others came.
+        let echoed = texts.metadata.as_mut().and_then(MetadataInput::take_notes);
+        if texts.content.is_none() {
+            texts.content = echoed.filter(|notes| notes.get() != "null").map(text).transpose()?;
+        }
+        texts.into_request(state.clock.now())
+    }
+}
+
+impl Payload for ProjectSaveForm {
+    const CONTENT_TYPE: &'static str = "multipart/form-data";
+
+    fn check_content_type(content_type: &str) -> bool {
+        is_content_type(content_type, Self::CONTENT_TYPE)
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        let file = |description| text_schema(Some("binary"), description);
+        schema(
+            vec![
+                ("mediaFile", file("The media; a text in its place is none.")),
+                (
+                    "notesFile",
+                    file(
+                        "The notes: a JSON text, kept byte for byte. Where it is missing, the metadata's \
+                         field `notes` has them.",
+                    ),
+                ),
+                ("metadata", ProjectMetadata::schema_ref()),
+                ("mediaDigest", digest_schema()),
+            ],
+            vec!["metadata"],
+        )
+    }
+
+    fn register(registry: &mut Registry) {
+        ProjectMetadata::register(registry);
+    }
+}
+
+impl ParsePayload for ProjectSaveForm {
+    const IS_REQUIRED: bool = true;
+
+    async fn from_request(request: &Request, body: &mut RequestBody) -> poem::Result<Self> {
+        Ok(Self(form_reader(request, body)?))
+    }
+}

@@ -1,0 +1,300 @@
+//! What holds for every operation there is: read from the API description, so that no new one can forget it.
+
+use std::time::Duration;
+
+use reqwest::multipart::Form;
+use reqwest::{Method, RequestBuilder};
+use serde_json::Value;
+
+use crate::harness::{ACCESS, Answer, CLIENT_ORIGIN, Client, Memory, PASSWORD, TestServer};
+
+const FOREIGN_ORIGIN: &str = "https://foreign.example";
+const ACCESS_TTL: Duration = Duration::from_secs(15 * 60);
+/// What nobody has: no title, no id.
+const UNKNOWN: &str = "unknown";
+
+/// An operation of the API description.
+struct Operation {
+    id: String,
+    method: Method,
+    path: String,
+    queries: Vec<String>,
+    needs_session: bool,
+    takes_body: bool,
+    statuses: Vec<u16>,
+}
+
+impl Operation {
+    fn all() -> Vec<Self> {
+        let description: Value =
+            serde_json::from_str(include_str!("../../../openapi/notestamp.json")).unwrap();
+        let mut operations = Vec::new();
+        for (path, methods) in description["paths"].as_object().unwrap() {
+            for (method, operation) in methods.as_object().unwrap() {
+                operations.push(Self::new(path, method, operation));
+            }
+        }
+        assert!(operations.len() >= 20, "the description is complete");
+        operations
+    }
+
+    fn new(path: &str, method: &str, described: &Value) -> Self {
+        let empty = Vec::new();
+        let parameters = described["parameters"].as_array().unwrap_or(&empty).iter();
+        let required = parameters.filter(|it| it["in"] == "query" && it["required"] == true);
+        Self {
+            id: described["operationId"].as_str().unwrap().to_owned(),
+            method: method.to_uppercase().parse().unwrap(),
+            path: path.to_owned(),
+            queries: required.map(|parameter| parameter["name"].as_str().unwrap().to_owned()).collect(),
+            needs_session: described["security"].as_array().is_some_and(|schemes| !schemes.is_empty()),
+            takes_body: described["requestBody"].is_object(),
+            statuses: described["responses"]
+                .as_object()
+                .unwrap()
+                .keys()
+                .map(|key| key.parse().unwrap())
+                .collect(),
+        }
+    }
+
+    fn changes_state(&self) -> bool {
+        self.method != Method::GET
+    }
+
+    /// The method and path, with these in the place of a title and of an id.
+    fn target(&self, title: &str, id: &str) -> String {
+        let mut target = self.path.replace("{title}", title).replace("{id}", id);
+        assert!(!target.contains('{'), "{}: say what to put into {target}", self.id);
+        for (index, name) in self.queries.iter().enumerate() {
+            target += &format!("{}{name}={title}", if index == 0 { '?' } else { '&' });
+        }
+        target
+    }
+
+    /// A request that succeeds, of a page that may use the server.
+    fn good(&self, fixture: &Fixture) -> RequestBuilder {
+        let id = if self.path.contains("session") { &fixture.other_session } else { &fixture.project };
+        let request = fixture.ada.request(self.method.clone(), &self.target("a", id));
+        let request = request.header("origin", CLIENT_ORIGIN);
+        if self.takes_body { request.multipart(fixture.form(self)) } else { request }
+    }
+}
+
+/// An account with a project and two sessions: enough for every operation.
+struct Fixture {
+    ada: Client,
+    email: String,
+    project: String,
+    other_session: String,
+}
+
+impl Fixture {
+    async fn of(server: &TestServer<Memory>, operation: &Operation) -> Self {
+        let email = format!("{}@example.org", operation.id.to_lowercase());
+        let other = server.signed_in(&email).await;
+        let ada = server.visitor();
+        ada.sign_in(&email).await.assert_status(200);
+        let project = ada.save_media("a", "audio/mpeg", b"0123456789").await;
+        let sessions = other.get("/auth/sessions").await.assert_status(200).json();
+        let mut sessions = sessions.as_array().unwrap().iter();
+        let other_session = sessions.find(|session| session["current"] == true).unwrap();
+        Self {
+            project: project["id"].as_str().unwrap().to_owned(),
+            other_session: other_session["id"].as_str().unwrap().to_owned(),
+            ada,
+            email,
+        }
+    }
+
+    /// One form with every field that any operation wants; each takes its own.
+    fn form(&self, operation: &Operation) -> Form {
+        let newcomer = format!("new-{}", self.email);
+        Form::new()
+            .text("username", if operation.id == "register" { newcomer } else { self.email.clone() })
+            .text("password", PASSWORD)
+            .text("current", PASSWORD)
+            .text("new", "eighteen otters in a canoe")
+            .text("metadata", r#"{"title":"b"}"#)
+            .text("content", "[]")
+    }
+
+    /// That everything is as it was.
+    async fn assert_untouched(&self, operation: &Operation) {
+        let id = &operation.id;
+        assert_eq!(self.ada.titles().await, ["a"], "{id}");
+        let sessions = self.ada.get("/auth/sessions").await.assert_status(200).json();
+        assert_eq!(sessions.as_array().unwrap().len(), 2, "{id}");
+        self.ada.twin().sign_in(&self.email).await.assert_status(200);
+    }
+}
+
+/// The headers that every answer carries, whoever made it.
+#[track_caller]
+fn assert_guarded(answer: &Answer, what: &str) {
+    let present = |name: &str| answer.header(name).unwrap_or_else(|| panic!("{what}: no {name}"));
+    assert_eq!(present("x-content-type-options"), "nosniff", "{what}");
+    assert_eq!(present("referrer-policy"), "no-referrer", "{what}");
+    let content_security = present("content-security-policy");
+    let is_closed = content_security == "sandbox" || content_security.starts_with("default-src 'none'");
+    assert!(is_closed, "{what}: {content_security}");
+    let cache = present("cache-control");
+    assert!(cache == "no-store" || cache.starts_with("private"), "{what}: {cache}");
+    assert!(present("x-request-id").len() >= 16, "{what}");
+}
+
+/// That a page of an allowed origin can read it.
+#[track_caller]
+fn assert_readable(answer: &Answer, what: &str) {
+    assert_eq!(answer.header("access-control-allow-origin"), Some(CLIENT_ORIGIN), "{what}");
+    assert_eq!(answer.header("access-control-allow-credentials"), Some("true"), "{what}");
+    assert!(answer.header("access-control-expose-headers").is_some(), "{what}");
+    assert_guarded(answer, what);
+}
+
+#[tokio::test]
+async fn each_succeeds_and_its_answer_is_guarded() {
+    let server = TestServer::<Memory>::spawn().await;
+    for operation in Operation::all() {
+        let fixture = Fixture::of(&server, &operation).await;
+        let answer = fixture.ada.send(operation.good(&fixture)).await;
+        assert!((200..300).contains(&answer.status), "{}: {}", operation.id, answer.text());
+        assert!(operation.statuses.contains(&answer.status), "{}: {}", operation.id, answer.status);
+        assert_readable(&answer, &operation.id);
+    }
+}
+
+#[tokio::test]
+async fn each_that_needs_a_session_refreshes_it_and_is_401_without() {
+    let server = TestServer::<Memory>::spawn().await;
+    let mut count = 0;
+    for operation in Operation::all().iter().filter(|operation| operation.needs_session) {
+        let (fixture, id) = (Fixture::of(&server, operation).await, &operation.id);
+        assert!(operation.statuses.contains(&401), "{id}");
+        let nobody = Fixture { ada: server.visitor(), ..fixture };
+        let answer = nobody.ada.send(operation.good(&nobody)).await.assert_error(401, "unauthorized");
+        answer.assert_sets_no_cookie();
+        assert_readable(&answer, id);
+
+        let fixture = Fixture { ada: server.visitor(), ..nobody };
+        fixture.ada.sign_in(&fixture.email).await.assert_status(200);
+        server.advance(ACCESS_TTL);
+        let answer = fixture.ada.send(operation.good(&fixture)).await;
+        assert!((200..300).contains(&answer.status), "{id}: {}", answer.text());
+        if id == "removeAccount" {
+            answer.assert_clears_cookies();
+        } else {
+            answer.assert_refreshes();
+        }
+        count += 1;
+    }
+    assert!(count >= 12, "{count}");
+}
+
+#[tokio::test]
+async fn each_that_fails_for_who_is_signed_in_refreshes_too() {
+    let server = TestServer::<Memory>::spawn().await;
+    for operation in Operation::all().iter().filter(|operation| operation.needs_session) {
+        let (fixture, id) = (Fixture::of(&server, operation).await, &operation.id);
+        let request = |target: &str| {
+            let request = fixture.ada.request(operation.method.clone(), target);
+            request.header("origin", CLIENT_ORIGIN)
+        };
+        let mut failures = Vec::new();
+        if operation.statuses.contains(&404) {
+            failures.push((404, request(&operation.target(UNKNOWN, UNKNOWN))));
+        }
+        if !operation.queries.is_empty() {
+            failures.push((400, request(&operation.path)));
+        }
+        if operation.takes_body {
+            let target = operation.target("a", &fixture.project);
+            failures.push((415, request(&target).header("content-type", "text/plain").body("x")));
+            failures.push((400, request(&target).header("content-type", "application/json").body("{")));
+        }
+        if operation.statuses.contains(&416) {
+            let target = operation.target("a", &fixture.project);
+            failures.push((416, request(&target).header("range", "bytes=10-")));
+            failures.push((206, request(&target).header("range", "bytes=2-")));
+        }
+        for (status, failing) in failures {
+            server.advance(ACCESS_TTL);
+            let answer = fixture.ada.send(failing).await;
+            assert_eq!(answer.status, status, "{id}: {}", answer.text());
+            answer.assert_refreshes();
+            assert_readable(&answer, id);
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_that_changes_something_refuses_foreign_pages_before_it_does_anything() {
+    let server = TestServer::<Memory>::spawn().await;
+    for operation in Operation::all().iter().filter(|operation| operation.changes_state()) {
+        let (fixture, id) = (Fixture::of(&server, operation).await, &operation.id);
+        assert!(operation.statuses.contains(&403), "{id}");
+        // Expired, so that a refresh would show.
+        fixture.ada.drop_cookie(ACCESS);
+        for (header, value) in
+            [("origin", FOREIGN_ORIGIN), ("origin", "null"), ("sec-fetch-site", "cross-site")]
+        {
+            let mut request = operation.good(&fixture).build().unwrap();
+            request.headers_mut().remove("origin");
+            request.headers_mut().insert(header, value.parse().unwrap());
+            let answer = fixture.ada.send_built(request).await.assert_error(403, "forbidden_origin");
+            assert_guarded(&answer, id);
+            answer.assert_sets_no_cookie();
+            assert_eq!(answer.header("access-control-allow-origin"), None, "{id}");
+        }
+        fixture.assert_untouched(operation).await;
+    }
+}
+
+#[tokio::test]
+async fn each_that_reads_is_unreadable_for_foreign_pages() {
+    let server = TestServer::<Memory>::spawn().await;
+    for operation in Operation::all().iter().filter(|operation| !operation.changes_state()) {
+        let fixture = Fixture::of(&server, operation).await;
+        let mut request = operation.good(&fixture).build().unwrap();
+        request.headers_mut().insert("origin", FOREIGN_ORIGIN.parse().unwrap());
+        let answer = fixture.ada.send_built(request).await.assert_status(200);
+        assert_eq!(answer.header("access-control-allow-origin"), None, "{}", operation.id);
+        assert_guarded(&answer, &operation.id);
+    }
+}
+
+#[tokio::test]
+async fn each_path_guards_its_404_and_405_and_413() {
+    let server = TestServer::<Memory>::spawn_with(|config| {
+        config.limits.media_bytes_max = 1024;
+        config.limits.notes_bytes_max = 1024;
+    })
+    .await;
+    let visitor = server.visitor();
+    let ada = server.ada().await;
+    for operation in Operation::all() {
+        let target = operation.target("a", UNKNOWN);
+        let id = &operation.id;
+        for method in [Method::PUT, Method::PATCH] {
+            let request = visitor.request(method, &target).header("origin", CLIENT_ORIGIN);
+            let answer = visitor.send(request).await.assert_error(405, "method_not_allowed");
+            let allowed = answer.header("allow").expect("it says which").to_owned();
+            assert!(allowed.split(", ").any(|it| it == operation.method.as_str()), "{id}: {allowed}");
+            assert_readable(&answer, id);
+        }
+        let beyond = format!("{}/further/down/there", operation.path.replace(['{', '}'], ""));
+        let request = visitor.request(operation.method.clone(), &beyond).header("origin", CLIENT_ORIGIN);
+        let answer = visitor.send(request).await;
+        // What follows a project's id in the path of its media is a file name.
+        if !beyond.starts_with("/home/media/") {
+            assert_eq!(answer.status, 404, "{id}");
+        }
+        assert_readable(&answer, id);
+        if operation.takes_body {
+            let request = ada.request(operation.method.clone(), &target).header("origin", CLIENT_ORIGIN);
+            let request = request.header("content-type", "application/json").body(vec![b' '; 512 * 1024]);
+            let answer = ada.send(request).await.assert_error(413, "too_large");
+            assert_readable(&answer, id);
+        }
+    }
+}

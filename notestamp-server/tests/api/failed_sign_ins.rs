@@ -1,0 +1,230 @@
+//! Guessing passwords gets nobody in, tells nothing, and is in nobody else's way.
+
+use std::time::Duration;
+
+use argon2::{Argon2, Params, PasswordHasher};
+use futures_util::future::join_all;
+use notestamp_server::config::SignInFailures;
+use notestamp_store::{Email, PasswordHash};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::TestServer;
+use crate::harness::{ADA, Answer, Client, PASSWORD, credentials};
+
+const X_FORWARDED_FOR: &str = "x-forwarded-for";
+
+async fn guess(client: &Client, email: &str) -> Answer {
+    client.post_json("/auth/signin", &json!({"username": email, "password": "a wrong guess"})).await
+}
+
+async fn sign_in_from(client: &Client, address: &str, body: &Value) -> Answer {
+    let request = client.request(Method::POST, "/auth/signin").header(X_FORWARDED_FOR, address).json(body);
+    client.send(request).await
+}
+
+#[track_caller]
+fn assert_limited(answer: Answer) {
+    let answer = answer.assert_error(429, "too_many_requests");
+    let seconds: u64 = answer.header("retry-after").expect("it says when").parse().unwrap();
+    assert!((1..=15 * 60).contains(&seconds), "{seconds}");
+    answer.assert_sets_no_cookie();
+}
+
+#[tokio::test]
+async fn the_eleventh_failure_is_refused_until_the_first_is_old() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    let guesser = server.visitor();
+    for name in ["ada@example.org", "ADA@example.org ", "Ada@Example.Org"].iter().cycle().take(10) {
+        guess(&guesser, name).await.assert_error(401, "bad_credentials");
+    }
+    assert_limited(guess(&guesser, ADA).await);
+    assert_limited(guesser.sign_in(ADA).await);
+    assert_limited(guesser.post_json("/auth/login", &credentials(ADA)).await);
+    // Who is signed in already stays so, and other accounts are none of it.
+    ada.get("/home/list").await.assert_status(200);
+    guesser.register("bob@example.org").await.assert_status(201);
+    guesser.sign_in("bob@example.org").await.assert_status(200);
+
+    server.advance(Duration::from_secs(15 * 60) - Duration::from_secs(1));
+    let refused = guesser.sign_in(ADA).await;
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_limited(refused);
+    server.advance(Duration::from_secs(1));
+    guesser.sign_in(ADA).await.assert_status(200);
+}
+
+#[tokio::test]
+async fn an_unknown_account_is_limited_as_a_known_one() {
+    let server = TestServer::spawn().await;
+    let guesser = server.visitor();
+    for name in ["nobody@example.org", "no address"] {
+        for _ in 0..10 {
+            guess(&guesser, name).await.assert_error(401, "bad_credentials");
+        }
+        assert_limited(guess(&guesser, name).await);
+    }
+}
+
+#[tokio::test]
+async fn the_right_password_works_from_another_address_behind_a_trusted_proxy() {
+    let proxy = "127.0.0.1/32".parse().unwrap();
+    let server = TestServer::spawn_with(|config| config.listen.trusted_proxies = vec![proxy]).await;
+    server.ada().await;
+    let wrong = json!({"username": ADA, "password": "a wrong guess"});
+    for _ in 0..10 {
+        sign_in_from(&server.visitor(), "192.0.2.66", &wrong).await.assert_error(401, "bad_credentials");
+    }
+    assert_limited(sign_in_from(&server.visitor(), "192.0.2.66", &credentials(ADA)).await);
+    sign_in_from(&server.visitor(), "192.0.2.1", &credentials(ADA)).await.assert_status(200);
+    // What the guesser writes there himself stands left of his address, and does not count.
+    let disguise = "192.0.2.1, 192.0.2.66";
+    assert_limited(sign_in_from(&server.visitor(), disguise, &credentials(ADA)).await);
+}
+
+#[tokio::test]
+async fn an_address_in_a_header_is_not_believed_of_everybody() {
+    let server = TestServer::spawn().await;
+    server.ada().await;
+    let wrong = json!({"username": ADA, "password": "a wrong guess"});
+    for n in 0..10 {
+        let address = format!("192.0.2.{n}");
+        sign_in_from(&server.visitor(), &address, &wrong).await.assert_error(401, "bad_credentials");
+    }
+    assert_limited(sign_in_from(&server.visitor(), "192.0.2.200", &credentials(ADA)).await);
+}
+
+#[tokio::test]
+async fn a_wrong_current_password_counts() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    let change = |current: &str| json!({"current": current, "new": "eighteen otters in a canoe"});
+    for _ in 0..10 {
+        let refused = ada.post_json("/auth/password", &change("a wrong guess")).await;
+        refused.assert_error(401, "bad_credentials").assert_sets_no_cookie();
+    }
+    assert_limited(ada.post_json("/auth/password", &change(PASSWORD)).await);
+    assert_limited(server.visitor().sign_in(ADA).await);
+    ada.get("/home/list").await.assert_status(200);
+}
+
+#[tokio::test]
+async fn successes_do_not_count() {
+    let server = TestServer::spawn_with(|config| {
+        config.limits.sign_in_failures = SignInFailures::parse("3/15m").unwrap();
+    })
+    .await;
+    let ada = server.ada().await;
+    for _ in 0..2 {
+        guess(&ada, ADA).await.assert_error(401, "bad_credentials");
+    }
+    for _ in 0..5 {
+        ada.sign_in(ADA).await.assert_status(200);
+    }
+    // Nor do they make what failed undone: else somebody with an account could guess at others for ever.
+    guess(&ada, ADA).await.assert_error(401, "bad_credentials");
+    assert_limited(ada.sign_in(ADA).await);
+}
+
+#[tokio::test]
+async fn many_guesses_at_once_are_no_way_around_the_limit() {
+    let server = TestServer::spawn().await;
+    server.ada().await;
+    let guesser = server.visitor();
+    let answers = join_all((0..40).map(|_| guess(&guesser, ADA))).await;
+    let count = |status| answers.iter().filter(|answer| answer.status == status).count();
+    assert_eq!((count(401), count(429)), (10, 30));
+}
+
+#[tokio::test]
+async fn unknown_accounts_and_wrong_passwords_are_answered_alike_to_the_byte() {
+    let server = TestServer::spawn().await;
+    server.ada().await;
+    let told = |answer: Answer| {
+        let mut body = answer.clone().assert_error(401, "bad_credentials").json();
+        let id = body["requestId"].take();
+        assert_eq!(answer.header("x-request-id"), id.as_str());
+        let mut headers: Vec<_> = answer.headers.iter().collect();
+        headers.retain(|(name, _)| *name != "x-request-id" && *name != "date");
+        let headers: Vec<_> =
+            headers.into_iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        (body.to_string(), headers)
+    };
+    let wrong = told(guess(&server.visitor(), ADA).await);
+    for unknown in ["nobody@example.org", "no address", "a@b", &"x".repeat(1000)] {
+        assert_eq!(told(guess(&server.visitor(), unknown).await), wrong, "{unknown}");
+    }
+}
+
+/// Nobody guesses here: what the server does when it has more to hash than it can.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_storm_of_sign_ins_is_told_to_come_back_and_leaves_the_rest_alone() {
+    let server = TestServer::spawn_with(|config| {
+        config.limits.sign_in_failures = SignInFailures::Unlimited;
+    })
+    .await;
+    let ada = server.ada().await;
+    let storm = join_all((0..200).map(|_| {
+        // Past the harness: it takes 503 for a fault, as everywhere else it is.
+        ada.request(Method::POST, "/auth/signin").json(&credentials(ADA)).send()
+    }));
+    let meanwhile = async {
+        for _ in 0..20 {
+            ada.get("/home/list").await.assert_status(200);
+        }
+    };
+    let (answers, ()) = tokio::join!(storm, meanwhile);
+    let mut busy = 0;
+    let mut served = 0;
+    for answer in answers {
+        let answer = answer.unwrap();
+        match answer.status().as_u16() {
+            200 => served += 1,
+            503 => {
+                assert_eq!(answer.headers()["retry-after"], "2");
+                assert!(!answer.headers().contains_key("set-cookie"));
+                assert_eq!(answer.json::<Value>().await.unwrap()["code"], "busy");
+                busy += 1;
+            }
+            other => panic!("{other}"),
+        }
+    }
+    assert!(served >= 64 && busy > 0, "{served} served, {busy} busy");
+    // It has passed, and left nothing behind.
+    server.visitor().sign_in(ADA).await.assert_status(200);
+}
+
+#[tokio::test]
+async fn a_hash_of_weaker_parameters_is_made_anew_at_sign_in() {
+    let server = TestServer::spawn().await;
+    let weak = |algorithm, memory, passes| {
+        let params = Params::new(memory, passes, 1, None).unwrap();
+        let argon2 = Argon2::new(algorithm, argon2::Version::V0x13, params);
+        argon2.hash_password(PASSWORD.as_bytes()).unwrap().to_string()
+    };
+    let strong = (19 * 1024, 2);
+    for (email, phc, stays) in [
+        ("memory@example.org", weak(argon2::Algorithm::Argon2id, 8 * 1024, strong.1), false),
+        ("passes@example.org", weak(argon2::Algorithm::Argon2id, strong.0, 1), false),
+        ("variant@example.org", weak(argon2::Algorithm::Argon2i, strong.0, strong.1), false),
+        ("stronger@example.org", weak(argon2::Algorithm::Argon2id, 32 * 1024, 3), true),
+    ] {
+        let address = Email::parse(email).unwrap();
+        server.store().create_account(address.clone(), PasswordHash::new(phc.clone())).await.unwrap();
+        let stored = async || {
+            let account = server.store().find_account_by_email(&address).await.unwrap().unwrap();
+            account.password_hash.as_phc().to_owned()
+        };
+        // Who does not know the password changes nothing.
+        guess(&server.visitor(), email).await.assert_error(401, "bad_credentials");
+        assert_eq!(stored().await, phc);
+
+        server.visitor().sign_in(email).await.assert_status(200);
+        let now = stored().await;
+        assert_eq!(now == phc, stays, "{email}: {now}");
+        assert!(stays || now.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{now}");
+        server.visitor().sign_in(email).await.assert_status(200);
+        assert_eq!(stored().await, now, "once");
+    }
+}

@@ -1,0 +1,650 @@
+//! What the tests share: a server of its own for each, and clients that do what users do.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::marker::PhantomData;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use notestamp_server::App;
+use notestamp_server::config::{self, Config, Invocation};
+use notestamp_store::{Digest, ManualClock, Store, Timestamp};
+use reqwest::header::{CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// When every test begins.
+pub const START: &str = "2026-01-01T00:00:00.000Z";
+/// Who signs in where nothing else is said.
+pub const ADA: &str = "ada@example.org";
+/// Everybody's password.
+pub const PASSWORD: &str = "seventeen otters in a canoe";
+/// An origin that is allowed by default.
+pub const CLIENT_ORIGIN: &str = "http://localhost:3000";
+/// The names of the session's cookies.
+pub const ACCESS: &str = "__Host-accessToken";
+pub const REFRESH: &str = "__Host-refreshToken";
+/// No answer takes longer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Stores that need no service.
+pub trait Stores {
+    fn config(folder: &Path) -> Config;
+}
+
+pub struct Memory;
+
+impl Stores for Memory {
+    fn config(_folder: &Path) -> Config {
+        Config::for_testing()
+    }
+}
+
+pub struct Embedded;
+
+impl Stores for Embedded {
+    fn config(folder: &Path) -> Config {
+        let words = ["notestamp-server", "--listen", "127.0.0.1:0", "--data"];
+        let arguments = words.into_iter().map(OsString::from).chain([folder.join("data").into_os_string()]);
+        match config::parse(arguments, []) {
+            Ok(Invocation::Serve(config)) => *config,
+            other => panic!("these arguments are right and serve: {other:?}"),
+        }
+    }
+}
+
+/// A server that ends with its test, and a clock that stands still.
+pub struct TestServer<S> {
+    address: SocketAddr,
+    clock: Arc<ManualClock>,
+    store: Store,
+    config: Config,
+    running: Running,
+    http: reqwest::Client,
+    folder: Arc<TempDir>,
+    stores: PhantomData<S>,
+}
+
+/// A server under way, and how to stop it.
+struct Running {
+    stop: oneshot::Sender<()>,
+    done: JoinHandle<std::io::Result<()>>,
+}
+
+impl<S: Stores> TestServer<S> {
+    pub async fn spawn() -> Self {
+        Self::spawn_with(|_| {}).await
+    }
+
+    /// With other settings.
+    pub async fn spawn_with(change: impl FnOnce(&mut Config)) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let mut config = S::config(folder.path());
+        change(&mut config);
+        let clock = Arc::new(ManualClock::new(Timestamp::parse_iso8601(START).unwrap()));
+        let app = App::build_at(config.clone(), clock.clone()).await.unwrap();
+        Self::run(app, config, clock, folder)
+    }
+
+    fn run(app: App, config: Config, clock: Arc<ManualClock>, folder: Arc<TempDir>) -> Self {
+        let address = app.addresses().next().unwrap();
+        let store = app.store().clone();
+        let (stop, stopped) = oneshot::channel();
+        let done = tokio::spawn(app.run(async {
+            // Clients may outlive what the test holds of the server.
+            if stopped.await.is_err() {
+                std::future::pending().await
+            }
+        }));
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(PATIENCE)
+            .build()
+            .unwrap();
+        let running = Running { stop, done };
+        Self { address, clock, store, config, running, http, folder, stores: PhantomData }
+    }
+
+    /// Another server process over the same stores, as far as one process can have it.
+    pub async fn sibling(&self) -> Self {
+        self.sibling_with(|_| {}).await
+    }
+
+    /// With other settings.
+    pub async fn sibling_with(&self, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = self.config.clone();
+        change(&mut config);
+        let app = App::build_over(self.store.clone(), config.clone(), self.clock.clone()).await.unwrap();
+        Self::run(app, config, self.clock.clone(), self.folder.clone())
+    }
+
+    /// The server after it was stopped and started again.
+    pub async fn restarted(self) -> Self {
+        let Self { clock, config, running, folder, .. } = self;
+        drop((self.store, self.http));
+        running.stop.send(()).unwrap();
+        running.done.await.unwrap().unwrap();
+        let app = App::build_at(config.clone(), clock.clone()).await.unwrap();
+        Self::run(app, config, clock, folder)
+    }
+
+    /// What it serves.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Somebody without cookies.
+    pub fn visitor(&self) -> Client {
+        Client { address: self.address, http: self.http.clone(), cookies: Mutex::default() }
+    }
+
+    /// Somebody with an account, signed in.
+    pub async fn signed_in(&self, email: &str) -> Client {
+        let client = self.visitor();
+        client.register(email).await.assert_status(201);
+        client.sign_in(email).await.assert_status(200);
+        client
+    }
+
+    /// Ada, signed in.
+    pub async fn ada(&self) -> Client {
+        self.signed_in(ADA).await
+    }
+
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    /// Until whatever a sweep spares for a while is no longer spared.
+    pub fn let_the_sweep_catch_up(&self) {
+        self.advance(Duration::from_secs(24 * 60 * 60));
+    }
+
+    /// `http://127.0.0.1:PORT`.
+    pub fn origin(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// That the stores hold what the projects refer to, and nothing else.
+    pub async fn assert_nothing_leaks(&self) {
+        self.store.sweep().await.unwrap();
+        let report = self.store.check().await.unwrap();
+        let found = (report.missing, report.unaccounted, report.unreferenced);
+        assert_eq!(found, (vec![], vec![], vec![]));
+    }
+
+    /// Sends bytes as they are, and reads all that comes until the server hangs up.
+    pub async fn send_raw(&self, request: impl AsRef<[u8]>) -> Answer {
+        let is_head = request.as_ref().starts_with(b"HEAD ");
+        let exchange = async {
+            let mut stream = TcpStream::connect(self.address).await.unwrap();
+            stream.write_all(request.as_ref()).await.unwrap();
+            // A half-closed connection ends a body that was to be longer.
+            stream.shutdown().await.unwrap();
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).await.unwrap();
+            answer
+        };
+        let bytes = tokio::time::timeout(PATIENCE, exchange).await.expect("the server answers and hangs up");
+        let answer = Answer::parse(&bytes);
+        answer.assert_is_one_of_ours(is_head);
+        answer
+    }
+}
+
+/// Somebody who uses the server: keeps cookies as a browser does. They are `Secure`, so an HTTP library
+/// would keep them back from `http://127.0.0.1`, where browsers do not.
+pub struct Client {
+    address: SocketAddr,
+    http: reqwest::Client,
+    cookies: Mutex<BTreeMap<String, String>>,
+}
+
+impl Client {
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("http://{}{path}", self.address))
+    }
+
+    /// Sends a request with the cookies, and keeps those that the answer sets.
+    pub async fn send(&self, request: RequestBuilder) -> Answer {
+        self.send_built(request.build().unwrap()).await
+    }
+
+    /// The same, for a request that was changed after it was built.
+    pub async fn send_built(&self, mut request: reqwest::Request) -> Answer {
+        if let Some(cookies) = self.cookie_header()
+            && !request.headers().contains_key(COOKIE)
+        {
+            request.headers_mut().insert(COOKIE, HeaderValue::from_str(&cookies).unwrap());
+        }
+        let is_head = request.method() == Method::HEAD;
+        let response = self.http.execute(request).await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let answer = Answer { status, headers, body: response.bytes().await.unwrap().into() };
+        answer.assert_is_one_of_ours(is_head);
+        let mut cookies = self.cookies.lock().unwrap();
+        for (name, cookie) in answer.cookies() {
+            match cookie.value.as_str() {
+                "" => cookies.remove(&name),
+                value => cookies.insert(name, value.to_owned()),
+            };
+        }
+        answer
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(self.request(Method::GET, path)).await
+    }
+
+    pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let request = self.request(Method::GET, path);
+        self.send(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
+    }
+
+    pub async fn head(&self, path: &str) -> Answer {
+        self.send(self.request(Method::HEAD, path)).await
+    }
+
+    pub async fn post_json(&self, path: &str, body: &Value) -> Answer {
+        self.send(self.request(Method::POST, path).json(body)).await
+    }
+
+    /// Posts a body of any content type.
+    pub async fn post(&self, path: &str, content_type: &str, body: impl Into<reqwest::Body>) -> Answer {
+        self.send(self.request(Method::POST, path).header(CONTENT_TYPE, content_type).body(body)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send(self.request(Method::DELETE, path)).await
+    }
+
+    pub async fn register(&self, email: &str) -> Answer {
+        self.post_json("/auth/register", &credentials(email)).await
+    }
+
+    pub async fn sign_in(&self, email: &str) -> Answer {
+        self.post_json("/auth/signin", &credentials(email)).await
+    }
+
+    pub async fn sign_out(&self) -> Answer {
+        self.delete("/auth/signout").await
+    }
+
+    pub async fn remove_account(&self) -> Answer {
+        self.delete("/auth/remove").await
+    }
+
+    pub async fn save(&self, upload: Upload) -> Answer {
+        self.save_at("/home/upload", upload).await
+    }
+
+    /// Saves in another dialect.
+    pub async fn save_at(&self, path: &str, upload: Upload) -> Answer {
+        self.send(upload.into_request(self, path)).await
+    }
+
+    /// Saves a project with some notes and no media.
+    pub async fn save_project(&self, title: &str) {
+        self.save(Upload::of(title)).await.assert_status(200);
+    }
+
+    /// Saves a project with media of that type; its metadata.
+    pub async fn save_media(&self, title: &str, mimetype: &str, bytes: &[u8]) -> Value {
+        let upload = Upload::with_metadata(json!({"title": title, "mimetype": mimetype})).media(bytes);
+        let directory = self.save(upload).await.assert_status(200).json();
+        find(&directory, title)
+    }
+
+    pub async fn open(&self, title: &str) -> Answer {
+        self.get(&format!("/home/open?{}", query(&[("name", title)]))).await
+    }
+
+    pub async fn delete_project(&self, title: &str) -> Answer {
+        self.delete(&format!("/home/delete?{}", query(&[("name", title)]))).await
+    }
+
+    /// Lists with these parameters.
+    pub async fn list(&self, parameters: &[(&str, &str)]) -> Answer {
+        self.get(&format!("/home/list?{}", query(parameters))).await
+    }
+
+    /// The titles of all projects, the latest save first.
+    pub async fn titles(&self) -> Vec<String> {
+        titles(&self.get("/home/list").await.assert_status(200).json())
+    }
+
+    pub async fn usage(&self) -> (u64, u64) {
+        let account = self.get("/auth/user").await.assert_status(200).json();
+        (account["usage"]["projects"].as_u64().unwrap(), account["usage"]["bytes"].as_u64().unwrap())
+    }
+
+    /// The value of a cookie that it has.
+    #[track_caller]
+    pub fn cookie(&self, name: &str) -> String {
+        self.cookies.lock().unwrap().get(name).expect("it has this cookie").clone()
+    }
+
+    pub fn set_cookie(&self, name: &str, value: &str) {
+        self.cookies.lock().unwrap().insert(name.to_owned(), value.to_owned());
+    }
+
+    pub fn drop_cookie(&self, name: &str) {
+        self.cookies.lock().unwrap().remove(name);
+    }
+
+    /// Somebody else with the same cookies: another tab, or a thief.
+    pub fn twin(&self) -> Self {
+        let cookies = Mutex::new(self.cookies.lock().unwrap().clone());
+        Self { address: self.address, http: self.http.clone(), cookies }
+    }
+
+    /// The same somebody, at another server.
+    pub fn at<S>(&self, server: &TestServer<S>) -> Self {
+        Self { address: server.address, http: server.http.clone(), ..self.twin() }
+    }
+
+    /// The `Cookie` header that it sends.
+    pub fn cookie_header(&self) -> Option<String> {
+        let cookies = self.cookies.lock().unwrap();
+        let pairs: Vec<_> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        (!pairs.is_empty()).then(|| pairs.join("; "))
+    }
+}
+
+/// What a client sends to register or to sign in.
+pub fn credentials(email: &str) -> Value {
+    json!({"username": email, "password": PASSWORD})
+}
+
+/// A query string.
+pub fn query(parameters: &[(&str, &str)]) -> String {
+    serde_urlencoded::to_string(parameters).unwrap()
+}
+
+/// One path segment, everything but letters and digits percent-encoded.
+pub fn segment(text: &str) -> String {
+    let encoded = |byte: u8| match byte {
+        b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encoded).collect()
+}
+
+/// The SHA-256 of some bytes, in hexadecimal digits.
+pub fn digest(bytes: &[u8]) -> String {
+    Digest::of(bytes).to_string()
+}
+
+/// The titles in a directory.
+#[track_caller]
+pub fn titles(directory: &Value) -> Vec<String> {
+    let projects = directory.as_array().expect("a directory is an array");
+    projects.iter().map(|project| project["title"].as_str().unwrap().to_owned()).collect()
+}
+
+/// The metadata of a project in a directory.
+#[track_caller]
+pub fn find(directory: &Value, title: &str) -> Value {
+    let mut projects = directory.as_array().expect("a directory is an array").iter();
+    projects.find(|project| project["title"] == title).expect("the project is listed").clone()
+}
+
+/// A save as the client's form sends it, part by part.
+pub struct Upload {
+    parts: Vec<FormPart>,
+    headers: HeaderMap,
+}
+
+struct FormPart {
+    name: String,
+    file_name: Option<String>,
+    content_type: Option<String>,
+    bytes: Vec<u8>,
+}
+
+impl Upload {
+    /// What separates the parts.
+    pub const BOUNDARY: &str = "----a-boundary";
+
+    /// No part at all.
+    pub fn empty() -> Self {
+        Self { parts: Vec::new(), headers: HeaderMap::new() }
+    }
+
+    /// A project of that title, some notes, and no media.
+    pub fn of(title: &str) -> Self {
+        Self::with_metadata(json!({ "title": title }))
+    }
+
+    /// That metadata, some notes, and no media.
+    pub fn with_metadata(metadata: Value) -> Self {
+        Self::empty().text("metadata", metadata.to_string()).text("content", r#"[{"text":"Hello"}]"#)
+    }
+
+    /// Adds a text part, or replaces the one of that name.
+    pub fn text(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
+        self.parts.retain(|part| part.name != name);
+        self.also_text(name, value)
+    }
+
+    /// Adds a text part, whether or not there is one of that name.
+    pub fn also_text(self, name: &str, value: impl Into<Vec<u8>>) -> Self {
+        self.part(name, None, None, value)
+    }
+
+    /// Other notes.
+    pub fn notes(self, notes: impl Into<Vec<u8>>) -> Self {
+        self.text("content", notes)
+    }
+
+    /// Adds a media file.
+    pub fn media(self, bytes: &[u8]) -> Self {
+        self.part("mediaFile", Some("recording.bin"), Some("application/octet-stream"), bytes)
+    }
+
+    /// Adds a part.
+    pub fn part(
+        mut self,
+        name: &str,
+        file_name: Option<&str>,
+        content_type: Option<&str>,
+        bytes: impl Into<Vec<u8>>,
+    ) -> Self {
+        self.parts.push(FormPart {
+            name: name.to_owned(),
+            file_name: file_name.map(str::to_owned),
+            content_type: content_type.map(str::to_owned),
+            bytes: bytes.into(),
+        });
+        self
+    }
+
+    /// The parts in the order of these names.
+    pub fn in_order(mut self, names: &[&str]) -> Self {
+        self.parts.sort_by_key(|part| names.iter().position(|name| part.name == *name));
+        self
+    }
+
+    pub fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
+        self
+    }
+
+    /// The form as it goes over the wire.
+    pub fn into_body(self) -> Vec<u8> {
+        let mut body = Vec::new();
+        for part in self.parts {
+            let mut head =
+                format!("--{}\r\nContent-Disposition: form-data; name=\"{}\"", Self::BOUNDARY, part.name);
+            if let Some(file_name) = part.file_name {
+                head += &format!("; filename=\"{file_name}\"");
+            }
+            if let Some(content_type) = part.content_type {
+                head += &format!("\r\nContent-Type: {content_type}");
+            }
+            body.extend_from_slice(head.as_bytes());
+            body.extend_from_slice(b"\r\n\r\n");
+            body.extend_from_slice(&part.bytes);
+            body.extend_from_slice(b"\r\n");
+        }
+        body.extend_from_slice(format!("--{}--\r\n", Self::BOUNDARY).as_bytes());
+        body
+    }
+
+    /// The content type of the form.
+    pub fn content_type() -> String {
+        format!("multipart/form-data; boundary={}", Self::BOUNDARY)
+    }
+
+    /// The request, with a `Content-Length`.
+    pub fn into_request(mut self, client: &Client, path: &str) -> RequestBuilder {
+        let headers = std::mem::take(&mut self.headers);
+        client
+            .request(Method::POST, path)
+            .header(CONTENT_TYPE, Self::content_type())
+            .headers(headers)
+            .body(self.into_body())
+    }
+}
+
+/// A body without a `Content-Length`.
+pub fn chunked(bytes: Vec<u8>) -> reqwest::Body {
+    let chunks: Vec<_> =
+        bytes.chunks(64 * 1024).map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec())).collect();
+    reqwest::Body::wrap_stream(futures_util::stream::iter(chunks))
+}
+
+/// A cookie that an answer sets.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SetCookie {
+    pub value: String,
+    /// As they are written, sorted; without `Expires`, which old browsers need and others ignore.
+    pub attributes: Vec<String>,
+}
+
+/// What the server answered.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// Reads an answer off the wire, of a connection that has been closed.
+    fn parse(bytes: &[u8]) -> Self {
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("the answer has a head");
+        let head = std::str::from_utf8(&bytes[..end]).unwrap();
+        let mut lines = head.split("\r\n");
+        let status = lines.next().and_then(|line| line.split(' ').nth(1)).unwrap().parse().unwrap();
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            let (name, value) = line.split_once(':').unwrap();
+            let value = HeaderValue::from_str(value.trim()).unwrap();
+            headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value);
+        }
+        Self { status, headers, body: bytes[end + 4..].to_vec() }
+    }
+
+    /// What holds for every answer, whatever was asked.
+    #[track_caller]
+    fn assert_is_one_of_ours(&self, is_head: bool) {
+        // A full storage is no failure of the server.
+        assert!(self.status < 500 || self.status == 507, "{self:?}");
+        let is_preflight = self.status == 204;
+        let is_below_the_application = self.headers.get("x-request-id").is_none();
+        if is_preflight || (is_below_the_application && matches!(self.status, 400 | 414 | 431)) {
+            return;
+        }
+        let id = self.header("x-request-id").expect("every answer names its request");
+        assert_eq!(self.header("x-content-type-options"), Some("nosniff"));
+        let vary: Vec<_> = self.headers.get_all("vary").iter().collect();
+        assert!(vary.iter().any(|value| *value == "Origin"), "{vary:?}");
+        assert!(self.header("location").is_none(), "nothing is redirected");
+        if self.status >= 400 && !is_head {
+            assert_eq!(self.header("content-type"), Some("application/json; charset=utf-8"), "{self:?}");
+            let error = self.json();
+            let fields: Vec<_> = error.as_object().unwrap().keys().map(String::as_str).collect();
+            assert_eq!(fields, ["code", "message", "requestId"], "{error}");
+            assert_eq!(error["requestId"], id, "{error}");
+            assert!(error["message"].as_str().is_some_and(|message| !message.is_empty()), "{error}");
+        }
+    }
+
+    #[track_caller]
+    pub fn assert_status(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{}", self.text());
+        self
+    }
+
+    #[track_caller]
+    pub fn assert_error(self, status: u16, code: &str) -> Self {
+        let answered = self.assert_status(status);
+        assert_eq!(answered.json()["code"], code, "{}", answered.text());
+        answered
+    }
+
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The one value of a header.
+    #[track_caller]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let values: Vec<_> = self.headers.get_all(name).iter().collect();
+        assert!(values.len() <= 1, "{name}: {values:?}");
+        values.first().map(|value| value.to_str().unwrap())
+    }
+
+    /// The cookies that it sets, by name.
+    #[track_caller]
+    pub fn cookies(&self) -> BTreeMap<String, SetCookie> {
+        let mut cookies = BTreeMap::new();
+        for header in self.headers.get_all(SET_COOKIE) {
+            let mut pieces = header.to_str().unwrap().split("; ");
+            let (name, value) = pieces.next().unwrap().split_once('=').unwrap();
+            let mut attributes: Vec<_> =
+                pieces.filter(|piece| !piece.starts_with("Expires=")).map(str::to_owned).collect();
+            attributes.sort();
+            let cookie = SetCookie { value: value.to_owned(), attributes };
+            assert!(cookies.insert(name.to_owned(), cookie).is_none(), "{name} is set twice");
+        }
+        cookies
+    }
+
+    /// That it takes both cookies away, in the way that browsers demand.
+    #[track_caller]
+    pub fn assert_clears_cookies(&self) {
+        let attributes = ["HttpOnly", "Max-Age=0", "Path=/", "SameSite=Lax", "Secure"];
+        let gone = SetCookie { value: String::new(), attributes: attributes.map(str::to_owned).into() };
+        let expected = [ACCESS, REFRESH].map(|name| (name.to_owned(), gone.clone()));
+        assert_eq!(self.cookies(), expected.into());
+    }
+
+    /// That it sets both cookies, as a refresh does.
+    #[track_caller]
+    pub fn assert_refreshes(&self) {
+        let set = self.cookies();
+        let names: Vec<_> = set.keys().map(String::as_str).collect();
+        assert_eq!(names, [ACCESS, REFRESH], "{}", self.text());
+        assert!(set.values().all(|cookie| !cookie.value.is_empty()));
+    }
+
+    #[track_caller]
+    pub fn assert_sets_no_cookie(&self) {
+        assert!(self.cookies().is_empty(), "{:?}", self.cookies());
+    }
+}

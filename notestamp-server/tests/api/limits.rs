@@ -1,0 +1,165 @@
+use reqwest::Method;
+use serde_json::json;
+
+use super::TestServer;
+use crate::harness::{Client, PASSWORD, Upload, chunked};
+
+async fn tight() -> TestServer {
+    TestServer::spawn_with(|config| {
+        config.limits.notes_bytes_max = 1_000;
+        config.limits.media_bytes_max = 100_000;
+    })
+    .await
+}
+
+/// Sends an upload without a `Content-Length`.
+async fn save_chunked(client: &Client, upload: Upload) -> crate::harness::Answer {
+    let request = client.request(Method::POST, "/home/upload").header("content-type", Upload::content_type());
+    client.send(request.body(chunked(upload.into_body()))).await
+}
+
+fn notes_of(bytes: usize) -> String {
+    format!("[{}]", " ".repeat(bytes - 2))
+}
+
+#[tokio::test]
+async fn notes_are_saved_up_to_their_limit() {
+    let server = tight().await;
+    let ada = server.ada().await;
+    ada.save(Upload::of("a").notes(notes_of(1_000))).await.assert_status(200);
+    save_chunked(&ada, Upload::of("a").notes(notes_of(1_000))).await.assert_status(200);
+    for bytes in [1_001, 5_000, 500_000] {
+        ada.save(Upload::of("b").notes(notes_of(bytes))).await.assert_error(413, "too_large");
+        let media_first = Upload::of("b").notes(notes_of(bytes)).media(b"media").in_order(&["mediaFile"]);
+        save_chunked(&ada, media_first).await.assert_error(413, "too_large");
+    }
+    assert_eq!(ada.titles().await, ["a"]);
+    server.assert_nothing_leaks().await;
+}
+
+#[tokio::test]
+async fn notes_of_any_kind_of_body_have_the_same_limit() {
+    let server = tight().await;
+    let ada = server.ada().await;
+    for (bytes, status) in [(1_000, 200), (1_001, 413), (3_000, 413), (500_000, 413)] {
+        let text = json!({"title": "a", "stmp": notes_of(bytes)});
+        assert_eq!(ada.post_json("/home/upload", &text).await.status, status, "{bytes}");
+        let value = format!(r#"{{"title": "a", "stmp": {}}}"#, notes_of(bytes));
+        assert_eq!(ada.post("/home/upload", "application/json", value).await.status, status, "{bytes}");
+        let form = serde_urlencoded::to_string([("title", "a"), ("stmp", &notes_of(bytes))]).unwrap();
+        let answer = ada.post("/home/upload", "application/x-www-form-urlencoded", form).await;
+        assert_eq!(answer.status, status, "{bytes}");
+    }
+}
+
+#[tokio::test]
+async fn media_is_saved_up_to_its_limit() {
+    let server = tight().await;
+    let ada = server.ada().await;
+    ada.save(Upload::of("a").media(&[1; 100_000])).await.assert_status(200);
+    save_chunked(&ada, Upload::of("b").media(&[2; 100_000])).await.assert_status(200);
+    for bytes in [100_001, 150_000, 3_000_000] {
+        let media = vec![7; bytes];
+        ada.save(Upload::of("c").media(&media)).await.assert_error(413, "too_large");
+        save_chunked(&ada, Upload::of("c").media(&media)).await.assert_error(413, "too_large");
+        let media_first = Upload::of("c").media(&media).in_order(&["mediaFile"]);
+        save_chunked(&ada, media_first).await.assert_error(413, "too_large");
+    }
+    assert_eq!(ada.titles().await, ["b", "a"]);
+    server.assert_nothing_leaks().await;
+}
+
+#[tokio::test]
+async fn a_part_that_nobody_asked_for_does_not_make_a_body_endless() {
+    let server = tight().await;
+    let ada = server.ada().await;
+    let huge = || Upload::of("a").part("other", Some("x"), None, vec![b'x'; 2_000_000]);
+    ada.save(huge()).await.assert_error(413, "too_large");
+    save_chunked(&ada, huge()).await.assert_error(413, "too_large");
+}
+
+#[tokio::test]
+async fn the_media_limit_counts_for_media_that_is_dropped_too() {
+    let server = tight().await;
+    let ada = server.ada().await;
+    ada.save(Upload::of("a").media(b"first")).await.assert_status(200);
+    ada.save(Upload::of("a").media(&[7; 100_001])).await.assert_error(413, "too_large");
+}
+
+#[tokio::test]
+async fn other_bodies_are_read_up_to_64_kib() {
+    let server = TestServer::spawn().await;
+    let visitor = server.visitor();
+    let padded = |bytes: usize| {
+        let body = json!({"username": "a", "password": PASSWORD}).to_string();
+        body + &" ".repeat(bytes - 60)
+    };
+    for path in ["/auth/register", "/auth/signin", "/auth/login"] {
+        for content_type in ["application/json", "application/x-www-form-urlencoded", &Upload::content_type()]
+        {
+            let body = padded(70_000);
+            visitor.post(path, content_type, body.clone()).await.assert_error(413, "too_large");
+            visitor.post(path, content_type, chunked(body.into())).await.assert_error(413, "too_large");
+        }
+        let answer = visitor.post(path, "application/json", padded(60_000)).await;
+        assert!(matches!(answer.status, 400 | 401), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_length_that_lies_is_not_believed() {
+    let server = tight().await;
+    let ada = server.ada().await;
+    let head = format!(
+        "POST /home/upload HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nCookie: {}\r\nContent-Type: {}\r\n",
+        ada.cookie_header().unwrap(),
+        Upload::content_type(),
+    );
+    let announced = format!("{head}Content-Length: 99999999999999\r\n\r\n--");
+    server.send_raw(announced).await.assert_error(413, "too_large");
+    for length in ["-1", "x", "1, 2", "18446744073709551616"] {
+        server.send_raw(format!("{head}Content-Length: {length}\r\n\r\n")).await.assert_status(400);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_asks_before_it_sends_is_refused_without_its_body() {
+    let server = tight().await;
+    let request = format!(
+        "POST /home/upload HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nExpect: 100-continue\r\n\
+         Content-Type: {}\r\nContent-Length: 50000\r\n\r\n",
+        Upload::content_type(),
+    );
+    server.send_raw(request).await.assert_error(401, "unauthorized");
+}
+
+#[tokio::test]
+async fn an_early_refusal_is_seen_by_who_sends_all_before_listening() {
+    let server = TestServer::spawn().await;
+    let visitor = server.visitor();
+    for _ in 0..5 {
+        let upload = Upload::of("a").media(&vec![7; 4 << 20]);
+        visitor.save(upload).await.assert_error(401, "unauthorized");
+    }
+}
+
+#[tokio::test]
+async fn a_quota_counts_distinct_media_and_current_notes() {
+    let server = TestServer::spawn_with(|config| config.limits.quota_bytes = Some(1_000)).await;
+    let ada = server.ada().await;
+    ada.save(Upload::of("a").notes("[1]").media(&[7; 900])).await.assert_status(200);
+    ada.save(Upload::of("b").notes("[1]").media(&[7; 900])).await.assert_status(200);
+    let more = || Upload::of("c").notes("[1]").media(&[8; 900]);
+    refused_for_space(&ada, more()).await;
+    refused_for_space(&ada, Upload::of("b").notes(notes_of(200))).await;
+    assert_eq!(ada.usage().await, (2, 906));
+    server.assert_nothing_leaks().await;
+    ada.delete_project("a").await.assert_status(200);
+    ada.delete_project("b").await.assert_status(200);
+    ada.save(more()).await.assert_status(200);
+}
+
+/// 507 is the one status of the five hundreds that says what the client should do.
+async fn refused_for_space(client: &Client, upload: Upload) {
+    client.save(upload).await.assert_error(507, "quota_exceeded");
+}

@@ -1,0 +1,275 @@
+use reqwest::Method;
+use reqwest::header::HeaderValue;
+use serde_json::json;
+
+use super::TestServer;
+use crate::harness::{Answer, CLIENT_ORIGIN, Upload, credentials};
+
+#[track_caller]
+fn assert_readable(answer: &Answer, origin: &str) {
+    assert_eq!(answer.header("access-control-allow-origin"), Some(origin), "{answer:?}");
+    assert_eq!(answer.header("access-control-allow-credentials"), Some("true"));
+    let exposed = answer.header("access-control-expose-headers").unwrap();
+    for name in ["ETag", "Link", "Content-Range", "Retry-After"] {
+        assert!(exposed.split(", ").any(|it| it == name), "{name}: {exposed}");
+    }
+}
+
+#[track_caller]
+fn assert_unreadable(answer: &Answer) {
+    let cors = answer.headers.keys().filter(|name| name.as_str().starts_with("access-control-"));
+    assert_eq!(cors.collect::<Vec<_>>(), [] as [&str; 0], "{answer:?}");
+}
+
+#[tokio::test]
+async fn every_answer_can_be_read_by_an_allowed_page() {
+    let server = TestServer::spawn_with(|config| config.limits.notes_bytes_max = 100).await;
+    let (ada, visitor) = (server.ada().await, server.visitor());
+    ada.save_media("a", "audio/mpeg", b"media").await;
+    let origin = [("origin", CLIENT_ORIGIN)];
+    let with = |upload: Upload| upload.header("origin", CLIENT_ORIGIN);
+    let ranged = |range| [("origin", CLIENT_ORIGIN), ("range", range)];
+    let request = |method, path: &str| ada.request(method, path).header("origin", CLIENT_ORIGIN);
+    for (status, answer) in [
+        (200, ada.get_with("/home/list", &origin).await),
+        (200, ada.get_with("/", &origin).await),
+        (200, ada.get_with("/openapi.json", &origin).await),
+        (200, ada.get_with("/healthz", &origin).await),
+        (200, ada.get_with("/home/media-file/a", &origin).await),
+        (206, ada.get_with("/home/media-file/a", &ranged("bytes=1-")).await),
+        (416, ada.get_with("/home/media-file/a", &ranged("bytes=99-")).await),
+        (200, ada.save(with(Upload::of("b"))).await),
+        (400, ada.save(with(Upload::of("b").notes("{"))).await),
+        (401, visitor.get_with("/home/list", &origin).await),
+        (401, visitor.save(with(Upload::of("b"))).await),
+        (404, ada.get_with("/home/open?name=unknown", &origin).await),
+        (404, ada.get_with("/nowhere", &origin).await),
+        (405, ada.send(request(Method::PUT, "/home/list")).await),
+        (405, ada.send(request(Method::GET, "/home/upload")).await),
+        (409, ada.save(with(Upload::of("b").text("mediaDigest", "0".repeat(64)))).await),
+        (412, ada.save(with(Upload::of("b").header("if-match", "\"9\""))).await),
+        (413, ada.save(with(Upload::of("b").notes(format!("[{}1]", " ".repeat(200))))).await),
+        (
+            413,
+            ada.send(
+                request(Method::POST, "/auth/register")
+                    .header("content-type", "application/json")
+                    .body("x".repeat(100_000)),
+            )
+            .await,
+        ),
+        (415, ada.send(request(Method::POST, "/home/upload").body("x")).await),
+    ] {
+        let answer = answer.assert_status(status);
+        assert_readable(&answer, CLIENT_ORIGIN);
+    }
+}
+
+#[tokio::test]
+async fn the_exact_origin_is_answered() {
+    let server = TestServer::spawn().await;
+    let visitor = server.visitor();
+    for origin in ["http://localhost:3000", "http://localhost:5173"] {
+        assert_readable(&visitor.get_with("/healthz", &[("origin", origin)]).await, origin);
+    }
+}
+
+/// Origins that are not allowed, though some look as if they were.
+fn foreign_origins() -> Vec<&'static str> {
+    vec![
+        "https://evil.example",
+        "http://localhost",
+        "http://localhost:3001",
+        "https://localhost:3000",
+        "http://localhost:3000.evil.example",
+        "http://evil.example/http://localhost:3000",
+        "http://localhost:3000@evil.example",
+        "http://localhost:30000",
+        "null",
+        "nonsense",
+        "*",
+        "",
+    ]
+}
+
+#[tokio::test]
+async fn a_page_that_is_not_allowed_can_read_nothing() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    for origin in foreign_origins() {
+        let answer = ada.get_with("/home/list", &[("origin", origin)]).await;
+        assert_unreadable(&answer.assert_status(200));
+        assert_unreadable(&ada.get_with("/nowhere", &[("origin", origin)]).await.assert_status(404));
+    }
+    assert_unreadable(&ada.get("/home/list").await);
+}
+
+#[tokio::test]
+async fn a_page_that_is_not_allowed_can_change_nothing() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    ada.save_project("a").await;
+    for origin in foreign_origins() {
+        for (method, path) in [
+            (Method::POST, "/auth/register"),
+            (Method::POST, "/auth/signin"),
+            (Method::POST, "/auth/login"),
+            (Method::POST, "/auth/logout"),
+            (Method::DELETE, "/auth/signout"),
+            (Method::DELETE, "/auth/remove"),
+            (Method::POST, "/home/upload"),
+            (Method::DELETE, "/home/delete?name=a"),
+            (Method::PUT, "/nowhere"),
+        ] {
+            let request = ada.request(method, path).header("origin", origin);
+            let answer = ada.send(request.json(&credentials("b@example.org"))).await;
+            let answer = answer.assert_error(403, "forbidden_origin");
+            assert_unreadable(&answer);
+            answer.assert_sets_no_cookie();
+        }
+        let upload = Upload::of("b").header("origin", origin);
+        ada.save(upload).await.assert_error(403, "forbidden_origin");
+    }
+    assert_eq!(ada.titles().await, ["a"]);
+    server.visitor().sign_in("b@example.org").await.assert_error(401, "bad_credentials");
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_origin_are_refused() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    for bytes in [&b"http://localhost:3000\xff"[..], b"\xe9", "http://ä.example".as_bytes()] {
+        let origin = HeaderValue::from_bytes(bytes).unwrap();
+        let request = ada.request(Method::DELETE, "/auth/remove").header("origin", origin.clone());
+        ada.send(request).await.assert_error(403, "forbidden_origin");
+        let request = ada.request(Method::GET, "/home/list").header("origin", origin);
+        assert_unreadable(&ada.send(request).await.assert_status(200));
+    }
+}
+
+#[tokio::test]
+async fn two_origins_are_refused() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    let request = ada.request(Method::DELETE, "/auth/remove");
+    let request = request.header("origin", CLIENT_ORIGIN).header("origin", CLIENT_ORIGIN);
+    ada.send(request).await.assert_error(403, "forbidden_origin");
+}
+
+#[tokio::test]
+async fn pages_of_allowed_origins_act() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    let own = server.origin();
+    for origin in ["http://localhost:3000", "http://localhost:5173", &own] {
+        let answer = ada.save(Upload::of("a").header("origin", origin)).await.assert_status(200);
+        assert_readable(&answer, origin);
+    }
+}
+
+#[tokio::test]
+async fn the_servers_own_origin_is_the_host_that_was_used() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    let act = async |host: &str, origin: &str| {
+        ada.save(Upload::of("a").header("host", host).header("origin", origin)).await.status
+    };
+    assert_eq!(act("notes.example", "http://notes.example").await, 200);
+    assert_eq!(act("notes.example:8080", "http://notes.example:8080").await, 200);
+    assert_eq!(act("notes.example", "http://other.example").await, 403);
+    assert_eq!(act("notes.example:8080", "http://notes.example").await, 403);
+}
+
+#[tokio::test]
+async fn the_public_url_is_the_servers_own_origin_whatever_the_host() {
+    let server = TestServer::spawn_with(|config| {
+        let url = notestamp_server::config::PublicUrl::parse("https://notes.example");
+        config.listen.public_url = Some(url.unwrap());
+    })
+    .await;
+    let ada = server.ada().await;
+    let act = async |origin: &str| ada.save(Upload::of("a").header("origin", origin)).await.status;
+    assert_eq!(act("https://notes.example").await, 200);
+    assert_eq!(act(&server.origin()).await, 403);
+}
+
+#[tokio::test]
+async fn without_an_origin_the_browser_must_say_that_the_page_is_ours() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    for (site, status) in [
+        ("same-origin", 200),
+        ("none", 200),
+        ("same-site", 403),
+        ("cross-site", 403),
+        ("nonsense", 403),
+        ("", 403),
+    ] {
+        let answer = ada.save(Upload::of("a").header("sec-fetch-site", site)).await;
+        assert_eq!(answer.status, status, "{site}");
+        let read = ada.get_with("/home/list", &[("sec-fetch-site", site)]).await;
+        assert_eq!(read.status, 200, "reading changes nothing");
+    }
+    let allowed = Upload::of("a").header("sec-fetch-site", "cross-site").header("origin", CLIENT_ORIGIN);
+    ada.save(allowed).await.assert_status(200);
+}
+
+#[tokio::test]
+async fn programs_that_send_neither_act() {
+    let server = TestServer::spawn().await;
+    server.ada().await.save_project("a").await;
+}
+
+#[tokio::test]
+async fn a_preflight_of_an_allowed_page_is_answered_whatever_it_asks() {
+    let server = TestServer::spawn().await;
+    let visitor = server.visitor();
+    for path in ["/home/upload", "/home/list", "/auth/signout", "/home/media/x", "/nowhere"] {
+        for method in ["GET", "POST", "DELETE"] {
+            let request = visitor
+                .request(Method::OPTIONS, path)
+                .header("origin", CLIENT_ORIGIN)
+                .header("access-control-request-method", method)
+                .header("access-control-request-headers", "content-type,if-match,if-none-match,range");
+            let answer = visitor.send(request).await;
+            assert!(answer.status == 200 || answer.status == 204, "{answer:?}");
+            assert_readable(&answer, CLIENT_ORIGIN);
+            let words =
+                |name: &str| answer.header(name).unwrap().split(", ").map(str::to_owned).collect::<Vec<_>>();
+            assert!(words("access-control-allow-methods").contains(&method.to_owned()));
+            for name in ["content-type", "if-match", "if-none-match", "range"] {
+                assert!(words("access-control-allow-headers").contains(&name.to_owned()));
+            }
+            assert!(answer.header("vary").unwrap().contains("Origin"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_preflight_of_another_page_allows_nothing() {
+    let server = TestServer::spawn().await;
+    let visitor = server.visitor();
+    for origin in foreign_origins() {
+        let request = visitor
+            .request(Method::OPTIONS, "/home/upload")
+            .header("origin", origin)
+            .header("access-control-request-method", "POST");
+        assert_unreadable(&visitor.send(request).await);
+    }
+}
+
+#[tokio::test]
+async fn a_page_may_not_sign_somebody_in() {
+    let server = TestServer::spawn().await;
+    let mallory = server.visitor();
+    mallory.register("mallory@example.org").await.assert_status(201);
+    for path in ["/auth/signin", "/auth/login"] {
+        let form = "username=mallory%40example.org&password=seventeen+otters+in+a+canoe";
+        let request = mallory.request(Method::POST, path).header("origin", "https://evil.example");
+        let request = request.header("content-type", "application/x-www-form-urlencoded").body(form);
+        mallory.send(request).await.assert_error(403, "forbidden_origin").assert_sets_no_cookie();
+        let plain =
+            mallory.post_json(path, &json!({"username": "mallory@example.org", "password": "x"})).await;
+        plain.assert_error(401, "bad_credentials");
+    }
+}

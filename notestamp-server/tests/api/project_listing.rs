@@ -1,0 +1,127 @@
+use std::time::Duration;
+
+use notestamp_server::config::ProjectList;
+use serde_json::{Value, json};
+
+use super::TestServer;
+use crate::harness::{Answer, Client, Upload, query, titles};
+
+async fn save(client: &Client, title: &str, kind: &str, last_modified: &str) {
+    let metadata = json!({"title": title, "type": kind, "lastModified": last_modified});
+    client.save(Upload::with_metadata(metadata)).await.assert_status(200);
+}
+
+async fn list(client: &Client, parameters: &[(&str, &str)]) -> Answer {
+    client.get(&format!("/project/list?{}", query(parameters))).await
+}
+
+async fn listed(client: &Client, parameters: &[(&str, &str)]) -> (Vec<String>, Value) {
+    let answer = list(client, parameters).await.assert_status(200).json();
+    (titles(&answer["projects"]), answer["nextOffset"].clone())
+}
+
+#[tokio::test]
+async fn without_parameters_all_are_listed() {
+    let server = TestServer::spawn().await;
+    let (ada, bob) = (server.ada().await, server.signed_in("bob@example.org").await);
+    bob.save_project("bob's").await;
+    assert_eq!(
+        ada.get("/project/list").await.assert_status(200).json(),
+        json!({"projects": [], "nextOffset": null})
+    );
+    for at in 0..45 {
+        ada.save_project(&format!("p{at}")).await;
+    }
+    let all = ada.get("/project/list").await.assert_status(200).json();
+    assert_eq!((titles(&all["projects"]), &all["nextOffset"]), (ada.titles().await, &Value::Null));
+}
+
+#[tokio::test]
+async fn pages_are_counted_by_twenties() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    for at in 0..40 {
+        save(&ada, &format!("p{at:02}"), "audio", &format!("2024-01-01T00:00:{at:02}.000Z")).await;
+    }
+    let names = |range: std::ops::Range<usize>| range.rev().map(|at| format!("p{at:02}")).collect::<Vec<_>>();
+    let client_sends =
+        |page| [("pageParam", page), ("searchParam", ""), ("columnFilters", "[]"), ("sorting", "[]")];
+    assert_eq!(listed(&ada, &client_sends("0")).await, (names(20..40), json!(20)));
+    assert_eq!(listed(&ada, &client_sends("20")).await, (names(0..20), Value::Null));
+    assert_eq!(listed(&ada, &client_sends("40")).await, (vec![], Value::Null));
+    assert_eq!(listed(&ada, &client_sends("7")).await, (names(13..33), json!(27)));
+    assert_eq!(listed(&ada, &client_sends("18446744073709551615")).await, (vec![], Value::Null));
+    for wrong in ["-1", "1.5", "x"] {
+        list(&ada, &client_sends(wrong)).await.assert_error(400, "bad_request");
+    }
+}
+
+#[tokio::test]
+async fn a_page_is_searched_filtered_and_sorted_as_the_client_does() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    // In another order than they were modified in.
+    save(&ada, "Song of 100%", "audio", "2024-01-02T00:00:00.000Z").await;
+    save(&ada, "song", "pdf", "2024-01-03T00:00:00.000Z").await;
+    save(&ada, "Songs", "pdf", "2024-01-01T00:00:00.000Z").await;
+    let audio = r#"[{"id":"type","value":"audio"}]"#;
+    let pdf = r#"[{"id":"type","value":"pdf"}]"#;
+    let (up, down) = (r#"[{"id":"lastModified","desc":false}]"#, r#"[{"id":"lastModified","desc":true}]"#);
+    for (search, filters, sorting, expected) in [
+        ("", "[]", "[]", vec!["song", "Song of 100%", "Songs"]),
+        ("", "[]", down, vec!["song", "Song of 100%", "Songs"]),
+        ("", "[]", up, vec!["Songs", "Song of 100%", "song"]),
+        ("Song", "[]", up, vec!["Songs", "Song of 100%"]),
+        ("song", "[]", up, vec!["song"]),
+        ("0%", "[]", up, vec!["Song of 100%"]),
+        ("%g", "[]", up, vec![]),
+        ("", audio, up, vec!["Song of 100%"]),
+        ("", pdf, up, vec!["Songs", "song"]),
+        ("ongs", pdf, down, vec!["Songs"]),
+        (
+            "",
+            r#"[{"id":"title","value":"x"}]"#,
+            r#"[{"id":"title","desc":false}]"#,
+            vec!["song", "Song of 100%", "Songs"],
+        ),
+    ] {
+        let parameters =
+            [("pageParam", "0"), ("searchParam", search), ("columnFilters", filters), ("sorting", sorting)];
+        let expected: Vec<String> = expected.into_iter().map(str::to_owned).collect();
+        assert_eq!(listed(&ada, &parameters).await, (expected, Value::Null), "{parameters:?}");
+    }
+    for wrong in [("columnFilters", "{"), ("sorting", "{"), ("columnFilters", r#"[{"id":"type","value":1}]"#)]
+    {
+        list(&ada, &[wrong]).await.assert_error(400, "bad_request");
+    }
+}
+
+#[tokio::test]
+async fn clients_of_late_2024_get_titles() {
+    let server = TestServer::spawn_with(|config| config.answers.project_list = ProjectList::Titles).await;
+    let ada = server.ada().await;
+    ada.save_project("a").await;
+    ada.save_project("b/%").await;
+    let all = json!({"projects": ["b/%", "a"], "nextOffset": null});
+    assert_eq!(ada.get("/project/list").await.assert_status(200).json(), all);
+    let deleted = ada.delete("/project/delete/a").await.assert_status(200).json();
+    assert_eq!(deleted["directory"][0]["title"], "b/%");
+}
+
+#[tokio::test]
+async fn every_entry_has_a_url_that_reads_its_media() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    ada.save_media("a", "audio/mpeg", b"media of a").await;
+    ada.save_media("b", "audio/mpeg", b"media of b").await;
+    let src = json!({"title": "c", "src": "https://www.youtube.com/watch&v=x"});
+    ada.save(Upload::with_metadata(src)).await.assert_status(200);
+    server.advance(Duration::from_secs(60));
+    let all = ada.get("/project/list").await.assert_status(200).json();
+    assert_eq!(all["projects"][0]["src"], "https://www.youtube.com/watch&v=x");
+    for (at, expected) in [(1, b"media of b"), (2, b"media of a")] {
+        let src = all["projects"][at]["src"].as_str().unwrap();
+        let path = src.strip_prefix(&server.origin()).unwrap();
+        assert_eq!(server.visitor().get(path).await.assert_status(200).body, expected);
+    }
+}

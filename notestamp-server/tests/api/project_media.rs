@@ -1,0 +1,149 @@
+//! Media by URLs that authorize themselves.
+
+use std::time::Duration;
+
+use super::TestServer;
+use crate::harness::{ADA, CLIENT_ORIGIN, Client};
+
+const SECOND: Duration = Duration::from_secs(1);
+/// How long a URL needs no cookies.
+const TTL: Duration = Duration::from_secs(15 * 60);
+
+/// The path and query of the URL of a project's media.
+async fn url(server: &TestServer, client: &Client, title: &str) -> String {
+    let metadata = client.get(&format!("/project/get/{title}")).await.assert_status(200).json();
+    metadata["src"].as_str().unwrap().strip_prefix(&server.origin()).expect("it is absolute").to_owned()
+}
+
+async fn server_with_media() -> (TestServer, Client, String) {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    ada.save_media("a", "audio/mpeg", b"0123456789").await;
+    let url = url(&server, &ada, "a").await;
+    (server, ada, url)
+}
+
+#[tokio::test]
+async fn the_url_is_read_without_cookies_whole_and_in_parts() {
+    let (server, _ada, url) = server_with_media().await;
+    let visitor = server.visitor();
+    let whole = visitor.get_with(&url, &[("origin", CLIENT_ORIGIN)]).await.assert_status(200);
+    assert_eq!(whole.body, b"0123456789");
+    assert_eq!(whole.header("access-control-allow-origin"), Some(CLIENT_ORIGIN));
+    assert_eq!(whole.header("content-security-policy"), Some("sandbox"));
+    assert_eq!(whole.header("content-type"), Some("audio/mpeg"));
+    whole.assert_sets_no_cookie();
+    let part = visitor.get_with(&url, &[("range", "bytes=2-4")]).await.assert_status(206);
+    assert_eq!((part.body.as_slice(), part.header("content-range")), (&b"234"[..], Some("bytes 2-4/10")));
+    let head = visitor.head(&url).await.assert_status(200);
+    assert_eq!(head.header("content-length"), Some("10"));
+    let tag = part.header("etag").unwrap();
+    visitor.get_with(&url, &[("if-none-match", tag)]).await.assert_status(304);
+    visitor.get_with(&url, &[("range", "bytes=10-")]).await.assert_error(416, "range_not_satisfiable");
+}
+
+#[tokio::test]
+async fn the_url_expires_but_for_the_cookies_of_its_session() {
+    let (server, ada, url) = server_with_media().await;
+    let visitor = server.visitor();
+    server.advance(TTL - SECOND);
+    visitor.get(&url).await.assert_status(200);
+    server.advance(SECOND);
+    visitor.get(&url).await.assert_error(401, "unauthorized");
+    // The access token has expired as well: the session is refreshed on the way.
+    ada.get(&url).await.assert_status(200).assert_refreshes();
+    // Another session of the same user is not the one that it was made for.
+    visitor.sign_in(ADA).await.assert_status(200);
+    visitor.get(&url).await.assert_error(401, "unauthorized");
+    let bob = server.signed_in("bob@example.org").await;
+    bob.get(&url).await.assert_error(401, "unauthorized");
+}
+
+#[tokio::test]
+async fn the_url_is_of_one_project_only() {
+    let (server, ada, url) = server_with_media().await;
+    let other = ada.save_media("b", "audio/mpeg", b"other").await["id"].as_str().unwrap().to_owned();
+    let (_, parameters) = url.split_once('?').unwrap();
+    for client in [&server.visitor(), &ada] {
+        let answer = client.get(&format!("/media/{other}?{parameters}")).await;
+        answer.assert_error(401, "unauthorized");
+        client.get(&format!("/media/x?{parameters}")).await.assert_error(401, "unauthorized");
+    }
+}
+
+#[tokio::test]
+async fn whatever_is_changed_in_the_url_makes_it_useless() {
+    let (server, ada, url) = server_with_media().await;
+    let (base, signature) = url.rsplit_once('=').unwrap();
+    let flipped = if signature.starts_with('0') { "1" } else { "0" };
+    let session_at = url.find("session=").unwrap() + "session=".len();
+    let other_session = format!("{}{}{}", &url[..session_at], "0".repeat(32), &url[session_at + 32..]);
+    let expires_at = url.find("expires=").unwrap() + "expires=".len();
+    let later = format!("{}9{}", &url[..expires_at], &url[expires_at..]);
+    for changed in [
+        format!("{base}={flipped}{}", &signature[1..]),
+        format!("{base}="),
+        format!("{base}={}", &signature[2..]),
+        format!("{base}={signature}00"),
+        format!("{base}=%C3%A9"),
+        other_session,
+        later,
+    ] {
+        for client in [&server.visitor(), &ada] {
+            client.get(&changed).await.assert_error(401, "unauthorized");
+        }
+    }
+    for missing in ["session", "expires", "signature"] {
+        let without = url.replace(&format!("{missing}="), "other=");
+        server.visitor().get(&without).await.assert_error(400, "bad_request");
+    }
+    server.visitor().get(&url).await.assert_status(200);
+}
+
+#[tokio::test]
+async fn the_url_dies_with_the_session() {
+    let (server, ada, of_ada) = server_with_media().await;
+    let twin = ada.twin();
+    ada.sign_out().await.assert_status(200);
+    for client in [&server.visitor(), &twin] {
+        client.get(&of_ada).await.assert_error(401, "unauthorized");
+    }
+}
+
+#[tokio::test]
+async fn the_url_dies_with_the_project_and_serves_no_other_of_its_title() {
+    let (server, ada, of_ada) = server_with_media().await;
+    ada.delete("/project/delete/a").await.assert_status(200);
+    server.visitor().get(&of_ada).await.assert_error(404, "not_found");
+    ada.save_media("a", "audio/mpeg", b"another").await;
+    server.visitor().get(&of_ada).await.assert_error(404, "not_found");
+}
+
+#[tokio::test]
+async fn the_url_dies_with_the_account() {
+    let (server, ada, of_ada) = server_with_media().await;
+    ada.remove_account().await.assert_status(200);
+    server.visitor().get(&of_ada).await.assert_error(401, "unauthorized");
+}
+
+#[tokio::test]
+async fn media_is_downloaded_streamed_and_read_by_its_title() {
+    let (server, ada, _) = server_with_media().await;
+    let download = ada.get("/media/download/a").await.assert_status(200);
+    assert_eq!(download.body, b"0123456789");
+    let disposition = download.header("content-disposition").unwrap();
+    assert_eq!(disposition, "attachment; filename=\"a.mp3\"; filename*=UTF-8''a.mp3");
+    let read = ada.get("/project/media/a").await.assert_status(200);
+    assert!(read.header("content-disposition").unwrap().starts_with("inline;"));
+
+    let stream = ada.get("/media/stream/a").await.assert_status(200).json();
+    let url = stream["streamURL"].as_str().unwrap().strip_prefix(&server.origin()).unwrap().to_owned();
+    assert_eq!(server.visitor().get(&url).await.assert_status(200).body, b"0123456789");
+
+    ada.save_project("none").await;
+    for path in ["/media/download", "/media/stream", "/project/media"] {
+        ada.get(&format!("{path}/none")).await.assert_error(404, "not_found");
+        ada.get(&format!("{path}/unknown")).await.assert_error(404, "not_found");
+        server.visitor().get(&format!("{path}/a")).await.assert_error(401, "unauthorized");
+    }
+}

@@ -1,0 +1,151 @@
+//! Every title that is allowed can be spelled in every path. An HTTP library would take `%2E%2E` for a step up,
+//! so these requests are written by hand.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::TestServer;
+use crate::harness::{Answer, Client, Upload, query, segment};
+
+async fn send(server: &TestServer, client: &Client, method: &str, path: &str, title: &str) -> Answer {
+    let cookies = client.cookie_header().unwrap();
+    let request = format!(
+        "{method} {path}{} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nCookie: {cookies}\r\n\r\n",
+        segment(title)
+    );
+    server.send_raw(request).await
+}
+
+fn titles() -> Vec<String> {
+    let mut titles: Vec<String> = [
+        "..",
+        ".",
+        "/",
+        "a/b",
+        "../../etc/passwd",
+        "%",
+        "%2F",
+        "%2e%2e",
+        "100%",
+        "?",
+        "#",
+        "a?b#c",
+        "&",
+        "=",
+        "+",
+        "a b",
+        " ",
+        " a ",
+        "\t",
+        "\\",
+        "\"",
+        "'",
+        "<b>",
+        ";",
+        ":",
+        "//",
+        "null",
+        "undefined",
+        "é",
+        "“Ω”",
+        "日本語",
+        "🎧",
+        "👩‍👩‍👧",
+        "\u{202e}x",
+        "\u{feff}",
+        "get",
+        "list",
+        "save",
+        "~",
+        "*",
+    ]
+    .map(str::to_owned)
+    .into();
+    titles.push("x".repeat(255));
+    titles.push("🎧".repeat(255));
+    titles
+}
+
+#[tokio::test]
+async fn every_title_works_in_every_route_of_both_dialects() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    for title in titles() {
+        let taken = send(&server, &ada, "GET", "/project/duplicate/", &title).await.assert_status(200);
+        assert_eq!(taken.json(), json!({"isDuplicate": false}), "{title:?}");
+        let form = Upload::empty()
+            .part("mediaFile", Some("blob"), Some("application/octet-stream"), title.as_bytes())
+            .part("notesFile", Some("blob"), Some("application/octet-stream"), "[1]")
+            .text("metadata", json!({ "title": title }).to_string());
+        let saved = ada.save_at("/project/save", form).await.assert_status(200).json();
+        assert_eq!(saved["metadata"]["title"], title.as_str());
+
+        let taken = send(&server, &ada, "GET", "/project/duplicate/", &title).await.assert_status(200);
+        assert_eq!(taken.json(), json!({"isDuplicate": true}), "{title:?}");
+        let got = send(&server, &ada, "GET", "/project/get/", &title).await.assert_status(200).json();
+        assert_eq!((&got["title"], &got["notes"]), (&json!(title), &json!("[1]")));
+        let notes = send(&server, &ada, "GET", "/project/notes/", &title).await.assert_status(200);
+        assert_eq!(notes.text(), "[1]");
+        for path in ["/project/media/", "/media/download/", "/home/media-file/", "/home/stream-audio/"] {
+            let media = send(&server, &ada, "GET", path, &title).await.assert_status(200);
+            assert_eq!(media.body, title.as_bytes(), "{path}{title:?}");
+        }
+        let stream = send(&server, &ada, "GET", "/media/stream/", &title).await.assert_status(200).json();
+        assert!(stream["streamURL"].as_str().unwrap().contains("/media/"), "{stream}");
+        let by_query = ada.get(&format!("/home/stream-media?{}", query(&[("name", &title)]))).await;
+        assert_eq!(by_query.assert_status(200).body, title.as_bytes());
+        assert_eq!(ada.open(&title).await.assert_status(200).json()["metadata"]["title"], title.as_str());
+
+        let deleted = send(&server, &ada, "DELETE", "/project/delete/", &title).await.assert_status(200);
+        assert_eq!(deleted.json(), json!({"directory": []}), "{title:?}");
+        let gone = send(&server, &ada, "GET", "/project/get/", &title).await;
+        gone.assert_error(404, "not_found");
+    }
+    server.advance(Duration::from_secs(2 * 60 * 60));
+    server.assert_nothing_leaks().await;
+}
+
+#[tokio::test]
+async fn spellings_of_one_title_are_one_project() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    ada.save_project("Café").await;
+    let got = send(&server, &ada, "GET", "/project/get/", "Cafe\u{301}").await.assert_status(200).json();
+    assert_eq!(got["title"], "Café");
+    let other_case = send(&server, &ada, "GET", "/project/duplicate/", "café").await.assert_status(200);
+    assert_eq!(other_case.json(), json!({"isDuplicate": false}));
+}
+
+#[tokio::test]
+async fn what_cannot_be_a_title_is_nobodys() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    for title in ["\0", "\n", "\u{7f}", &"x".repeat(256)] {
+        for path in
+            ["/project/get/", "/project/notes/", "/project/media/", "/media/download/", "/media/stream/"]
+        {
+            send(&server, &ada, "GET", path, title).await.assert_error(404, "not_found");
+        }
+        send(&server, &ada, "DELETE", "/project/delete/", title).await.assert_error(404, "not_found");
+        let taken = send(&server, &ada, "GET", "/project/duplicate/", title).await.assert_status(200);
+        assert_eq!(taken.json(), json!({"isDuplicate": false}));
+    }
+    let unnamed: Value = ada.get("/project/get/").await.assert_status(404).json();
+    assert_eq!(unnamed["code"], "not_found");
+}
+
+#[tokio::test]
+async fn nobody_else_sees_a_title() {
+    let server = TestServer::spawn().await;
+    let (ada, bob) = (server.ada().await, server.signed_in("bob@example.org").await);
+    ada.save_media("a", "audio/mpeg", b"media").await;
+    for path in ["/project/get/", "/project/notes/", "/project/media/", "/media/download/", "/media/stream/"]
+    {
+        send(&server, &bob, "GET", path, "a").await.assert_error(404, "not_found");
+    }
+    send(&server, &bob, "DELETE", "/project/delete/", "a").await.assert_error(404, "not_found");
+    let taken = send(&server, &bob, "GET", "/project/duplicate/", "a").await.assert_status(200);
+    assert_eq!(taken.json(), json!({"isDuplicate": false}));
+    assert_eq!(ada.titles().await, ["a"]);
+}

@@ -1,0 +1,50 @@
+use serde_json::json;
+
+use super::TestServer;
+
+#[tokio::test]
+async fn health_and_readiness_are_told_to_everybody() {
+    let server = TestServer::spawn().await;
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(server.visitor().get(path).await.assert_status(200).json(), json!({"status": "ok"}));
+    }
+}
+
+#[tokio::test]
+async fn the_front_page_says_where_the_documentation_is() {
+    let server = TestServer::spawn().await;
+    let page = server.visitor().get("/").await.assert_status(200);
+    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+    assert!(page.text().contains("href=\"/docs\""));
+}
+
+#[tokio::test]
+async fn the_documentation_needs_no_other_host() {
+    let server = TestServer::spawn().await;
+    let page = server.visitor().get("/docs").await.assert_status(200);
+    assert_eq!(page.header("content-type").unwrap().split(';').next(), Some("text/html"));
+    let text = page.text();
+    for start in ["src=\"", "src='", "href=\"", "href='", "url(", "@import ", "import("] {
+        for (at, _) in text.match_indices(start) {
+            let target: String = text[at + start.len()..].chars().take(60).collect();
+            let target = target.trim_start_matches(['"', '\'']);
+            let leads_away = ["http:", "https:", "//"].iter().any(|scheme| target.starts_with(scheme));
+            assert!(!leads_away, "{start}{target}");
+        }
+    }
+    // Whatever a script might still try, the browser lets it talk to this server only.
+    let policy = page.header("content-security-policy").unwrap();
+    assert!(policy.starts_with("default-src 'none';") && policy.contains("connect-src 'self';"), "{policy}");
+    assert!(!policy.contains("http"), "{policy}");
+}
+
+#[tokio::test]
+async fn the_description_is_served_as_it_is_kept() {
+    let server = TestServer::spawn().await;
+    let visitor = server.visitor();
+    let json = visitor.get("/openapi.json").await.assert_status(200);
+    assert_eq!(json.header("content-type").unwrap().split(';').next(), Some("application/json"));
+    assert_eq!(json.text().trim_end(), notestamp_server::openapi::json().trim_end());
+    let yaml = visitor.get("/openapi.yaml").await.assert_status(200);
+    assert_eq!(yaml.text(), notestamp_server::openapi::yaml());
+}

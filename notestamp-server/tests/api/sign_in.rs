@@ -1,0 +1,208 @@
+use serde_json::json;
+
+use super::TestServer;
+use crate::harness::{ACCESS, ADA, PASSWORD, REFRESH, SetCookie, Upload, credentials};
+
+/// Each way in, and each way out.
+const SIGN_IN: [&str; 2] = ["/auth/signin", "/auth/login"];
+
+#[tokio::test]
+async fn signing_in_answers_the_address_and_the_directory() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    ada.save_project("first").await;
+    ada.save(Upload::of("second").media(b"media")).await.assert_status(200);
+    let listed = ada.get("/home/list").await.json();
+    for path in SIGN_IN {
+        let answer = server.visitor().post_json(path, &credentials(ADA)).await.assert_status(200);
+        assert_eq!(answer.json(), json!({"email": ADA, "directory": listed}));
+    }
+}
+
+#[tokio::test]
+async fn a_new_account_has_an_empty_directory() {
+    let server = TestServer::spawn().await;
+    let client = server.visitor();
+    client.register(ADA).await.assert_status(201);
+    assert_eq!(client.sign_in(ADA).await.json(), json!({"email": ADA, "directory": []}));
+}
+
+#[tokio::test]
+async fn the_cookies_are_out_of_reach_for_scripts_and_other_sites() {
+    let server = TestServer::spawn().await;
+    server.visitor().register(ADA).await.assert_status(201);
+    for path in SIGN_IN {
+        let set = server.visitor().post_json(path, &credentials(ADA)).await.assert_status(200).cookies();
+        let attributes = |max_age: &str| {
+            ["HttpOnly", max_age, "Path=/", "SameSite=Lax", "Secure"].map(str::to_owned).to_vec()
+        };
+        let attributes_of = |name: &str| set[name].attributes.clone();
+        assert_eq!(set.len(), 2);
+        assert_eq!(attributes_of(ACCESS), attributes("Max-Age=900"));
+        assert_eq!(attributes_of(REFRESH), attributes("Max-Age=2592000"));
+        for SetCookie { value, .. } in set.values() {
+            assert_eq!(value.split('.').count(), 3, "a JSON Web Token");
+        }
+    }
+}
+
+#[tokio::test]
+async fn insecure_cookies_have_no_prefix() {
+    let server = TestServer::spawn_with(|config| config.cookies.insecure = true).await;
+    server.visitor().register(ADA).await.assert_status(201);
+    let client = server.visitor();
+    let set = client.sign_in(ADA).await.cookies();
+    assert_eq!(set["accessToken"].attributes, ["HttpOnly", "Max-Age=900", "Path=/", "SameSite=Lax"]);
+    assert_eq!(set["refreshToken"].attributes, ["HttpOnly", "Max-Age=2592000", "Path=/", "SameSite=Lax"]);
+    client.get("/auth/user").await.assert_status(200);
+}
+
+#[tokio::test]
+async fn every_kind_of_form_signs_in() {
+    let server = TestServer::spawn().await;
+    let client = server.visitor();
+    client.register(ADA).await.assert_status(201);
+    let form = serde_urlencoded::to_string([("username", ADA), ("password", PASSWORD)]).unwrap();
+    let multipart = || Upload::empty().text("username", ADA).text("password", PASSWORD).into_body();
+    for path in SIGN_IN {
+        let urlencoded = "application/x-www-form-urlencoded";
+        client.post(path, urlencoded, form.clone()).await.assert_status(200);
+        client.post(path, &Upload::content_type(), multipart()).await.assert_status(200);
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_account_and_a_wrong_password_are_answered_alike() {
+    let server = TestServer::spawn().await;
+    let client = server.visitor();
+    client.register(ADA).await.assert_status(201);
+    for path in SIGN_IN {
+        let mut answers = Vec::new();
+        for (email, password) in [
+            (ADA, "seventeen otters in a boat"),
+            (ADA, "Seventeen otters in a canoe"),
+            (ADA, "seventeen otters in a canoe "),
+            (ADA, "short"),
+            ("bob@example.org", PASSWORD),
+            ("no address", PASSWORD),
+        ] {
+            let answer = client.post_json(path, &json!({"username": email, "password": password})).await;
+            let answer = answer.assert_error(401, "bad_credentials");
+            answer.assert_sets_no_cookie();
+            let names: Vec<_> = answer.headers.keys().map(|name| name.as_str().to_owned()).collect();
+            let mut error = answer.json();
+            error["requestId"].take();
+            answers.push((error, names));
+        }
+        assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    }
+}
+
+#[tokio::test]
+async fn each_sign_in_is_a_session_of_its_own() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    let elsewhere = server.visitor();
+    elsewhere.sign_in(ADA).await.assert_status(200);
+    assert_ne!(ada.cookie(REFRESH), elsewhere.cookie(REFRESH));
+    ada.sign_out().await.assert_status(200);
+    elsewhere.get("/auth/user").await.assert_status(200);
+}
+
+#[tokio::test]
+async fn a_user_agent_of_any_bytes_signs_in() {
+    let server = TestServer::spawn().await;
+    server.visitor().register(ADA).await.assert_status(201);
+    for agent in [&b""[..], b"caf\xe9", "🎧".as_bytes(), &[b'x'; 5000]] {
+        let client = server.visitor();
+        let request = client.request(reqwest::Method::POST, "/auth/signin").json(&credentials(ADA));
+        let agent = reqwest::header::HeaderValue::from_bytes(agent).unwrap();
+        client.send(request.header("user-agent", agent)).await.assert_status(200);
+    }
+}
+
+#[tokio::test]
+async fn signing_out_clears_the_cookies_and_kills_the_tokens() {
+    let server = TestServer::spawn().await;
+    server.visitor().register(ADA).await.assert_status(201);
+    for post in [false, true] {
+        let client = server.visitor();
+        client.sign_in(ADA).await.assert_status(200);
+        let thief = client.twin();
+        let answer = match post {
+            true => client.send(client.request(reqwest::Method::POST, "/auth/logout")).await,
+            false => client.sign_out().await,
+        };
+        let answer = answer.assert_status(200);
+        assert!(answer.json()["message"].is_string());
+        answer.assert_clears_cookies();
+        thief.get("/auth/user").await.assert_error(401, "unauthorized").assert_sets_no_cookie();
+        thief.drop_cookie(ACCESS);
+        thief.get("/auth/user").await.assert_error(401, "unauthorized").assert_sets_no_cookie();
+    }
+}
+
+#[tokio::test]
+async fn signing_out_works_with_an_expired_access_token() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    server.advance(std::time::Duration::from_secs(16 * 60));
+    let thief = ada.twin();
+    ada.sign_out().await.assert_status(200).assert_clears_cookies();
+    thief.get("/auth/user").await.assert_error(401, "unauthorized");
+}
+
+#[tokio::test]
+async fn signing_out_works_with_one_token_only() {
+    let server = TestServer::spawn().await;
+    server.visitor().register(ADA).await.assert_status(201);
+    for lost in [ACCESS, REFRESH] {
+        let client = server.visitor();
+        client.sign_in(ADA).await.assert_status(200);
+        let thief = client.twin();
+        client.drop_cookie(lost);
+        client.sign_out().await.assert_status(200);
+        thief.get("/auth/user").await.assert_error(401, "unauthorized");
+    }
+}
+
+#[tokio::test]
+async fn signing_out_twice_or_with_garbage_is_fine() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    let twin = ada.twin();
+    ada.sign_out().await.assert_status(200);
+    twin.sign_out().await.assert_status(200).assert_clears_cookies();
+    ada.sign_out().await.assert_status(200).assert_clears_cookies();
+    for cookies in ["", "=", ";;;", "__Host-accessToken", "__Host-accessToken=x; __Host-refreshToken=.."] {
+        let request = ada.request(reqwest::Method::DELETE, "/auth/signout").header("cookie", cookies);
+        ada.send(request).await.assert_status(200).assert_clears_cookies();
+    }
+}
+
+#[tokio::test]
+async fn who_is_not_signed_in_is_told_so_before_anything_else() {
+    let server = TestServer::spawn().await;
+    server.ada().await.save_project("hers").await;
+    let visitor = server.visitor();
+    for path in [
+        "/auth/user",
+        "/home/list",
+        "/home/list?limit=nonsense",
+        "/home/open",
+        "/home/open?name=hers",
+        "/home/media/hers",
+        "/home/media-file/hers",
+        "/home/stream-audio/hers",
+        "/home/stream-media?name=hers",
+        "/home/stream-media",
+    ] {
+        visitor.get(path).await.assert_error(401, "unauthorized").assert_sets_no_cookie();
+    }
+    for path in ["/auth/remove", "/home/delete", "/home/delete?name=hers"] {
+        visitor.delete(path).await.assert_error(401, "unauthorized").assert_sets_no_cookie();
+    }
+    visitor.save(Upload::of("hers")).await.assert_error(401, "unauthorized");
+    visitor.post("/home/upload", "text/plain", "nonsense").await.assert_error(401, "unauthorized");
+    visitor.head("/home/media-file/hers").await.assert_status(401);
+}

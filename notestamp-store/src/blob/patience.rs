@@ -1,0 +1,184 @@
+//! How long a backend behind a network may take: so that who waits for it hears within seconds that it is away.
+
+use std::fmt;
+use std::future::Future;
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::stream::{self, BoxStream, StreamExt};
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
+};
+use tokio::{task, time};
+
+/// How long an answer may take, all tries included, beside the time that its bytes need.
+pub(super) const ANSWER_TIME_MAX: Duration = Duration::from_secs(4);
+
+/// The slowest link over which bytes still arrive in time, for each of the parts that share it.
+const BYTES_PER_SECOND_MIN: u32 = 128 << 10;
+
+/// How long it may take to put the parts of a large object together, which S3 does at its leisure.
+const COMPLETE_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// How long the next bytes of an object may take.
+const IDLE_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How long the answer of a failure waits for what it left to be taken away.
+const TIDY_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// An object store that fails where another one would let its callers wait.
+#[derive(Debug)]
+pub(super) struct Patient<T>(pub(super) T);
+
+impl<T: ObjectStore> fmt::Display for Patient<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+#[async_trait]
+impl<T: ObjectStore> ObjectStore for Patient<T> {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        let time_max = transfer_time_max(&payload);
+        within(time_max, self.0.put_opts(location, payload, opts)).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        opts: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        let upload = within(ANSWER_TIME_MAX, self.0.put_multipart_opts(location, opts)).await?;
+        Ok(Box::new(PatientUpload(upload)))
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let mut found = within(ANSWER_TIME_MAX, self.0.get_opts(location, options)).await?;
+        if let GetResultPayload::Stream(bytes) = found.payload {
+            found.payload = GetResultPayload::Stream(never_idle(IDLE_TIME_MAX, bytes));
+        }
+        Ok(found)
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        never_idle(ANSWER_TIME_MAX, self.0.delete_stream(locations))
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        never_idle(ANSWER_TIME_MAX, self.0.list(prefix))
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        within(ANSWER_TIME_MAX, self.0.list_with_delimiter(prefix)).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        within(ANSWER_TIME_MAX, self.0.copy_opts(from, to, options)).await
+    }
+}
+
+#[derive(Debug)]
+struct PatientUpload(Box<dyn MultipartUpload>);
+
+#[async_trait]
+impl MultipartUpload for PatientUpload {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        Box::pin(within(transfer_time_max(&data), self.0.put_part(data)))
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        within(COMPLETE_TIME_MAX, self.0.complete()).await
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        within(ANSWER_TIME_MAX, self.0.abort()).await
+    }
+}
+
+/// Waits for an answer, but not for ever.
+pub(super) async fn within<T>(time_max: Duration, answer: impl Future<Output = Result<T>>) -> Result<T> {
+    time::timeout(time_max, answer).await.unwrap_or_else(|_| Err(no_answer(time_max)))
+}
+
+/// Does what a failure has left to be done. It goes on by itself where it takes long: the backend may
+/// be away, and whoever waits to be told so shall not wait for that another time.
+pub(crate) async fn tidy_up(work: impl Future<Output = ()> + Send + 'static) {
+    // Whether it has come to its end by now is all the same.
+    let _ = time::timeout(TIDY_TIME_MAX, task::spawn(work)).await;
+}
+
+fn transfer_time_max(payload: &PutPayload) -> Duration {
+    ANSWER_TIME_MAX + Duration::from_secs(payload.content_length() as u64) / BYTES_PER_SECOND_MIN
+}
+
+/// Ends in an error where the next item takes too long. Only the time counts in which somebody waits for it.
+fn never_idle<T: Send + 'static>(
+    time_max: Duration,
+    items: BoxStream<'static, Result<T>>,
+) -> BoxStream<'static, Result<T>> {
+    let patient = stream::unfold(Some(items), move |items| async move {
+        let mut items = items?;
+        match time::timeout(time_max, items.next()).await {
+            Ok(item) => item.map(|item| (item, Some(items))),
+            Err(_) => Some((Err(no_answer(time_max)), None)),
+        }
+    });
+    patient.boxed()
+}
+
+fn no_answer(time_max: Duration) -> object_store::Error {
+    let why = format!("no answer within {} s", time_max.as_secs());
+    object_store::Error::Generic {
+        store: "remote",
+        source: Box::new(io::Error::new(ErrorKind::TimedOut, why)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_never_answers_has_timed_out() {
+        let begun = time::Instant::now();
+        let error = within::<()>(ANSWER_TIME_MAX, future::pending()).await.unwrap_err();
+        assert!(error.to_string().contains("no answer within 4 s"), "{error}");
+        assert_eq!(begun.elapsed(), ANSWER_TIME_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_stalls_ends_in_an_error() {
+        let stalls = stream::iter([Ok(1)]).chain(stream::pending()).boxed();
+        let items: Vec<_> = never_idle(IDLE_TIME_MAX, stalls).collect().await;
+        assert!(matches!(items[..], [Ok(1), Err(_)]), "{items:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_may_take_its_time() {
+        let mut items = never_idle(IDLE_TIME_MAX, stream::iter([Ok(1), Ok(2)]).boxed());
+        while let Some(item) = items.next().await {
+            item.expect("the backend is never late");
+            time::advance(2 * IDLE_TIME_MAX).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_waits_for_its_remains_but_not_long() {
+        let begun = time::Instant::now();
+        tidy_up(future::ready(())).await;
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        tidy_up(future::pending()).await;
+        assert_eq!(begun.elapsed(), TIDY_TIME_MAX);
+    }
+
+    #[test]
+    fn more_bytes_may_take_longer() {
+        let part = PutPayload::from(vec![0; 8 << 20]);
+        assert_eq!(transfer_time_max(&part), ANSWER_TIME_MAX + Duration::from_secs(64));
+    }
+}

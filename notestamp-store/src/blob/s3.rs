@@ -1,0 +1,139 @@
+//! A bucket of S3, or of what speaks its protocol.
+
+use std::fmt;
+use std::sync::Arc;
+
+use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
+use url::Url;
+
+use super::backend::Backend;
+use super::bucket::{self, Bucket};
+
+/// A bucket, and where and how it is reached, as far as its URL says so.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct S3Bucket {
+    bucket: Bucket,
+    endpoint: Option<Url>,
+    path_style: Option<bool>,
+}
+
+impl S3Bucket {
+    /// Reads `s3://bucket/prefix?endpoint=URL&path_style=BOOL`; says why it cannot, without repeating it.
+    pub(super) fn parse(url: &Url) -> Result<Self, &'static str> {
+        let (mut endpoint, mut path_style) = (None, None);
+        for (name, value) in url.query_pairs() {
+            let is_new = match &*name {
+                "endpoint" => endpoint.replace(parse_endpoint(&value)?).is_none(),
+                "path_style" => {
+                    let value =
+                        parse_bool(&value).ok_or("has a path_style that is neither true nor false")?;
+                    path_style.replace(value).is_none()
+                }
+                _ => return Err("has a query with something else than endpoint and path_style in it"),
+            };
+            if !is_new {
+                return Err("says something twice in its query");
+            }
+        }
+        Ok(Self { bucket: Bucket::parse(url)?, endpoint, path_style })
+    }
+
+    /// The backend, with credentials, and what else its URL does not say, from the `AWS_…` variables.
+    pub(super) fn open(&self) -> object_store::Result<Backend> {
+        let s3 = Arc::new(self.client(AmazonS3Builder::from_env())?);
+        Ok(self.bucket.backend(Arc::clone(&s3), Some(s3)))
+    }
+
+    fn client(&self, environment: AmazonS3Builder) -> object_store::Result<AmazonS3> {
+        let mut builder = environment
+            .with_bucket_name(&self.bucket.name)
+            .with_retry(bucket::retries())
+            // Objects are deleted one by one, for which not every service has a bulk request.
+            .with_disable_bulk_delete(true);
+        for (key, value) in bucket::client_settings() {
+            builder = builder.with_config(AmazonS3ConfigKey::Client(key), value);
+        }
+        if let Some(path_style) = self.path_style {
+            builder = builder.with_virtual_hosted_style_request(!path_style);
+        }
+        if let Some(mut endpoint) = self.endpoint(&builder)? {
+            let virtual_hosted = builder.get_config_value(&AmazonS3ConfigKey::VirtualHostedStyleRequest);
+            if virtual_hosted.is_some_and(|virtual_hosted| parse_bool(&virtual_hosted) == Some(true)) {
+                endpoint = self.virtual_host(endpoint);
+            }
+            // Who writes http:// means it.
+            builder = builder.with_allow_http(endpoint.scheme() == "http");
+            builder =
+                builder.with_config(AmazonS3ConfigKey::S3Endpoint, endpoint.as_str().trim_end_matches('/'));
+        }
+        builder.build()
+    }
+
+    /// Where the bucket's URL, or else the environment, says that the service is; else it is Amazon's.
+    fn endpoint(&self, environment: &AmazonS3Builder) -> object_store::Result<Option<Url>> {
+        if let Some(endpoint) = &self.endpoint {
+            return Ok(Some(endpoint.clone()));
+        }
+        let of_s3 = environment.get_config_value(&AmazonS3ConfigKey::S3Endpoint);
+        match of_s3.or_else(|| environment.get_config_value(&AmazonS3ConfigKey::Endpoint)) {
+            Some(text) if !text.is_empty() => parse_endpoint(&text).map(Some).map_err(|why| {
+                let source = format!("the endpoint of the AWS_ENDPOINT_URL variables {why}").into();
+                object_store::Error::Generic { store: "S3", source }
+            }),
+            _ => Ok(None),
+        }
+    }
+
+    /// The endpoint whose host begins with the bucket, which it may do already.
+    fn virtual_host(&self, mut endpoint: Url) -> Url {
+        let host = endpoint.host_str().unwrap_or_default();
+        let of_bucket = format!("{}.", self.bucket.name);
+        if !host.starts_with(&of_bucket) {
+            let host = of_bucket + host;
+            // Where the two make no host, as with an address, no request will arrive, and an error says where to.
+            let _ = endpoint.set_host(Some(&host));
+        }
+        endpoint
+    }
+}
+
+impl fmt::Display for S3Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s3://{}", self.bucket)?;
+        let mut separator = '?';
+        if let Some(endpoint) = &self.endpoint {
+            write!(f, "{separator}endpoint={}", endpoint.as_str().trim_end_matches('/'))?;
+            separator = '&';
+        }
+        match self.path_style {
+            Some(path_style) => write!(f, "{separator}path_style={path_style}"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn parse_endpoint(text: &str) -> Result<Url, &'static str> {
+    let url = Url::parse(text).map_err(|_| "has an endpoint that is not a URL")?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("has an endpoint that begins neither with http:// nor with https://");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("has an endpoint with credentials in it, which come from variables");
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("has an endpoint with a query or a fragment");
+    }
+    Ok(url)
+}
+
+/// In the words that the variables may have, too.
+fn parse_bool(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "true" | "on" | "yes" | "y" => Some(true),
+        "0" | "false" | "off" | "no" | "n" => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,36 @@
+use mongodb::bson::Document;
+use mongodb::{Collection, Database};
+
+use super::objects::ObjectDocument;
+use super::projects::ProjectDocument;
+use super::sessions::SessionDocument;
+use super::users::{RemovedUser, UserDocument};
+
+/// The collections, one for each kind of record.
+#[derive(Clone)]
+pub(super) struct Collections {
+    pub(super) database: Database,
+    /// Which schema they have.
+    pub(super) meta: Collection<Document>,
+    pub(super) users: Collection<UserDocument>,
+    /// Accounts that are no more, but of which sessions or projects may be left.
+    pub(super) removed_users: Collection<RemovedUser>,
+    pub(super) sessions: Collection<SessionDocument>,
+    pub(super) projects: Collection<ProjectDocument>,
+    /// The ledger.
+    pub(super) objects: Collection<ObjectDocument>,
+}
+
+impl Collections {
+    pub(super) fn of(database: &Database) -> Self {
+        Self {
+            meta: database.collection("meta"),
+            users: database.collection("users"),
+            removed_users: database.collection("removed_users"),
+            sessions: database.collection("sessions"),
+            projects: database.collection("projects"),
+            objects: database.collection("objects"),
+            database: database.clone(),
+        }
+    }
+}

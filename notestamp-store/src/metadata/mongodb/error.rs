@@ -1,0 +1,222 @@
+//! What MongoDB says, sorted into the outcomes that a caller can act on.
+
+use std::time::Duration;
+
+use mongodb::error::{Error as DriverError, ErrorKind, TRANSIENT_TRANSACTION_ERROR, WriteFailure};
+
+use super::BACKEND;
+use crate::domain::InvalidValue;
+use crate::error::Error;
+
+/// Why a step inside this backend failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// An outcome that the caller gets as it is.
+    #[error(transparent)]
+    Outcome(#[from] Error),
+    #[error("{}", said(.0))]
+    Driver(#[from] DriverError),
+    /// A unique index has this key already, by a transaction that ours does not see.
+    #[error("another transaction has written the same key")]
+    DuplicateKey,
+    #[error("no answer within {} s{}", limit.as_secs(), last.as_ref().map(|it| format!(", and before that: {it}")).unwrap_or_default())]
+    NoAnswer { limit: Duration, last: Option<String> },
+    #[error("no primary answers; where the replica set is new, run rs.initiate() once in mongosh ({said})")]
+    NoPrimary { said: String },
+    #[error(
+        "this is a standalone server, and transactions need a replica set: start mongod with --replSet NAME \
+         and run rs.initiate() once in mongosh; one node is enough"
+    )]
+    Standalone,
+    #[error(
+        "the database {database} was written by a newer version of this program: its schema is {found}, \
+         known here is {known}"
+    )]
+    NewerSchema { database: String, found: i64, known: i64 },
+    #[error("the database {database} is another program's")]
+    ForeignSchema { database: String },
+    #[error("{field} holds what was never written to it")]
+    Field { field: &'static str },
+    #[error("a row that was read is not there to be written")]
+    RowLost,
+    #[error("the store is closed")]
+    Closed,
+}
+
+pub(super) type Result<T, E = Failure> = std::result::Result<T, E>;
+
+impl From<InvalidValue> for Failure {
+    fn from(invalid: InvalidValue) -> Self {
+        Self::Outcome(invalid.into())
+    }
+}
+
+impl Failure {
+    /// Whether the transaction in which this happened is aborted, and may succeed when all of it is done again.
+    pub(super) fn is_transient(&self) -> bool {
+        match self {
+            Self::Driver(error) => {
+                error.contains_label(TRANSIENT_TRANSACTION_ERROR) || is_duplicate_key(error)
+            }
+            Self::DuplicateKey => true,
+            _ => false,
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::Driver(error) => class_of(error),
+            Self::DuplicateKey | Self::NoAnswer { .. } | Self::NoPrimary { .. } | Self::Closed => {
+                Class::Unavailable
+            }
+            Self::Field { .. } | Self::RowLost | Self::ForeignSchema { .. } => Class::Corrupt,
+            Self::Standalone | Self::NewerSchema { .. } | Self::Outcome(_) => Class::Other,
+        }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match (failure.class(), failure) {
+            (_, Failure::Outcome(outcome)) => outcome,
+            (Class::Full, _) => Self::Full { backend: BACKEND },
+            // Only the text is kept: the driver's own error holds the server's whole answer, and with it values
+            // such as somebody's address.
+            (Class::Unavailable, failure) => {
+                Self::Unavailable { backend: BACKEND, source: failure.to_string().into() }
+            }
+            (Class::Corrupt, failure) => Self::Corrupt(format!("{BACKEND}: {failure}")),
+            (Class::Other, failure) => Self::Backend { backend: BACKEND, source: failure.to_string().into() },
+        }
+    }
+}
+
+/// Whether a unique index has refused a write.
+pub(super) fn is_duplicate_key(error: &DriverError) -> bool {
+    codes(error).contains(&DUPLICATE_KEY)
+}
+
+const DUPLICATE_KEY: i32 = 11_000;
+const OUT_OF_DISK_SPACE: i32 = 14_031;
+
+/// What another try, or another server after an election, may answer differently: the retryable codes of the
+/// drivers' specifications, and what becomes of transactions and limits of time.
+const UNAVAILABLE: [i32; 22] = [
+    6,      // HostUnreachable
+    7,      // HostNotFound
+    24,     // LockTimeout
+    50,     // MaxTimeMSExpired
+    64,     // WriteConcernFailed
+    89,     // NetworkTimeout
+    91,     // ShutdownInProgress
+    112,    // WriteConflict
+    133,    // FailedToSatisfyReadPreference
+    134,    // ReadConcernMajorityNotAvailableYet
+    189,    // PrimarySteppedDown
+    225,    // TransactionTooOld
+    239,    // SnapshotTooOld
+    246,    // SnapshotUnavailable
+    251,    // NoSuchTransaction
+    262,    // ExceededTimeLimit
+    290,    // TransactionExceededLifetimeLimitSeconds
+    9_001,  // SocketException
+    10_107, // NotWritablePrimary
+    11_600, // InterruptedAtShutdown
+    11_602, // InterruptedDueToReplStateChange
+    13_435, // NotPrimaryNoSecondaryOk
+];
+
+enum Class {
+    Full,
+    Unavailable,
+    Corrupt,
+    Other,
+}
+
+fn class_of(error: &DriverError) -> Class {
+    let codes = codes(error);
+    if codes.contains(&OUT_OF_DISK_SPACE) {
+        return Class::Full;
+    }
+    match &*error.kind {
+        ErrorKind::Io(_)
+        | ErrorKind::ConnectionPoolCleared { .. }
+        | ErrorKind::ServerSelection { .. }
+        | ErrorKind::DnsResolve { .. }
+        | ErrorKind::Shutdown
+        | ErrorKind::Write(WriteFailure::WriteConcernError(_)) => Class::Unavailable,
+        // What is written can be read again, so a document that cannot was damaged.
+        ErrorKind::Bson(_) => Class::Corrupt,
+        _ if codes.iter().any(|code| UNAVAILABLE.contains(code)) => Class::Unavailable,
+        _ => Class::Other,
+    }
+}
+
+/// The codes by which the server refused.
+fn codes(error: &DriverError) -> Vec<i32> {
+    match &*error.kind {
+        ErrorKind::Command(refused) => vec![refused.code],
+        ErrorKind::Write(WriteFailure::WriteError(refused)) => vec![refused.code],
+        ErrorKind::Write(WriteFailure::WriteConcernError(refused)) => vec![refused.code],
+        ErrorKind::InsertMany(refused) => {
+            let concern = refused.write_concern_error.iter().map(|it| it.code);
+            refused.write_errors.iter().flatten().map(|it| it.code).chain(concern).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Reads what came of the first question to a server.
+pub(super) fn first_answer<T>(answer: Result<T, DriverError>) -> Result<T> {
+    answer.map_err(|error| match &*error.kind {
+        ErrorKind::ServerSelection { .. } => Failure::NoPrimary { said: said(&error) },
+        _ => Failure::Driver(error),
+    })
+}
+
+/// What was said, without the keys that a unique index repeats, nor the server's whole answer.
+fn said(error: &DriverError) -> String {
+    match &*error.kind {
+        _ if is_duplicate_key(error) => "a unique index has this key already".to_owned(),
+        ErrorKind::Command(refused) => {
+            format!("{} ({}): {}", refused.code_name, refused.code, refused.message)
+        }
+        ErrorKind::Write(WriteFailure::WriteError(refused)) => {
+            format!("write error {}: {}", refused.code, refused.message)
+        }
+        ErrorKind::Write(WriteFailure::WriteConcernError(refused)) => {
+            format!("write concern error {}: {}", refused.code, refused.message)
+        }
+        ErrorKind::InsertMany(_) => format!("write errors {:?}", codes(error)),
+        kind => kind.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn outcome(kind: impl Into<ErrorKind>) -> Error {
+        Failure::Driver(DriverError::from(kind.into())).into()
+    }
+
+    #[test]
+    fn a_broken_connection_is_unavailable() {
+        let outcome = outcome(std::io::Error::from(std::io::ErrorKind::ConnectionReset));
+        assert!(matches!(outcome, Error::Unavailable { backend: "mongodb", .. }), "{outcome:?}");
+    }
+
+    #[test]
+    fn a_damaged_document_is_corrupt() {
+        let damaged = mongodb::bson::deserialize_from_slice::<mongodb::bson::Document>(&[1, 2, 3]);
+        let outcome = outcome(damaged.expect_err("these are no document"));
+        assert!(matches!(outcome, Error::Corrupt(_)), "{outcome:?}");
+    }
+
+    #[test]
+    fn a_transaction_that_never_won_says_why() {
+        let failure = Failure::NoAnswer { limit: Duration::from_secs(5), last: Some("conflict".to_owned()) };
+        assert_eq!(failure.to_string(), "no answer within 5 s, and before that: conflict");
+    }
+}

@@ -1,0 +1,62 @@
+//! A database of its own for each test, on the server that `NOTESTAMP_TEST_MONGODB_URL` names.
+
+use std::time::Duration;
+
+use mongodb::Client;
+use mongodb::options::ClientOptions;
+use notestamp_store::metadata::MongoDbMetadata;
+use notestamp_store::{ObjectId, OsRandom, Timestamp};
+
+/// Is dropped with all that is in it when this is.
+pub(crate) struct TestDatabase {
+    pub(crate) name: String,
+    pub(crate) url: String,
+}
+
+impl TestDatabase {
+    /// One that nobody else has; it comes to be when it is opened.
+    pub(crate) fn new() -> Self {
+        let server = std::env::var("NOTESTAMP_TEST_MONGODB_URL").expect("NOTESTAMP_TEST_MONGODB_URL is set");
+        let name = unique_name();
+        Self { url: with_database(&server, &name), name }
+    }
+
+    pub(crate) async fn open(&self) -> MongoDbMetadata {
+        MongoDbMetadata::open(&self.url).await.expect("the server is there")
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        let (url, name) = (self.url.clone(), self.name.clone());
+        // A test's own runtime cannot be waited for in a drop.
+        let dropping = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(async {
+                connect(&url).await.database(&name).drop().await.expect("the database can be dropped");
+            });
+        });
+        // In a test that has failed already, its own failure is what counts.
+        if dropping.join().is_err() && !std::thread::panicking() {
+            panic!("the database {} is left over", self.name);
+        }
+    }
+}
+
+pub(crate) async fn connect(url: &str) -> Client {
+    let mut options = ClientOptions::parse(url).await.expect("the URL can be read");
+    options.server_selection_timeout = Some(Duration::from_secs(10));
+    Client::with_options(options).expect("the options are good")
+}
+
+fn unique_name() -> String {
+    format!("notestamp_test_{}", ObjectId::generate(Timestamp::from_millis(0), &OsRandom))
+}
+
+/// The URL of a database on the server of this URL.
+fn with_database(server: &str, name: &str) -> String {
+    let (hosts, options) = server.split_once('?').unwrap_or((server, ""));
+    let (scheme, hosts) = hosts.split_once("://").expect("the URL has a scheme");
+    let hosts = hosts.split('/').next().expect("a split has a first part");
+    format!("{scheme}://{hosts}/{name}?{options}")
+}

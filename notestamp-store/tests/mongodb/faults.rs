@@ -1,0 +1,183 @@
+//! Servers that are not what they should be: an answer in time, and one that says what to do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mongodb::bson::doc;
+use notestamp_store::metadata::{
+    MetadataStore, MongoDbMetadata, ProjectStore, SaveOutcome, SessionStore, UserStore,
+};
+use notestamp_store::{Error, Namespace, Result};
+use tokio::time::Instant;
+
+use crate::fixture::{NOW, account, save, session, user};
+use crate::server::Mongod;
+
+/// What a machine under load may add to the bound.
+const SLACK: Duration = Duration::from_secs(2);
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_unavailable_in_time() {
+    let started = Instant::now();
+    let refused = MongoDbMetadata::open("mongodb://127.0.0.1:1/notestamp").await.map(drop);
+    assert!(matches!(refused, Err(Error::Unavailable { backend: "mongodb", .. })), "{refused:?}");
+    assert!(started.elapsed() < MongoDbMetadata::TIME_MAX + SLACK, "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+#[ignore = "needs NOTESTAMP_TEST_MONGOD"]
+async fn a_standalone_server_is_refused_with_what_to_do() {
+    let server = Mongod::standalone().await;
+    let refused = MongoDbMetadata::open(&server.url()).await.map(drop);
+    let Err(Error::Backend { source, .. }) = refused else { panic!("{refused:?}") };
+    let message = source.to_string();
+    assert!(message.contains("--replSet") && message.contains("rs.initiate()"), "{message}");
+}
+
+#[tokio::test]
+#[ignore = "needs NOTESTAMP_TEST_MONGOD"]
+async fn a_replica_set_that_was_never_initiated_is_unavailable_with_what_to_do() {
+    let server = Mongod::uninitiated().await;
+    let refused = MongoDbMetadata::open(&server.url()).await.map(drop);
+    let Err(Error::Unavailable { source, .. }) = refused else { panic!("{refused:?}") };
+    assert!(source.to_string().contains("rs.initiate()"), "{source}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs NOTESTAMP_TEST_MONGOD"]
+async fn a_server_that_hangs_is_unavailable_in_time_and_then_serves_all_again() {
+    let server = Mongod::replica_set().await;
+    let store = Arc::new(MongoDbMetadata::open(&server.url()).await.unwrap());
+    let ada = account(&*store, "ada").await;
+    let commit = save(&*store, ada, "Song", None, Namespace::Owner(ada)).await.unwrap();
+
+    // A save is in the middle of its transaction, with the account locked.
+    let disturbance = server.disturb("update", 1, doc! { "blockConnection": true, "blockTimeMS": 500 }).await;
+    let saving = tokio::spawn({
+        let (store, commit) = (Arc::clone(&store), commit.clone());
+        async move { timed(async { store.commit_save(&commit).await.map(drop) }).await }
+    });
+    disturbance.has_begun().await;
+    server.signal("STOP");
+    let (found, created, started, pinged) = tokio::join!(
+        timed(async { store.find_user(ada).await.map(drop) }),
+        timed(async { store.create_user(&user("bob")).await }),
+        timed(async { store.start_session(&session(ada)).await }),
+        timed(async { store.ping().await }),
+    );
+    let saved = saving.await.unwrap();
+    for (outcome, took) in [found, saved, created, started, pinged] {
+        assert!(matches!(outcome, Err(Error::Unavailable { backend: "mongodb", .. })), "{outcome:?}");
+        assert!(took < MongoDbMetadata::TIME_MAX + SLACK, "{took:?}");
+    }
+
+    server.signal("CONT");
+    // The account is free again long before the server would have ended that transaction by itself.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let saved = loop {
+        match store.commit_save(&commit).await {
+            Err(Error::Unavailable { .. }) if Instant::now() < deadline => {}
+            outcome => break outcome,
+        }
+    };
+    // The one that nobody was told of may have been committed after all.
+    assert!(matches!(saved, Ok(_) | Err(Error::UploadExpired)), "{saved:?}");
+    let user = store.find_user(ada).await.unwrap().unwrap();
+    assert_eq!((user.usage.projects, user.usage.bytes, user.saves), (1, 2, 1));
+    store.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs NOTESTAMP_TEST_MONGOD"]
+async fn no_session_is_left_of_an_account_that_is_removed_while_it_starts() {
+    let server = Mongod::replica_set().await;
+    let (store, other) = two_handles(&server).await;
+    let ada = account(&store, "ada").await;
+    // The session is written by an update, after the account has been asked for.
+    let disturbance = server.disturb("update", 1, doc! { "blockConnection": true, "blockTimeMS": 500 }).await;
+    let start = tokio::spawn(async move { store.start_session(&session(ada)).await });
+    disturbance.has_begun().await;
+    assert!(other.remove_user(ada).await.unwrap());
+    while other.purge_removed(10, NOW).await.unwrap() > 0 {}
+    let started = start.await.unwrap();
+    assert!(matches!(started, Ok(()) | Err(Error::NotFound { .. })), "{started:?}");
+    assert_eq!(other.count_sessions().await.unwrap(), 0, "{started:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs NOTESTAMP_TEST_MONGOD"]
+async fn a_save_whose_commit_is_in_doubt_is_committed_once() {
+    let server = Mongod::replica_set().await;
+    let (store, other) = two_handles(&server).await;
+    let ada = account(&store, "ada").await;
+    let not_replicated = doc! { "code": 64, "codeName": "WriteConcernFailed", "errmsg": "not yet" };
+    let doubts = [
+        // It has not come, but that is not known.
+        doc! { "closeConnection": true },
+        // It is done, but perhaps not on a majority.
+        doc! { "writeConcernError": not_replicated },
+    ];
+    for (n, doubt) in (1_u64..).zip(doubts) {
+        let commit = save(&store, ada, "Song", None, Namespace::Owner(ada)).await.unwrap();
+        // More often than the driver asks again by itself.
+        server.disturb("commitTransaction", 3, doubt).await;
+        let saved = store.commit_save(&commit).await;
+        assert!(matches!(saved, Ok(SaveOutcome::Saved { .. })), "{saved:?}");
+        let user = other.find_user(ada).await.unwrap().unwrap();
+        assert_eq!((user.saves, user.usage.projects), (n, 1));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs NOTESTAMP_TEST_MONGOD"]
+async fn a_transaction_that_breaks_off_is_done_again_from_the_beginning() {
+    let server = Mongod::replica_set().await;
+    let (store, other) = two_handles(&server).await;
+    let ada = account(&store, "ada").await;
+    for (n, command) in (1_u64..).zip(["findAndModify", "find", "update"]) {
+        for fault in [
+            doc! { "closeConnection": true },
+            doc! { "errorCode": 112, "errorLabels": ["TransientTransactionError"] },
+        ] {
+            let title = format!("title {n}");
+            let commit = save(&store, ada, &title, Some(b"song"), Namespace::Owner(ada)).await.unwrap();
+            server.disturb(command, 3, fault).await;
+            let saved = store.commit_save(&commit).await;
+            assert!(matches!(saved, Ok(SaveOutcome::Saved { .. })), "{command}: {saved:?}");
+        }
+        let user = other.find_user(ada).await.unwrap().unwrap();
+        assert_eq!((user.saves, user.usage.projects), (2 * n, n), "{command}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs NOTESTAMP_TEST_MONGOD"]
+async fn a_commit_that_is_never_answered_is_unavailable_in_time() {
+    let server = Mongod::replica_set().await;
+    let (store, other) = two_handles(&server).await;
+    let ada = account(&store, "ada").await;
+    let commit = save(&store, ada, "Song", None, Namespace::Owner(ada)).await.unwrap();
+    server.disturb("commitTransaction", 1_000_000, doc! { "closeConnection": true }).await;
+    let (saved, took) = timed(async { store.commit_save(&commit).await.map(drop) }).await;
+    assert!(matches!(saved, Err(Error::Unavailable { .. })), "{saved:?}");
+    assert!(took < MongoDbMetadata::TIME_MAX + SLACK, "{took:?}");
+    // It was given up, so the account is free for others.
+    assert!(
+        other
+            .replace_password_hash(ada, &user("ada").password_hash, &user("ada").password_hash)
+            .await
+            .unwrap()
+    );
+}
+
+/// As two processes would open it.
+async fn two_handles(server: &Mongod) -> (MongoDbMetadata, MongoDbMetadata) {
+    let url = server.url();
+    (MongoDbMetadata::open(&url).await.unwrap(), MongoDbMetadata::open(&url).await.unwrap())
+}
+
+/// What came of it, and how long that took.
+async fn timed(operation: impl Future<Output = Result<()>>) -> (Result<()>, Duration) {
+    let started = Instant::now();
+    (operation.await, started.elapsed())
+}

@@ -1,0 +1,91 @@
+//! Boring values, so that a test shows only what matters to it.
+
+use std::time::Duration;
+
+use notestamp_store::metadata::{MetadataStore, SaveOutcome};
+use notestamp_store::protocol::{MediaOffer, SaveCommit, Written};
+use notestamp_store::{
+    Digest, Email, Metadata, Namespace, Object, ObjectId, ObjectKind, OsRandom, PasswordHash, Precondition,
+    Project, ProjectId, Session, SessionId, SessionTtl, Timestamp, Title, TokenId, User, UserId,
+};
+
+use crate::database::{TestDatabase, connect};
+
+/// Long ago by every clock there is.
+pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_709_294_400_123);
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// The database past the store, to see or to spoil what it keeps.
+pub(crate) async fn behind(database: &TestDatabase) -> mongodb::Database {
+    connect(&database.url).await.database(&database.name)
+}
+
+/// An account that is not stored yet.
+pub(crate) fn user(name: &str) -> User {
+    let email = Email::parse(&format!("{name}@example.org")).unwrap();
+    User::new(UserId::generate(NOW, &OsRandom), email, PasswordHash::new("$argon2id$…"), NOW)
+}
+
+/// An account that is stored.
+pub(crate) async fn account(store: &dyn MetadataStore, name: &str) -> UserId {
+    let user = user(name);
+    store.create_user(&user).await.unwrap();
+    user.id
+}
+
+/// A session that is not stored yet: its tokens end a day after [`NOW`].
+pub(crate) fn session(user: UserId) -> Session {
+    let ttl = SessionTtl { access: HOUR, refresh: 24 * HOUR, session_max: 24 * HOUR };
+    let (id, token) = (SessionId::generate(NOW, &OsRandom), TokenId::generate(NOW, &OsRandom));
+    Session::start(id, user, token, "Mozilla/5.0", NOW, &ttl)
+}
+
+pub(crate) fn title(text: &str) -> Title {
+    Title::parse(text).unwrap()
+}
+
+/// A save whose rows are reserved; media of these bytes lies in that namespace.
+pub(crate) async fn save(
+    store: &dyn MetadataStore,
+    owner: UserId,
+    text: &str,
+    media: Option<&[u8]>,
+    namespace: Namespace,
+) -> notestamp_store::Result<SaveCommit> {
+    let notes = Object::reserve(object_id(), ObjectKind::Notes, Namespace::Owner(owner), NOW);
+    let row = Object::reserve(object_id(), ObjectKind::Media, namespace, NOW);
+    let written =
+        media.map(|bytes| Written { object: row.id, digest: Digest::of(bytes), size: bytes.len() as u64 });
+    let commit = SaveCommit {
+        owner,
+        new_id: ProjectId::generate(NOW, &OsRandom),
+        metadata: Metadata::new(title(text), NOW),
+        precondition: Precondition::None,
+        notes: Written { object: notes.id, digest: Digest::of(b"[]"), size: 2 },
+        media: written.map(MediaOffer::Written),
+        namespace,
+        quota_bytes_max: None,
+        now: NOW,
+    };
+    let rows = if media.is_some() { vec![notes, row] } else { vec![notes] };
+    store.reserve(&rows).await.map(|()| commit)
+}
+
+/// A project that is saved, in its owner's own namespace.
+pub(crate) async fn project(
+    store: &dyn MetadataStore,
+    owner: UserId,
+    text: &str,
+    media: Option<&[u8]>,
+) -> Project {
+    let commit = save(store, owner, text, media, Namespace::Owner(owner)).await.unwrap();
+    match store.commit_save(&commit).await.unwrap() {
+        SaveOutcome::Saved { project, .. } => *project,
+        SaveOutcome::BytesNeeded => panic!("its bytes are written"),
+    }
+}
+
+fn object_id() -> ObjectId {
+    ObjectId::generate(NOW, &OsRandom)
+}

@@ -1,0 +1,165 @@
+//! What the server says of each operation, as it was sent: it walked an index, and sorted nothing.
+
+use std::num::NonZeroUsize;
+
+use futures_util::TryStreamExt;
+use mongodb::Database;
+use mongodb::bson::{Document, doc};
+use notestamp_store::metadata::{MongoDbMetadata, ObjectLedger, ProjectStore, SessionStore, UserStore};
+use notestamp_store::protocol::StaleBefore;
+use notestamp_store::{
+    Cursor, Digest, ListQuery, Namespace, Order, PasswordHash, Project, RevocationReason, Sort, Timestamp,
+};
+
+use crate::database::TestDatabase;
+use crate::fixture::{NOW, account, behind, project, session, title, user};
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
+async fn every_page_of_every_listing_walks_an_index_from_its_cursor() {
+    let database = TestDatabase::new();
+    let store = database.open().await;
+    let ada = account(&store, "ada").await;
+    let mut projects = Vec::new();
+    for n in 0..20 {
+        projects.push(project(&store, ada, &format!("title {n:02}"), None).await);
+    }
+    let client = behind(&database).await;
+    for query in every_listing(&projects[10]) {
+        let operations = profile(&client, async {
+            store.list_projects(ada, &query).await.unwrap();
+        })
+        .await;
+        let walks: Vec<_> = operations.iter().filter(|it| is_of(it, "projects")).collect();
+        let [walk] = *walks else { panic!("{query:?}: {walks:#?}") };
+        assert_walks_an_index(walk);
+        let key = match query.sort {
+            Sort::Saved => "save: 1 }",
+            Sort::LastModified => "by_last_modified: 1 }",
+            Sort::Title => "by_title: 1 }",
+        };
+        assert!(walk.get_str("planSummary").unwrap().ends_with(key), "{walk:#?}");
+        // All have the same time of modification, so a walk that began at the time would examine them all.
+        let examined = usize::try_from(walk.get_i32("docsExamined").unwrap()).unwrap();
+        let of_type = query.kind.is_none() || query.kind.as_deref() == Some("");
+        let left = if query.after.is_some() { 10 } else { 20 };
+        let expected = if of_type { query.limit.map_or(left, |limit| left.min(limit.get() + 1)) } else { 0 };
+        assert!(examined <= expected, "{query:?}: examined {examined} of {expected}: {walk:#?}");
+    }
+}
+
+/// All sorts both ways, with and without a type, a search, a limit and a cursor.
+fn every_listing(from: &Project) -> Vec<ListQuery> {
+    let mut queries = Vec::new();
+    for sort in [Sort::Saved, Sort::LastModified, Sort::Title] {
+        for order in [Order::Ascending, Order::Descending] {
+            for kind in [None, Some(""), Some("audio")] {
+                for search in [None, Some("title")] {
+                    for (limit, after) in [
+                        (None, None),
+                        (NonZeroUsize::new(3), None),
+                        (NonZeroUsize::new(3), Some(Cursor::of(from, sort))),
+                    ] {
+                        let (search, kind) = (search.map(str::to_owned), kind.map(str::to_owned));
+                        let contains = search.clone();
+                        let order = Some(order);
+                        queries.push(ListQuery {
+                            search,
+                            contains,
+                            kind,
+                            sort,
+                            order,
+                            limit,
+                            after,
+                            skip: 0,
+                        });
+                    }
+                }
+            }
+        }
+    }
+    queries
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
+async fn every_other_operation_walks_an_index() {
+    let database = TestDatabase::new();
+    let store = database.open().await;
+    // Others, so that an index is worth while.
+    for n in 0..20 {
+        let owner = account(&store, &format!("other{n}")).await;
+        project(&store, owner, "Song", Some(b"song")).await;
+        store.start_session(&session(owner)).await.unwrap();
+    }
+    let client = behind(&database).await;
+    let operations = profile(&client, use_everything(&store)).await;
+    // A purge takes the removed accounts as they come.
+    let judged = |it: &&Document| {
+        is_of(it, "users") || is_of(it, "sessions") || is_of(it, "projects") || is_of(it, "objects")
+    };
+    let judged: Vec<_> =
+        operations.iter().filter(judged).filter(|it| it.contains_key("planSummary")).collect();
+    assert!(judged.len() > 40, "{judged:#?}");
+    judged.into_iter().for_each(assert_walks_an_index);
+}
+
+/// Every method but those that look at all there is.
+async fn use_everything(store: &MongoDbMetadata) {
+    let ada = user("ada");
+    store.create_user(&ada).await.unwrap();
+    store.find_user(ada.id).await.unwrap().unwrap();
+    store.find_user_by_email(&ada.email).await.unwrap().unwrap();
+    let hash = PasswordHash::new("$argon2id$other");
+    assert!(store.replace_password_hash(ada.id, &ada.password_hash, &hash).await.unwrap());
+
+    let started = session(ada.id);
+    store.start_session(&started).await.unwrap();
+    store.find_session(started.id).await.unwrap().unwrap();
+    assert!(store.replace_session(&started, &started).await.unwrap());
+    assert_eq!(store.list_sessions(ada.id, 10, NOW).await.unwrap().len(), 1);
+    store.revoke_sessions(ada.id, None, RevocationReason::Ended, NOW).await.unwrap();
+    store.forget_expired_sessions(1, Timestamp::MAX).await.unwrap();
+    store.start_session(&session(ada.id)).await.unwrap();
+
+    let song = project(store, ada.id, "Song", Some(b"song")).await;
+    project(store, ada.id, "Same song", Some(b"song")).await;
+    store.find_project(ada.id, &title("Song")).await.unwrap().unwrap();
+    store.find_project_by_id(ada.id, song.id).await.unwrap().unwrap();
+    let digest = Digest::of(b"song");
+    store.find_owned_media(ada.id, digest).await.unwrap().unwrap();
+    store.find_live_media(Namespace::Owner(ada.id), digest).await.unwrap().unwrap();
+    store.delete_project(ada.id, &title("Song"), NOW).await.unwrap();
+    store.doom_reserved(&[song.notes.object], NOW).await.unwrap();
+    let before = StaleBefore { reserved: Timestamp::MAX, unreferenced: Timestamp::MAX };
+    store.doom_stale(&before, 10, NOW).await.unwrap();
+    let doomed = store.list_doomed(Some(song.notes.object), 10).await.unwrap();
+    store.list_objects(Some(song.notes.object), 10).await.unwrap();
+    store.forget_doomed(&doomed.iter().map(|row| row.id).collect::<Vec<_>>()).await.unwrap();
+
+    store.remove_user(ada.id).await.unwrap();
+    store.purge_removed(10, NOW).await.unwrap();
+}
+
+/// What the server did meanwhile.
+async fn profile(client: &Database, operations: impl Future<Output = ()>) -> Vec<Document> {
+    let set = async |level: i32| {
+        client.run_command(doc! { "profile": level }).await.unwrap();
+    };
+    client.collection::<Document>("system.profile").drop().await.unwrap();
+    set(2).await;
+    operations.await;
+    set(0).await;
+    let profile = client.collection::<Document>("system.profile");
+    profile.find(doc! {}).await.unwrap().try_collect().await.unwrap()
+}
+
+fn is_of(operation: &Document, collection: &str) -> bool {
+    operation.get_str("ns").unwrap().ends_with(&format!(".{collection}"))
+}
+
+#[track_caller]
+fn assert_walks_an_index(operation: &Document) {
+    let plan = operation.get_str("planSummary").unwrap();
+    assert!(!plan.contains("COLLSCAN") && !operation.contains_key("hasSortStage"), "{operation:#?}");
+}

@@ -1,0 +1,123 @@
+//! Several tasks at random over two handles, as two processes would: at the end all is in step.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+
+use notestamp_store::metadata::{MongoDbMetadata, ObjectLedger, ProjectStore, UserStore};
+use notestamp_store::protocol::StaleBefore;
+use notestamp_store::{
+    Error, ListQuery, Namespace, ObjectId, ObjectKind, ObjectState, OsRandom, Random, Timestamp, UserId,
+};
+
+use crate::database::TestDatabase;
+use crate::fixture::{NOW, account, save, title};
+
+const TASKS: usize = 6;
+const ACTS: usize = 40;
+const TITLES: [&str; 3] = ["one", "two", "three"];
+const MEDIA: [&[u8]; 3] = [b"song", b"talk", b"film"];
+const MANY: usize = 10_000;
+
+/// The objects whose bytes have been deleted.
+type Deleted = Arc<Mutex<HashSet<ObjectId>>>;
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
+async fn two_processes_that_race_keep_all_in_step() {
+    let database = TestDatabase::new();
+    let stores = [Arc::new(database.open().await), Arc::new(database.open().await)];
+    let owners = [account(&*stores[0], "ada").await, account(&*stores[0], "bob").await];
+    let deleted = Deleted::default();
+
+    let tasks: Vec<_> = (0..TASKS)
+        .map(|task| {
+            let (store, deleted) = (Arc::clone(&stores[task % 2]), Arc::clone(&deleted));
+            tokio::spawn(async move {
+                for _ in 0..ACTS {
+                    act(&store, owners, &deleted).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_in_step(&stores[1], owners, &deleted).await;
+
+    // The sweep then leaves nothing behind but what the projects refer to.
+    sweep(&stores[0], &deleted).await.unwrap();
+    for row in stores[1].list_objects(None, MANY).await.unwrap() {
+        assert!(row.state == ObjectState::Live && row.references > 0, "{row:?}");
+    }
+    assert_in_step(&stores[1], owners, &deleted).await;
+}
+
+/// Does something; only what the contract allows may be refused, and contention is not among it.
+async fn act(store: &MongoDbMetadata, owners: [UserId; 2], deleted: &Deleted) -> notestamp_store::Result<()> {
+    let owner = pick(owners);
+    let refused = match pick([0, 1, 2, 3, 4, 5, 6]) {
+        0..=3 => {
+            let namespace = pick([Namespace::Owner(owner), Namespace::Shared]);
+            let media = pick([None, Some(pick(MEDIA)), Some(pick(MEDIA))]);
+            let commit = save(store, owner, pick(TITLES), media, namespace).await?;
+            store.commit_save(&commit).await.map(drop)
+        }
+        4 => store.delete_project(owner, &title(pick(TITLES)), NOW).await.map(drop),
+        5 => {
+            let commit = save(store, owner, pick(TITLES), None, Namespace::Owner(owner)).await?;
+            store.doom_reserved(&[commit.notes.object], NOW).await.map(drop)
+        }
+        _ => sweep(store, deleted).await,
+    };
+    match refused {
+        Err(Error::UploadExpired | Error::NotFound { .. }) => Ok(()),
+        other => other,
+    }
+}
+
+/// Dooms whatever it may, deletes the bytes of the doomed, and forgets them.
+async fn sweep(store: &MongoDbMetadata, deleted: &Deleted) -> notestamp_store::Result<()> {
+    let before = StaleBefore { reserved: Timestamp::MAX, unreferenced: Timestamp::MAX };
+    store.doom_stale(&before, MANY, NOW).await?;
+    let doomed: Vec<_> = store.list_doomed(None, MANY).await?.iter().map(|row| row.id).collect();
+    deleted.lock().unwrap().extend(&doomed);
+    store.forget_doomed(&doomed).await
+}
+
+/// Asserts that each project's objects are live and whole, each digest is stored once, and what is counted is so.
+async fn assert_in_step(store: &MongoDbMetadata, owners: [UserId; 2], deleted: &Deleted) {
+    let mut references = HashMap::<ObjectId, u64>::new();
+    for owner in owners {
+        let page = store.list_projects(owner, &ListQuery::default()).await.unwrap();
+        let media: BTreeMap<_, _> =
+            page.projects.iter().filter_map(|it| it.media).map(|media| (media.digest, media.size)).collect();
+        let bytes = page.projects.iter().map(|it| it.notes.size).sum::<u64>() + media.values().sum::<u64>();
+        let usage = store.find_user(owner).await.unwrap().unwrap().usage;
+        assert_eq!((usage.projects, usage.bytes), (page.projects.len() as u64, bytes));
+        for project in page.projects {
+            *references.entry(project.notes.object).or_default() += 1;
+            if let Some(media) = project.media {
+                *references.entry(media.object).or_default() += 1;
+            }
+        }
+    }
+    let mut live_media = HashSet::new();
+    for row in store.list_objects(None, MANY).await.unwrap() {
+        assert_eq!(row.references, references.remove(&row.id).unwrap_or(0), "{row:?}");
+        if row.state != ObjectState::Live {
+            continue;
+        }
+        assert!(!deleted.lock().unwrap().contains(&row.id), "{row:?} has lost its bytes");
+        if row.kind == ObjectKind::Media {
+            let (digest, _) = row.content.unwrap();
+            assert!(live_media.insert((row.namespace, digest)), "{row:?} is not the only one");
+        }
+    }
+    assert_eq!(references, HashMap::new(), "objects without a row");
+}
+
+fn pick<T: Copy, const N: usize>(from: [T; N]) -> T {
+    let mut bytes = [0; 2];
+    OsRandom.fill(&mut bytes);
+    from[usize::from(u16::from_be_bytes(bytes)) % N]
+}

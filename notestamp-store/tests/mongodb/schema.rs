@@ -1,0 +1,125 @@
+//! Opening: what is made, and what is refused.
+
+use std::error::Error as _;
+
+use futures_util::TryStreamExt;
+use futures_util::future::join_all;
+use mongodb::bson::{DateTime, Document, doc};
+use notestamp_store::metadata::{MetadataStore, MongoDbMetadata, SessionStore, UserStore};
+use notestamp_store::{Error, Session};
+
+use crate::database::TestDatabase;
+use crate::fixture::{account, behind, session};
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
+async fn many_processes_that_open_a_new_database_at_once_agree() {
+    let database = TestDatabase::new();
+    let stores = join_all((0..4).map(|_| database.open())).await;
+    let ada = account(&stores[0], "ada").await;
+    for store in &stores {
+        assert!(!store.is_exclusive());
+        assert!(store.find_user(ada).await.unwrap().is_some());
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
+async fn a_newer_schema_is_refused_and_left_alone() {
+    let database = TestDatabase::new();
+    database.open().await.close().await.unwrap();
+    let meta = behind(&database).await.collection::<Document>("meta");
+    let set = async |version: i64| {
+        meta.update_one(doc! {}, doc! { "$set": { "version": version } }).await.unwrap();
+    };
+    set(1_000).await;
+    let refused = MongoDbMetadata::open(&database.url).await.map(drop);
+    let Err(Error::Backend { source, .. }) = refused else { panic!("{refused:?}") };
+    let message = source.to_string();
+    assert!(message.contains(&database.name) && message.contains("newer"), "{message}");
+
+    set(1).await;
+    database.open().await;
+}
+
+#[tokio::test]
+#[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
+async fn a_database_of_another_program_is_refused_and_left_alone() {
+    let database = TestDatabase::new();
+    let other = behind(&database).await;
+    other.collection("users").insert_one(doc! { "name": "Ada" }).await.unwrap();
+    let refused = MongoDbMetadata::open(&database.url).await.map(drop);
+    assert!(matches!(refused, Err(Error::Corrupt(_))), "{refused:?}");
+    assert_eq!(other.list_collection_names().await.unwrap(), ["users"]);
+}
+
+#[tokio::test]
+#[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
+async fn the_server_removes_no_session_before_its_tokens_end_by_its_own_clock() {
+    let database = TestDatabase::new();
+    let store = database.open().await;
+    let started = session(account(&store, "ada").await);
+    store.start_session(&started).await.unwrap();
+    let confirmed = Session { confirmed: true, ..started.clone() };
+    assert!(store.replace_session(&started, &confirmed).await.unwrap());
+
+    let client = behind(&database).await;
+    let sessions = client.collection::<Document>("sessions");
+    let indexes: Vec<_> = sessions.list_indexes().await.unwrap().try_collect().await.unwrap();
+    let ttl: Vec<_> = indexes
+        .iter()
+        .filter(|index| index.options.as_ref().is_some_and(|it| it.expire_after.is_some()))
+        .map(|index| &index.keys)
+        .collect();
+    assert_eq!(ttl, [&doc! { "tokens_end_by_server": 1 }]);
+
+    // By our clock they ended years ago, by the server's they end tomorrow.
+    let hello = client.run_command(doc! { "hello": 1 }).await.unwrap();
+    let server_now = hello.get_datetime("localTime").unwrap().timestamp_millis();
+    let kept = sessions.find_one(doc! {}).await.unwrap().unwrap();
+    let end: &DateTime = kept.get_datetime("tokens_end_by_server").unwrap();
+    let hours_left = (end.timestamp_millis() - server_now) / 3_600_000;
+    assert!((22..=24).contains(&hours_left), "{kept}");
+}
+
+#[tokio::test]
+#[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
+async fn a_password_is_in_no_error_and_no_debug_text() {
+    let database = TestDatabase::new();
+    let with_password = database.url.replace("mongodb://", "mongodb://ada:open-sesame@");
+    let refused = MongoDbMetadata::open(&with_password).await.unwrap_err();
+    assert!(matches!(refused, Error::Backend { .. }), "{refused:?}");
+    assert_silent(&refused);
+
+    let store = database.open().await;
+    assert_eq!(format!("{store:?}"), format!("MongoDbMetadata {{ database: {:?} }}", database.name));
+}
+
+#[tokio::test]
+async fn a_url_that_cannot_be_read_is_not_repeated() {
+    for url in [
+        "open-sesame",
+        "mongodb://ada:open-sesame/of@ali@localhost/notestamp",
+        "mongodb://ada:open-sesame%@localhost",
+        "mongodb://localhost/?serverSelectionTimeoutMS=open-sesame",
+        "postgres://ada:open-sesame@localhost/notestamp",
+        "mongodb://open-sesame:port/",
+        "",
+    ] {
+        let refused = MongoDbMetadata::open(url).await.unwrap_err();
+        assert!(matches!(refused, Error::Invalid(_)), "{url}: {refused:?}");
+        assert_silent(&refused);
+    }
+}
+
+/// Asserts that an error says nothing of the password, in no form and in no source.
+#[track_caller]
+fn assert_silent(error: &Error) {
+    let mut text = format!("{error:?} {error}");
+    let mut source = error.source();
+    while let Some(error) = source {
+        text += &format!(" {error:?} {error}");
+        source = error.source();
+    }
+    assert!(!text.contains("sesame"), "{text}");
+}

@@ -1,0 +1,124 @@
+//! The log of revoked sessions is kept for as long as their tokens could be shown, and then taken away
+//! bit by bit, in nobody's way.
+
+#![cfg(feature = "sqlite")]
+#![expect(clippy::unwrap_used, reason = "in a test, to panic is to fail")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use notestamp_store::metadata::{MetadataStore, SessionStore as _, SqliteMetadata};
+use notestamp_store::{
+    BlobStore, BlobUrl, Durability, Email, ManualClock, ObjectKind, OsRandom, PasswordHash, RevocationReason,
+    Session, SessionId, SessionTtl, Store, Timestamp, TokenId, User,
+};
+use tempfile::TempDir;
+
+const SIGN_OUTS: usize = 100_000;
+/// As large as the server's own.
+const STEP: usize = 500;
+const SECOND: Duration = Duration::from_secs(1);
+const START: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+
+struct Log {
+    store: Store,
+    metadata: Arc<SqliteMetadata>,
+    clock: Arc<ManualClock>,
+    user: User,
+    _folder: TempDir,
+}
+
+impl Log {
+    async fn empty() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // Nothing here looks at what a loss of power leaves, and syncing takes long.
+        let metadata = SqliteMetadata::open(folder.path().join("metadata.db"), Durability::Relaxed).await;
+        let metadata = Arc::new(metadata.unwrap());
+        let blobs = async |kind| {
+            BlobStore::open(kind, &BlobUrl::parse("memory:///").unwrap(), Durability::Relaxed).await.unwrap()
+        };
+        let clock = Arc::new(ManualClock::new(START));
+        let (notes, media) = (blobs(ObjectKind::Notes).await, blobs(ObjectKind::Media).await);
+        let dyn_metadata: Arc<dyn MetadataStore> = metadata.clone();
+        let store = Store::builder(dyn_metadata, notes, media).clock(clock.clone()).open().await.unwrap();
+        let email = Email::parse("ada@example.org").unwrap();
+        let user = store.create_account(email, PasswordHash::new("$argon2id$".to_owned())).await.unwrap();
+        Self { store, metadata, clock, user, _folder: folder }
+    }
+
+    fn ttl(&self) -> &SessionTtl {
+        &self.store.settings().session_ttl
+    }
+
+    async fn sign_in(&self) -> Session {
+        self.store.start_session(&self.user, "a browser").await.unwrap().expect("the password is the same")
+    }
+
+    /// Adds sessions that were signed out, many in one transaction.
+    async fn sign_outs(&self, count: usize) {
+        let signed_out = |_| {
+            let (id, first) = (SessionId::generate(START, &OsRandom), TokenId::generate(START, &OsRandom));
+            Session::start(id, self.user.id, first, "a browser", START, self.ttl())
+                .revoke(START, RevocationReason::SignedOut)
+        };
+        let sessions = stream::iter((0..count).map(signed_out));
+        let started = sessions.map(|session| {
+            let metadata = self.metadata.clone();
+            async move { metadata.start_session(&session).await }
+        });
+        started.buffer_unordered(256).try_collect::<Vec<()>>().await.unwrap();
+    }
+
+    async fn count(&self) -> u64 {
+        self.metadata.count_sessions().await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_sign_outs_are_logged_then_forgotten_and_no_sign_in_waits_for_it() {
+    let log = Log::empty().await;
+    let kept = log.sign_in().await;
+    assert_eq!(log.count().await, 1);
+    log.sign_outs(SIGN_OUTS).await;
+    assert_eq!(log.count().await, 1 + SIGN_OUTS as u64);
+
+    // While a token could still be shown, nothing is forgotten.
+    log.clock.advance(kept.tokens_end.since(START) - SECOND);
+    assert_eq!(log.store.forget_expired_sessions(STEP).await.unwrap(), 0);
+    let fresh = log.sign_in().await;
+    log.clock.advance(SECOND);
+
+    // A sign-in that comes while it goes on waits for a step at most, not for all of them.
+    let meanwhile = async {
+        log.sign_in().await;
+        log.count().await
+    };
+    let (forgotten, left) = tokio::join!(log.store.forget_expired_sessions(STEP), meanwhile);
+    assert!(left > SIGN_OUTS as u64 / 2, "{left} were left when the sign-in was done");
+    assert_eq!(forgotten.unwrap(), 1 + SIGN_OUTS);
+    assert_eq!(log.count().await, 2);
+    let open = log.store.list_sessions(log.user.id, 10).await.unwrap();
+    assert_eq!(open.len(), 2);
+    assert!(open.iter().any(|session| session.id == fresh.id));
+}
+
+#[tokio::test]
+async fn a_session_is_in_the_log_until_its_last_token_has_expired_and_revoked_for_as_long() {
+    let log = Log::empty().await;
+    let session = log.sign_in().await;
+    let rotated =
+        log.store.refresh_session(session.user, session.id, session.current, 0).await.unwrap().unwrap();
+    let reason = RevocationReason::SignedOut;
+    assert!(log.store.revoke_session(log.user.id, session.id, reason).await.unwrap());
+    let end = rotated.refresh_expires.after(log.ttl().access);
+    log.clock.advance(end.since(START) - SECOND);
+    log.store.forget_expired_sessions(STEP).await.unwrap();
+    let logged = log.metadata.find_session(session.id).await.unwrap().expect("it is in the log");
+    assert_eq!(logged.revoked.map(|revocation| revocation.reason), Some(reason));
+    assert!(log.store.use_session(log.user.id, session.id, 1).await.unwrap().is_none());
+    log.clock.advance(SECOND);
+    assert_eq!(log.store.forget_expired_sessions(STEP).await.unwrap(), 1);
+    assert_eq!(log.count().await, 0);
+    assert!(log.store.use_session(log.user.id, session.id, 1).await.unwrap().is_none());
+}
