@@ -64,6 +64,7 @@ pub async fn what_is_closed_refuses(store: &dyn MetadataStore) {
     assert!(!store.name().is_empty());
     store.ping().await.unwrap();
     let ada = account(store).await;
+    store.ping().await.unwrap();
     store.close().await.unwrap();
     assert!(store.ping().await.is_err());
     assert!(store.find_user(ada).await.is_err());

@@ -51,7 +51,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use mongodb::Client;
-use mongodb::bson::doc;
+use mongodb::bson::{Document, doc};
 use mongodb::error::ErrorKind;
 use mongodb::options::{
     Acknowledgment, ClientOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern,
@@ -198,7 +198,8 @@ impl MetadataStore for MongoDbMetadata {
 
     async fn ping(&self) -> Result<()> {
         self.bounded(async {
-            let any_user = self.collections.users.find_one(doc! {}).projection(doc! { "_id": 1 });
+            let users = self.collections.users.clone_with_type::<Document>();
+            let any_user = users.find_one(doc! {}).projection(doc! { "_id": 1 });
             Ok(any_user.await.map(drop)?)
         })
         .await
