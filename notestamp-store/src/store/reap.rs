@@ -93,6 +93,12 @@ impl Reservation {
         tidy_up(given_up).await;
     }
 
+    /// A backend that did not answer may still do what it was asked for, after a delete. So the rows stay
+    /// reserved until the sweep takes them, when nothing of this save can be under way any more.
+    pub(super) fn leave_to_the_sweep(&mut self) {
+        self.rows.clear();
+    }
+
     fn spawn_give_up(&mut self) -> Option<tokio::task::JoinHandle<()>> {
         let rows = std::mem::take(&mut self.rows);
         if rows.is_empty() || tokio::runtime::Handle::try_current().is_err() {

@@ -129,6 +129,10 @@ impl Save {
                 self.store.reap(doomed);
                 Ok(project)
             }
+            Err(error @ Error::Unavailable { .. }) => {
+                self.reservation.leave_to_the_sweep();
+                Err(error)
+            }
             Err(error) => {
                 self.reservation.give_up().await;
                 Err(error)
