@@ -117,6 +117,7 @@ macro_rules! metadata_conformance {
                 a_cursor_without_a_limit_lists_the_rest
                 a_page_behind_skipped_ones_is_a_slice_of_all
                 a_saved_search_follows_the_title
+                a_search_among_many_finds_what_is_rare_and_what_is_common
                 a_search_is_literal_and_knows_no_letter_case
                 a_type_is_compared_exactly
                 a_walk_of_any_limit_meets_all_in_order

@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Params, Row, named_params};
 
 use super::error::{Failure, Result as StepResult};
-use super::{SqliteMetadata, listing, objects, row_limit, users};
+use super::{SqliteMetadata, listing, objects, row_limit, trigrams, users};
 use crate::clock::Timestamp;
 use crate::domain::{
     Digest, ExtraFields, LastModified, ListQuery, MediaRef, Metadata, NotesRef, ObjectId, Page, Project,
@@ -145,6 +145,7 @@ fn save_reads(connection: &Connection, commit: &SaveCommit) -> StepResult<SaveRe
 /// Deletes a project, whether or not its owner has been removed.
 fn delete(connection: &Connection, project: Project, now: Timestamp) -> StepResult<Deleted> {
     let (id, media) = (project.id, project.media);
+    let (owner, title) = (project.owner, project.metadata.title.clone());
     let media_shared = match media {
         None => false,
         Some(media) => connection.prepare_cached(MEDIA_SHARED)?.query_one(
@@ -169,6 +170,7 @@ fn delete(connection: &Connection, project: Project, now: Timestamp) -> StepResu
     };
     let plan = plan_delete(&reads, now);
     connection.prepare_cached("DELETE FROM projects WHERE id = ?1")?.execute([id.as_bytes()])?;
+    trigrams::remove(connection, owner, id, &title)?;
     for row in &plan.rows {
         objects::update(connection, row)?;
     }
@@ -220,6 +222,10 @@ fn put(connection: &Connection, project: &Project) -> StepResult<()> {
         ":save": project.save,
         ":created": project.created.as_millis(),
     })?;
+    // It keeps its title, and with it its trigrams.
+    if project.revision == Revision::FIRST {
+        trigrams::add(connection, project.owner, project.id, &metadata.title)?;
+    }
     Ok(())
 }
 
