@@ -58,7 +58,12 @@ async fn an_older_database_is_brought_up_to_date() {
     draft(&store, owner, "Another").save().await;
     store.close().await.unwrap();
     let file = rusqlite::Connection::open(folder.path().join("metadata.db")).unwrap();
-    file.execute_batch("DROP TABLE title_trigrams; PRAGMA user_version = 1").unwrap();
+    file.execute_batch(
+        "DROP TABLE title_trigrams;
+             ALTER TABLE users DROP COLUMN revision_floor;
+             PRAGMA user_version = 1",
+    )
+    .unwrap();
     drop(file);
 
     let store = open(folder.path()).await;

@@ -72,7 +72,9 @@ macro_rules! metadata_conformance {
             projects {
                 a_project_is_deleted_once
                 a_project_is_found_as_it_was_saved
+                a_save_without_a_link_keeps_the_one_of_the_same_type
                 a_title_that_is_saved_again_is_a_new_project
+                no_revision_stands_for_two_projects_of_one_title
                 all_metadata_round_trips
                 an_accent_typed_on_two_machines_is_one_title
                 every_odd_title_is_a_project_of_its_own

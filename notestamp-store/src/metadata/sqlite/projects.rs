@@ -42,13 +42,19 @@ impl ProjectStore for SqliteMetadata {
     async fn commit_save(&self, commit: &SaveCommit) -> Result<SaveOutcome> {
         let commit = commit.clone();
         self.write(move |connection| {
-            let Some(plan) = plan_save(&save_reads(connection, &commit)?, &commit)? else {
+            let reads = save_reads(connection, &commit)?;
+            // One that is there already keeps its title, and with it its trigrams.
+            let is_new = reads.project.is_none();
+            let Some(plan) = plan_save(&reads, &commit)? else {
                 return Ok(SaveOutcome::BytesNeeded);
             };
             for row in &plan.rows {
                 objects::update(connection, row)?;
             }
             put(connection, &plan.project)?;
+            if is_new {
+                trigrams::add(connection, commit.owner, plan.project.id, &plan.project.metadata.title)?;
+            }
             users::update_usage(connection, &plan.user)?;
             let doomed = plan.doomed().cloned().collect();
             Ok(SaveOutcome::Saved { project: Box::new(plan.project), doomed })
@@ -222,10 +228,6 @@ fn put(connection: &Connection, project: &Project) -> StepResult<()> {
         ":save": project.save,
         ":created": project.created.as_millis(),
     })?;
-    // It keeps its title, and with it its trigrams.
-    if project.revision == Revision::FIRST {
-        trigrams::add(connection, project.owner, project.id, &metadata.title)?;
-    }
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use crate::domain::{ProjectId, Title, UserId};
 
 /// What leads from each version to the next; `user_version` counts those that have been done.
 const MIGRATIONS: &[fn(&Connection) -> Result<()>] =
-    &[|database| Ok(database.execute_batch(VERSION_1)?), index_trigrams];
+    &[|database| Ok(database.execute_batch(VERSION_1)?), to_version_2];
 
 /// Brings the tables up to date, all in one transaction.
 ///
@@ -150,9 +150,11 @@ CREATE TABLE title_trigrams (
     project BLOB NOT NULL CHECK (length(project) = 16),
     PRIMARY KEY (owner, trigram, project)
 ) STRICT, WITHOUT ROWID;
+
+ALTER TABLE users ADD COLUMN revision_floor INTEGER NOT NULL DEFAULT 0 CHECK (revision_floor >= 0);
 ";
 
-fn index_trigrams(database: &Connection) -> Result<()> {
+fn to_version_2(database: &Connection) -> Result<()> {
     database.execute_batch(VERSION_2)?;
     let mut projects = database.prepare("SELECT owner, id, title FROM projects")?;
     let mut projects = projects.query(())?;
