@@ -7,6 +7,7 @@ import { startPageServer } from './support/page_server.js'
 import { startServer } from './support/server.js'
 
 const password = 'correct horse battery staple'
+const folders = ['browser-tests/pages/home', 'examples/media']
 const title = 'Ünïcode / lecture #1 – 100 %'
 const metadata = { title, type: 'audio', label: 'Audio Player', src: '', mimetype: 'audio/mpeg', lastModified: '' }
 
@@ -16,7 +17,7 @@ describe('the client of 2023-24', { timeout: 180_000 }, () => {
 
   before(async () => {
     // A server that somebody else started allows the origin that is allowed by default.
-    pages = await startPageServer(process.env.SERVER_URL ? 3000 : 0)
+    pages = await startPageServer(process.env.SERVER_URL ? 3000 : 0, ...folders)
     server = await startServer(pages.origin)
     browser = await launchBrowser()
   })
@@ -158,7 +159,7 @@ describe('the client of 2023-24', { timeout: 180_000 }, () => {
 
   test('is refused from an origin that is not allowed', async () => {
     await signUp()
-    const elsewhere = await startPageServer(0)
+    const elsewhere = await startPageServer(0, ...folders)
     try {
       await page.goto(`${elsewhere.origin}/?${new URLSearchParams({ api: server.url })}`)
       await assert.rejects(client('list'), /Failed to fetch/, 'the browser keeps the answer from the page')
