@@ -7,7 +7,7 @@ import { startPageServer } from './support/page_server.js'
 import { startServer } from './support/server.js'
 
 const password = 'correct horse battery staple'
-const folders = ['browser-tests/pages/home', 'examples/media']
+const folders = ['browser-tests/pages/home', 'browser-tests/support', 'examples/media']
 const title = 'Ünïcode / lecture #1 – 100 %'
 const metadata = { title, type: 'audio', label: 'Audio Player', src: '', mimetype: 'audio/mpeg', lastModified: '' }
 
