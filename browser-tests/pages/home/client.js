@@ -1,5 +1,6 @@
 // Sends what the notestamp client of 2023-24 sends: the same routes, bodies and credentials.
 
+import './player.js'
 import { silence } from './silence.js'
 
 const api = new URLSearchParams(location.search).get('api')
@@ -49,25 +50,5 @@ window.client = {
     return { status: response.status, bytes: (await response.arrayBuffer()).byteLength }
   },
 }
-
-const audio = document.querySelector('audio')
-
-window.player = {
-  // Answers the duration in seconds, once the browser knows it.
-  load: src =>
-    new Promise((resolve, reject) => {
-      audio.addEventListener('loadedmetadata', () => resolve(audio.duration), { once: true })
-      audio.addEventListener('error', () => reject(new Error(`the audio element: ${audio.error.message}`)), { once: true })
-      audio.src = src
-    }),
-
-  seek: seconds =>
-    new Promise(resolve => {
-      audio.addEventListener('seeked', () => resolve(audio.currentTime), { once: true })
-      audio.currentTime = seconds
-    }),
-}
-
-document.querySelector('button').addEventListener('click', () => audio.play())
 
 window.silence = bytes => new Blob([silence(bytes)], { type: 'audio/wav' })
