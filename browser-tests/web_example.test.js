@@ -108,6 +108,13 @@ describe('the example page', { timeout: 300_000 }, () => {
     assert.deepEqual(await page.locator('#projects span').allTextContents(), expected)
   }
 
+  /** Makes the page's network slower than the loopback: bytes per second, and milliseconds before each answer. */
+  async function networkOf({ uploadThroughput = -1, latency = 0 }) {
+    const session = await context.newCDPSession(page)
+    const conditions = { offline: false, downloadThroughput: -1, uploadThroughput, latency }
+    await session.send('Network.emulateNetworkConditions', conditions)
+  }
+
   /** Both widths, and the colours for the night. */
   async function screenshots(name) {
     await screenshot(page, `web-${name}-wide`)
@@ -153,11 +160,7 @@ describe('the example page', { timeout: 300_000 }, () => {
       new MutationObserver(() => window.seen.push(progress.value)).observe(progress, { attributes: true })
     })
 
-    // As fast as a network would be, which the loopback is not.
-    const network = await context.newCDPSession(page)
-    const throttle = uploadThroughput =>
-      network.send('Network.emulateNetworkConditions', { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput })
-    await throttle(16 << 20)
+    await networkOf({ uploadThroughput: 16 << 20 })
     const saving = saveProject('A long lecture', long)
     await page.waitForFunction(() => document.querySelector('progress').value > 0.3)
     await screenshot(page, 'web-upload-wide')
@@ -166,7 +169,7 @@ describe('the example page', { timeout: 300_000 }, () => {
     assert.equal(seen.at(-1), 1)
     assert.ok(new Set(seen).size > 10, `it has been at ${seen}`)
     assert.deepEqual(seen, [...seen].sort((a, b) => a - b), 'it only ever advances')
-    await throttle(-1)
+    await networkOf({})
     await page.getByText('48.0 MiB').waitFor()
     await page.waitForFunction(size => document.querySelector('audio').duration === size / 8_000, size)
 
@@ -254,10 +257,16 @@ describe('the example page', { timeout: 300_000 }, () => {
     await lists('100 %')
     await search.fill('s & t')
     await lists('Bees & trees')
-    await search.fill('')
-    await search.pressSequentially('lecture')
+
+    const dropped = []
+    page.on('requestfailed', request => dropped.push(new URL(request.url()).searchParams.get('search')))
+    await networkOf({ latency: 1_000 })
+    await search.fill('le')
+    await search.fill('lecture')
     lectures.reverse()
     await lists(...lectures.slice(0, 10))
+    assert.deepEqual(dropped, ['le'], 'an answer that is no longer wanted is not waited for')
+    await networkOf({})
     await button('Show more').click()
     await lists(...lectures)
     await search.fill('nothing has this title')
