@@ -22,7 +22,7 @@ export async function startPageServer(port, ...folders) {
     const name = pathname === '/' ? '/index.html' : pathname
     for (const folder of folders) {
       const body = await readFile(path.join(project, folder, name)).catch(() => null)
-      if (body) return response.writeHead(200, { 'content-type': types[path.extname(name)] ?? 'application/octet-stream' }).end(body)
+      if (body) return response.writeHead(200, { 'content-type': types[path.extname(name)] }).end(body)
     }
     response.writeHead(404).end()
   })
