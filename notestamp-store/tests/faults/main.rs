@@ -69,8 +69,12 @@ async fn live_with(nth: usize, fault: Fault) -> bool {
         match outcome {
             Ok(()) => {}
             // The step could not be done, or one that it builds on could not.
-            Err(Error::Unavailable { .. } | Error::NotFound { .. } | Error::MediaNeeded)
-                if broken.is_some() => {}
+            Err(
+                Error::Unavailable { .. }
+                | Error::Backend { .. }
+                | Error::NotFound { .. }
+                | Error::MediaNeeded,
+            ) if broken.is_some() => {}
             Err(error) => panic!("{step:?} with {broken:?} and {fault:?}: {error:?}"),
         }
         // Until then it is the life that the test above has seen.
@@ -104,6 +108,11 @@ async fn whichever_answer_is_lost_nothing_is_lost_and_nothing_is_left() {
 #[tokio::test]
 async fn whenever_the_store_ends_nothing_is_lost_and_nothing_is_left() {
     whichever_call_is_broken_a_life_ends_well(Fault::GoneForGood).await;
+}
+
+#[tokio::test]
+async fn whichever_write_comes_late_nothing_is_lost_and_nothing_is_left() {
+    whichever_call_is_broken_a_life_ends_well(Fault::ComesLate).await;
 }
 
 /// What others may do while a save hangs.
