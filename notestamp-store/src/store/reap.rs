@@ -4,7 +4,7 @@ use futures_util::StreamExt;
 
 use crate::blob::tidy_up;
 use crate::domain::{Object, ObjectId};
-use crate::error::Result;
+use crate::error::{Result, error_chain};
 
 use super::Store;
 
@@ -25,7 +25,7 @@ impl Store {
             self.shared.tasks.spawn(async move {
                 let _permit = permit;
                 if let Err(error) = store.delete_doomed(doomed).await {
-                    tracing::debug!(%error, "left to the sweep");
+                    tracing::debug!(error = error_chain(&error), "left to the sweep");
                 }
             });
         }
@@ -38,7 +38,7 @@ impl Store {
             match self.shared.blobs(row.kind).delete(row.namespace, row.id).await {
                 Ok(()) => Some(row.id),
                 Err(error) => {
-                    tracing::warn!(object = %row.id, %error, "cannot delete a doomed object now");
+                    tracing::warn!(object = %row.id, error = error_chain(&error), "cannot delete a doomed object now");
                     None
                 }
             }
@@ -109,7 +109,7 @@ impl Reservation {
         let store = self.store.clone();
         Some(self.store.shared.tasks.spawn(async move {
             if let Err(error) = store.give_up(rows).await {
-                tracing::debug!(%error, "left to the sweep");
+                tracing::debug!(error = error_chain(&error), "left to the sweep");
             }
         }))
     }
