@@ -192,7 +192,7 @@ impl Backend {
 
     /// Takes whatever an embedder has as a remote store, which is the more careful assumption.
     pub(super) fn new(objects: Arc<dyn ObjectStore>) -> Self {
-        let objects = Arc::new(Patient(objects));
+        let objects = Arc::new(Patient::new(objects));
         Self { objects, local: None, parts: Parts::REMOTE, remote: true, presigner: None }
     }
 }

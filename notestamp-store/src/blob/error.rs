@@ -53,6 +53,11 @@ pub(super) fn is_away(error: &object_store::Error) -> bool {
     io_kind(error).is_some_and(is_transient)
 }
 
+/// Whether it has waited for an answer in vain: then it need not be asked what became of it.
+pub(super) fn has_timed_out(error: &object_store::Error) -> bool {
+    io_kind(error) == Some(ErrorKind::TimedOut)
+}
+
 /// The same error, saying where it happened.
 pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
     move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))

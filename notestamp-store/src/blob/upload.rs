@@ -57,7 +57,7 @@ impl Upload {
                 Ok(())
             }
             // A path is written once and by one writer: if the object is there, whole, it is this one.
-            Err(_) if self.has_appeared().await => {
+            Err(error) if !error::has_timed_out(&error) && self.has_appeared().await => {
                 self.multipart = None;
                 Ok(())
             }
