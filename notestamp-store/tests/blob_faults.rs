@@ -91,6 +91,36 @@ async fn an_abandoned_upload_is_aborted() {
     backend.wait_for(|seen| seen.aborted == 2).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_abort_that_fails_is_repeated_until_it_succeeds() {
+    let (store, backend) = faulty(Faults { fail_aborts: 3, ..Faults::default() });
+    let mut ingest = begin(&store);
+    write_parts(&mut ingest, 2).await.unwrap();
+    assert!(ingest.abort().await.is_err());
+    backend.wait_for_long(|seen| seen.aborted == 4).await;
+    store.close().await;
+    assert_eq!(backend.seen().aborted, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_abort_that_may_have_missed_a_part_is_repeated() {
+    let (store, backend) = faulty(Faults { gated: true, ..Faults::default() });
+    let mut ingest = begin(&store);
+    write_parts(&mut ingest, 2).await.unwrap();
+    ingest.abort().await.unwrap();
+    backend.wait_for_long(|seen| seen.aborted == 2).await;
+}
+
+#[tokio::test]
+async fn a_store_that_is_closed_tries_once_more_to_abort() {
+    let (store, backend) = faulty(Faults { fail_aborts: usize::MAX, ..Faults::default() });
+    let mut ingest = begin(&store);
+    write_parts(&mut ingest, 2).await.unwrap();
+    drop(ingest);
+    store.close().await;
+    assert_eq!(backend.seen().aborted, 2);
+}
+
 #[tokio::test]
 async fn an_abort_waits_for_no_part() {
     let (store, backend) = faulty(Faults { gated: true, ..Faults::default() });
@@ -202,6 +232,8 @@ struct Faults {
     lose_complete: bool,
     fail_put: bool,
     fail_read: bool,
+    /// So many aborts fail.
+    fail_aborts: usize,
     /// Failures are those of a full disk.
     full: bool,
     /// No part arrives before a permit is given for it.
@@ -234,9 +266,18 @@ impl Backend {
     }
 
     async fn wait_for(&self, condition: impl FnMut(&Seen) -> bool) {
+        self.wait_within(Duration::from_secs(60), condition).await;
+    }
+
+    /// By a clock that nobody has to wait for.
+    async fn wait_for_long(&self, condition: impl FnMut(&Seen) -> bool) {
+        self.wait_within(Duration::from_secs(60 * 60), condition).await;
+    }
+
+    async fn wait_within(&self, time_max: Duration, condition: impl FnMut(&Seen) -> bool) {
         let mut seen = self.seen.subscribe();
         let waiting = seen.wait_for(condition);
-        let seen = tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("it happens");
+        let seen = tokio::time::timeout(time_max, waiting).await.expect("it happens");
         drop(seen.expect("the sender is this backend's own"));
     }
 
@@ -344,6 +385,7 @@ impl MultipartUpload for FaultyUpload {
 
     async fn abort(&mut self) -> object_store::Result<()> {
         self.backend.seen.send_modify(|seen| seen.aborted += 1);
+        self.backend.fail_if(self.backend.seen().aborted <= self.backend.faults.fail_aborts)?;
         self.inner.abort().await
     }
 }

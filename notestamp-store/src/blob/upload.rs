@@ -1,15 +1,25 @@
 //! A multipart upload under way: parts in parallel, and an end in any case.
 
 use std::mem;
+use std::time::Duration;
 
 use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
 use tokio::runtime::Handle;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 
 use super::{BlobStore, error, path, tidy_up};
 use crate::domain::{Namespace, ObjectId};
-use crate::error::Result;
+use crate::error::{Result, error_chain};
+
+/// How long an abort is repeated. After that the parts are left to a rule of the bucket, which has to be there for
+/// processes that are killed.
+const ABORT_TIME_MAX: Duration = Duration::from_secs(6 * 60 * 60);
+
+/// How long to wait before an abort is repeated: longer each time.
+const ABORT_PAUSE_MIN: Duration = Duration::from_secs(10);
+const ABORT_PAUSE_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// An upload that is completed, or aborted, or aborts itself when it is dropped.
 pub(super) struct Upload {
@@ -76,23 +86,27 @@ impl Upload {
     }
 
     /// Deletes all that has arrived.
+    ///
+    /// # Errors
+    /// Where it could not be done at once; it is repeated.
     pub(super) async fn abort(mut self) -> Result<()> {
-        // A part that arrives after the abort would stay: S3 asks to let none be on its way.
-        self.parts.shutdown().await;
-        let aborted = self.multipart().abort().await;
-        self.multipart = None;
-        aborted.map_err(|error| self.store.error(error))
+        match self.end() {
+            Some(ended) => ended.await.unwrap_or_else(|lost| Err(error::from_join(self.store.name, lost))),
+            None => Ok(()),
+        }
     }
 
     /// [`abort`](Self::abort), where there is an error already that says more.
     pub(super) async fn abort_quietly(self) {
-        let store = self.store.name;
-        let abort = async move {
-            if let Err(error) = self.abort().await {
-                tracing::debug!(store, %error, "a failed upload could not be aborted");
-            }
-        };
-        tidy_up(abort).await;
+        tidy_up(async move { drop(self.abort().await) }).await;
+    }
+
+    /// Begins to delete all that has arrived, unless that was done, or there is no runtime to do it in.
+    fn end(&mut self) -> Option<JoinHandle<Result<()>>> {
+        let runtime = Handle::try_current().ok()?;
+        let multipart = self.multipart.take()?;
+        let abort = Abort { store: self.store.clone(), multipart };
+        Some(self.store.tasks.spawn_on(abort.run(mem::take(&mut self.parts)), &runtime))
     }
 
     async fn wait_for_parts(&mut self, left: usize) -> Result<()> {
@@ -113,15 +127,58 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        let (Some(mut multipart), Ok(runtime)) = (self.multipart.take(), Handle::try_current()) else {
-            return;
-        };
-        let (store, mut parts) = (self.store.name, mem::take(&mut self.parts));
-        runtime.spawn(async move {
-            parts.shutdown().await;
-            if let Err(error) = multipart.abort().await {
-                tracing::debug!(store, %error, "an abandoned upload could not be aborted");
+        drop(self.end());
+    }
+}
+
+/// The end of an upload that is not needed. Its parts cannot be seen as an object, and no row of the ledger leads to
+/// them: nobody else would delete them.
+struct Abort {
+    store: BlobStore,
+    multipart: Box<dyn MultipartUpload>,
+}
+
+impl Abort {
+    /// Tries once and answers what came of it. What has failed then goes on in the background.
+    async fn run(mut self, mut parts: JoinSet<object_store::Result<()>>) -> Result<()> {
+        while parts.try_join_next().is_some() {}
+        let were_on_their_way = !parts.is_empty();
+        parts.shutdown().await;
+        let aborted = self.once().await;
+        // A part that was on its way may arrive in a bucket after all, and then stays there. A folder keeps nothing.
+        if self.store.backend.remote && (were_on_their_way || aborted.is_err()) {
+            let tasks = self.store.tasks.clone();
+            tasks.spawn(self.repeat());
+        }
+        aborted
+    }
+
+    async fn once(&mut self) -> Result<()> {
+        match self.multipart.abort().await {
+            // It has been before.
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(self.store.error(error)),
+        }
+    }
+
+    /// Tries again until it succeeds, or the store is closed.
+    async fn repeat(mut self) {
+        let store = self.store.clone();
+        let repeated = timeout(ABORT_TIME_MAX, async {
+            let mut pause = ABORT_PAUSE_MIN;
+            while timeout(pause, store.closing.cancelled()).await.is_err() {
+                if self.once().await.is_ok() {
+                    return Ok(());
+                }
+                pause = ABORT_PAUSE_MAX.min(2 * pause);
             }
+            self.once().await
         });
+        let error = match repeated.await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => Some(error_chain(&error)),
+            Err(_) => None,
+        };
+        tracing::warn!(store = store.name, error, "an upload could not be aborted, and its parts stay");
     }
 }

@@ -9,7 +9,7 @@ use crate::domain::{
     Digest, Metadata, Namespace, Notes, Object, ObjectId, ObjectKind, Precondition, Project, ProjectId,
     UserId,
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, error_chain};
 use crate::metadata::SaveOutcome;
 use crate::protocol::{MediaOffer, SaveCommit, Written};
 
@@ -83,7 +83,7 @@ impl Save {
             match pump(body, &mut ingest, &shared, self.deadline).await {
                 Ok(()) => Ok((object, ingest.finish().await?)),
                 Err(error) => {
-                    tidy_up(async move { left_to_the_sweep(ingest.abort().await) }).await;
+                    abort(ingest.abort()).await;
                     Err(error)
                 }
             }
@@ -123,7 +123,7 @@ impl Save {
     async fn run_commit(mut self, request: SaveRequest) -> Result<Project> {
         let committed = self.try_commit(request).await;
         if let Some((_, unused)) = self.media.take() {
-            tidy_up(async move { left_to_the_sweep(unused.abort().await) }).await;
+            abort(unused.abort()).await;
         }
         match committed {
             Ok((project, doomed)) => {
@@ -258,11 +258,14 @@ impl Save {
     }
 }
 
-/// What cannot be aborted now has a row in the ledger, and the sweep deletes it.
-fn left_to_the_sweep(aborted: Result<()>) {
-    if let Err(error) = aborted {
-        tracing::debug!(%error, "left to the sweep");
-    }
+/// Aborts something that is of no use; where that cannot be done at once, nobody need wait for it.
+async fn abort(abort: impl Future<Output = Result<()>> + Send + 'static) {
+    let logged = async move {
+        if let Err(error) = abort.await {
+            tracing::debug!(error = error_chain(&error), "an upload is aborted later");
+        }
+    };
+    tidy_up(logged).await;
 }
 
 /// Passes the body on as it arrives, within the limits.
