@@ -25,6 +25,15 @@ async fn a_server_that_is_not_there_is_unavailable_in_time() {
 }
 
 #[tokio::test]
+async fn a_direct_connection_is_refused_with_what_to_do() {
+    let url = "mongodb://ada:SECRET@127.0.0.1:1/notestamp?replicaSet=rs0&directConnection=true";
+    let refused = MongoDbMetadata::open(url).await.map(drop);
+    let Err(Error::Invalid(why)) = refused else { panic!("{refused:?}") };
+    let message = why.to_string();
+    assert!(message.contains("directConnection") && !message.contains("SECRET"), "{message}");
+}
+
+#[tokio::test]
 #[ignore = "needs NOTESTAMP_TEST_MONGOD"]
 async fn a_standalone_server_is_refused_with_what_to_do() {
     let server = Mongod::standalone().await;

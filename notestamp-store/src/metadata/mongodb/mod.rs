@@ -12,6 +12,9 @@
 //! So what is *acted on for good* is read with `majority`: the bytes of a doomed object are deleted, and
 //! its doom must not be undone.
 //!
+//! So the nodes are asked by what they are, never by their address alone: a URL that insists on one of them is refused,
+//! since the driver then reads from a node that has fallen behind, too.
+//!
 //! One gap is left: a primary that has been cut off from the majority, and does not know it yet (ten
 //! seconds with the default `electionTimeoutMillis`), answers reads of those processes that are cut off with it.
 //! It cannot take writes. Only `linearizable` would close that, at the price of a majority's journal for each read
@@ -112,8 +115,8 @@ impl MongoDbMetadata {
     /// collections and indexes there if need be.
     ///
     /// # Errors
-    /// - [`Error::Invalid`](crate::Error::Invalid) where `url` is no connection string. It is never repeated in an
-    ///   error: there may be a password in it.
+    /// - [`Error::Invalid`](crate::Error::Invalid) where `url` is no connection string, or asks for a direct connection
+    ///   to one node. It is never repeated in an error: there may be a password in it.
     /// - [`Error::Unavailable`](crate::Error::Unavailable) where no primary answers.
     /// - [`Error::Backend`](crate::Error::Backend) where the server is no replica set, refuses the credentials, or
     ///   a newer version of this crate has written the database; it is left as it is.
@@ -167,6 +170,11 @@ async fn parse(url: &str) -> StepResult<ClientOptions> {
         )
         .into(),
     })?;
+    if options.direct_connection == Some(true) {
+        // Then the driver reads from whatever node that is, and it need not be the primary.
+        let why = "has directConnection=true, and a node by itself may be behind: leave it out, so that the primary is found";
+        return Err(InvalidValue::new("MongoDB URL", why).into());
+    }
     options.default_database.get_or_insert_with(|| DATABASE_DEFAULT.to_owned());
     options.server_selection_timeout.get_or_insert(SERVER_SELECTION_TIME_MAX);
     options.connect_timeout.get_or_insert(CONNECT_TIME_MAX);
