@@ -161,6 +161,31 @@ async fn a_transaction_that_breaks_off_is_done_again_from_the_beginning() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs NOTESTAMP_TEST_MONGOD"]
+async fn saves_of_one_account_in_one_process_wait_for_each_other_and_none_is_aborted() {
+    let server = Mongod::replica_set().await;
+    let store = Arc::new(MongoDbMetadata::open(&server.url()).await.unwrap());
+    let ada = account(&*store, "ada").await;
+    let mut commits = Vec::new();
+    for n in 0..20 {
+        commits.push(save(&*store, ada, &format!("title {n}"), None, Namespace::Owner(ada)).await.unwrap());
+    }
+    let aborted = async || {
+        let status = server.command(doc! { "serverStatus": 1 }).await;
+        status.get_document("transactions").unwrap().get_i64("totalAborted").unwrap()
+    };
+    let before = aborted().await;
+    let saving = commits.into_iter().map(|commit| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { store.commit_save(&commit).await.map(drop) })
+    });
+    for saved in saving.collect::<Vec<_>>() {
+        saved.await.unwrap().unwrap();
+    }
+    assert_eq!(aborted().await - before, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs NOTESTAMP_TEST_MONGOD"]
 async fn a_commit_that_is_never_answered_is_unavailable_in_time() {
     let server = Mongod::replica_set().await;
     let (store, other) = two_handles(&server).await;

@@ -46,6 +46,7 @@ mod projects;
 mod schema;
 mod sessions;
 mod transaction;
+mod turns;
 mod users;
 mod values;
 
@@ -65,6 +66,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use self::collections::Collections;
 use self::error::{Failure, Result as StepResult};
+use self::turns::Turns;
 use super::MetadataStore;
 use crate::domain::InvalidValue;
 use crate::error::Result;
@@ -102,6 +104,7 @@ const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(2);
 pub struct MongoDbMetadata {
     client: Client,
     collections: Collections,
+    turns: Turns,
     /// What is under way; closed with the store.
     running: TaskTracker,
 }
@@ -125,7 +128,8 @@ impl MongoDbMetadata {
         let options = within(TIME_MAX, async { parse(url).await }).await?;
         let client = Client::with_options(options).map_err(Failure::from)?;
         let database = client.default_database().expect("the options name one");
-        let store = Self { client, collections: Collections::of(&database), running: TaskTracker::new() };
+        let collections = Collections::of(&database);
+        let store = Self { client, collections, turns: Turns::default(), running: TaskTracker::new() };
         store.bounded(store.refuse_standalone()).await?;
         // Indexes are made only once, and then they may have to wait for the disk.
         Ok(within(4 * TIME_MAX, schema::prepare(&store.collections)).await.map(|()| store)?)

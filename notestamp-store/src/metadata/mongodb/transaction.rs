@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 use super::collections::Collections;
 use super::error::{Failure, Result as StepResult};
 use super::{MongoDbMetadata, TIME_MAX, durable, primary};
+use crate::domain::UserId;
 use crate::error::Result;
 
 /// A transaction that is under way: what is read and written with its session belongs to it.
@@ -35,9 +36,35 @@ impl MongoDbMetadata {
         C: ?Sized + Sync,
         F: for<'t> Fn(&'t mut Transaction, &'t C) -> BoxFuture<'t, StepResult<T>> + Sync,
     {
+        self.transaction_in_turn(None, context, step).await
+    }
+
+    /// [`transaction`](Self::transaction), where the step writes to this account.
+    pub(super) async fn account_transaction<C, T, F>(
+        &self,
+        account: UserId,
+        context: &C,
+        step: F,
+    ) -> Result<T>
+    where
+        C: ?Sized + Sync,
+        F: for<'t> Fn(&'t mut Transaction, &'t C) -> BoxFuture<'t, StepResult<T>> + Sync,
+    {
+        self.transaction_in_turn(Some(account), context, step).await
+    }
+
+    async fn transaction_in_turn<C, T, F>(&self, account: Option<UserId>, context: &C, step: F) -> Result<T>
+    where
+        C: ?Sized + Sync,
+        F: for<'t> Fn(&'t mut Transaction, &'t C) -> BoxFuture<'t, StepResult<T>> + Sync,
+    {
         let _running = self.begin()?;
         let mut last = None;
         let committed = timeout(TIME_MAX, async {
+            let _turn = match account {
+                Some(account) => Some(self.turns.wait(account).await),
+                None => None,
+            };
             let options = SessionOptions::builder().default_transaction_options(options()).build();
             let session = self.client.start_session().with_options(options).await?;
             let mut running = Running::of(Transaction { session, collections: self.collections.clone() });
