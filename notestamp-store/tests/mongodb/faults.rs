@@ -186,6 +186,21 @@ async fn saves_of_one_account_in_one_process_wait_for_each_other_and_none_is_abo
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs NOTESTAMP_TEST_MONGOD"]
+async fn a_sign_in_to_the_server_that_its_shutdown_breaks_off_is_unavailable() {
+    let server = Mongod::replica_set().await;
+    let user = doc! { "createUser": "ada", "pwd": "secret", "roles": ["root"] };
+    while MongoDbMetadata::open(&server.url()).await.is_err() {}
+    server.command(user).await;
+    let url = server.url().replace("mongodb://", "mongodb://ada:secret@") + "?authSource=admin";
+    MongoDbMetadata::open(&url).await.unwrap();
+
+    server.disturb("saslContinue", 1_000_000, doc! { "errorCode": 91 }).await;
+    let refused = MongoDbMetadata::open(&url).await.map(drop);
+    assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs NOTESTAMP_TEST_MONGOD"]
 async fn a_commit_that_is_never_answered_is_unavailable_in_time() {
     let server = Mongod::replica_set().await;
     let (store, other) = two_handles(&server).await;
