@@ -7,7 +7,7 @@ use mongodb::bson::doc;
 use notestamp_store::metadata::{
     MetadataStore, MongoDbMetadata, ProjectStore, SaveOutcome, SessionStore, UserStore,
 };
-use notestamp_store::{Error, Namespace, Result};
+use notestamp_store::{Error, Namespace, Precondition, Result};
 use tokio::time::Instant;
 
 use crate::fixture::{NOW, account, save, session, user};
@@ -157,6 +157,22 @@ async fn a_transaction_that_breaks_off_is_done_again_from_the_beginning() {
         let user = other.find_user(ada).await.unwrap().unwrap();
         assert_eq!((user.saves, user.usage.projects), (2 * n, n), "{command}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs NOTESTAMP_TEST_MONGOD"]
+async fn a_refusal_whose_end_is_lost_locks_nobody_out() {
+    let server = Mongod::replica_set().await;
+    let (store, other) = two_handles(&server).await;
+    let ada = account(&store, "ada").await;
+    let mut commit = save(&store, ada, "Song", None, Namespace::Owner(ada)).await.unwrap();
+    commit.precondition = Precondition::Exists;
+    // More often than the driver tries by itself.
+    server.disturb("abortTransaction", 2, doc! { "closeConnection": true }).await;
+    let refused = store.commit_save(&commit).await.map(drop);
+    assert!(matches!(refused, Err(Error::PreconditionFailed { .. })), "{refused:?}");
+    let commit = save(&other, ada, "Song", None, Namespace::Owner(ada)).await.unwrap();
+    other.commit_save(&commit).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

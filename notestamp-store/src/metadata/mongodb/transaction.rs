@@ -72,10 +72,11 @@ impl MongoDbMetadata {
             loop {
                 match running.transaction().attempt(context, &step).await {
                     Err(failure) if failure.is_transient() => last = Some(failure.to_string()),
-                    outcome => {
-                        running.has_ended();
-                        return outcome;
+                    Ok(answer) => {
+                        running.is_committed();
+                        return Ok(answer);
                     }
+                    Err(failure) => return Err(failure),
                 }
                 sleep(running.transaction().pause(attempts)).await;
                 attempts += 1;
@@ -99,7 +100,8 @@ impl Transaction {
                 Ok(answer)
             }
             Err(failure) => {
-                // The server has aborted it already where it was the server that refused, and says so.
+                // The server has aborted it already where it was the server that refused, and says so. The driver
+                // does not say whether it was told at all.
                 drop(self.session.abort_transaction().await);
                 Err(failure)
             }
@@ -135,8 +137,9 @@ impl Transaction {
     }
 }
 
-/// A transaction that is not to be left open: dropped in the middle, for lack of time or because nobody
-/// waits for it any more, it is ended behind everybody's back.
+/// A transaction that is not to be left open: unless it is committed when it is dropped, it is ended behind everybody's
+/// back. It has failed, and it is not known whether the server was told, or it was in the middle, for lack of time or
+/// because nobody waits for it any more.
 struct Running(Option<Transaction>);
 
 impl Running {
@@ -145,11 +148,11 @@ impl Running {
     }
 
     fn transaction(&mut self) -> &mut Transaction {
-        self.0.as_mut().expect("it has not ended")
+        self.0.as_mut().expect("it is not committed")
     }
 
-    /// It is committed or aborted, and the server knows.
-    fn has_ended(&mut self) {
+    /// The server says that it is.
+    fn is_committed(&mut self) {
         self.0 = None;
     }
 }
