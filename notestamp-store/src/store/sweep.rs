@@ -11,6 +11,11 @@ use super::Store;
 /// How many records one step of a sweep touches, so that nobody waits long behind it.
 const STEP: usize = 256;
 
+/// How long a writer's row is spared after the writer's time is up, at the least. A write that it has begun by then may
+/// take minutes, and one that a network has held back may arrive when it has long been given up; and the clocks of
+/// two processes may differ.
+const MARGIN_MIN: Duration = Duration::from_secs(15 * 60);
+
 /// What a sweep did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct SweepReport {
@@ -54,8 +59,9 @@ impl Store {
     /// Rows of writers that have stopped by now, and media whose grace is over.
     fn stale_before(&self) -> StaleBefore {
         let (now, settings) = (self.shared.clock.now(), self.settings());
-        // A writer stops when its time is up; the half on top keeps a sweep well behind it, even if their clocks differ.
-        let reserved = now.before(settings.upload_time_max.saturating_add(settings.upload_time_max / 2));
+        // A writer stops when its time is up, and a sweep keeps well behind it.
+        let margin = MARGIN_MIN.max(settings.upload_time_max / 2);
+        let reserved = now.before(settings.upload_time_max.saturating_add(margin));
         // Up to now, this millisecond included: with no grace at all, one sweep is enough.
         let unreferenced = now.after(Duration::from_millis(1)).before(settings.sweep_grace);
         StaleBefore { reserved, unreferenced }
