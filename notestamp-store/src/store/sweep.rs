@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::error::Result;
+use crate::domain::ObjectKind;
+use crate::error::{Error, Result, error_chain};
 use crate::protocol::StaleBefore;
 
 use super::Store;
 
 /// How many records one step of a sweep touches, so that nobody waits long behind it.
 const STEP: usize = 256;
+
+const BLOB_STORES: [ObjectKind; 2] = [ObjectKind::Notes, ObjectKind::Media];
 
 /// How long a writer's row is spared after the writer's time is up, at the least. A write that it has begun by then may
 /// take minutes, and one that a network has held back may arrive when it has long been given up; and the clocks of
@@ -25,7 +28,8 @@ pub struct SweepReport {
     pub doomed: usize,
     /// Objects whose bytes were deleted.
     pub deleted: usize,
-    /// Objects whose bytes could not be deleted now; the next sweep tries again.
+    /// Objects whose bytes could not be deleted now; the next sweep tries again. Where the blob stores are away, not all
+    /// of them are counted.
     pub failed: usize,
 }
 
@@ -42,7 +46,7 @@ impl Store {
         let doomed = self.doom_stale(&self.stale_before()).await?;
         let mut report = SweepReport { purged, doomed, deleted: 0, failed: 0 };
 
-        let mut after = None;
+        let (mut after, mut away) = (None, Vec::new());
         loop {
             let doomed = self.shared.metadata.list_doomed(after, STEP).await?;
             let Some(last) = doomed.last() else {
@@ -50,9 +54,26 @@ impl Store {
             };
             after = Some(last.id);
             let count = doomed.len();
-            let deleted = self.delete_doomed(doomed).await?;
+            self.look_who_is_away(&mut away).await;
+            let within_reach = doomed.into_iter().filter(|row| !away.contains(&row.kind)).collect();
+            let deleted = self.delete_doomed(within_reach).await?;
             report.deleted += deleted;
             report.failed += count - deleted;
+            if away.len() == BLOB_STORES.len() {
+                return Ok(report);
+            }
+        }
+    }
+
+    /// Asks the blob stores that are not known to be away. To find that out by one object after the other would take
+    /// seconds for each.
+    async fn look_who_is_away(&self, away: &mut Vec<ObjectKind>) {
+        for kind in BLOB_STORES.into_iter().filter(|kind| !away.contains(kind)).collect::<Vec<_>>() {
+            // One that is full can be asked to delete; it should be.
+            if let Err(error @ Error::Unavailable { .. }) = self.shared.blobs(kind).ping().await {
+                tracing::warn!(error = error_chain(&error), "what is doomed there is left to the next sweep");
+                away.push(kind);
+            }
         }
     }
 

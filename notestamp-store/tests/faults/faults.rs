@@ -72,6 +72,11 @@ impl Faults {
         plan.at.and_then(|(nth, _)| plan.calls.get(nth).copied())
     }
 
+    /// The calls since the plan was made.
+    pub fn calls(&self) -> Vec<&'static str> {
+        lock(&self.plan).calls.clone()
+    }
+
     /// Waits until a call hangs.
     pub async fn hang(&self) {
         let hanging = self.hanging.subscribe().wait_for(|hanging| *hanging).await.map(drop);

@@ -189,7 +189,7 @@ pub async fn attempt(store: &Store, owner: UserId, clock: &ManualClock, step: &S
     }
 }
 
-fn let_time_pass(store: &Store, clock: &ManualClock) {
+pub fn let_time_pass(store: &Store, clock: &ManualClock) {
     clock.advance(store.settings().sweep_grace + 2 * store.settings().upload_time_max);
 }
 
