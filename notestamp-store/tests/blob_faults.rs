@@ -22,6 +22,8 @@ use tokio::sync::{Semaphore, watch};
 /// The part size and parallelism of a store that is not known to be local.
 const PART: usize = 8 << 20;
 const IN_FLIGHT_MAX: usize = 4;
+/// The parallelism of all its uploads together.
+const ALL_IN_FLIGHT_MAX: usize = 64;
 
 #[tokio::test]
 async fn whichever_part_fails_nothing_is_left() {
@@ -170,6 +172,28 @@ async fn a_slow_backend_holds_the_writer_back() {
     assert_eq!(unfinished.size, (PARTS * PART) as u64);
     assert_eq!(backend.seen().in_flight_peak, IN_FLIGHT_MAX);
     unfinished.abort().await.unwrap();
+}
+
+#[tokio::test]
+async fn many_uploads_at_once_have_a_limit_in_common() {
+    const UPLOADS: usize = 20;
+    let (store, backend) = faulty(Faults { gated: true, ..Faults::default() });
+    let writers: Vec<_> = (0..UPLOADS)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let mut ingest = begin(&store);
+                write_parts(&mut ingest, IN_FLIGHT_MAX).await.unwrap();
+                ingest.finish().await.ok().unwrap().abort().await
+            })
+        })
+        .collect();
+    backend.wait_for(|seen| seen.in_flight == ALL_IN_FLIGHT_MAX).await;
+    backend.gate.add_permits(UPLOADS * IN_FLIGHT_MAX);
+    for writer in writers {
+        writer.await.unwrap().unwrap();
+    }
+    assert_eq!(backend.seen().in_flight_peak, ALL_IN_FLIGHT_MAX);
 }
 
 #[tokio::test]

@@ -148,7 +148,7 @@ pub(super) struct Backend {
 pub(super) struct Parts {
     /// The size of each but the last.
     pub(super) bytes: usize,
-    /// How many may be on their way at the same time.
+    /// How many of one object may be on their way at the same time.
     pub(super) in_flight_max: usize,
 }
 

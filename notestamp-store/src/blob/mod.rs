@@ -27,6 +27,7 @@ use bytes::Bytes;
 use futures_util::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use tokio::sync::Semaphore;
 use tokio::task;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -44,6 +45,9 @@ use crate::error::{Error, Result, error_chain};
 use backend::{Backend, OpenError};
 use local::LocalRoot;
 
+/// How many bytes of all uploads may be on their way to one store at the same time.
+const IN_FLIGHT_BYTES_MAX: usize = 512 << 20;
+
 /// Keeps the bytes of objects: those of all media, or those of all notes.
 ///
 /// # Contract
@@ -59,6 +63,8 @@ use local::LocalRoot;
 pub struct BlobStore {
     name: &'static str,
     backend: Backend,
+    /// A permit for each part that is on its way.
+    parts: Arc<Semaphore>,
     /// Uploads that are being aborted.
     tasks: TaskTracker,
     /// Says to them that there will be no more tries.
@@ -92,7 +98,8 @@ impl BlobStore {
     }
 
     fn over(name: &'static str, backend: Backend) -> Self {
-        Self { name, backend, tasks: TaskTracker::new(), closing: CancellationToken::new() }
+        let parts = Arc::new(Semaphore::new(IN_FLIGHT_BYTES_MAX / backend.parts.bytes));
+        Self { name, backend, parts, tasks: TaskTracker::new(), closing: CancellationToken::new() }
     }
 
     /// Writes a small object at once.

@@ -1,11 +1,13 @@
 //! A multipart upload under way: parts in parallel, and an end in any case.
 
 use std::mem;
+use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
 use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
@@ -32,6 +34,11 @@ pub(super) struct Upload {
     parts: JoinSet<object_store::Result<()>>,
 }
 
+/// The right of one part to be on its way.
+pub(super) struct Slot(
+    #[expect(dead_code, reason = "it is given back when it is dropped")] OwnedSemaphorePermit,
+);
+
 impl Upload {
     pub(super) async fn start(store: &BlobStore, namespace: Namespace, object: ObjectId) -> Result<Self> {
         store.prepare(namespace).await?;
@@ -42,15 +49,20 @@ impl Upload {
     }
 
     /// Waits until one part more may be on its way.
-    pub(super) async fn wait_for_slot(&mut self) -> Result<()> {
-        self.wait_for_parts(self.store.backend.parts.in_flight_max - 1).await
+    pub(super) async fn wait_for_slot(&mut self) -> Result<Slot> {
+        self.wait_for_parts(self.store.backend.parts.in_flight_max - 1).await?;
+        let parts = Arc::clone(&self.store.parts);
+        Ok(Slot(parts.acquire_owned().await.expect("the semaphore is never closed")))
     }
 
     /// Sends the next part on its way.
-    pub(super) fn put_part(&mut self, payload: PutPayload) {
+    pub(super) fn put_part(&mut self, slot: Slot, payload: PutPayload) {
         self.bytes += payload.content_length() as u64;
         let part = self.multipart().put_part(payload);
-        self.parts.spawn(part);
+        self.parts.spawn(async move {
+            let _slot = slot;
+            part.await
+        });
     }
 
     /// Waits until all parts have arrived.
