@@ -42,7 +42,7 @@ async fn a_newer_schema_is_refused_and_left_alone() {
     database.open().await;
 }
 
-/// As version 1 had it: without the trigrams by which a search finds titles.
+/// As version 1 had it: without the grams by which a search finds titles.
 #[tokio::test]
 #[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
 async fn an_older_database_is_brought_up_to_date_by_whoever_opens_it() {
@@ -55,8 +55,8 @@ async fn an_older_database_is_brought_up_to_date_by_whoever_opens_it() {
     store.close().await.unwrap();
     let behind = behind(&database).await;
     let projects = behind.collection::<Document>("projects");
-    projects.update_many(doc! {}, doc! { "$unset": { "trigrams": "" } }).await.unwrap();
-    projects.drop_index("projects_by_trigram").await.unwrap();
+    projects.update_many(doc! {}, doc! { "$unset": { "grams": "" } }).await.unwrap();
+    projects.drop_index("projects_by_gram").await.unwrap();
     let meta = behind.collection::<Document>("meta");
     meta.update_one(doc! {}, doc! { "$set": { "version": 1_i64 } }).await.unwrap();
 

@@ -59,7 +59,8 @@ async fn an_older_database_is_brought_up_to_date() {
     store.close().await.unwrap();
     let file = rusqlite::Connection::open(folder.path().join("metadata.db")).unwrap();
     file.execute_batch(
-        "DROP TABLE title_trigrams;
+        "DROP TABLE title_grams;
+             DROP TABLE title_documents;
              ALTER TABLE users DROP COLUMN revision_floor;
              PRAGMA user_version = 1",
     )

@@ -215,7 +215,7 @@ pub(super) struct ProjectDocument {
     by_title: TitlePlace,
     /// For an index only.
     #[serde(skip_deserializing)]
-    trigrams: BTreeSet<String>,
+    grams: BTreeSet<String>,
     /// As JSON text: numbers beyond any float, and names of any kind, stay as they are.
     extra: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -281,7 +281,7 @@ impl ProjectDocument {
             last_modified: metadata.last_modified.as_str().to_owned(),
             by_last_modified: LastModifiedPlace::of(metadata.last_modified.instant(), project.id),
             by_title: TitlePlace::of(metadata.title.folded(), &metadata.title),
-            trigrams: metadata.title.trigrams(),
+            grams: metadata.title.grams(),
             extra: metadata.extra.to_json(),
             media: project.media.map(|media| MediaDocument {
                 object: uuid(media.object.as_bytes()),

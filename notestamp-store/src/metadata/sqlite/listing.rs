@@ -4,15 +4,15 @@ use rusqlite::{Connection, ToSql};
 
 use super::error::Result;
 use super::projects::from_row;
-use super::{row_limit, trigrams};
-use crate::domain::{Cursor, InvalidValue, ListQuery, Order, Page, Project, Sort, TrigramRange, UserId};
+use super::{grams, row_limit};
+use crate::domain::{Cursor, InvalidValue, ListQuery, Order, Page, Project, Sort, UserId};
 
 /// A page of an owner's projects.
 pub(super) fn list(connection: &Connection, owner: UserId, query: &ListQuery) -> Result<Page> {
     if query.after.as_ref().is_some_and(|cursor| cursor.sort() != query.sort) {
         return Err(InvalidValue::new("cursor", "was made for another sort").into());
     }
-    let listing = Listing::of(owner, query, trigrams::rare(connection, owner, query)?);
+    let listing = Listing::of(owner, query, grams::rare(connection, owner, query)?);
     let params: Vec<_> = listing.params.iter().map(|(name, value)| (*name, &**value)).collect();
     let mut statement = connection.prepare_cached(&listing.sql)?;
     let found = statement.query_and_then(&*params, from_row)?;
@@ -34,7 +34,7 @@ struct Listing {
 
 impl Listing {
     /// Looks up what is rare, or walks past all.
-    fn of(owner: UserId, query: &ListQuery, rare: Option<TrigramRange>) -> Self {
+    fn of(owner: UserId, query: &ListQuery, rare: Option<String>) -> Self {
         let mut params: Vec<(_, Box<dyn ToSql>)> = vec![(":owner", Box::new(*owner.as_bytes()))];
         let mut conditions = String::new();
         if let Some(kind) = &query.kind {
@@ -81,11 +81,11 @@ impl Listing {
         }
         let from = match rare {
             None => format!("projects INDEXED BY projects_{of_type}by_{index}"),
-            Some(TrigramRange { first, last }) => {
-                params.extend([(":first", Box::new(first) as _), (":last", Box::new(last) as _)]);
-                // A cross join is done in this order.
-                "(SELECT DISTINCT project FROM title_trigrams \
-                  WHERE owner = :owner AND trigram BETWEEN :first AND :last) \
+            Some(word) => {
+                params.push((":word", Box::new(word)));
+                // Cross joins are done in this order.
+                "title_grams(:word) \
+                 CROSS JOIN title_documents ON number = title_grams.rowid \
                  CROSS JOIN projects ON id = project"
                     .to_owned()
             }
@@ -179,14 +179,15 @@ mod tests {
     }
 
     #[test]
-    fn what_a_search_leads_to_is_found_by_its_trigrams_and_then_by_its_id() {
+    fn what_a_search_leads_to_is_found_by_its_grams_and_then_by_its_id() {
         let database = empty_database();
         for query in every_listing().into_iter().filter(|query| query.search.is_some()) {
-            let rare = query.lookups().pop();
+            let rare = query.lookups().pop().map(|_| "g00".to_owned());
             let sql = Listing::of(UserId::from_bytes([0; 16]), &query, rare).sql;
             let plan = query_plan(&database, &sql);
             for step in [
-                "SEARCH title_trigrams USING PRIMARY KEY (owner=? AND trigram>? AND trigram<?)",
+                "SCAN title_grams VIRTUAL TABLE INDEX 0:M1",
+                "SEARCH title_documents USING INTEGER PRIMARY KEY (rowid=?)",
                 "SEARCH projects USING INDEX sqlite_autoindex_projects_1 (id=?)",
             ] {
                 assert!(plan.iter().any(|it| it == step), "{sql}: {plan:#?}");

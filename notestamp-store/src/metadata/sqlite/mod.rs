@@ -2,6 +2,7 @@
 
 mod error;
 mod file;
+mod grams;
 mod listing;
 mod lock;
 mod objects;
@@ -9,7 +10,6 @@ mod projects;
 mod readers;
 mod schema;
 mod sessions;
-mod trigrams;
 mod users;
 mod writer;
 

@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Params, Row, named_params};
 
 use super::error::{Failure, Result as StepResult};
-use super::{SqliteMetadata, listing, objects, row_limit, trigrams, users};
+use super::{SqliteMetadata, grams, listing, objects, row_limit, users};
 use crate::clock::Timestamp;
 use crate::domain::{
     Digest, ExtraFields, LastModified, ListQuery, MediaRef, Metadata, NotesRef, ObjectId, Page, Project,
@@ -43,7 +43,7 @@ impl ProjectStore for SqliteMetadata {
         let commit = commit.clone();
         self.write(move |connection| {
             let reads = save_reads(connection, &commit)?;
-            // One that is there already keeps its title, and with it its trigrams.
+            // One that is there already keeps its title, and with it its grams.
             let is_new = reads.project.is_none();
             let Some(plan) = plan_save(&reads, &commit)? else {
                 return Ok(SaveOutcome::BytesNeeded);
@@ -53,7 +53,7 @@ impl ProjectStore for SqliteMetadata {
             }
             put(connection, &plan.project)?;
             if is_new {
-                trigrams::add(connection, commit.owner, plan.project.id, &plan.project.metadata.title)?;
+                grams::add(connection, commit.owner, plan.project.id, &plan.project.metadata.title)?;
             }
             users::update_usage(connection, &plan.user)?;
             let doomed = plan.doomed().cloned().collect();
@@ -151,7 +151,6 @@ fn save_reads(connection: &Connection, commit: &SaveCommit) -> StepResult<SaveRe
 /// Deletes a project, whether or not its owner has been removed.
 fn delete(connection: &Connection, project: Project, now: Timestamp) -> StepResult<Deleted> {
     let (id, media) = (project.id, project.media);
-    let (owner, title) = (project.owner, project.metadata.title.clone());
     let media_shared = match media {
         None => false,
         Some(media) => connection.prepare_cached(MEDIA_SHARED)?.query_one(
@@ -176,7 +175,7 @@ fn delete(connection: &Connection, project: Project, now: Timestamp) -> StepResu
     };
     let plan = plan_delete(&reads, now);
     connection.prepare_cached("DELETE FROM projects WHERE id = ?1")?.execute([id.as_bytes()])?;
-    trigrams::remove(connection, owner, id, &title)?;
+    grams::remove(connection, id)?;
     for row in &plan.rows {
         objects::update(connection, row)?;
     }

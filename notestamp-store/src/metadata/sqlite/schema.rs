@@ -10,7 +10,7 @@ use std::path::Path;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::error::{Failure, Result};
-use super::trigrams;
+use super::grams;
 use crate::domain::{ProjectId, Title, UserId};
 
 /// What leads from each version to the next; `user_version` counts those that have been done.
@@ -141,15 +141,16 @@ CREATE INDEX projects_by_media ON projects (media) WHERE media IS NOT NULL;
 CREATE INDEX projects_by_media_digest ON projects (owner, media_digest, id) WHERE media_digest IS NOT NULL;
 ";
 
-/// A search looks titles up by their trigrams. They lead from the owner to the project, and need no way back: whoever
-/// deletes a project knows its title.
+/// A search looks titles up by their grams. Whoever deletes a project knows its number in that index.
 const VERSION_2: &str = "
-CREATE TABLE title_trigrams (
-    owner   BLOB NOT NULL CHECK (length(owner) = 16),
-    trigram TEXT NOT NULL,
-    project BLOB NOT NULL CHECK (length(project) = 16),
-    PRIMARY KEY (owner, trigram, project)
-) STRICT, WITHOUT ROWID;
+CREATE TABLE title_documents (
+    number  INTEGER PRIMARY KEY,
+    project BLOB    NOT NULL UNIQUE CHECK (length(project) = 16)
+) STRICT;
+
+CREATE VIRTUAL TABLE title_grams USING fts5 (
+    grams, content = '', contentless_delete = 1, detail = none, tokenize = 'ascii'
+);
 
 ALTER TABLE users ADD COLUMN revision_floor INTEGER NOT NULL DEFAULT 0 CHECK (revision_floor >= 0);
 ";
@@ -162,7 +163,7 @@ fn to_version_2(database: &Connection) -> Result<()> {
         let (owner, id) = (UserId::from_bytes(project.get(0)?), ProjectId::from_bytes(project.get(1)?));
         let title = Title::parse(&project.get::<_, String>(2)?);
         let title = title.map_err(|_| Failure::Column { column: "projects.title" })?;
-        trigrams::add(database, owner, id, &title)?;
+        grams::add(database, owner, id, &title)?;
     }
     Ok(())
 }

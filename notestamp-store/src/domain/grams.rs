@@ -4,64 +4,51 @@
 //! titles that have them; which of these contain the text is still to be seen.
 
 use std::collections::BTreeSet;
-use std::iter;
 
 use super::{ListQuery, Title};
 
-const LENGTH: usize = 3;
+/// How many code points a gram has, unless the text that is looked for is shorter.
+const LENGTH_MAX: usize = 3;
 
-/// How many trigrams of a text are worth a look: with one that few titles have, the others need none.
+/// How many grams of a text are worth a look: with one that few titles have, the others need none.
 const LOOKUPS_MAX: usize = 4;
 
-/// Stands behind a title, so that its last code points begin a trigram too. No title has it.
-const END: char = '\n';
-
 impl Title {
-    /// What an index has of the title: each three code points in a row, as it is written and as it is folded.
+    /// What an index has of the title: each one, two and three code points in a row, as it is written and as it
+    /// is folded.
     ///
-    /// That is twice a title's code points and two at most; most titles have about as many as code points.
-    pub(crate) fn trigrams(&self) -> BTreeSet<String> {
-        let of = |text: &str| windows(&text.chars().chain([END; LENGTH - 1]).collect::<Vec<_>>());
+    /// That is at most six for each code point, and in most titles fewer than three.
+    pub(crate) fn grams(&self) -> BTreeSet<String> {
+        let of = |text: &str| {
+            let chars: Vec<char> = text.chars().collect();
+            (1..=LENGTH_MAX).flat_map(|length| windows(&chars, length)).collect::<Vec<_>>()
+        };
         of(self.as_str()).into_iter().chain(of(&self.folded())).collect()
     }
 }
 
-/// Trigrams, one of which is among those of each title that is looked for: from the first to the last, by their UTF-8.
-#[derive(Clone, Debug)]
-pub(crate) struct TrigramRange {
-    pub(crate) first: String,
-    pub(crate) last: String,
-}
-
 impl ListQuery {
-    /// What can be looked up of the texts that titles are to contain; nothing where any title will do.
-    pub(crate) fn lookups(&self) -> Vec<TrigramRange> {
+    /// Grams that each title has which is looked for; none where any title will do.
+    pub(crate) fn lookups(&self) -> Vec<String> {
         let texts = self.folded_search().into_iter().chain(self.normalized_contains());
-        let ranges: Vec<_> = texts.flat_map(|text| ranges(&text)).collect();
+        let grams: Vec<_> = texts.flat_map(|text| longest(&text)).collect();
         // From all over the text: what stands beside each other is often as common.
-        let step = ranges.len().div_ceil(LOOKUPS_MAX).max(1);
-        ranges.into_iter().step_by(step).collect()
+        let step = grams.len().div_ceil(LOOKUPS_MAX).max(1);
+        grams.into_iter().step_by(step).collect()
     }
 }
 
-fn ranges(text: &str) -> Vec<TrigramRange> {
+/// The longest grams of a text, in the order in which they stand in it.
+fn longest(text: &str) -> Vec<String> {
     let chars: Vec<char> = text.chars().collect();
-    match chars.len() {
+    match chars.len().min(LENGTH_MAX) {
         0 => Vec::new(),
-        // It begins some trigram, with whatever follows.
-        short @ ..LENGTH => {
-            let last = chars.into_iter().chain(iter::repeat_n(char::MAX, LENGTH - short)).collect();
-            vec![TrigramRange { first: text.to_owned(), last }]
-        }
-        _ => {
-            let exactly = |trigram: String| TrigramRange { first: trigram.clone(), last: trigram };
-            windows(&chars).into_iter().map(exactly).collect()
-        }
+        length => windows(&chars, length),
     }
 }
 
-fn windows(chars: &[char]) -> Vec<String> {
-    chars.windows(LENGTH).map(|window| window.iter().collect()).collect()
+fn windows(chars: &[char], length: usize) -> Vec<String> {
+    chars.windows(length).map(|window| window.iter().collect()).collect()
 }
 
 #[cfg(test)]
@@ -95,14 +82,14 @@ mod tests {
     }
 
     fn leads_to(query: &ListQuery, title: &Title) -> bool {
-        let trigrams = title.trigrams();
-        query.lookups().into_iter().all(|range| trigrams.range(range.first..=range.last).next().is_some())
+        let grams = title.grams();
+        query.lookups().iter().all(|gram| grams.contains(gram))
     }
 
     #[test]
-    fn a_title_has_its_trigrams_as_written_and_as_folded_to_the_very_end() {
-        let trigrams: Vec<_> = Title::parse("Aß").unwrap().trigrams().into_iter().collect();
-        assert_eq!(trigrams, ["Aß\n", "ass", "s\n\n", "ss\n", "ß\n\n"]);
+    fn a_title_has_its_grams_as_written_and_as_folded() {
+        let grams: Vec<_> = Title::parse("Aßa").unwrap().grams().into_iter().collect();
+        assert_eq!(grams, ["A", "Aß", "Aßa", "a", "as", "ass", "s", "sa", "ss", "ssa", "ß", "ßa"]);
     }
 
     #[test]
