@@ -16,6 +16,7 @@ use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::types::Type;
 use serde_json::value::RawValue;
 
+use super::form::Form;
 use super::metadata::{MetadataInput, ProjectMetadata};
 use crate::config::Limits;
 use crate::error::{ApiError, Code};
@@ -245,8 +246,7 @@ impl<'de> serde::Deserialize<'de> for BoundedFields {
 pub struct UploadUrlencoded(Bytes);
 
 fn from_form(body: &[u8], now: Timestamp) -> Result<SaveRequest, ApiError> {
-    let fields: Vec<(String, String)> = serde_urlencoded::from_bytes(body)
-        .map_err(|e| ApiError::bad_request(format!("the body cannot be read: {e}")))?;
+    let Form(fields) = Form::<Vec<(String, String)>>::parse(body)?;
     if fields.len() > ExtraFields::COUNT_MAX {
         return Err(ApiError::bad_request("the body has too many fields"));
     }
