@@ -1,13 +1,9 @@
 //! What a save sends, in each of the ways that clients of several years send it: all of them end
 //! in one [`Save`].
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use notestamp_store::Timestamp;
-use notestamp_store::{
-    Digest, Error as StoreError, ExtraFields, InvalidValue, Notes, Precondition, Save, SaveRequest,
-};
+use notestamp_store::{Digest, Error as StoreError, ExtraFields, Notes, Precondition, Save, SaveRequest};
 use poem::error::ReadBodyError;
 use poem::{Request, RequestBody};
 use poem_openapi::ApiRequest;
@@ -16,6 +12,7 @@ use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::types::Type;
 use serde_json::value::RawValue;
 
+use super::fields::Fields;
 use super::form::Form;
 use super::metadata::{MetadataInput, ProjectMetadata};
 use crate::config::Limits;
@@ -177,9 +174,8 @@ async fn receive_media(mut part: Part<'_>, save: &mut Save) -> Result<(), ApiErr
 pub struct UploadJson(Bytes);
 
 fn from_json(body: &[u8], now: Timestamp) -> Result<SaveRequest, ApiError> {
-    let fields: BoundedFields = serde_json::from_slice(body)
+    let Fields(mut fields) = serde_json::from_slice(body)
         .map_err(|e| ApiError::bad_request(format!("the body cannot be read: {e}")))?;
-    let mut fields = fields.0;
     let mut texts = Texts::default();
     if let Some(value) = fields.remove("mediaDigest") {
         let given: Option<String> = serde_json::from_str(value.get())
@@ -208,37 +204,6 @@ pub(super) fn text(value: Box<RawValue>) -> Result<Bytes, ApiError> {
         Ok(text) => Ok(text.into()),
         Err(_) if value.get().starts_with('"') => Err(ApiError::bad_request("a text is not Unicode")),
         Err(_) => Ok(String::from(Box::<str>::from(value)).into()),
-    }
-}
-
-/// The fields of a JSON object, no more of them than metadata may have.
-struct BoundedFields(BTreeMap<String, Box<RawValue>>);
-
-impl<'de> serde::Deserialize<'de> for BoundedFields {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = BoundedFields;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<BoundedFields, A::Error> {
-                let mut fields = BTreeMap::new();
-                while let Some((name, value)) = map.next_entry()? {
-                    fields.insert(name, value);
-                    if fields.len() > ExtraFields::COUNT_MAX {
-                        let error = InvalidValue::new("body", "has too many fields");
-                        return Err(serde::de::Error::custom(error));
-                    }
-                }
-                Ok(BoundedFields(fields))
-            }
-        }
-
-        deserializer.deserialize_map(Visitor)
     }
 }
 

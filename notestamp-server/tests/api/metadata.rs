@@ -360,3 +360,18 @@ async fn what_is_not_stored_does_not_count() {
     });
     ada.save(Upload::with_metadata(echo)).await.assert_status(200);
 }
+
+#[tokio::test]
+async fn a_field_that_does_not_win_may_be_of_any_type() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    let text =
+        r#"{"title": ["a"], "type": 5, "src": {}, "title": "a", "type": "b", "src": "https://a.example"}"#;
+    let body = format!(r#"{{"content": [], "metadata": 5, "metadata": {text}}}"#);
+    for answer in [save_text(&ada, text).await, ada.post("/home/upload", "application/json", body).await] {
+        let metadata = find(&answer.assert_status(200).json(), "a");
+        assert_eq!((&metadata["type"], &metadata["src"]), (&json!("b"), &json!("https://a.example")));
+    }
+    let text = r#"{"title": "a", "type": "b", "type": 5}"#;
+    save_text(&ada, text).await.assert_error(400, "bad_request");
+}
