@@ -45,14 +45,17 @@ impl SaveBody for UploadBody {
         let now = state.clock.now();
         match self {
             Self::Multipart(UploadForm(reader)) => {
-                let notes = NotesPart { name: "content", is_file: false };
-                receive_form(*reader, notes, save, state).await?.into_request(now)
+                let notes = NotesPart { name: CONTENT, is_file: false };
+                receive_form(*reader, notes, save, state).await?.into_request(CONTENT, now)
             }
             Self::Json(UploadJson(body)) => from_json(&body, now),
             Self::Form(UploadUrlencoded(body)) => from_form(&body, now),
         }
     }
 }
+
+/// The name of the notes.
+const CONTENT: &str = "content";
 
 /// Text parts that describe a save, as far as they have come.
 #[derive(Default)]
@@ -64,10 +67,11 @@ pub(super) struct Texts {
 }
 
 impl Texts {
-    pub(super) fn into_request(self, now: Timestamp) -> Result<SaveRequest, ApiError> {
+    /// What to save; `notes` is the name by which the client knows them.
+    pub(super) fn into_request(self, notes: &str, now: Timestamp) -> Result<SaveRequest, ApiError> {
         let missing = |what| ApiError::bad_request(format!("{what} is missing"));
         let metadata = self.metadata.ok_or_else(|| missing("metadata"))?;
-        let content = self.content.ok_or_else(|| missing("content"))?;
+        let content = self.content.ok_or_else(|| missing(notes))?;
         Ok(SaveRequest {
             metadata: metadata.into_metadata(now).map_err(StoreError::from)?,
             notes: Notes::parse(content).map_err(StoreError::from)?,
@@ -182,7 +186,7 @@ fn from_json(body: &[u8], now: Timestamp) -> Result<SaveRequest, ApiError> {
             .map_err(|_| ApiError::bad_request("mediaDigest is not a text"))?;
         texts.media_digest = digest(&given.unwrap_or_default())?;
     }
-    let content = fields.remove("content");
+    let content = fields.remove(CONTENT);
     let stmp = fields.remove("stmp");
     texts.content = content.or(stmp).map(text).transpose()?;
     texts.metadata = Some(match fields.remove("metadata") {
@@ -195,7 +199,7 @@ fn from_json(body: &[u8], now: Timestamp) -> Result<SaveRequest, ApiError> {
             input
         }
     });
-    texts.into_request(now)
+    texts.into_request(CONTENT, now)
 }
 
 /// What a JSON value holds: a text is what it says, anything else is itself.
@@ -219,7 +223,7 @@ fn from_form(body: &[u8], now: Timestamp) -> Result<SaveRequest, ApiError> {
     let mut flat = MetadataInput::default();
     for (name, value) in fields {
         match name.as_str() {
-            "content" | "stmp" => texts.content = Some(value.into()),
+            CONTENT | "stmp" => texts.content = Some(value.into()),
             "metadata" => {
                 texts.metadata = Some(MetadataInput::parse(value.as_bytes()).map_err(StoreError::from)?);
             }
@@ -231,7 +235,7 @@ fn from_form(body: &[u8], now: Timestamp) -> Result<SaveRequest, ApiError> {
         }
     }
     texts.metadata.get_or_insert(flat);
-    texts.into_request(now)
+    texts.into_request(CONTENT, now)
 }
 
 pub(super) fn is_content_type(content_type: &str, essence: &str) -> bool {
