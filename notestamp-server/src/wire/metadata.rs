@@ -115,6 +115,11 @@ impl ProjectMetadata {
         };
         Self { project, src }
     }
+
+    /// The same with another `src`, made of the one it has.
+    pub(super) fn map_src(self, change: impl FnOnce(String) -> String) -> Self {
+        Self { src: change(self.src), ..self }
+    }
 }
 
 impl Serialize for ProjectMetadata {
