@@ -375,3 +375,25 @@ async fn a_field_that_does_not_win_may_be_of_any_type() {
     let text = r#"{"title": "a", "type": "b", "type": 5}"#;
     save_text(&ada, text).await.assert_error(400, "bad_request");
 }
+
+#[tokio::test]
+async fn last_modified_of_any_precision_is_kept_and_what_only_looks_like_it_is_not() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    for time in [
+        "2024",
+        "2024-03",
+        "2024-W01",
+        "2024-061",
+        "2024-03-01T03Z",
+        "2024-03-01T24:00:00Z",
+        "2024-03-01T03:04:05,5Z",
+    ] {
+        let metadata = saved(&ada, json!({"title": "a", "lastModified": time})).await;
+        assert_eq!(metadata["lastModified"], time);
+    }
+    for time in ["2024-1-2", "2024-03-01T3:04:05Z", "20240301T03:04:05Z", "2024-03-01T24:00:01Z"] {
+        let metadata = saved(&ada, json!({"title": "a", "lastModified": time})).await;
+        assert_eq!(metadata["lastModified"], START, "{time}");
+    }
+}
