@@ -22,8 +22,8 @@ use crate::http::base_url::BaseUrl;
 use crate::http::body_guard::{BodyGuard, DRAIN_BYTES_MAX, DRAIN_TIME_MAX, Verdict};
 use crate::http::client_address::{Client, TrustedProxies};
 use crate::http::origin::{Judgement, OriginPolicy};
-use crate::http::query;
 use crate::http::request_id::{self, RequestId};
+use crate::http::urlencoded;
 use crate::metrics::Metrics;
 use crate::openapi;
 use crate::policy::Policy;
@@ -96,7 +96,7 @@ impl Edge {
             let message = "pages of this origin may not use this server";
             return Err(ApiError::new(Code::ForbiddenOrigin, message));
         }
-        if !query::is_text(request.uri().query().unwrap_or_default()) {
+        if !urlencoded::is_text(request.uri().query().unwrap_or_default().as_bytes()) {
             return Err(ApiError::bad_request("the query is not UTF-8"));
         }
         let base = match (&self.public_url, client.server_origin()) {

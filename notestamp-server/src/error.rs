@@ -160,7 +160,8 @@ impl ApiError {
         let (status, request_id) = (self.code.status(), id.as_str());
         let cause = self.cause.as_deref().map(|cause| error_chain(cause));
         let (code, message) = (self.code.as_str(), &self.message);
-        if status.is_server_error() {
+        // An account that is full is its user's affair.
+        if status.is_server_error() && self.code != Code::QuotaExceeded {
             tracing::error!(request_id, code, message, cause, "request failed");
         } else {
             tracing::debug!(request_id, code, message, cause, "request refused");
@@ -365,6 +366,46 @@ impl From<MultipartError> for ApiError {
             | MultipartError::DuplicatePart { .. } => Self::bad_request(message),
             // The guard of the body knows whether it was too large, too slow, or broke off.
             MultipartError::Body(_) => Self::bad_request(message).caused_by(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use notestamp_store::OsRandom;
+    use tracing::{Event, Level, Subscriber};
+    use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+
+    use super::*;
+
+    /// The levels of what has been logged.
+    #[derive(Clone, Default)]
+    struct Levels(Arc<Mutex<Vec<Level>>>);
+
+    impl<S: Subscriber> Layer<S> for Levels {
+        fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+            self.0.lock().unwrap().push(*event.metadata().level());
+        }
+    }
+
+    #[test]
+    fn only_what_the_operator_should_look_at_is_logged_as_an_error() {
+        for (code, level) in [
+            (Code::Internal, Level::ERROR),
+            (Code::Unavailable, Level::ERROR),
+            (Code::StorageFull, Level::ERROR),
+            (Code::QuotaExceeded, Level::DEBUG),
+            (Code::TooLarge, Level::DEBUG),
+            (Code::Unauthorized, Level::DEBUG),
+        ] {
+            let levels = Levels::default();
+            let subscriber = tracing_subscriber::registry().with(levels.clone());
+            tracing::subscriber::with_default(subscriber, || {
+                ApiError::new(code, "a message").to_response(&RequestId::generate(&OsRandom));
+            });
+            assert_eq!(*levels.0.lock().unwrap(), [level], "{code:?}");
         }
     }
 }

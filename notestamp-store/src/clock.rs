@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat};
+use chrono::{DateTime, SecondsFormat};
+
+use crate::iso8601;
 
 /// An instant of civil time, in whole milliseconds since 1970-01-01T00:00:00Z.
 ///
@@ -55,7 +57,7 @@ impl Timestamp {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// Reads a date or a date and time as ISO 8601 writes them; without an offset it is UTC.
+    /// Reads a date, or a date and time, as ISO 8601 writes them in any precision; without an offset it is UTC.
     ///
     /// ```
     /// use notestamp_store::Timestamp;
@@ -63,39 +65,11 @@ impl Timestamp {
     /// for text in ["2024-03-01T12:00:00.000Z", "2024-03-01T13:00+01:00", "20240301T120000Z"] {
     ///     assert_eq!(Timestamp::parse_iso8601(text), Some(noon), "{text}");
     /// }
-    /// assert!(Timestamp::parse_iso8601("2024-03-01").is_some());
+    /// assert!(Timestamp::parse_iso8601("2024-03").is_some());
     /// assert_eq!(Timestamp::parse_iso8601("1.3.2024"), None);
     /// ```
     pub fn parse_iso8601(text: &str) -> Option<Self> {
-        const WITH_OFFSET: &[&str] =
-            &["%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z", "%Y%m%dT%H%M%S%.f%#z", "%Y%m%dT%H%M%#z"];
-        const LOCAL: &[&str] = &["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y%m%dT%H%M%S%.f", "%Y%m%dT%H%M"];
-        const DATE: &[&str] = &["%Y-%m-%d", "%Y%m%d", "%G-W%V-%u", "%Y-%j"];
-
-        // RFC 3339 also allows a space or a lower-case `t` and `z`, as many programs print it.
-        if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-            return Some(Self(time.timestamp_millis()));
-        }
-        if !text.is_ascii() || text.contains(char::is_whitespace) {
-            return None;
-        }
-        let with_numeric_offset = match text.strip_suffix('Z') {
-            Some(local) => format!("{local}+00:00"),
-            None => text.to_owned(),
-        };
-        let offset = WITH_OFFSET
-            .iter()
-            .find_map(|format| DateTime::parse_from_str(&with_numeric_offset, format).ok())
-            .map(|time| time.timestamp_millis());
-        let local = || {
-            let time = LOCAL.iter().find_map(|format| NaiveDateTime::parse_from_str(text, format).ok());
-            time.map(|time| time.and_utc().timestamp_millis())
-        };
-        let date = || {
-            let date = DATE.iter().find_map(|format| NaiveDate::parse_from_str(text, format).ok())?;
-            Some(date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_millis())
-        };
-        offset.or_else(local).or_else(date).map(Self)
+        iso8601::millis(text).map(Self)
     }
 }
 

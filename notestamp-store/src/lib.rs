@@ -8,6 +8,7 @@ pub mod conformance;
 mod domain;
 mod durability;
 mod error;
+mod iso8601;
 pub mod metadata;
 pub mod protocol;
 mod random;

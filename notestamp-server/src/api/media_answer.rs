@@ -139,7 +139,7 @@ pub async fn media_answer(
     };
     let media_type = project.media_type();
     let mut answer = answer
-        .header(CONTENT_TYPE, content_type(&media_type))
+        .header(CONTENT_TYPE, content_type(&project.metadata.mimetype))
         .header(CONTENT_LENGTH, range.end - range.start)
         .header(ACCEPT_RANGES, HeaderValue::from_static("bytes"))
         .header(CONTENT_DISPOSITION, content_disposition(disposition, &project.metadata.title, &media_type));
@@ -170,7 +170,7 @@ async fn redirect(
     let media_type = project.media_type();
     let text = |value: HeaderValue| value.to_str().expect("these are made of ASCII").to_owned();
     let headers = PresignedHeaders {
-        content_type: text(content_type(&media_type)),
+        content_type: text(content_type(&project.metadata.mimetype)),
         content_disposition: text(content_disposition(disposition, &project.metadata.title, &media_type)),
     };
     let Some(url) = state.store.media_url(media, &headers).await? else { return Ok(None) };

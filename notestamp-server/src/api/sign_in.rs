@@ -140,11 +140,14 @@ impl SignIn {
     }
 
     /// End a session of the account
+    ///
+    /// Where it is the one that asks, its cookies are taken away.
     #[oai(path = "/auth/sessions/:id", method = "delete", operation_id = "endSession")]
     async fn end_session(
         &self,
         user: CurrentUser,
         state: Data<&Arc<State>>,
+        jar: &CookieJar,
         /// The session's id.
         id: Path<String>,
     ) -> Result<Json<Message>, Failed<EndSessionFailures>> {
@@ -154,6 +157,9 @@ impl SignIn {
             return Err(not_found().into());
         }
         tracing::info!(user = %user.id, session = %id, "session ended");
+        if id == user.session.id {
+            state.cookies.clear(jar);
+        }
         Ok(Json(Message::new("the session is ended")))
     }
 }

@@ -12,7 +12,8 @@ use super::keys::{InvalidSigningKeys, hex};
 /// Where the signing keys are.
 #[derive(Clone, PartialEq, Eq)]
 pub enum SigningKeySource {
-    /// In this file, which the operator made.
+    /// In this file, which the operator made. Nothing shows its name: a key with one digit mistyped, in the
+    /// variable `NOTESTAMP_SIGNING_KEY`, passes for the name of a file.
     File(PathBuf),
     /// In this text: what the variable `NOTESTAMP_SIGNING_KEY` holds.
     Variable(String),
@@ -22,11 +23,11 @@ pub enum SigningKeySource {
     Process,
 }
 
-/// Shows no keys.
+/// Shows no keys, and nothing that may be one.
 impl fmt::Debug for SigningKeySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::File(_) => f.write_str("File(…)"),
             Self::Variable(_) => f.write_str("Variable(…)"),
             Self::DataFolder(path) => f.debug_tuple("DataFolder").field(path).finish(),
             Self::Process => f.write_str("Process"),
@@ -45,16 +46,20 @@ impl SigningKeySource {
     /// When the file cannot be read or made, or what it holds is refused by [`SigningKeys::parse`].
     pub fn load(&self, random: &dyn Random) -> Result<SigningKeys, SigningKeyError> {
         match self {
-            Self::File(path) => read(path),
+            Self::File(path) => {
+                let text = read(path, OPERATORS_FILE).map_err(SigningKeyError::OperatorsFile)?;
+                Ok(SigningKeys::parse(&text, OPERATORS_FILE)?)
+            }
             Self::Variable(text) => Ok(SigningKeys::parse(text, "NOTESTAMP_SIGNING_KEY")?),
             Self::DataFolder(path) => {
-                let exists = path.try_exists().map_err(|source| SigningKeyError::read(path, source))?;
-                if !exists {
+                let refused = |source| SigningKeyError::Read { path: path.clone(), source };
+                if !path.try_exists().map_err(refused)? {
                     create(path, random)
                         .map_err(|source| SigningKeyError::Create { path: path.clone(), source })?;
                     tracing::info!(path = %path.display(), "made a signing key");
                 }
-                read(path)
+                let name = path.display().to_string();
+                Ok(SigningKeys::parse(&read(path, &name).map_err(refused)?, &name)?)
             }
             Self::Process => Ok(SigningKeys::parse(&random_key(random), "the process")?),
         }
@@ -64,8 +69,11 @@ impl SigningKeySource {
 /// Why there are no signing keys.
 #[derive(Debug, thiserror::Error)]
 pub enum SigningKeyError {
-    /// The file cannot be read.
-    #[error("the signing key {} cannot be read: {source}", path.display())]
+    /// The file that the operator named cannot be read.
+    #[error("the setting signing-key names no file that can be read; a key would be all hex digits")]
+    OperatorsFile(#[source] io::Error),
+    /// The file of the data folder cannot be read.
+    #[error("the signing key {} cannot be read", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -73,7 +81,7 @@ pub enum SigningKeyError {
         source: io::Error,
     },
     /// The file cannot be made.
-    #[error("the signing key {} cannot be made: {source}", path.display())]
+    #[error("the signing key {} cannot be made", path.display())]
     Create {
         /// The file.
         path: PathBuf,
@@ -85,33 +93,30 @@ pub enum SigningKeyError {
     Invalid(#[from] InvalidSigningKeys),
 }
 
-impl SigningKeyError {
-    fn read(path: &Path, source: io::Error) -> Self {
-        Self::Read { path: path.to_owned(), source }
-    }
-}
+/// What messages call the file that the operator made.
+const OPERATORS_FILE: &str = "the file of the setting signing-key";
 
 /// The most that is read of a file that should hold keys: somebody may have named a video.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 
-fn read(path: &Path) -> Result<SigningKeys, SigningKeyError> {
-    let refused = |source| SigningKeyError::read(path, source);
-    let file = File::open(path).map_err(refused)?;
-    let mode = file.metadata().map_err(refused)?.permissions().mode();
+/// What is in the file at `path`; messages call it `name`.
+fn read(path: &Path, name: &str) -> io::Result<String> {
+    let file = File::open(path)?;
+    let mode = file.metadata()?.permissions().mode();
     // Not refused: secrets that a container is given are often readable by a group, or by all in it.
     if mode & 0o077 != 0 {
         tracing::warn!(
-            path = %path.display(),
+            file = name,
             mode = %format_args!("{:03o}", mode & 0o777),
             "others on this machine can read the signing key; `chmod 600` it"
         );
     }
     let mut text = String::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(refused)?;
+    file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
     if text.len() as u64 > FILE_BYTES_MAX {
-        return Err(refused(io::Error::other("it is too large to be a file of keys")));
+        return Err(io::Error::other("it is too large to be a file of keys"));
     }
-    Ok(SigningKeys::parse(&text, &path.display().to_string())?)
+    Ok(text)
 }
 
 /// Writes a new key to `path`, unless somebody else does so first.
@@ -146,6 +151,7 @@ fn random_key(random: &dyn Random) -> String {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::error::Error as _;
     use std::sync::Barrier;
 
     use notestamp_store::OsRandom;
@@ -199,13 +205,38 @@ mod tests {
         let path = folder.path().join("keys");
         let source = SigningKeySource::File(path.clone());
         let error = source.load(&OsRandom).unwrap_err().to_string();
-        assert!(error.contains(path.to_str().unwrap()), "{error}");
+        assert!(error.contains("signing-key names no file"), "{error}");
         assert!(!path.exists());
 
         fs::write(&path, KEY).unwrap();
         assert_eq!(source.load(&OsRandom).unwrap().signing().id(), "630dcd2966c43366");
         fs::write(&path, " ".repeat(100_000)).unwrap();
-        assert!(source.load(&OsRandom).unwrap_err().to_string().contains("too large"));
+        let error = source.load(&OsRandom).unwrap_err();
+        assert!(error.source().unwrap().to_string().contains("too large"), "{error}");
+    }
+
+    #[test]
+    fn a_mistyped_key_that_passes_for_the_name_of_a_file_is_not_shown() {
+        let mistyped = KEY.replacen("00", "0X", 1);
+        let source = SigningKeySource::File(mistyped.into());
+        let error = source.load(&OsRandom).unwrap_err();
+        let shown = format!("{source:?} {error} {error:?} {}", error.source().unwrap());
+        assert!(!shown.contains("0405"), "{shown}");
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let nowhere = folder.path().join("nowhere");
+        for source in [
+            SigningKeySource::File(nowhere.clone()),
+            SigningKeySource::DataFolder(folder.path().to_owned()),
+            SigningKeySource::DataFolder(nowhere.join("signing-key")),
+        ] {
+            let error = source.load(&OsRandom).unwrap_err();
+            assert!(!error.to_string().contains("os error"), "{error}");
+            assert!(error.source().unwrap().to_string().contains("os error"), "{error:?}");
+        }
     }
 
     #[test]

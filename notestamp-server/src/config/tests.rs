@@ -346,6 +346,8 @@ fn the_variable_of_the_signing_key_holds_keys_or_the_name_of_a_file() {
     }
     let source = given("").variable("NOTESTAMP_SIGNING_KEY", "/run/keys").serves().tokens.signing_keys;
     assert_eq!(source, SigningKeySource::File("/run/keys".into()));
+    let mistyped = given("").variable("NOTESTAMP_SIGNING_KEY", &key.replacen("00", "0X", 1)).serves();
+    assert!(!format!("{mistyped:?}").contains("0405"));
     let source = given("--signing-key f").variable("NOTESTAMP_SIGNING_KEY", key).serves().tokens.signing_keys;
     assert_eq!(source, SigningKeySource::File("f".into()));
 

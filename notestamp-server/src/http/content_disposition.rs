@@ -6,6 +6,9 @@ use poem::http::HeaderValue;
 /// The longest file name, in bytes: what file systems allow.
 const FILE_NAME_BYTES_MAX: usize = 255;
 
+/// The longest media type that is served with its parameters, in bytes: proxies refuse huge headers.
+const MEDIA_TYPE_BYTES_MAX: usize = 255;
+
 /// The media types that a browser may show under our origin, beside all of `audio/` and `video/`.
 ///
 /// None of them runs scripts. SVG does, so it is not here.
@@ -68,9 +71,18 @@ pub fn is_inline(media_type: &MediaType) -> bool {
 
 /// The `Content-Type` that media is served with: its own, or `application/octet-stream` for an
 /// attachment, which no page can load as a script or a style sheet either.
-pub fn content_type(media_type: &MediaType) -> HeaderValue {
-    let served = if is_inline(media_type) { media_type } else { &MediaType::OCTET_STREAM };
-    HeaderValue::from_str(served.essence()).expect("a media type is made of tokens")
+///
+/// `mimetype` is its own as it was saved: with parameters, such as the codecs of a recording, which are
+/// served too where they are well-formed.
+pub fn content_type(mimetype: &str) -> HeaderValue {
+    let media_type = MediaType::parse(mimetype);
+    let served = if is_inline(&media_type) { &media_type } else { &MediaType::OCTET_STREAM };
+    let whole = mimetype.trim().parse::<mime::Mime>().ok().filter(|whole| {
+        let text = whole.as_ref();
+        whole.essence_str() == served.essence() && text.is_ascii() && text.len() <= MEDIA_TYPE_BYTES_MAX
+    });
+    HeaderValue::from_str(whole.as_ref().map_or(served.essence(), AsRef::as_ref))
+        .expect("a media type is made of tokens and of quoted texts without control characters")
 }
 
 /// What a browser is to do with media.
@@ -233,10 +245,10 @@ mod tests {
     #[test]
     fn only_what_cannot_run_scripts_is_shown_in_place() {
         let disposition = |media_type| {
-            let media_type = MediaType::parse(media_type);
-            let value = content_disposition(Disposition::Inline, &Title::parse("t").unwrap(), &media_type);
+            let parsed = MediaType::parse(media_type);
+            let value = content_disposition(Disposition::Inline, &Title::parse("t").unwrap(), &parsed);
             let (kind, _) = value.to_str().unwrap().split_once(';').unwrap();
-            (kind.to_owned(), content_type(&media_type))
+            (kind.to_owned(), content_type(media_type))
         };
         for inline in ["audio/mpeg", "audio/x-unheard-of", "video/mp4", "image/png", "application/pdf"] {
             assert_eq!(disposition(inline), ("inline".to_owned(), HeaderValue::from_static(inline)));
@@ -278,5 +290,30 @@ mod tests {
         let title = Title::parse("Lecture").unwrap();
         let value = content_disposition(Disposition::Attachment, &title, &MediaType::parse("audio/mpeg"));
         assert_eq!(value, "attachment; filename=\"Lecture.mp3\"; filename*=UTF-8''Lecture.mp3");
+    }
+    #[test]
+    fn well_formed_parameters_are_served_with_a_media_type_that_is() {
+        let long = format!("audio/webm;codecs={}", "o".repeat(300));
+        for (saved, served) in [
+            ("audio/webm;codecs=opus", "audio/webm;codecs=opus"),
+            (" Audio/WebM; Codecs=Opus ", "audio/webm; codecs=Opus"),
+            ("video/mp4; codecs=\"avc1.42E01E, mp4a.40.2\"", "video/mp4; codecs=\"avc1.42E01E, mp4a.40.2\""),
+            ("application/pdf;version=1.7", "application/pdf;version=1.7"),
+            ("image/png; a=b; c=d", "image/png; a=b; c=d"),
+            ("audio/webm;", "audio/webm"),
+            ("audio/webm; codecs", "audio/webm"),
+            ("audio/webm;codecs=avc1, mp4a", "audio/webm"),
+            ("audio/webm;codecs=\"opus", "audio/webm"),
+            ("audio/webm;codecs=a\r\nX-Evil: 1", "audio/webm"),
+            ("audio/webm;codecs=\"a\r\nX-Evil: 1\"", "audio/webm"),
+            ("audio/webm;codecs=\"é\"", "audio/webm"),
+            (&long, "audio/webm"),
+            ("text/html;charset=utf-8", "application/octet-stream"),
+            ("image/svg+xml;x=audio/webm", "application/octet-stream"),
+            ("application/octet-stream;x=y", "application/octet-stream;x=y"),
+            ("nonsense;codecs=opus", "application/octet-stream"),
+        ] {
+            assert_eq!(content_type(saved), served, "{saved:?}");
+        }
     }
 }

@@ -13,6 +13,6 @@ pub mod fetch_metadata;
 pub mod multipart;
 pub mod origin;
 mod patience;
-pub mod query;
 pub mod request_id;
 mod single;
+pub mod urlencoded;

@@ -108,8 +108,8 @@ impl OriginPolicy {
     fn judge_headers(&self, method: &Method, headers: &HeaderMap, client: &Client) -> Judgement {
         let origin = Single::of(headers, &ORIGIN);
         let allowed_origin = match origin {
-            Single::One(value) if self.allows(value, client) => Some(value.clone()),
-            _ => None,
+            Single::One(value) => self.allowed(value, client),
+            Single::Absent | Single::Several => None,
         };
         let may_change_state = match origin {
             Single::Absent => came_from_here(headers),
@@ -124,15 +124,14 @@ impl OriginPolicy {
         }
     }
 
-    fn allows(&self, origin: &HeaderValue, client: &Client) -> bool {
-        let Some(origin) = origin.to_str().ok().and_then(|text| text.parse::<Origin>().ok()) else {
-            return false;
+    /// The allowed origin that this is, byte for byte: browsers send the normal form.
+    fn allowed(&self, origin: &HeaderValue, client: &Client) -> Option<HeaderValue> {
+        let own = match &self.own {
+            Some(own) => Some(own.clone()),
+            None => client.server_origin().and_then(|own| own.parse().ok()),
         };
-        self.allowed.contains(&origin)
-            || match &self.own {
-                Some(own) => *own == origin,
-                None => client.server_origin().and_then(|own| own.parse().ok()) == Some(origin),
-            }
+        let mut allowed = self.allowed.iter().chain(&own);
+        allowed.any(|allowed| *origin == allowed.0).then(|| origin.clone())
     }
 }
 
@@ -242,9 +241,30 @@ mod tests {
     }
 
     #[test]
-    fn letter_case_and_default_ports_do_not_count() {
-        for origin in ["HTTP://LOCALHOST:3000", "https://APP.example", "https://app.example:443"] {
-            assert_origin(origin, true);
+    fn letter_case_and_default_ports_count_in_a_request() {
+        for origin in [
+            "HTTP://LOCALHOST:3000",
+            "http://LOCALHOST:3000",
+            "http://localhost:3000/",
+            "http://localhost:03000",
+            "https://APP.example",
+            "https://app.example:443",
+            "http://LOCALHOST:8080",
+            "http://localhost:8080/",
+        ] {
+            assert_origin(origin, false);
+        }
+    }
+
+    #[test]
+    fn the_configuration_is_read_into_the_form_that_browsers_send() {
+        for (configured, sent) in [
+            ("HTTPS://APP.example:443/", "https://app.example"),
+            ("https://m\u{fc}sic.example", "https://xn--msic-0ra.example"),
+        ] {
+            let policy = OriginPolicy::new(vec![configured.parse().unwrap()], None);
+            let headers = HeaderMap::from_iter([(ORIGIN, HeaderValue::from_static(sent))]);
+            assert!(!policy.judge_headers(&Method::POST, &headers, &client()).is_refused(), "{configured}");
         }
     }
 
@@ -330,9 +350,9 @@ mod tests {
     }
 
     #[test]
-    fn the_allowed_origin_is_answered_as_it_was_sent() {
-        let headers = answer_headers(&judge(Method::POST, &[(ORIGIN, "https://APP.example")]));
-        assert_eq!(headers[ACCESS_CONTROL_ALLOW_ORIGIN], "https://APP.example");
+    fn the_allowed_origin_is_answered() {
+        let headers = answer_headers(&judge(Method::POST, &[(ORIGIN, "https://app.example")]));
+        assert_eq!(headers[ACCESS_CONTROL_ALLOW_ORIGIN], "https://app.example");
         assert_eq!(headers[ACCESS_CONTROL_ALLOW_CREDENTIALS], "true");
         assert_eq!(headers[VARY], "Origin");
         for exposed in ["ETag", "Link", "Content-Range", "Retry-After"] {

@@ -1,10 +1,11 @@
 //! Accounts and sign-in.
 
 use notestamp_store::{Session, User};
-use poem_openapi::payload::{Form, Json};
+use poem_openapi::payload::Json;
 use poem_openapi::{ApiRequest, Multipart, Object};
 use serde::{Deserialize, Serialize};
 
+use super::form::Form;
 use super::metadata::ProjectMetadata;
 use crate::auth::Password;
 use crate::error::ApiError;

@@ -1,18 +1,16 @@
 //! A project's metadata: six known texts, whatever else a media module keeps there, and on the way
 //! out what the server knows.
 
-use std::fmt;
-
 use notestamp_store::{
     ExtraFields, InvalidValue, LastModified, Metadata, Project, ProjectId, Timestamp, Title,
 };
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::types::ToJSON;
-use serde::de::{self, Deserializer, MapAccess};
+use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::fields::Fields;
 use super::json::described;
 
 /// Metadata as a client sends it.
@@ -40,8 +38,13 @@ impl MetadataInput {
     /// # Errors
     /// Where it is none, or a known field is not a text.
     pub fn parse(json: &[u8]) -> Result<Self, InvalidValue> {
-        serde_json::from_slice(json)
-            .map_err(|e| InvalidValue::new("metadata", format!("cannot be read: {e}")))
+        let Fields(fields) = serde_json::from_slice(json)
+            .map_err(|e| InvalidValue::new("metadata", format!("cannot be read: {e}")))?;
+        let mut input = Self::default();
+        for (name, value) in fields {
+            input.set(name, value)?;
+        }
+        Ok(input)
     }
 
     /// Sets a field; of two with one name the last wins. `null` is an empty text.
@@ -96,30 +99,6 @@ impl MetadataInput {
     }
 }
 
-impl<'de> Deserialize<'de> for MetadataInput {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = MetadataInput;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<MetadataInput, A::Error> {
-                let mut input = MetadataInput::default();
-                while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
-                    input.set(name, value).map_err(de::Error::custom)?;
-                }
-                Ok(input)
-            }
-        }
-
-        deserializer.deserialize_map(Visitor)
-    }
-}
-
 /// Metadata as it is answered.
 #[derive(Debug)]
 pub struct ProjectMetadata {
@@ -135,6 +114,11 @@ impl ProjectMetadata {
             None => project.metadata.src.clone(),
         };
         Self { project, src }
+    }
+
+    /// The same with another `src`, made of the one it has.
+    pub(super) fn map_src(self, change: impl FnOnce(String) -> String) -> Self {
+        Self { src: change(self.src), ..self }
     }
 }
 

@@ -1,6 +1,8 @@
 //! What goes over the wire: shapes, and their conversions from and to the store's values.
 
 pub mod account;
+mod fields;
+mod form;
 pub mod json;
 pub mod metadata;
 pub mod project;

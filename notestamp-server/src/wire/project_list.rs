@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use notestamp_store::{InvalidValue, ListQuery, Order, Project, ProjectId, Sort};
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use super::json::described;
 use super::metadata::ProjectMetadata;
@@ -113,7 +114,8 @@ impl ProjectList {
         let projects = projects.into_iter();
         let projects = match form {
             config::ProjectList::Objects => {
-                Entries::Objects(projects.map(|project| ProjectMetadata::new(project, &media_url)).collect())
+                let entry = |project| ProjectMetadata::new(project, &media_url).map_src(url_or_nothing);
+                Entries::Objects(projects.map(entry).collect())
             }
             config::ProjectList::Titles => {
                 let title = |project: Project| project.metadata.title.as_str().to_owned();
@@ -122,6 +124,21 @@ impl ProjectList {
         };
         Self { projects, next_offset }
     }
+}
+
+/// A `src` that clients of this list can read: an absolute URL, or nothing.
+///
+/// The newest client reads the whole list by a schema that knows nothing else, so one project with another
+/// `src` would make it show none at all. Clients of 2023-24 have stored such ones: URLs without their
+/// scheme, which are completed, and bare ids of videos, paths and `undefined`, which lead nowhere.
+fn url_or_nothing(src: String) -> String {
+    if src.is_empty() || Url::parse(&src).is_ok() {
+        return src;
+    }
+    let completed = format!("https://{src}");
+    // Not of any host: a number, such as the id of a video, is read as an IP address.
+    let has_domain = |url: &Url| url.domain().is_some_and(|domain| domain.contains('.'));
+    if Url::parse(&completed).is_ok_and(|url| has_domain(&url)) { completed } else { String::new() }
 }
 
 described!(ProjectList, "ProjectList", {

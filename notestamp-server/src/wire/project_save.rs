@@ -22,20 +22,23 @@ pub enum ProjectSaveBody {
     Multipart(ProjectSaveForm),
 }
 
+/// The name of the notes.
+const NOTES_FILE: &str = "notesFile";
+
 /// A `multipart/form-data` body, not yet read.
 pub struct ProjectSaveForm(MultipartReader);
 
 impl SaveBody for ProjectSaveBody {
     async fn receive(self, save: &mut Save, state: &State) -> Result<SaveRequest, ApiError> {
         let Self::Multipart(ProjectSaveForm(form)) = self;
-        let notes = NotesPart { name: "notesFile", is_file: true };
+        let notes = NotesPart { name: NOTES_FILE, is_file: true };
         let mut texts = receive_form(form, notes, save, state).await?;
         // Clients echo the notes that they were given, so those count only where no others came.
         let echoed = texts.metadata.as_mut().and_then(MetadataInput::take_notes);
         if texts.content.is_none() {
             texts.content = echoed.filter(|notes| notes.get() != "null").map(text).transpose()?;
         }
-        texts.into_request(state.clock.now())
+        texts.into_request(NOTES_FILE, state.clock.now())
     }
 }
 
@@ -52,7 +55,7 @@ impl Payload for ProjectSaveForm {
             vec![
                 ("mediaFile", file("The media; a text in its place is none.")),
                 (
-                    "notesFile",
+                    NOTES_FILE,
                     file(
                         "The notes: a JSON text, kept byte for byte. Where it is missing, the metadata's \
                          field `notes` has them.",

@@ -1,13 +1,9 @@
 //! What a save sends, in each of the ways that clients of several years send it: all of them end
 //! in one [`Save`].
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use notestamp_store::Timestamp;
-use notestamp_store::{
-    Digest, Error as StoreError, ExtraFields, InvalidValue, Notes, Precondition, Save, SaveRequest,
-};
+use notestamp_store::{Digest, Error as StoreError, ExtraFields, Notes, Precondition, Save, SaveRequest};
 use poem::error::ReadBodyError;
 use poem::{Request, RequestBody};
 use poem_openapi::ApiRequest;
@@ -16,6 +12,8 @@ use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::types::Type;
 use serde_json::value::RawValue;
 
+use super::fields::Fields;
+use super::form::Form;
 use super::metadata::{MetadataInput, ProjectMetadata};
 use crate::config::Limits;
 use crate::error::{ApiError, Code};
@@ -47,14 +45,17 @@ impl SaveBody for UploadBody {
         let now = state.clock.now();
         match self {
             Self::Multipart(UploadForm(reader)) => {
-                let notes = NotesPart { name: "content", is_file: false };
-                receive_form(*reader, notes, save, state).await?.into_request(now)
+                let notes = NotesPart { name: CONTENT, is_file: false };
+                receive_form(*reader, notes, save, state).await?.into_request(CONTENT, now)
             }
             Self::Json(UploadJson(body)) => from_json(&body, now),
             Self::Form(UploadUrlencoded(body)) => from_form(&body, now),
         }
     }
 }
+
+/// The name of the notes.
+const CONTENT: &str = "content";
 
 /// Text parts that describe a save, as far as they have come.
 #[derive(Default)]
@@ -66,10 +67,11 @@ pub(super) struct Texts {
 }
 
 impl Texts {
-    pub(super) fn into_request(self, now: Timestamp) -> Result<SaveRequest, ApiError> {
+    /// What to save; `notes` is the name by which the client knows them.
+    pub(super) fn into_request(self, notes: &str, now: Timestamp) -> Result<SaveRequest, ApiError> {
         let missing = |what| ApiError::bad_request(format!("{what} is missing"));
         let metadata = self.metadata.ok_or_else(|| missing("metadata"))?;
-        let content = self.content.ok_or_else(|| missing("content"))?;
+        let content = self.content.ok_or_else(|| missing(notes))?;
         Ok(SaveRequest {
             metadata: metadata.into_metadata(now).map_err(StoreError::from)?,
             notes: Notes::parse(content).map_err(StoreError::from)?,
@@ -176,16 +178,15 @@ async fn receive_media(mut part: Part<'_>, save: &mut Save) -> Result<(), ApiErr
 pub struct UploadJson(Bytes);
 
 fn from_json(body: &[u8], now: Timestamp) -> Result<SaveRequest, ApiError> {
-    let fields: BoundedFields = serde_json::from_slice(body)
+    let Fields(mut fields) = serde_json::from_slice(body)
         .map_err(|e| ApiError::bad_request(format!("the body cannot be read: {e}")))?;
-    let mut fields = fields.0;
     let mut texts = Texts::default();
     if let Some(value) = fields.remove("mediaDigest") {
         let given: Option<String> = serde_json::from_str(value.get())
             .map_err(|_| ApiError::bad_request("mediaDigest is not a text"))?;
         texts.media_digest = digest(&given.unwrap_or_default())?;
     }
-    let content = fields.remove("content");
+    let content = fields.remove(CONTENT);
     let stmp = fields.remove("stmp");
     texts.content = content.or(stmp).map(text).transpose()?;
     texts.metadata = Some(match fields.remove("metadata") {
@@ -198,7 +199,7 @@ fn from_json(body: &[u8], now: Timestamp) -> Result<SaveRequest, ApiError> {
             input
         }
     });
-    texts.into_request(now)
+    texts.into_request(CONTENT, now)
 }
 
 /// What a JSON value holds: a text is what it says, anything else is itself.
@@ -210,43 +211,11 @@ pub(super) fn text(value: Box<RawValue>) -> Result<Bytes, ApiError> {
     }
 }
 
-/// The fields of a JSON object, no more of them than metadata may have.
-struct BoundedFields(BTreeMap<String, Box<RawValue>>);
-
-impl<'de> serde::Deserialize<'de> for BoundedFields {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = BoundedFields;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<BoundedFields, A::Error> {
-                let mut fields = BTreeMap::new();
-                while let Some((name, value)) = map.next_entry()? {
-                    fields.insert(name, value);
-                    if fields.len() > ExtraFields::COUNT_MAX {
-                        let error = InvalidValue::new("body", "has too many fields");
-                        return Err(serde::de::Error::custom(error));
-                    }
-                }
-                Ok(BoundedFields(fields))
-            }
-        }
-
-        deserializer.deserialize_map(Visitor)
-    }
-}
-
 /// An `application/x-www-form-urlencoded` body with the same fields, each a text.
 pub struct UploadUrlencoded(Bytes);
 
 fn from_form(body: &[u8], now: Timestamp) -> Result<SaveRequest, ApiError> {
-    let fields: Vec<(String, String)> = serde_urlencoded::from_bytes(body)
-        .map_err(|e| ApiError::bad_request(format!("the body cannot be read: {e}")))?;
+    let Form(fields) = Form::<Vec<(String, String)>>::parse(body)?;
     if fields.len() > ExtraFields::COUNT_MAX {
         return Err(ApiError::bad_request("the body has too many fields"));
     }
@@ -254,7 +223,7 @@ fn from_form(body: &[u8], now: Timestamp) -> Result<SaveRequest, ApiError> {
     let mut flat = MetadataInput::default();
     for (name, value) in fields {
         match name.as_str() {
-            "content" | "stmp" => texts.content = Some(value.into()),
+            CONTENT | "stmp" => texts.content = Some(value.into()),
             "metadata" => {
                 texts.metadata = Some(MetadataInput::parse(value.as_bytes()).map_err(StoreError::from)?);
             }
@@ -266,7 +235,7 @@ fn from_form(body: &[u8], now: Timestamp) -> Result<SaveRequest, ApiError> {
         }
     }
     texts.metadata.get_or_insert(flat);
-    texts.into_request(now)
+    texts.into_request(CONTENT, now)
 }
 
 pub(super) fn is_content_type(content_type: &str, essence: &str) -> bool {

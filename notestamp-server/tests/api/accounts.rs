@@ -242,3 +242,24 @@ async fn the_address_of_a_removed_account_can_be_used_again() {
     assert_eq!(again.usage().await, (0, 0));
     again.open("old").await.assert_error(404, "not_found");
 }
+
+#[tokio::test]
+async fn a_form_that_is_not_utf_8_is_refused() {
+    let server = TestServer::spawn().await;
+    let client = server.signed_in("bob@example.org").await;
+    let content_type = "application/x-www-form-urlencoded";
+    for password in [&b"seventeen%ffotters"[..], b"seventeen\xffotters", b"seventeen%ed%a0%80otters"] {
+        for path in ["/auth/register", "/auth/signin", "/auth/login"] {
+            let body = [b"username=ada%40example.org&password=", password].concat();
+            client.post(path, content_type, body).await.assert_error(400, "bad_request");
+        }
+        let body = [b"current=seventeen+otters+in+a+canoe&new=", password].concat();
+        client.post("/auth/password", content_type, body).await.assert_error(400, "bad_request");
+    }
+    let multipart =
+        Upload::empty().text("username", ADA).text("password", b"seventeen\xffotters").into_body();
+    client.post("/auth/register", &Upload::content_type(), multipart).await.assert_error(400, "bad_request");
+    // U+FFFD itself is a character like any other.
+    let body = "username=ada%40example.org&password=seventeen%ef%bf%bdotters";
+    client.post("/auth/register", content_type, body).await.assert_status(201);
+}

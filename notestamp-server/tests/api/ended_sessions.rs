@@ -135,3 +135,17 @@ async fn the_tokens_of_an_ended_session_cannot_end_another() {
     thief.remove_account().await.assert_error(401, "unauthorized");
     elsewhere.get("/home/list").await.assert_status(200);
 }
+
+#[tokio::test]
+async fn whoever_ends_his_own_session_loses_its_cookies_and_those_of_others_stay() {
+    let servers = servers().await;
+    let (ada, elsewhere) = (servers[0].ada().await, servers[0].visitor());
+    elsewhere.sign_in(ADA).await.assert_status(200);
+    let end = |session: String| format!("/auth/sessions/{session}");
+    ada.delete(&end(session_id(&elsewhere))).await.assert_status(200).assert_sets_no_cookie();
+    let tokens = ada.twin();
+    // The request itself is served by the refresh token: what it would set must not stay either.
+    ada.drop_cookie(ACCESS);
+    ada.delete(&end(session_id(&tokens))).await.assert_status(200).assert_clears_cookies();
+    assert_dead(&tokens, &servers).await;
+}

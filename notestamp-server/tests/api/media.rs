@@ -236,7 +236,7 @@ async fn types_that_browsers_show_safely_are_shown() {
     let ada = server.ada().await;
     for (at, (mimetype, served)) in [
         ("audio/mpeg", "audio/mpeg"),
-        ("Audio/WAV; codecs=1", "audio/wav"),
+        ("Audio/WAV; codecs=1", "audio/wav; codecs=1"),
         ("audio/unheard-of", "audio/unheard-of"),
         ("video/mp4", "video/mp4"),
         ("application/pdf", "application/pdf"),
@@ -305,4 +305,20 @@ async fn what_cannot_be_an_id_is_no_projects() {
     }
     ada.get("/home/media/").await.assert_error(404, "not_found");
     ada.get("/home/media").await.assert_error(404, "not_found");
+}
+
+#[tokio::test]
+async fn the_parameters_of_a_media_type_are_served_and_kept() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    for (title, saved, served) in [
+        ("a", "audio/webm;codecs=opus", "audio/webm;codecs=opus"),
+        ("b", "Video/MP4; codecs=\"avc1.42E01E, mp4a.40.2\"", "video/mp4; codecs=\"avc1.42E01E, mp4a.40.2\""),
+        ("c", "audio/webm;codecs=opus\r\nx-evil: 1", "audio/webm"),
+        ("d", "text/html;charset=utf-8", "application/octet-stream"),
+    ] {
+        let answer = of_type(&ada, title, saved).await;
+        assert_eq!((answer.header("content-type"), answer.header("x-evil")), (Some(served), None));
+        assert_eq!(ada.open(title).await.json()["metadata"]["mimetype"], saved);
+    }
 }

@@ -360,3 +360,40 @@ async fn what_is_not_stored_does_not_count() {
     });
     ada.save(Upload::with_metadata(echo)).await.assert_status(200);
 }
+
+#[tokio::test]
+async fn a_field_that_does_not_win_may_be_of_any_type() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    let text =
+        r#"{"title": ["a"], "type": 5, "src": {}, "title": "a", "type": "b", "src": "https://a.example"}"#;
+    let body = format!(r#"{{"content": [], "metadata": 5, "metadata": {text}}}"#);
+    for answer in [save_text(&ada, text).await, ada.post("/home/upload", "application/json", body).await] {
+        let metadata = find(&answer.assert_status(200).json(), "a");
+        assert_eq!((&metadata["type"], &metadata["src"]), (&json!("b"), &json!("https://a.example")));
+    }
+    let text = r#"{"title": "a", "type": "b", "type": 5}"#;
+    save_text(&ada, text).await.assert_error(400, "bad_request");
+}
+
+#[tokio::test]
+async fn last_modified_of_any_precision_is_kept_and_what_only_looks_like_it_is_not() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    for time in [
+        "2024",
+        "2024-03",
+        "2024-W01",
+        "2024-061",
+        "2024-03-01T03Z",
+        "2024-03-01T24:00:00Z",
+        "2024-03-01T03:04:05,5Z",
+    ] {
+        let metadata = saved(&ada, json!({"title": "a", "lastModified": time})).await;
+        assert_eq!(metadata["lastModified"], time);
+    }
+    for time in ["2024-1-2", "2024-03-01T3:04:05Z", "20240301T03:04:05Z", "2024-03-01T24:00:01Z"] {
+        let metadata = saved(&ada, json!({"title": "a", "lastModified": time})).await;
+        assert_eq!(metadata["lastModified"], START, "{time}");
+    }
+}

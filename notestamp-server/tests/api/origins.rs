@@ -273,3 +273,19 @@ async fn a_page_may_not_sign_somebody_in() {
         plain.assert_error(401, "bad_credentials");
     }
 }
+
+#[tokio::test]
+async fn another_spelling_of_an_allowed_origin_is_another_origin() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    let own = server.origin();
+    for origin in
+        ["http://LOCALHOST:3000", "HTTP://localhost:3000", "http://localhost:3000/", &format!("{own}/")]
+    {
+        assert_unreadable(&ada.get_with("/home/list", &[("origin", origin)]).await.assert_status(200));
+        let saved = ada.save(Upload::of("a").header("origin", origin)).await;
+        assert_unreadable(&saved.assert_error(403, "forbidden_origin"));
+    }
+    assert_eq!(ada.titles().await, [] as [&str; 0]);
+    ada.save(Upload::of("a").header("origin", &own)).await.assert_status(200);
+}

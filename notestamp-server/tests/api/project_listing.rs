@@ -183,3 +183,40 @@ async fn a_page_is_of_its_own_search_however_the_others_went() {
     assert_eq!(listed(&ada, &first).await.0, names(24..44));
     assert_eq!(listed(&ada, &second).await.0, names(4..24));
 }
+
+#[tokio::test]
+async fn every_src_of_the_list_is_an_absolute_url_or_empty_and_all_others_are_verbatim() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    for (src, listed) in [
+        ("", ""),
+        ("https://www.youtube.com/watch&v=x", "https://www.youtube.com/watch&v=x"),
+        ("http://localhost:8080/home/stream-audio/x", "http://localhost:8080/home/stream-audio/x"),
+        ("blob:http://localhost:3000/7e9c", "blob:http://localhost:3000/7e9c"),
+        ("youtube.com/watch?v=x", "https://youtube.com/watch?v=x"),
+        ("www.youtube.com", "https://www.youtube.com"),
+        ("//youtu.be/x", "https:////youtu.be/x"),
+        ("undefined", ""),
+        ("null", ""),
+        ("/home/stream-audio", ""),
+        ("dQw4w9WgXcQ", ""),
+        ("76979871", ""),
+        ("a.b c/x", ""),
+        ("http://", ""),
+        ("?v=x.y", ""),
+        (" ", ""),
+    ] {
+        let upload = || Upload::with_metadata(json!({"title": "a", "src": src}));
+        let directory = ada.save(upload()).await.assert_status(200).json();
+        assert_eq!(directory[0]["src"], src);
+        for parameters in [&[][..], &[("pageParam", "0")]] {
+            let page = list(&ada, parameters).await.assert_status(200).json();
+            assert_eq!(page["projects"][0]["src"], listed, "{src}");
+        }
+        assert_eq!(ada.get("/project/get/a").await.assert_status(200).json()["src"], src);
+        assert_eq!(ada.open("a").await.assert_status(200).json()["metadata"]["src"], src);
+        ada.save_project("b").await;
+        let left = ada.delete("/project/delete/b").await.assert_status(200).json();
+        assert_eq!(left["directory"][0]["src"], src);
+    }
+}

@@ -95,7 +95,7 @@ async fn whatever_is_changed_in_the_url_makes_it_useless() {
     }
     for missing in ["session", "expires", "signature"] {
         let without = url.replace(&format!("{missing}="), "other=");
-        server.visitor().get(&without).await.assert_error(400, "bad_request");
+        server.visitor().get(&without).await.assert_error(401, "unauthorized");
     }
     server.visitor().get(&url).await.assert_status(200);
 }
@@ -146,4 +146,30 @@ async fn media_is_downloaded_streamed_and_read_by_its_title() {
         ada.get(&format!("{path}/unknown")).await.assert_error(404, "not_found");
         server.visitor().get(&format!("{path}/a")).await.assert_error(401, "unauthorized");
     }
+}
+
+#[tokio::test]
+async fn without_all_its_parameters_the_url_is_good_with_its_owners_cookies_only() {
+    let (server, ada, url) = server_with_media().await;
+    let bob = server.signed_in("bob@example.org").await;
+    let (bare, _) = url.split_once('?').unwrap();
+    let parameter = |name: &str| {
+        let at = url.find(name).unwrap();
+        &url[at..url[at..].find('&').map_or(url.len(), |length| at + length)]
+    };
+    for broken in [
+        bare.to_owned(),
+        url.replace(parameter("session="), "session=x"),
+        url.replace(parameter("expires="), "expires=soon"),
+        url.replace(parameter("expires="), "expires=99999999999999999999"),
+        url.replace(parameter("signature="), "s=x"),
+    ] {
+        server.visitor().get(&broken).await.assert_error(401, "unauthorized");
+        assert_eq!(ada.get(&broken).await.assert_status(200).body, b"0123456789", "{broken}");
+        bob.get(&broken).await.assert_error(404, "not_found");
+        server.advance(TTL);
+        ada.get(&broken).await.assert_status(200).assert_refreshes();
+        bob.get(&broken).await.assert_error(404, "not_found");
+    }
+    server.visitor().get("/media/x").await.assert_error(401, "unauthorized");
 }

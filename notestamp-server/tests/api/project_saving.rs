@@ -182,3 +182,15 @@ async fn what_is_no_form_is_refused() {
     save(&stranger, upload(json!({"title": "a"}), "[]")).await.assert_error(401, "unauthorized");
     assert_eq!(ada.titles().await, [""; 0]);
 }
+
+#[tokio::test]
+async fn what_is_missing_is_named_as_the_client_knows_it() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    let without_notes = || Upload::empty().text("metadata", r#"{"title": "a"}"#);
+    for (path, message) in [("/home/upload", "content is missing"), ("/project/save", "notesFile is missing")]
+    {
+        let answer = ada.save_at(path, without_notes()).await.assert_error(400, "bad_request");
+        assert_eq!(answer.json()["message"], message);
+    }
+}

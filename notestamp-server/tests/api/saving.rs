@@ -530,3 +530,20 @@ async fn saves_of_one_new_title_at_once_make_one_project() {
     server.let_the_sweep_catch_up();
     server.assert_nothing_leaks().await;
 }
+
+#[tokio::test]
+async fn a_form_that_is_not_utf_8_is_not_saved() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    for body in [
+        &b"title=%ff&stmp=[]"[..],
+        b"title=\xff&stmp=[]",
+        b"title=a&label=%c3%28&stmp=[]",
+        b"title=a&stmp=[%22%ff%22]",
+        b"title=a&stmp=[]&%ff=x",
+    ] {
+        let answer = ada.post("/home/upload", URLENCODED, body.to_vec()).await;
+        answer.assert_error(400, "bad_request");
+    }
+    assert_eq!(ada.titles().await, [] as [&str; 0]);
+}

@@ -112,7 +112,8 @@ impl Projects {
 
     /// List projects
     ///
-    /// All of them, the latest save first, unless the parameters say otherwise.
+    /// All of them, the latest save first, unless the parameters say otherwise. A `limit` is 1 to 1,000, else
+    /// the answer is 400.
     #[oai(path = "/home/list", method = "get", operation_id = "listProjects")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn list(

@@ -28,7 +28,8 @@ impl ProjectMedia {
     /// The media that a URL grants
     ///
     /// This is where the `src` of metadata points, made by the server with all its parameters. It needs no
-    /// cookies for 15 minutes, and those of its session after that.
+    /// cookies for 15 minutes, and those of its session after that. With a parameter missing or unreadable it
+    /// grants nothing, and the cookies alone decide.
     #[oai(path = "/media/:id", method = "get", operation_id = "readGrantedMedia")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn granted(
@@ -39,18 +40,22 @@ impl ProjectMedia {
         /// The project's id.
         id: Path<String>,
         /// The id of the session on whose behalf it was made.
-        session: Query<String>,
+        session: Query<Option<String>>,
         /// Until when it needs no cookies, in seconds since 1970.
-        expires: Query<i64>,
+        expires: Query<Option<String>>,
         /// What vouches for the project, the session and the time.
-        signature: Query<String>,
+        signature: Query<Option<String>>,
     ) -> MediaResult {
         // What cannot be an id was not signed here.
-        let (Ok(project), Ok(session)) = (id.0.parse::<ProjectId>(), session.0.parse()) else {
-            return Err(ApiError::unauthorized().into());
+        let project: ProjectId = id.0.parse().map_err(|_| ApiError::unauthorized())?;
+        let grant = || {
+            let (session, expires) = (session.0?.parse().ok()?, expires.0?.parse().ok()?);
+            Some(MediaGrant { project, session, expires, signature: signature.0? })
         };
-        let grant = MediaGrant { project, session, expires: expires.0, signature: signature.0 };
-        let user = state.authorize_media(&grant, jar).await?;
+        let user = match grant() {
+            Some(grant) => state.authorize_media(&grant, jar).await?,
+            None => state.authenticate(jar).await?.id,
+        };
         let project = state.store.find_project_by_id(user, project).await?;
         media_answer(&state, request, project, Disposition::Inline).await
     }

@@ -102,6 +102,9 @@ impl ProjectDialect {
     ///
     /// Without parameters it is all of them, the latest save first. With any of them it is the 20 from
     /// `pageParam` on, by the time that their metadata says, the latest first.
+    ///
+    /// Only here, `src` is an absolute URL or empty, since clients read the list as a whole or not at all: where
+    /// it was saved without its scheme it gets `https://`, and whatever is no URL even then is empty.
     #[oai(path = "/project/list", method = "get", operation_id = "listProjectPages")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn list(
