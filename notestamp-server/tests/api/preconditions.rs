@@ -18,7 +18,7 @@ fn stale(revision: &str) -> (u16, Option<String>) {
     (412, Some(revision.to_owned()))
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn without_a_condition_the_last_write_wins() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -29,7 +29,7 @@ async fn without_a_condition_the_last_write_wins() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_save_of_the_current_revision_goes_and_a_stale_one_is_refused() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -43,7 +43,7 @@ async fn a_save_of_the_current_revision_goes_and_a_stale_one_is_refused() {
     assert_eq!(save_if(&ada, "a", &[("if-match", "\"other\"")]).await, stale("\"5\""));
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_condition_on_a_project_that_is_not_there_is_not_met() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -53,7 +53,7 @@ async fn a_condition_on_a_project_that_is_not_there_is_not_met() {
     assert!(ada.titles().await.is_empty());
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_save_that_must_create_is_refused_where_the_project_exists() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -65,7 +65,7 @@ async fn a_save_that_must_create_is_refused_where_the_project_exists() {
     assert_eq!(save_if(&ada, "a", &[("if-none-match", "W/\"2\"")]).await, stale("\"2\""));
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn both_conditions_must_be_met() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -74,7 +74,7 @@ async fn both_conditions_must_be_met() {
     assert_eq!(save_if(&ada, "a", &[("if-match", "\"1\""), ("if-none-match", "\"9\"")]).await, SAVED);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_condition_that_cannot_be_read_is_refused() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -87,7 +87,7 @@ async fn a_condition_that_cannot_be_read_is_refused() {
     assert_eq!(ada.open("a").await.header("etag"), Some("\"1\""));
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_refused_save_leaves_the_project_as_it_was() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -100,7 +100,7 @@ async fn a_refused_save_leaves_the_project_as_it_was() {
     server.assert_nothing_leaks().await;
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn of_two_saves_of_one_revision_one_is_refused() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;

@@ -44,7 +44,7 @@ async fn opened(client: &Client) -> [(Value, Option<Vec<u8>>); 2] {
     ]
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn whatever_one_generation_saves_opens_in_both_dialects() {
     for (recorded, notes, has_media) in [
         (HOME_JSON, FIRST, false),
@@ -61,7 +61,7 @@ async fn whatever_one_generation_saves_opens_in_both_dialects() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn saving_again_in_any_dialect_never_loses_the_media_and_echoed_notes_never_win() {
     for first in [HOME_FIRST, PROJECT_FIRST] {
         for again in [HOME_AGAIN, PROJECT_AGAIN, PROJECT_IN_METADATA] {
@@ -76,7 +76,7 @@ async fn saving_again_in_any_dialect_never_loses_the_media_and_echoed_notes_neve
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn media_can_come_later_and_in_the_other_dialect() {
     for (first, later) in [(HOME_JSON, PROJECT_FIRST), (PROJECT_IN_METADATA, HOME_FIRST)] {
         let server = TestServer::spawn().await;
@@ -88,7 +88,7 @@ async fn media_can_come_later_and_in_the_other_dialect() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_recorded_save_answers_its_page_and_metadata_of_texts() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;

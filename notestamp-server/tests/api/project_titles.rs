@@ -67,7 +67,7 @@ fn titles() -> Vec<String> {
     titles
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn every_title_works_in_every_route_of_both_dialects() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -106,7 +106,7 @@ async fn every_title_works_in_every_route_of_both_dialects() {
     server.assert_nothing_leaks().await;
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn spellings_of_one_title_are_one_project() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -117,7 +117,7 @@ async fn spellings_of_one_title_are_one_project() {
     assert_eq!(other_case.json(), json!({"isDuplicate": false}));
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn what_cannot_be_a_title_is_nobodys() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -135,7 +135,7 @@ async fn what_cannot_be_a_title_is_nobodys() {
     assert_eq!(unnamed["code"], "not_found");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn nobody_else_sees_a_title() {
     let server = TestServer::spawn().await;
     let (ada, bob) = (server.ada().await, server.signed_in("bob@example.org").await);
