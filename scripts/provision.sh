@@ -29,6 +29,22 @@ install() {
     apt-get install -y -qq --no-install-recommends "$@" >&2
 }
 
+# start_services: brings up MongoDB and S3, and sets the variables that lead to them. Such that run already stay as they are.
+start_services() {
+    local before now
+    before=$(scripts/services env 2>/dev/null) || true
+    # Before they are: an interruption in the middle leaves some.
+    services_started=yes
+    now=$(scripts/services start)
+    [[ $now != "$before" ]] || services_started=
+    eval "$now"
+}
+
+# stop_services: stops what `start_services` has started.
+stop_services() {
+    [[ -z ${services_started:-} ]] || scripts/services stop
+}
+
 # free_ports N: N TCP ports that nobody listens on, told apart by holding all of them at once.
 free_ports() {
     python3 - "$1" <<'PYTHON'

@@ -16,6 +16,7 @@ use crate::edge::Edge;
 use crate::http::acceptor::{CONNECTIONS_MAX, GuardedAcceptor};
 use crate::maintenance;
 use crate::metrics::{Metrics, MetricsEndpoint};
+use crate::page_places::PagePlaces;
 use crate::routes;
 use crate::state::State;
 use crate::storage::{self, StorageError};
@@ -90,6 +91,7 @@ impl App {
             cookies: SessionCookies::new(&config.cookies),
             media_delivery: config.answers.media_delivery,
             project_list: config.answers.project_list,
+            page_places: PagePlaces::default(),
             clock,
             random,
             metrics: Arc::new(Metrics::new()),

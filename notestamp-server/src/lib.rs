@@ -11,6 +11,7 @@ pub mod http;
 mod maintenance;
 mod metrics;
 pub mod openapi;
+mod page_places;
 mod policy;
 mod routes;
 pub mod shutdown;

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use crate::auth::{MediaUrls, Passwords, SessionCookies, Throttle, Tokens};
 use crate::config::{MediaDelivery, ProjectList};
 use crate::metrics::Metrics;
+use crate::page_places::PagePlaces;
 
 /// Everything that requests share.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub struct State {
     pub media_delivery: MediaDelivery,
     /// What `/project/list` holds.
     pub project_list: ProjectList,
+    /// Where the pages of clients that count go on.
+    pub page_places: PagePlaces,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Makes what nobody can guess.

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use notestamp_store::{InvalidValue, ListQuery, Order, Page, ProjectId, Sort};
+use notestamp_store::{InvalidValue, ListQuery, Order, Project, ProjectId, Sort};
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use serde::{Deserialize, Serialize};
 
@@ -103,21 +103,20 @@ enum Entries {
 }
 
 impl ProjectList {
-    /// The answer to `query`.
+    /// A page, and how many projects come before the next one, if there is one.
     pub fn new(
-        page: Page,
-        query: &ListQuery,
+        projects: Vec<Project>,
+        next_offset: Option<usize>,
         form: config::ProjectList,
         media_url: impl Fn(ProjectId) -> String,
     ) -> Self {
-        let next_offset = page.next.map(|_| query.skip + page.projects.len());
-        let projects = page.projects.into_iter();
+        let projects = projects.into_iter();
         let projects = match form {
             config::ProjectList::Objects => {
                 Entries::Objects(projects.map(|project| ProjectMetadata::new(project, &media_url)).collect())
             }
             config::ProjectList::Titles => {
-                let title = |project: notestamp_store::Project| project.metadata.title.as_str().to_owned();
+                let title = |project: Project| project.metadata.title.as_str().to_owned();
                 Entries::Titles(projects.map(title).collect())
             }
         };

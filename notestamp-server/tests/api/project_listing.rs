@@ -125,3 +125,61 @@ async fn every_entry_has_a_url_that_reads_its_media() {
         assert_eq!(server.visitor().get(path).await.assert_status(200).body, expected);
     }
 }
+
+#[tokio::test]
+async fn paging_while_others_save_and_delete_neither_skips_nor_repeats() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    let at = |n: usize| format!("2024-01-01T00:{:02}:{:02}.000Z", n / 60, n % 60);
+    for n in 0..90 {
+        save(&ada, &format!("p{n:02}"), "audio", &at(n)).await;
+    }
+    for (sorting, newest_first) in
+        [("[]", true), (r#"[{"id":"lastModified","desc":false}]"#, false), ("[]", true)]
+    {
+        let mut untouched = Vec::new();
+        let mut offset = json!(0);
+        while let Some(page) = offset.as_u64() {
+            let (titles, next) =
+                listed(&ada, &[("pageParam", &page.to_string()), ("sorting", sorting)]).await;
+            untouched.extend(titles.into_iter().filter(|title| title.starts_with('p')));
+            assert!(next.is_null() || next == json!(page + 20), "{next}");
+            // Before the page, behind it and in it: in each order one of them moves what follows.
+            for (n, title) in ["first", "last", "middle", "other"].into_iter().enumerate() {
+                save(&ada, title, "audio", &at([0, 3_599, 1_800, 45][n])).await;
+            }
+            for title in ["first", "last"].into_iter().filter(|_| page % 40 == 0) {
+                ada.delete(&format!("/project/delete/{title}")).await.assert_status(200);
+            }
+            offset = next;
+        }
+        let mut expected: Vec<_> = (0..90).map(|n| format!("p{n:02}")).collect();
+        if newest_first {
+            expected.reverse();
+        }
+        assert_eq!(untouched, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_page_is_of_its_own_search_however_the_others_went() {
+    let server = TestServer::spawn().await;
+    let (ada, tab) = (server.ada().await, server.visitor());
+    tab.sign_in(crate::harness::ADA).await.assert_status(200);
+    for n in 0..45 {
+        save(&ada, &format!("p{n:02}"), "audio", &format!("2024-01-01T00:00:{n:02}.000Z")).await;
+    }
+    let names = |range: std::ops::Range<usize>| range.rev().map(|at| format!("p{at:02}")).collect::<Vec<_>>();
+    let first = [("pageParam", "0"), ("searchParam", "")];
+    let (second, searched) =
+        ([("pageParam", "20"), ("searchParam", "")], [("pageParam", "20"), ("searchParam", "p")]);
+    assert_eq!(listed(&ada, &first).await.0, names(25..45));
+    ada.delete("/project/delete/p44").await.assert_status(200);
+    // This one goes on where its first page ended; the others, who have had none, count.
+    assert_eq!(listed(&ada, &second).await.0, names(5..25));
+    assert_eq!(listed(&ada, &searched).await.0, names(4..24));
+    assert_eq!(listed(&tab, &second).await.0, names(4..24));
+    // A first page begins anew.
+    assert_eq!(listed(&ada, &first).await.0, names(24..44));
+    assert_eq!(listed(&ada, &second).await.0, names(4..24));
+}

@@ -128,9 +128,14 @@ impl ProjectDialect {
             sorting: sorting.0,
         };
         let query = parameters.to_query().map_err(StoreError::from)?;
-        let page = state.store.list_projects(user.id, &query).await?;
+        let session = user.session.id;
+        let page = state.store.list_projects(user.id, &state.page_places.resume(session, &query)).await?;
+        let next_offset = page.next.is_some().then(|| query.skip + page.projects.len());
+        if let (Some(offset), Some(place)) = (next_offset, page.next) {
+            state.page_places.remember(session, &query, offset, place);
+        }
         let media_url = media_url(&state, &user, &base);
-        Ok(Json(ProjectList::new(page, &query, state.project_list, media_url)))
+        Ok(Json(ProjectList::new(page.projects, next_offset, state.project_list, media_url)))
     }
 
     /// Delete a project, named in the path
