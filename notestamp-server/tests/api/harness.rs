@@ -205,6 +205,12 @@ impl Client {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let answer = Answer { status, headers, body: response.bytes().await.unwrap().into() };
         answer.assert_is_one_of_ours(is_head);
+        self.keep_cookies(&answer);
+        answer
+    }
+
+    /// Does with the cookies that an answer sets what they say.
+    pub fn keep_cookies(&self, answer: &Answer) {
         let mut cookies = self.cookies.lock().unwrap();
         for (name, cookie) in answer.cookies() {
             match cookie.value.as_str() {
@@ -212,7 +218,6 @@ impl Client {
                 value => cookies.insert(name, value.to_owned()),
             };
         }
-        answer
     }
 
     pub async fn get(&self, path: &str) -> Answer {

@@ -27,6 +27,7 @@ mod memory {
 
     mod accounts;
     mod bad_tokens;
+    mod clients;
     mod deleting;
     mod ended_sessions;
     mod errors;
@@ -38,7 +39,6 @@ mod memory {
     mod opening;
     mod origins;
     mod preconditions;
-    mod project_clients;
     mod project_listing;
     mod project_media;
     mod project_saving;
@@ -58,6 +58,7 @@ mod embedded {
 
     mod accounts;
     mod bad_tokens;
+    mod clients;
     mod deleting;
     mod ended_sessions;
     mod errors;
@@ -69,7 +70,6 @@ mod embedded {
     mod opening;
     mod origins;
     mod preconditions;
-    mod project_clients;
     mod project_listing;
     mod project_media;
     mod project_saving;
@@ -108,6 +108,7 @@ mod outgrown {
 
     mod accounts;
     mod bad_tokens;
+    mod clients;
     mod deleting;
     mod ended_sessions;
     mod errors;
@@ -119,7 +120,6 @@ mod outgrown {
     mod opening;
     mod origins;
     mod preconditions;
-    mod project_clients;
     mod project_listing;
     mod project_media;
     mod project_saving;

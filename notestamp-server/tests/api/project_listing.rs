@@ -126,7 +126,7 @@ async fn every_entry_has_a_url_that_reads_its_media() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn paging_while_others_save_and_delete_neither_skips_nor_repeats() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -161,7 +161,7 @@ async fn paging_while_others_save_and_delete_neither_skips_nor_repeats() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_page_is_of_its_own_search_however_the_others_went() {
     let server = TestServer::spawn().await;
     let (ada, tab) = (server.ada().await, server.visitor());
