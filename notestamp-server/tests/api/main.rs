@@ -42,13 +42,13 @@ mod memory {
     mod project_listing;
     mod project_media;
     mod project_saving;
-    mod project_titles;
     mod refresh;
     mod replays;
     mod saving;
     mod service;
     mod sign_in;
     mod signing_keys;
+    mod titles;
 }
 
 /// SQLite and files in one folder: what a server without any settings does.
@@ -73,7 +73,6 @@ mod embedded {
     mod project_listing;
     mod project_media;
     mod project_saving;
-    mod project_titles;
     mod refresh;
     mod replays;
     mod restart;
@@ -81,6 +80,7 @@ mod embedded {
     mod service;
     mod sign_in;
     mod signing_keys;
+    mod titles;
 }
 
 /// MongoDB and a bucket: what many servers share.
@@ -123,7 +123,6 @@ mod outgrown {
     mod project_listing;
     mod project_media;
     mod project_saving;
-    mod project_titles;
     mod refresh;
     mod replays;
     mod restart;
@@ -131,6 +130,7 @@ mod outgrown {
     mod service;
     mod sign_in;
     mod signing_keys;
+    mod titles;
 }
 
 mod every_operation;
