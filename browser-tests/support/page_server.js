@@ -1,22 +1,30 @@
-// Serves the stand-in for the client, and the example media it uploads, from an origin that is not the server's.
+// Serves the pages under test, from an origin that is not the server's.
 
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import http from 'node:http'
+import path from 'node:path'
 
-const files = {
-  '/': ['../page/index.html', 'text/html; charset=utf-8'],
-  '/client.js': ['../page/client.js', 'text/javascript; charset=utf-8'],
-  '/recording.mp3': ['../../examples/media/recording.mp3', 'audio/mpeg'],
-  '/notes.json': ['../../examples/media/notes.json', 'application/json'],
+const project = new URL('../../', import.meta.url).pathname
+
+const types = {
+  '.css': 'text/css; charset=utf-8',
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.json': 'application/json',
+  '.mp3': 'audio/mpeg',
 }
 
-/** Port 0 is any free one. Answers the page's origin. */
-export async function startPageServer(port) {
+/** Serves what is in these folders of the project, each on top. Port 0 is any free one. Answers the page's origin. */
+export async function startPageServer(port, ...folders) {
   const server = http.createServer(async (request, response) => {
-    const [file, type] = files[new URL(request.url, 'http://localhost').pathname] ?? []
-    if (!file) return response.writeHead(404).end()
-    response.writeHead(200, { 'content-type': type }).end(await readFile(new URL(file, import.meta.url)))
+    const { pathname } = new URL(request.url, 'http://localhost')
+    const name = pathname === '/' ? '/index.html' : pathname
+    for (const folder of folders) {
+      const body = await readFile(path.join(project, folder, name)).catch(() => null)
+      if (body) return response.writeHead(200, { 'content-type': types[path.extname(name)] }).end(body)
+    }
+    response.writeHead(404).end()
   })
   server.listen(port, 'localhost')
   await once(server, 'listening')

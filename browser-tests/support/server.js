@@ -10,13 +10,13 @@ const binary = new URL('../../target/debug/notestamp-server', import.meta.url).p
 const startTimeoutMs = 30_000
 
 /** Starts it for a page of this origin. Answers its URL, spelled with `localhost`: cookies are then same-site. */
-export async function startServer(allowedOrigin) {
+export async function startServer(allowedOrigin, ...settings) {
   if (process.env.SERVER_URL) return { url: process.env.SERVER_URL.replace(/\/$/, ''), stop: async () => {} }
 
   const data = await mkdtemp(path.join(tmpdir(), 'notestamp-browser-'))
   const server = spawn(
     binary,
-    ['--data', data, '--listen', '127.0.0.1:0', '--allow-origin', allowedOrigin],
+    ['--data', data, '--listen', '127.0.0.1:0', '--allow-origin', allowedOrigin, ...settings],
     { stdio: ['ignore', 'pipe', 'pipe'] },
   )
   const stop = async () => {

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 const FEW: usize = 10;
 const MANY: usize = 100_000;
 const PAGE: NonZeroUsize = NonZeroUsize::new(20).unwrap();
-const ROUNDS: usize = 60;
+const ROUNDS: usize = 40;
 const NOW: Timestamp = Timestamp::from_millis(1_709_294_400_123);
 
 #[tokio::main]

@@ -38,7 +38,7 @@ async fn a_title_can_be_used_again_by_a_new_project() {
     ada.delete_project("a").await.assert_status(200);
     let new = ada.save_media("a", "video/mp4", b"new").await;
     assert_ne!(old["id"], new["id"]);
-    assert_eq!((&new["revision"], &new["mimetype"]), (&json!(1), &json!("video/mp4")));
+    assert_eq!((&new["revision"], &new["mimetype"]), (&json!(2), &json!("video/mp4")));
     assert_eq!(ada.get("/home/media-file/a").await.assert_status(200).body, b"new");
 }
 

@@ -1,7 +1,7 @@
 use super::TestServer;
 use crate::harness::{Client, Upload};
 
-/// A save on these conditions: the status, and the tag that comes with a refusal.
+/// A save on these conditions: the status, and the tag of the project as it is after that.
 async fn save_if(client: &Client, title: &str, conditions: &[(&'static str, &str)]) -> (u16, Option<String>) {
     let upload = Upload::of(title).notes("[2]");
     let upload = conditions.iter().fold(upload, |upload, (name, value)| upload.header(name, value));
@@ -12,7 +12,9 @@ async fn save_if(client: &Client, title: &str, conditions: &[(&'static str, &str
     (answer.status, answer.header("etag").map(str::to_owned))
 }
 
-const SAVED: (u16, Option<String>) = (200, None);
+fn saved(revision: &str) -> (u16, Option<String>) {
+    (200, Some(revision.to_owned()))
+}
 
 fn stale(revision: &str) -> (u16, Option<String>) {
     (412, Some(revision.to_owned()))
@@ -23,9 +25,9 @@ async fn without_a_condition_the_last_write_wins() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     for revision in 1..4 {
-        ada.save_project("a").await;
-        let answer = ada.open("a").await;
-        assert_eq!(answer.header("etag"), Some(format!("\"{revision}\"").as_str()));
+        let tag = format!("\"{revision}\"");
+        assert_eq!(save_if(&ada, "a", &[]).await, saved(&tag));
+        assert_eq!(ada.open("a").await.header("etag"), Some(tag.as_str()));
     }
 }
 
@@ -34,11 +36,11 @@ async fn a_save_of_the_current_revision_goes_and_a_stale_one_is_refused() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     ada.save_project("a").await;
-    assert_eq!(save_if(&ada, "a", &[("if-match", "\"1\"")]).await, SAVED);
+    assert_eq!(save_if(&ada, "a", &[("if-match", "\"1\"")]).await, saved("\"2\""));
     assert_eq!(save_if(&ada, "a", &[("if-match", "\"1\"")]).await, stale("\"2\""));
-    assert_eq!(save_if(&ada, "a", &[("if-match", "\"1\", \"2\"")]).await, SAVED);
-    assert_eq!(save_if(&ada, "a", &[("if-match", "\"1\""), ("if-match", "\"3\"")]).await, SAVED);
-    assert_eq!(save_if(&ada, "a", &[("if-match", "*")]).await, SAVED);
+    assert_eq!(save_if(&ada, "a", &[("if-match", "\"1\", \"2\"")]).await, saved("\"3\""));
+    assert_eq!(save_if(&ada, "a", &[("if-match", "\"1\""), ("if-match", "\"3\"")]).await, saved("\"4\""));
+    assert_eq!(save_if(&ada, "a", &[("if-match", "*")]).await, saved("\"5\""));
     assert_eq!(save_if(&ada, "a", &[("if-match", "W/\"5\"")]).await, stale("\"5\""));
     assert_eq!(save_if(&ada, "a", &[("if-match", "\"other\"")]).await, stale("\"5\""));
 }
@@ -57,11 +59,11 @@ async fn a_condition_on_a_project_that_is_not_there_is_not_met() {
 async fn a_save_that_must_create_is_refused_where_the_project_exists() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
-    assert_eq!(save_if(&ada, "a", &[("if-none-match", "*")]).await, SAVED);
+    assert_eq!(save_if(&ada, "a", &[("if-none-match", "*")]).await, saved("\"1\""));
     assert_eq!(save_if(&ada, "a", &[("if-none-match", "*")]).await, stale("\"1\""));
     ada.delete_project("a").await.assert_status(200);
-    assert_eq!(save_if(&ada, "a", &[("if-none-match", "*")]).await, SAVED);
-    assert_eq!(save_if(&ada, "a", &[("if-none-match", "\"7\", \"8\"")]).await, SAVED);
+    assert_eq!(save_if(&ada, "a", &[("if-none-match", "*")]).await, saved("\"1\""));
+    assert_eq!(save_if(&ada, "a", &[("if-none-match", "\"7\", \"8\"")]).await, saved("\"2\""));
     assert_eq!(save_if(&ada, "a", &[("if-none-match", "W/\"2\"")]).await, stale("\"2\""));
 }
 
@@ -71,7 +73,10 @@ async fn both_conditions_must_be_met() {
     let ada = server.ada().await;
     ada.save_project("a").await;
     assert_eq!(save_if(&ada, "a", &[("if-match", "\"1\""), ("if-none-match", "*")]).await, stale("\"1\""));
-    assert_eq!(save_if(&ada, "a", &[("if-match", "\"1\""), ("if-none-match", "\"9\"")]).await, SAVED);
+    assert_eq!(
+        save_if(&ada, "a", &[("if-match", "\"1\""), ("if-none-match", "\"9\"")]).await,
+        saved("\"2\"")
+    );
 }
 
 #[apply(api_test)]

@@ -14,6 +14,7 @@ mod query;
 mod revision;
 mod session;
 mod title;
+mod trigrams;
 mod user;
 
 pub use digest::{Digest, Hasher};
@@ -30,6 +31,7 @@ pub use query::{Cursor, ListQuery, Order, Page, Sort};
 pub use revision::{Precondition, Revision};
 pub use session::{AccessUse, Refresh, Revocation, RevocationReason, Session, SessionTtl};
 pub use title::Title;
+pub(crate) use trigrams::TrigramRange;
 pub use user::{Usage, User};
 
 /// A value that was refused, and why: the text is meant for whoever sent it.

@@ -1,10 +1,14 @@
 use std::fmt;
 
-/// How often a project has been saved: 1 after the first save.
+/// Counts the saves of a project. An account's first project begins with 1; one that is made after others have been deleted
+/// begins after all of theirs, so that no revision ever stands for two states of one title.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Revision(u64);
 
 impl Revision {
+    /// Before any save.
+    pub const NONE: Self = Self(0);
+
     /// The revision that the first save makes.
     pub const FIRST: Self = Self(1);
 

@@ -1,4 +1,4 @@
-use super::{Email, PasswordHash, UserId};
+use super::{Email, PasswordHash, Revision, UserId};
 use crate::clock::Timestamp;
 
 /// An account.
@@ -16,12 +16,23 @@ pub struct User {
     pub usage: Usage,
     /// How many saves it has made: orders its projects by their latest save.
     pub saves: u64,
+    /// No less than the revision of any project that it has deleted. A new one begins after it, so that what was
+    /// read of a project is never taken for another of the same title.
+    pub revision_floor: Revision,
 }
 
 impl User {
     /// A new account, which uses nothing yet.
     pub fn new(id: UserId, email: Email, password_hash: PasswordHash, created: Timestamp) -> Self {
-        Self { id, email, password_hash, created, usage: Usage::default(), saves: 0 }
+        Self {
+            id,
+            email,
+            password_hash,
+            created,
+            usage: Usage::default(),
+            saves: 0,
+            revision_floor: Revision::NONE,
+        }
     }
 }
 

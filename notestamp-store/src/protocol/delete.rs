@@ -23,7 +23,7 @@ pub struct DeleteReads {
 /// What the deletion of a project writes, besides deleting its row.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DeletePlan {
-    /// The owner's account, with its usage.
+    /// The owner's account, with its usage and the floor of its revisions.
     pub user: Option<User>,
     /// Ledger rows.
     pub rows: Vec<Object>,
@@ -36,13 +36,14 @@ impl DeletePlan {
     }
 }
 
-/// Decides what the deletion of a project writes: what it pointed to loses a reference.
+/// Decides what the deletion of a project writes: what it pointed to loses a reference, and its revisions never come back.
 pub fn plan_delete(reads: &DeleteReads, now: Timestamp) -> DeletePlan {
     let user = reads.user.clone().map(|mut user| {
         let media = reads.project.media.filter(|_| !reads.media_shared);
         let freed = reads.project.notes.size + media.map_or(0, |media| media.size);
         user.usage.bytes = user.usage.bytes.saturating_sub(freed);
         user.usage.projects = user.usage.projects.saturating_sub(1);
+        user.revision_floor = user.revision_floor.max(reads.project.revision);
         user
     });
     let rows = [&reads.notes, &reads.media].into_iter().flatten().map(|row| release(row, now));

@@ -116,6 +116,8 @@ impl SavePlan {
 /// - The media of a saved project is immutable, and its media type with it: what came is dropped.
 ///   A project that has none yet takes it.
 /// - A project with media here has no other source: its `src` is empty.
+/// - A save without a `src` keeps the one that a project of the same type has: clients send none while the
+///   player of a link is not ready.
 ///
 /// # Errors
 /// - [`Error::NotFound`] where the account has been removed.
@@ -158,6 +160,11 @@ pub fn plan_save(reads: &SaveReads, commit: &SaveCommit) -> Result<Option<SavePl
     let mut metadata = commit.metadata.clone();
     if media.is_some() {
         metadata.src.clear();
+    } else if let Some(old) = old
+        && metadata.src.is_empty()
+        && metadata.kind == old.metadata.kind
+    {
+        metadata.src.clone_from(&old.metadata.src);
     }
     if let (Some(_), Some(old)) = (kept, old) {
         metadata.mimetype.clone_from(&old.metadata.mimetype);
@@ -185,7 +192,7 @@ pub fn plan_save(reads: &SaveReads, commit: &SaveCommit) -> Result<Option<SavePl
         metadata,
         media,
         notes: NotesRef { object: commit.notes.object, size: commit.notes.size },
-        revision: current.map_or(Revision::FIRST, Revision::next),
+        revision: current.unwrap_or(user.revision_floor).next(),
         save: user.saves,
         created: old.map_or(commit.now, |project| project.created),
     };

@@ -5,11 +5,11 @@ use std::error::Error as _;
 use futures_util::TryStreamExt;
 use futures_util::future::join_all;
 use mongodb::bson::{DateTime, Document, doc};
-use notestamp_store::metadata::{MetadataStore, MongoDbMetadata, SessionStore, UserStore};
-use notestamp_store::{Error, Session};
+use notestamp_store::metadata::{MetadataStore, MongoDbMetadata, ProjectStore, SessionStore, UserStore};
+use notestamp_store::{Error, ListQuery, Session};
 
 use crate::database::TestDatabase;
-use crate::fixture::{account, behind, session};
+use crate::fixture::{account, behind, project, session};
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
@@ -38,8 +38,35 @@ async fn a_newer_schema_is_refused_and_left_alone() {
     let message = source.to_string();
     assert!(message.contains(&database.name) && message.contains("newer"), "{message}");
 
-    set(1).await;
+    set(2).await;
     database.open().await;
+}
+
+/// As version 1 had it: without the trigrams by which a search finds titles.
+#[tokio::test]
+#[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
+async fn an_older_database_is_brought_up_to_date_by_whoever_opens_it() {
+    let database = TestDatabase::new();
+    let store = database.open().await;
+    let ada = account(&store, "ada").await;
+    for text in ["A lecture", "Another"] {
+        project(&store, ada, text, None).await;
+    }
+    store.close().await.unwrap();
+    let behind = behind(&database).await;
+    let projects = behind.collection::<Document>("projects");
+    projects.update_many(doc! {}, doc! { "$unset": { "trigrams": "" } }).await.unwrap();
+    projects.drop_index("projects_by_trigram").await.unwrap();
+    let meta = behind.collection::<Document>("meta");
+    meta.update_one(doc! {}, doc! { "$set": { "version": 1_i64 } }).await.unwrap();
+
+    for store in join_all((0..2).map(|_| database.open())).await {
+        for (search, found) in [("LECTURE", 1), ("e", 2)] {
+            let query = ListQuery { search: Some(search.to_owned()), ..ListQuery::default() };
+            assert_eq!(store.list_projects(ada, &query).await.unwrap().projects.len(), found, "{search}");
+        }
+    }
+    assert_eq!(meta.find_one(doc! {}).await.unwrap().unwrap().get_i64("version").unwrap(), 2);
 }
 
 #[tokio::test]

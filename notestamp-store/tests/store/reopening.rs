@@ -9,7 +9,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use notestamp_store::metadata::{MetadataStore, ObjectLedger, SqliteMetadata};
 use notestamp_store::{
-    BlobStore, BlobUrl, CheckReport, Durability, Error, Namespace, Object, ObjectId, ObjectKind, Store,
+    BlobStore, BlobUrl, CheckReport, Durability, Error, ListQuery, Namespace, Object, ObjectId, ObjectKind,
+    Store,
 };
 
 use super::fixture::{LARGE, NOW, account, draft, media, notes, read, title};
@@ -45,6 +46,35 @@ async fn what_was_saved_is_there_after_the_store_was_closed() {
     assert_eq!((&opened.project, &opened.notes), (&saved, notes("words").as_bytes()));
     assert!(read(&store, &saved, None).await == bytes);
     assert_eq!(store.check().await.unwrap(), CheckReport::default());
+}
+
+/// As version 1 had it: without the index by which a search finds titles.
+#[tokio::test]
+async fn an_older_database_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    let owner = account(&store, "ada@example.org").await;
+    draft(&store, owner, "A lecture").save().await;
+    draft(&store, owner, "Another").save().await;
+    store.close().await.unwrap();
+    let file = rusqlite::Connection::open(folder.path().join("metadata.db")).unwrap();
+    file.execute_batch(
+        "DROP TABLE title_trigrams;
+             ALTER TABLE users DROP COLUMN revision_floor;
+             PRAGMA user_version = 1",
+    )
+    .unwrap();
+    drop(file);
+
+    let store = open(folder.path()).await;
+    let found = async |text: &str| {
+        let query = ListQuery { search: Some(text.to_owned()), ..ListQuery::default() };
+        store.list_projects(owner, &query).await.unwrap().projects.len()
+    };
+    assert_eq!((found("LECTURE").await, found("e").await), (1, 2));
+    store.delete_project(owner, &title("A lecture")).await.unwrap();
+    draft(&store, owner, "Another lecture").save().await;
+    assert_eq!((found("LECTURE").await, found("e").await), (1, 2));
 }
 
 /// Nobody else can have the records open, so whoever reserved anything is dead, and nobody waits

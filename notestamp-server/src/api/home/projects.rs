@@ -14,6 +14,7 @@ use crate::api::saving::{SaveFailures, save};
 use crate::auth::CurrentUser;
 use crate::error::{ApiError, Failed, failures};
 use crate::http::base_url::BaseUrl;
+use crate::http::entity_tag::EntityTag;
 use crate::state::State;
 use crate::wire::json::Json;
 use crate::wire::metadata::ProjectMetadata;
@@ -29,6 +30,18 @@ failures! {
 }
 
 type Directory = Json<Vec<ProjectMetadata>>;
+
+#[derive(ApiResponse)]
+enum SaveAnswer {
+    /// The updated directory.
+    #[oai(status = 200)]
+    Saved(
+        Directory,
+        /// The revision that this save made, for `If-Match` on the next one. The directory may show a later one already.
+        #[oai(header = "ETag")]
+        String,
+    ),
+}
 
 #[derive(ApiResponse)]
 enum OpenAnswer {
@@ -76,9 +89,10 @@ impl Projects {
         #[oai(name = "If-None-Match")]
         _if_none_match: Header<Option<String>>,
         body: UploadBody,
-    ) -> Result<Directory, Failed<SaveFailures>> {
-        save(&state, &user, headers, body).await?;
-        Ok(directory(&state, &user, &base).await?)
+    ) -> Result<SaveAnswer, Failed<SaveFailures>> {
+        let saved = save(&state, &user, headers, body).await?;
+        let revision = EntityTag::of_revision(saved.revision).to_string();
+        Ok(SaveAnswer::Saved(directory(&state, &user, &base).await?, revision))
     }
 
     /// Open a project

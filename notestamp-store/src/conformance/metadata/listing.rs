@@ -228,6 +228,49 @@ pub async fn a_saved_search_follows_the_title(store: &dyn MetadataStore) {
     assert_eq!(titles(store, ada, &query).await, ["My songs"]);
 }
 
+/// More than a backend would look at one by one, and few among them.
+pub async fn a_search_among_many_finds_what_is_rare_and_what_is_common(store: &dyn MetadataStore) {
+    let ada = account(store).await;
+    for n in 0..250 {
+        let kind = ["audio", "video"][n % 2].to_owned();
+        save_as(store, ada, Metadata { kind, ..metadata(&format!("Lecture {n:03}")) }).await.project().await;
+    }
+    save_all(store, ada, &["Reading 7", "lecture on leeks", "Lecture 100"]).await;
+    let all = store.list_projects(ada, &ListQuery::default()).await.unwrap().projects;
+    for (text, found) in [
+        ("lecture", 251),
+        ("lecture 24", 10),
+        ("7", 44),
+        ("r", 252),
+        ("re", 252),
+        ("ee", 1),
+        ("leeks", 1),
+        // Each three letters of it are common, and it is not there.
+        ("lecturelecture", 0),
+        ("q", 0),
+        ("qz", 0),
+        ("absent", 0),
+    ] {
+        let search = ListQuery { search: Some(text.to_uppercase()), ..ListQuery::default() };
+        let contains = ListQuery { contains: Some(text.to_owned()), ..ListQuery::default() };
+        assert_eq!(titles(store, ada, &search).await.len(), found, "{text}");
+        for query in [search, contains] {
+            for (sort, kind) in
+                [(Sort::Saved, None), (Sort::LastModified, Some("audio")), (Sort::Title, None)]
+            {
+                let query = ListQuery { sort, kind: kind.map(str::to_owned), ..query.clone() };
+                let mut expected: Vec<_> = all.iter().filter(|it| query.admits(it)).cloned().collect();
+                expected.sort_by_key(|project| Cursor::of(project, sort));
+                if query.order() == Order::Descending {
+                    expected.reverse();
+                }
+                let query = ListQuery { limit: by(100).limit, ..query };
+                assert_eq!(walk(store, ada, &query).await, expected, "{query:?}");
+            }
+        }
+    }
+}
+
 pub async fn a_type_is_compared_exactly(store: &dyn MetadataStore) {
     let ada = account(store).await;
     for (text, kind) in

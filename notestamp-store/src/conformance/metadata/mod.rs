@@ -72,7 +72,9 @@ macro_rules! metadata_conformance {
             projects {
                 a_project_is_deleted_once
                 a_project_is_found_as_it_was_saved
+                a_save_without_a_link_keeps_the_one_of_the_same_type
                 a_title_that_is_saved_again_is_a_new_project
+                no_revision_stands_for_two_projects_of_one_title
                 all_metadata_round_trips
                 an_accent_typed_on_two_machines_is_one_title
                 every_odd_title_is_a_project_of_its_own
@@ -117,6 +119,7 @@ macro_rules! metadata_conformance {
                 a_cursor_without_a_limit_lists_the_rest
                 a_page_behind_skipped_ones_is_a_slice_of_all
                 a_saved_search_follows_the_title
+                a_search_among_many_finds_what_is_rare_and_what_is_common
                 a_search_is_literal_and_knows_no_letter_case
                 a_type_is_compared_exactly
                 a_walk_of_any_limit_meets_all_in_order

@@ -8,7 +8,7 @@ use super::fixture::*;
 use crate::clock::Timestamp;
 use crate::domain::{
     Digest, ExtraFields, LastModified, ListQuery, MediaRef, Metadata, Namespace, ObjectKind, ObjectState,
-    Revision, Title,
+    Precondition, Revision, Title,
 };
 use crate::error::Error;
 use crate::metadata::MetadataStore;
@@ -234,13 +234,60 @@ pub async fn a_project_is_deleted_once(store: &dyn MetadataStore) {
     assert_eq!(store.find_project(ada, &title("Other")).await.unwrap(), Some(other));
 }
 
+pub async fn a_save_without_a_link_keeps_the_one_of_the_same_type(store: &dyn MetadataStore) {
+    let ada = account(store).await;
+    let link = async |kind: &str, src: &str| {
+        let metadata = Metadata { kind: kind.to_owned(), src: src.to_owned(), ..metadata("Song") };
+        save_as(store, ada, metadata).await.project().await.metadata.src
+    };
+    assert_eq!(link("youtube", "").await, "");
+    assert_eq!(link("youtube", "https://youtu.be/x").await, "https://youtu.be/x");
+    assert_eq!(link("youtube", "").await, "https://youtu.be/x");
+    assert_eq!(link("youtube", "https://youtu.be/y").await, "https://youtu.be/y");
+    assert_eq!(link("audio", "").await, "");
+    assert_eq!(link("youtube", "").await, "");
+    // A project that takes media has no link any more.
+    link("audio", "https://example.org/song.mp3").await;
+    let metadata = Metadata { kind: "audio".to_owned(), ..metadata("Song") };
+    let taken = save_as(store, ada, metadata).await.media(b"song").await.project().await;
+    assert!(taken.media.is_some() && taken.metadata.src.is_empty());
+}
+
+pub async fn no_revision_stands_for_two_projects_of_one_title(store: &dyn MetadataStore) {
+    let (ada, bob) = (account(store).await, account(store).await);
+    for _ in 0..3 {
+        save(store, ada, "Other").await.project().await;
+    }
+    let mut seen = Vec::new();
+    for saves in [1, 3, 2] {
+        for _ in 0..saves {
+            seen.push(save(store, ada, "Song").await.project().await.revision);
+        }
+        store.delete_project(ada, &title("Song"), NOW).await.unwrap();
+    }
+    assert!(seen.is_sorted_by(|a, b| a < b), "{seen:?}");
+    let again = save(store, ada, "Song").await.project().await;
+    for stale in seen {
+        let demands = Precondition::OneOf(vec![stale]);
+        let refused = save(store, ada, "Song").await.demanding(demands).outcome().await;
+        let current = Some(again.revision);
+        assert!(
+            matches!(refused, Err(Error::PreconditionFailed { current: it }) if it == current),
+            "{refused:?}"
+        );
+    }
+    // Others count for themselves, and what was not deleted goes on.
+    assert_eq!(save(store, bob, "Song").await.project().await.revision, Revision::FIRST);
+    assert_eq!(save(store, ada, "Other").await.project().await.revision, Revision::new(4));
+}
+
 pub async fn a_title_that_is_saved_again_is_a_new_project(store: &dyn MetadataStore) {
     let ada = account(store).await;
     let first = save(store, ada, "Song").await.project().await;
     store.delete_project(ada, &title("Song"), NOW).await.unwrap();
     let second = save(store, ada, "Song").await.at(NOW.after(SECOND)).project().await;
     assert_ne!(first.id, second.id);
-    assert_eq!((second.revision, second.created), (Revision::FIRST, NOW.after(SECOND)));
+    assert_eq!(second.created, NOW.after(SECOND));
     assert!(second.save > first.save);
     assert_eq!(store.find_project_by_id(ada, first.id).await.unwrap(), None);
     assert_eq!(live(store, ObjectKind::Notes).await.len(), 1);

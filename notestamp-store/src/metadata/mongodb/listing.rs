@@ -1,4 +1,4 @@
-//! Pages of projects: each is a walk along one index, from the cursor to the limit.
+//! Pages of projects: each is a walk along one index, from the cursor to the limit, or the few that a search leads to.
 
 use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, Document, doc, serialize_to_bson};
@@ -9,10 +9,15 @@ use super::error::Result;
 use super::projects::{LastModifiedPlace, ProjectDocument, TitlePlace};
 use super::transaction::Transaction;
 use super::values::{limit as document_limit, uuid};
-use crate::domain::{Cursor, InvalidValue, ListQuery, Order, Page, Project, Sort, UserId};
+use crate::domain::{Cursor, InvalidValue, ListQuery, Order, Page, Project, Sort, TrigramRange, UserId};
 
 /// More projects than there are, and little enough to be added to a limit, whose sum MongoDB wants to fit.
 const SKIP_MAX: u64 = 1 << 62;
+
+/// As many projects are looked at one by one rather than walked past in their order.
+const CANDIDATES_MAX: u64 = 200;
+
+const BY_TRIGRAM: &str = "projects_by_trigram";
 
 /// A page of an owner's projects.
 pub(super) async fn list(transaction: &mut Transaction, owner: UserId, query: &ListQuery) -> Result<Page> {
@@ -24,9 +29,20 @@ pub(super) async fn list(transaction: &mut Transaction, owner: UserId, query: &L
     if collections.users.find_one(id).session(&mut *session).await?.is_none() {
         return Ok(Page { projects: Vec::new(), next: None });
     }
-    let Listing { filter, sort, index, limit } = Listing::of(owner, query)?;
+    let mut rare = None;
+    for range in query.lookups() {
+        let filter = looked_up(owner, &range);
+        let found = collections.projects.count_documents(filter.clone()).limit(CANDIDATES_MAX + 1);
+        let found = found.hint(Hint::Name(BY_TRIGRAM.to_owned())).session(&mut *session).await?;
+        if found <= CANDIDATES_MAX {
+            rare = Some(filter);
+            break;
+        }
+    }
+    let Listing { filter, sort, index, limit } = Listing::of(owner, query, rare)?;
     let skip = u64::try_from(query.skip).unwrap_or(SKIP_MAX).min(SKIP_MAX);
     let mut found = collections.projects.find(filter).sort(sort).hint(Hint::Name(index)).skip(skip);
+    found = found.projection(doc! { "trigrams": 0 });
     if let Some(limit) = limit {
         found = found.limit(limit);
     }
@@ -51,8 +67,10 @@ struct Listing {
 }
 
 impl Listing {
-    fn of(owner: UserId, query: &ListQuery) -> Result<Self> {
-        let mut filter = doc! { "owner": uuid(owner.as_bytes()) };
+    /// Looks up what is rare, or walks past all.
+    fn of(owner: UserId, query: &ListQuery, rare: Option<Document>) -> Result<Self> {
+        let is_rare = rare.is_some();
+        let mut filter = rare.unwrap_or_else(|| doc! { "owner": uuid(owner.as_bytes()) });
         if let Some(kind) = &query.kind {
             filter.insert("type", kind);
         }
@@ -81,10 +99,20 @@ impl Listing {
         Ok(Self {
             filter,
             sort: doc! { key: direction },
-            index: format!("projects_{of_type}by_{index}"),
+            index: if is_rare { BY_TRIGRAM.to_owned() } else { format!("projects_{of_type}by_{index}") },
             limit: query.limit.and_then(|limit| document_limit(limit.get().saturating_add(1))),
         })
     }
+}
+
+/// The owner's projects that have one of these trigrams. Where each is of many, a walk in their order soon meets enough.
+fn looked_up(owner: UserId, TrigramRange { first, last }: &TrigramRange) -> Document {
+    // One trigram is counted by the index alone. Of a range, one and the same trigram has to be within both bounds.
+    let trigrams = match first == last {
+        true => Bson::from(first.as_str()),
+        false => Bson::from(doc! { "$elemMatch": { "$gte": first, "$lte": last } }),
+    };
+    doc! { "owner": uuid(owner.as_bytes()), "trigrams": trigrams }
 }
 
 /// The value of the field that a listing is sorted by, where it goes on.

@@ -125,7 +125,9 @@ impl MongoDbMetadata {
         let store = Self { client, collections: Collections::of(&database), running: TaskTracker::new() };
         store.bounded(store.refuse_standalone()).await?;
         // Indexes are made only once, and then they may have to wait for the disk.
-        Ok(within(4 * TIME_MAX, schema::prepare(&store.collections)).await.map(|()| store)?)
+        within(4 * TIME_MAX, schema::prepare(&store.collections)).await?;
+        while within(TIME_MAX, schema::migrate(&store.collections)).await? {}
+        Ok(store)
     }
 
     /// Transactions need a replica set, or what stands before several of them.

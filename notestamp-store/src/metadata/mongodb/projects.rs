@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use futures_util::{FutureExt, TryStreamExt};
 use mongodb::bson::{Binary, DateTime, Document, Uuid, doc};
@@ -208,6 +210,9 @@ pub(super) struct ProjectDocument {
     last_modified: String,
     by_last_modified: LastModifiedPlace,
     by_title: TitlePlace,
+    /// For an index only.
+    #[serde(skip_deserializing)]
+    trigrams: BTreeSet<String>,
     /// As JSON text: numbers beyond any float, and names of any kind, stay as they are.
     extra: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -273,6 +278,7 @@ impl ProjectDocument {
             last_modified: metadata.last_modified.as_str().to_owned(),
             by_last_modified: LastModifiedPlace::of(metadata.last_modified.instant(), project.id),
             by_title: TitlePlace::of(metadata.title.folded(), &metadata.title),
+            trigrams: metadata.title.trigrams(),
             extra: metadata.extra.to_json(),
             media: project.media.map(|media| MediaDocument {
                 object: uuid(media.object.as_bytes()),

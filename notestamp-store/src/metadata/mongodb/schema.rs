@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use mongodb::IndexModel;
 use mongodb::bson::{Document, doc};
 use mongodb::error::ErrorKind;
@@ -12,9 +13,16 @@ use mongodb::options::{IndexOptions, ReturnDocument};
 
 use super::collections::Collections;
 use super::error::{Failure, Result};
+use crate::domain::Title;
 
-/// The version that this program writes.
-const VERSION: i64 = 1;
+/// The version that this program writes. A program that writes an older one must not run beside it.
+const VERSION: i64 = 2;
+
+/// Before it, projects had no trigrams of their titles.
+const WITHOUT_TRIGRAMS: i64 = 1;
+
+/// How many projects are brought up to date by one command.
+const BATCH: i64 = 1_000;
 
 /// How long sessions outlive their tokens by the server's clock before an index removes them: longer than
 /// any clocks are apart, so that it comes after [`forget_expired_sessions`], never before.
@@ -34,7 +42,7 @@ pub(super) async fn prepare(collections: &Collections) -> Result<()> {
         Some(found) if found > VERSION => {
             return Err(Failure::NewerSchema { database: database(), found, known: VERSION });
         }
-        Some(VERSION) => {}
+        Some(VERSION | WITHOUT_TRIGRAMS) => {}
         Some(_) => return Err(Failure::Field { field: "meta.version" }),
         None if names.iter().any(|name| !name.starts_with("system.")) => {
             return Err(Failure::ForeignSchema { database: database() });
@@ -47,6 +55,36 @@ pub(super) async fn prepare(collections: &Collections) -> Result<()> {
     collections.projects.create_indexes(projects()).await?;
     collections.objects.create_indexes(objects()).await?;
     Ok(())
+}
+
+/// Brings the documents up to date that an older version has written, some at a time; done again, it goes on from there.
+///
+/// Answers whether there may be more.
+pub(super) async fn migrate(collections: &Collections) -> Result<bool> {
+    if version(collections).await? != Some(WITHOUT_TRIGRAMS) {
+        return Ok(false);
+    }
+    let old = doc! { "trigrams": { "$exists": false } };
+    let projects = collections.projects.clone_with_type::<Document>();
+    let old = projects.find(old).projection(doc! { "title": 1 }).limit(BATCH).await?;
+    let old: Vec<Document> = old.try_collect().await?;
+    if old.is_empty() {
+        let migrated = doc! { "$set": { "version": VERSION } };
+        collections.meta.update_one(doc! { "_id": "schema", "version": WITHOUT_TRIGRAMS }, migrated).await?;
+        return Ok(false);
+    }
+    let updates: Vec<Document> = old.iter().map(add_trigrams).collect::<Result<_>>()?;
+    let update = doc! { "update": collections.projects.name(), "updates": updates, "ordered": false };
+    collections.database.run_command(update).await?;
+    Ok(true)
+}
+
+fn add_trigrams(project: &Document) -> Result<Document> {
+    let title = project.get_str("title").ok().and_then(|title| Title::parse(title).ok());
+    let title = title.ok_or(Failure::Field { field: "projects.title" })?;
+    let id = project.get("_id").ok_or(Failure::Field { field: "projects._id" })?;
+    let trigrams: Vec<String> = title.trigrams().into_iter().collect();
+    Ok(doc! { "q": { "_id": id }, "u": { "$set": { "trigrams": trigrams } } })
 }
 
 async fn version(collections: &Collections) -> Result<Option<i64>> {
@@ -122,6 +160,8 @@ fn projects() -> Vec<IndexModel> {
         index("projects_of_type_by_save", doc! { "owner": 1, "type": 1, "save": 1 }),
         index("projects_of_type_by_last_modified", doc! { "owner": 1, "type": 1, "by_last_modified": 1 }),
         index("projects_of_type_by_title", doc! { "owner": 1, "type": 1, "by_title": 1 }),
+        // A search looks titles up by their trigrams.
+        index("projects_by_trigram", doc! { "owner": 1, "trigrams": 1 }),
         partial("projects_by_media_digest", doc! { "owner": 1, "media.digest": 1, "_id": 1 }, with_media),
     ]
 }

@@ -10,7 +10,7 @@ use super::transaction::Transaction;
 use super::values::{date, limit as document_limit, timestamp, uuid};
 use super::{MongoDbMetadata, projects, sessions};
 use crate::clock::Timestamp;
-use crate::domain::{Email, PasswordHash, RevocationReason, Session, Usage, User, UserId};
+use crate::domain::{Email, PasswordHash, Revision, RevocationReason, Session, Usage, User, UserId};
 use crate::error::{Error, Result};
 use crate::metadata::UserStore;
 
@@ -114,7 +114,11 @@ pub(super) async fn lock(transaction: &mut Transaction, id: UserId) -> StepResul
 /// Writes what a save or a deletion changes of an account.
 pub(super) async fn update_usage(transaction: &mut Transaction, user: &User) -> StepResult<()> {
     let Transaction { session, collections } = transaction;
-    let usage = UsageFields { usage: UsageDocument::of(user), saves: user.saves };
+    let usage = UsageFields {
+        usage: UsageDocument::of(user),
+        saves: user.saves,
+        revision_floor: user.revision_floor.get(),
+    };
     let usage = serialize_to_document(&usage).map_err(mongodb::error::Error::from)?;
     let update = doc! { "$set": usage, "$inc": { "writes": 1 } };
     let updated =
@@ -204,6 +208,9 @@ pub(super) struct UserDocument {
     created: DateTime,
     usage: UsageDocument,
     saves: u64,
+    /// Missing where a program has written it that knew of none.
+    #[serde(default)]
+    revision_floor: u64,
     /// How often a transaction has relied on it.
     writes: u64,
 }
@@ -219,6 +226,7 @@ struct UsageDocument {
 struct UsageFields {
     usage: UsageDocument,
     saves: u64,
+    revision_floor: u64,
 }
 
 /// An account that is no more.
@@ -237,6 +245,7 @@ impl UserDocument {
             created: date(user.created),
             usage: UsageDocument::of(user),
             saves: user.saves,
+            revision_floor: user.revision_floor.get(),
             writes: 0,
         }
     }
@@ -252,7 +261,8 @@ impl TryFrom<UserDocument> for User {
     type Error = Failure;
 
     fn try_from(document: UserDocument) -> StepResult<Self> {
-        let UserDocument { id, email, password_hash, created, usage, saves, writes: _ } = document;
+        let UserDocument { id, email, password_hash, created, usage, saves, revision_floor, writes: _ } =
+            document;
         Ok(Self {
             id: UserId::from_bytes(id.bytes()),
             email: Email::parse(&email).map_err(|_| Failure::Field { field: "users.email" })?,
@@ -260,6 +270,7 @@ impl TryFrom<UserDocument> for User {
             created: timestamp(created),
             usage: Usage { projects: usage.projects, bytes: usage.bytes },
             saves,
+            revision_floor: Revision::new(revision_floor),
         })
     }
 }

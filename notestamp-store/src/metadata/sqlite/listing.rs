@@ -1,18 +1,18 @@
-//! Pages of projects: each is a walk along one index, from the cursor to the limit.
+//! Pages of projects: each is a walk along one index, from the cursor to the limit, or the few that a search leads to.
 
 use rusqlite::{Connection, ToSql};
 
 use super::error::Result;
 use super::projects::from_row;
-use super::row_limit;
-use crate::domain::{Cursor, InvalidValue, ListQuery, Order, Page, Project, Sort, UserId};
+use super::{row_limit, trigrams};
+use crate::domain::{Cursor, InvalidValue, ListQuery, Order, Page, Project, Sort, TrigramRange, UserId};
 
 /// A page of an owner's projects.
 pub(super) fn list(connection: &Connection, owner: UserId, query: &ListQuery) -> Result<Page> {
     if query.after.as_ref().is_some_and(|cursor| cursor.sort() != query.sort) {
         return Err(InvalidValue::new("cursor", "was made for another sort").into());
     }
-    let listing = Listing::of(owner, query);
+    let listing = Listing::of(owner, query, trigrams::rare(connection, owner, query)?);
     let params: Vec<_> = listing.params.iter().map(|(name, value)| (*name, &**value)).collect();
     let mut statement = connection.prepare_cached(&listing.sql)?;
     let found = statement.query_and_then(&*params, from_row)?;
@@ -33,7 +33,8 @@ struct Listing {
 }
 
 impl Listing {
-    fn of(owner: UserId, query: &ListQuery) -> Self {
+    /// Looks up what is rare, or walks past all.
+    fn of(owner: UserId, query: &ListQuery, rare: Option<TrigramRange>) -> Self {
         let mut params: Vec<(_, Box<dyn ToSql>)> = vec![(":owner", Box::new(*owner.as_bytes()))];
         let mut conditions = String::new();
         if let Some(kind) = &query.kind {
@@ -78,8 +79,19 @@ impl Listing {
             limit.push_str(" OFFSET :skip");
             params.push((":skip", Box::new(row_limit(query.skip))));
         }
+        let from = match rare {
+            None => format!("projects INDEXED BY projects_{of_type}by_{index}"),
+            Some(TrigramRange { first, last }) => {
+                params.extend([(":first", Box::new(first) as _), (":last", Box::new(last) as _)]);
+                // A cross join is done in this order.
+                "(SELECT DISTINCT project FROM title_trigrams \
+                  WHERE owner = :owner AND trigram BETWEEN :first AND :last) \
+                 CROSS JOIN projects ON id = project"
+                    .to_owned()
+            }
+        };
         let sql = format!(
-            "SELECT * FROM projects INDEXED BY projects_{of_type}by_{index} \
+            "SELECT projects.* FROM {from} \
              WHERE owner = :owner AND EXISTS (SELECT 1 FROM users WHERE id = :owner){conditions} \
              ORDER BY {}{limit}",
             order.join(", "),
@@ -147,7 +159,7 @@ mod tests {
     fn every_page_of_every_listing_walks_an_index_from_its_cursor() {
         let database = empty_database();
         for query in every_listing() {
-            let sql = Listing::of(UserId::from_bytes([0; 16]), &query).sql;
+            let sql = Listing::of(UserId::from_bytes([0; 16]), &query, None).sql;
             let plan = query_plan(&database, &sql);
             let kind = if query.kind.is_some() { " AND type=?" } else { "" };
             let beyond = if query.order() == Order::Ascending { ">" } else { "<" };
@@ -163,6 +175,22 @@ mod tests {
             assert!(matches!(&*walks, [step] if step.ends_with(&walk)), "{sql}: {plan:#?}");
             let costs = |step: &String| step.contains("TEMP B-TREE") || step.contains("SCAN projects");
             assert!(!plan.iter().any(costs), "{sql}: {plan:#?}");
+        }
+    }
+
+    #[test]
+    fn what_a_search_leads_to_is_found_by_its_trigrams_and_then_by_its_id() {
+        let database = empty_database();
+        for query in every_listing().into_iter().filter(|query| query.search.is_some()) {
+            let rare = query.lookups().pop();
+            let sql = Listing::of(UserId::from_bytes([0; 16]), &query, rare).sql;
+            let plan = query_plan(&database, &sql);
+            for step in [
+                "SEARCH title_trigrams USING PRIMARY KEY (owner=? AND trigram>? AND trigram<?)",
+                "SEARCH projects USING INDEX sqlite_autoindex_projects_1 (id=?)",
+            ] {
+                assert!(plan.iter().any(|it| it == step), "{sql}: {plan:#?}");
+            }
         }
     }
 }

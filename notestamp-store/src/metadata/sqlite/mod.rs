@@ -9,6 +9,7 @@ mod projects;
 mod readers;
 mod schema;
 mod sessions;
+mod trigrams;
 mod users;
 mod writer;
 

@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Params, Row, named_params};
 
 use super::error::{Failure, Result as StepResult};
-use super::{SqliteMetadata, listing, objects, row_limit, users};
+use super::{SqliteMetadata, listing, objects, row_limit, trigrams, users};
 use crate::clock::Timestamp;
 use crate::domain::{
     Digest, ExtraFields, LastModified, ListQuery, MediaRef, Metadata, NotesRef, ObjectId, Page, Project,
@@ -42,13 +42,19 @@ impl ProjectStore for SqliteMetadata {
     async fn commit_save(&self, commit: &SaveCommit) -> Result<SaveOutcome> {
         let commit = commit.clone();
         self.write(move |connection| {
-            let Some(plan) = plan_save(&save_reads(connection, &commit)?, &commit)? else {
+            let reads = save_reads(connection, &commit)?;
+            // One that is there already keeps its title, and with it its trigrams.
+            let is_new = reads.project.is_none();
+            let Some(plan) = plan_save(&reads, &commit)? else {
                 return Ok(SaveOutcome::BytesNeeded);
             };
             for row in &plan.rows {
                 objects::update(connection, row)?;
             }
             put(connection, &plan.project)?;
+            if is_new {
+                trigrams::add(connection, commit.owner, plan.project.id, &plan.project.metadata.title)?;
+            }
             users::update_usage(connection, &plan.user)?;
             let doomed = plan.doomed().cloned().collect();
             Ok(SaveOutcome::Saved { project: Box::new(plan.project), doomed })
@@ -145,6 +151,7 @@ fn save_reads(connection: &Connection, commit: &SaveCommit) -> StepResult<SaveRe
 /// Deletes a project, whether or not its owner has been removed.
 fn delete(connection: &Connection, project: Project, now: Timestamp) -> StepResult<Deleted> {
     let (id, media) = (project.id, project.media);
+    let (owner, title) = (project.owner, project.metadata.title.clone());
     let media_shared = match media {
         None => false,
         Some(media) => connection.prepare_cached(MEDIA_SHARED)?.query_one(
@@ -169,6 +176,7 @@ fn delete(connection: &Connection, project: Project, now: Timestamp) -> StepResu
     };
     let plan = plan_delete(&reads, now);
     connection.prepare_cached("DELETE FROM projects WHERE id = ?1")?.execute([id.as_bytes()])?;
+    trigrams::remove(connection, owner, id, &title)?;
     for row in &plan.rows {
         objects::update(connection, row)?;
     }

@@ -2,16 +2,20 @@
 //!
 //! Ids and digests are BLOBs of their bytes, times are milliseconds since 1970, a namespace is its
 //! owner's id or, where it is shared, empty. Each listing walks an index of its own, so a page costs
-//! the same wherever it is; there is no `ANALYZE`, so the plans of the tests are those of production.
+//! the same wherever it is, and a search looks up what few titles have; there is no `ANALYZE`, so the plans of
+//! the tests are those of production.
 
 use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::error::{Failure, Result};
+use super::trigrams;
+use crate::domain::{ProjectId, Title, UserId};
 
 /// What leads from each version to the next; `user_version` counts those that have been done.
-const MIGRATIONS: &[&str] = &[VERSION_1];
+const MIGRATIONS: &[fn(&Connection) -> Result<()>] =
+    &[|database| Ok(database.execute_batch(VERSION_1)?), to_version_2];
 
 /// Brings the tables up to date, all in one transaction.
 ///
@@ -31,7 +35,7 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
         return Err(Failure::ForeignSchema { path: path.to_owned() });
     }
     for migration in &MIGRATIONS[done..] {
-        transaction.execute_batch(migration)?;
+        migration(&transaction)?;
     }
     if found < known {
         transaction.pragma_update(None, "user_version", known)?;
@@ -136,6 +140,32 @@ CREATE INDEX projects_of_type_by_title ON projects (owner, type, title_folded, t
 CREATE INDEX projects_by_media ON projects (media) WHERE media IS NOT NULL;
 CREATE INDEX projects_by_media_digest ON projects (owner, media_digest, id) WHERE media_digest IS NOT NULL;
 ";
+
+/// A search looks titles up by their trigrams. They lead from the owner to the project, and need no way back: whoever
+/// deletes a project knows its title.
+const VERSION_2: &str = "
+CREATE TABLE title_trigrams (
+    owner   BLOB NOT NULL CHECK (length(owner) = 16),
+    trigram TEXT NOT NULL,
+    project BLOB NOT NULL CHECK (length(project) = 16),
+    PRIMARY KEY (owner, trigram, project)
+) STRICT, WITHOUT ROWID;
+
+ALTER TABLE users ADD COLUMN revision_floor INTEGER NOT NULL DEFAULT 0 CHECK (revision_floor >= 0);
+";
+
+fn to_version_2(database: &Connection) -> Result<()> {
+    database.execute_batch(VERSION_2)?;
+    let mut projects = database.prepare("SELECT owner, id, title FROM projects")?;
+    let mut projects = projects.query(())?;
+    while let Some(project) = projects.next()? {
+        let (owner, id) = (UserId::from_bytes(project.get(0)?), ProjectId::from_bytes(project.get(1)?));
+        let title = Title::parse(&project.get::<_, String>(2)?);
+        let title = title.map_err(|_| Failure::Column { column: "projects.title" })?;
+        trigrams::add(database, owner, id, &title)?;
+    }
+    Ok(())
+}
 
 /// Answers the plan of a statement, a line for each step.
 #[cfg(test)]

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use super::error::{Failure, Result as StepResult};
 use super::{SqliteMetadata, projects, row_limit, sessions};
 use crate::clock::Timestamp;
-use crate::domain::{Email, PasswordHash, RevocationReason, Session, Usage, User, UserId};
+use crate::domain::{Email, PasswordHash, Revision, RevocationReason, Session, Usage, User, UserId};
 use crate::error::{Error, Result};
 use crate::metadata::UserStore;
 
@@ -122,13 +122,15 @@ pub(super) fn find(connection: &Connection, id: UserId) -> StepResult<Option<Use
 /// Writes what a save or a deletion changes of an account.
 pub(super) fn update_usage(connection: &Connection, user: &User) -> StepResult<()> {
     let update = "
-        UPDATE users SET usage_projects = :usage_projects, usage_bytes = :usage_bytes, saves = :saves
+        UPDATE users SET usage_projects = :usage_projects, usage_bytes = :usage_bytes, saves = :saves,
+            revision_floor = :revision_floor
         WHERE id = :id";
     connection.prepare_cached(update)?.execute(named_params! {
         ":id": user.id.as_bytes(),
         ":usage_projects": user.usage.projects,
         ":usage_bytes": user.usage.bytes,
         ":saves": user.saves,
+        ":revision_floor": user.revision_floor.get(),
     })?;
     Ok(())
 }
@@ -136,8 +138,8 @@ pub(super) fn update_usage(connection: &Connection, user: &User) -> StepResult<(
 /// Adds an account, if its email address is not taken; says whether it was added.
 fn insert(connection: &Connection, user: &User) -> StepResult<bool> {
     let insert = "
-        INSERT INTO users (id, email, password_hash, created, usage_projects, usage_bytes, saves)
-        VALUES (:id, :email, :password_hash, :created, :usage_projects, :usage_bytes, :saves)
+        INSERT INTO users (id, email, password_hash, created, usage_projects, usage_bytes, saves, revision_floor)
+        VALUES (:id, :email, :password_hash, :created, :usage_projects, :usage_bytes, :saves, :revision_floor)
         ON CONFLICT (email) DO NOTHING";
     let inserted = connection.prepare_cached(insert)?.execute(named_params! {
         ":id": user.id.as_bytes(),
@@ -147,6 +149,7 @@ fn insert(connection: &Connection, user: &User) -> StepResult<bool> {
         ":usage_projects": user.usage.projects,
         ":usage_bytes": user.usage.bytes,
         ":saves": user.saves,
+        ":revision_floor": user.revision_floor.get(),
     })?;
     Ok(inserted > 0)
 }
@@ -160,6 +163,7 @@ fn from_row(row: &Row<'_>) -> StepResult<User> {
         created: Timestamp::from_millis(row.get("created")?),
         usage: Usage { projects: row.get("usage_projects")?, bytes: row.get("usage_bytes")? },
         saves: row.get("saves")?,
+        revision_floor: Revision::new(row.get("revision_floor")?),
     })
 }
 

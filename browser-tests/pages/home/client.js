@@ -1,5 +1,8 @@
 // Sends what the notestamp client of 2023-24 sends: the same routes, bodies and credentials.
 
+import './player.js'
+import { silence } from './silence.js'
+
 const api = new URLSearchParams(location.search).get('api')
 
 // One answer for the tests to look at. Anything the browser blocks (CORS above all) throws here, as in the client.
@@ -48,43 +51,4 @@ window.client = {
   },
 }
 
-const audio = document.querySelector('audio')
-
-window.player = {
-  // Answers the duration in seconds, once the browser knows it.
-  load: src =>
-    new Promise((resolve, reject) => {
-      audio.addEventListener('loadedmetadata', () => resolve(audio.duration), { once: true })
-      audio.addEventListener('error', () => reject(new Error(`the audio element: ${audio.error.message}`)), { once: true })
-      audio.src = src
-    }),
-
-  seek: seconds =>
-    new Promise(resolve => {
-      audio.addEventListener('seeked', () => resolve(audio.currentTime), { once: true })
-      audio.currentTime = seconds
-    }),
-}
-
-document.querySelector('button').addEventListener('click', () => audio.play())
-
-// A silent WAV of this many bytes: 8 bits, mono, 8,000 bytes to the second.
-window.silence = bytes => {
-  const rate = 8_000
-  const wav = new DataView(new ArrayBuffer(44 + bytes))
-  const text = (at, value) => [...value].forEach((letter, i) => wav.setUint8(at + i, letter.charCodeAt(0)))
-  text(0, 'RIFF')
-  wav.setUint32(4, 36 + bytes, true)
-  text(8, 'WAVEfmt ')
-  wav.setUint32(16, 16, true)
-  wav.setUint16(20, 1, true)
-  wav.setUint16(22, 1, true)
-  wav.setUint32(24, rate, true)
-  wav.setUint32(28, rate, true)
-  wav.setUint16(32, 1, true)
-  wav.setUint16(34, 8, true)
-  text(36, 'data')
-  wav.setUint32(40, bytes, true)
-  new Uint8Array(wav.buffer, 44).fill(128)
-  return new Blob([wav], { type: 'audio/wav' })
-}
+window.silence = bytes => new Blob([silence(bytes)], { type: 'audio/wav' })

@@ -7,6 +7,9 @@ import { startPageServer } from './support/page_server.js'
 import { startServer } from './support/server.js'
 
 const password = 'correct horse battery staple'
+const folders = ['browser-tests/pages/home', 'browser-tests/pages/shared', 'examples/media']
+// Its settings are not those of one that somebody else has started.
+const needsItsOwnServer = process.env.SERVER_URL !== undefined
 const title = 'Ünïcode / lecture #1 – 100 %'
 const metadata = { title, type: 'audio', label: 'Audio Player', src: '', mimetype: 'audio/mpeg', lastModified: '' }
 
@@ -16,7 +19,7 @@ describe('the client of 2023-24', { timeout: 180_000 }, () => {
 
   before(async () => {
     // A server that somebody else started allows the origin that is allowed by default.
-    pages = await startPageServer(process.env.SERVER_URL ? 3000 : 0)
+    pages = await startPageServer(process.env.SERVER_URL ? 3000 : 0, ...folders)
     server = await startServer(pages.origin)
     browser = await launchBrowser()
   })
@@ -139,6 +142,33 @@ describe('the client of 2023-24', { timeout: 180_000 }, () => {
     )
   })
 
+  test('plays on and seeks when the access token has expired meanwhile', { skip: needsItsOwnServer }, async () => {
+    const hasty = await startServer(pages.origin, '--access-ttl', '2s')
+    try {
+      await page.goto(`${pages.origin}/?${new URLSearchParams({ api: hasty.url })}`)
+      await signUp()
+      const long = { ...metadata, mimetype: 'audio/wav' }
+      const saved = await page.evaluate(long => window.client.save(long, [], window.silence(30 << 20)), long)
+      const { src } = saved.body[0]
+      const seconds = await page.evaluate(src => window.player.load(src), src)
+      const refreshToken = async () => (await context.cookies(hasty.url)).find(c => c.name === '__Host-refreshToken').value
+
+      await page.click('button')
+      const before = await refreshToken()
+      // It plays for longer than the token lives, from what it has read ahead; then it jumps to where it has to ask again.
+      await page.waitForFunction(() => document.querySelector('audio').currentTime > 3)
+      const asked = responses.length
+      const late = seconds * 0.9
+      assert.ok(Math.abs((await page.evaluate(late => window.player.seek(late), late)) - late) < 1)
+      await page.waitForFunction(late => document.querySelector('audio').currentTime > late + 0.5, late)
+      const later = responses.slice(asked).filter(r => r.url() === src)
+      assert.deepEqual([...new Set(later.map(r => r.status()))], [206])
+      assert.notEqual(await refreshToken(), before, 'the answer to the audio element has renewed the session')
+    } finally {
+      await hasty.stop()
+    }
+  })
+
   test('deletes a project', async () => {
     await signUp()
     await saveRecording()
@@ -158,7 +188,7 @@ describe('the client of 2023-24', { timeout: 180_000 }, () => {
 
   test('is refused from an origin that is not allowed', async () => {
     await signUp()
-    const elsewhere = await startPageServer(0)
+    const elsewhere = await startPageServer(0, ...folders)
     try {
       await page.goto(`${elsewhere.origin}/?${new URLSearchParams({ api: server.url })}`)
       await assert.rejects(client('list'), /Failed to fetch/, 'the browser keeps the answer from the page')

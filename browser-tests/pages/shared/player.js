@@ -1,0 +1,21 @@
+// The audio element of a page, and what the tests do with it.
+
+const audio = document.querySelector('audio')
+
+window.player = {
+  // Answers the duration in seconds, once the browser knows it.
+  load: src =>
+    new Promise((resolve, reject) => {
+      audio.addEventListener('loadedmetadata', () => resolve(audio.duration), { once: true })
+      audio.addEventListener('error', () => reject(new Error(`the audio element: ${audio.error.message}`)), { once: true })
+      audio.src = src
+    }),
+
+  seek: seconds =>
+    new Promise(resolve => {
+      audio.addEventListener('seeked', () => resolve(audio.currentTime), { once: true })
+      audio.currentTime = seconds
+    }),
+}
+
+document.querySelector('button').addEventListener('click', () => audio.play())

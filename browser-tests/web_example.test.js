@@ -1,0 +1,543 @@
+// The page in examples/web, used as its user would: by its labels and buttons.
+
+import assert from 'node:assert/strict'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { after, afterEach, before, beforeEach, describe, test } from 'node:test'
+import { silence } from './pages/shared/silence.js'
+import { launchBrowser, screenshot } from './support/browser.js'
+import { startPageServer } from './support/page_server.js'
+import { startServer } from './support/server.js'
+
+const password = 'correct horse battery staple'
+const recording = 'examples/media/recording.mp3'
+const pdf = 'examples/media/document.pdf'
+const wide = { width: 1200, height: 850 }
+const phone = { width: 390, height: 780 }
+
+describe('the example page', { timeout: 300_000 }, () => {
+  let pages, server, browser, context, page, email, folder, wrong
+  let users = 0
+
+  before(async () => {
+    // A server that somebody else started allows the origin that is allowed by default.
+    pages = await startPageServer(process.env.SERVER_URL ? 3000 : 0, 'examples/web')
+    server = await startServer(pages.origin)
+    browser = await launchBrowser()
+    folder = await mkdtemp(path.join(tmpdir(), 'notestamp-web-example-'))
+  })
+
+  after(async () => {
+    await browser?.close()
+    await server?.stop()
+    await pages?.stop()
+    if (folder) await rm(folder, { recursive: true, force: true })
+  })
+
+  beforeEach(async () => {
+    email = `web-${Date.now()}-${++users}@example.com`
+    wrong = []
+    context = await browser.newContext({ viewport: wide })
+    context.setDefaultTimeout(15_000)
+    page = await newTab()
+  })
+
+  afterEach(async () => {
+    await context.close()
+    assert.deepEqual(wrong, [], 'no script has failed, and the policy of the page has blocked nothing')
+  })
+
+  async function newTab() {
+    const tab = await context.newPage()
+    tab.on('pageerror', error => wrong.push(error.message))
+    tab.on('console', message => {
+      // What the server refuses is there too, and belongs to the tests.
+      if (message.type() === 'error' && !message.text().startsWith('Failed to load resource')) wrong.push(message.text())
+    })
+    await tab.goto(`${pages.origin}/?${new URLSearchParams({ api: server.url })}`)
+    return tab
+  }
+
+  const button = (name, tab = page) => tab.getByRole('button', { name, exact: true })
+  const says = (text, tab = page) => tab.getByRole('status').filter({ hasText: text }).waitFor()
+  const isRefused = (text, tab = page) => tab.getByRole('alert').filter({ hasText: text }).waitFor()
+  const heading = (title, tab = page) => tab.getByRole('heading', { name: title, exact: true, level: 2 })
+  const projects = (tab = page) => tab.locator('#projects button')
+  const audio = read => page.locator('audio').evaluate(read)
+
+  async function fillInAccount() {
+    await page.getByLabel('Email').fill(email)
+    await page.getByLabel('Password').fill(password)
+  }
+
+  async function register() {
+    await fillInAccount()
+    await button('Register').click()
+    await says('You are signed in.')
+  }
+
+  /** `file` is a path, or nothing for a project of notes alone. */
+  async function saveProject(title, file) {
+    await page.getByText('New project').click()
+    await page.getByLabel('Title').fill(title)
+    if (file) await page.getByLabel('Recording, video or PDF').setInputFiles(file)
+    await button('Save project').click()
+    await says(`Saved “${title}”.`)
+  }
+
+  async function addNote(text, tab = page) {
+    await tab.getByLabel('New note').fill(text)
+    await button('Add', tab).click()
+  }
+
+  const notes = (tab = page) => tab.locator('#notes textarea').evaluateAll(fields => fields.map(field => field.value))
+
+  async function saveNotes(tab = page) {
+    await button('Save notes', tab).click()
+    await says('Saved.', tab)
+  }
+
+  /** Waits until the list shows these titles, and nothing else. */
+  async function lists(...expected) {
+    const shown = expected => {
+      const titles = [...document.querySelectorAll('#projects span')].map(title => title.textContent)
+      return JSON.stringify(titles) === JSON.stringify(expected)
+    }
+    await page.waitForFunction(shown, expected).catch(() => {})
+    assert.deepEqual(await page.locator('#projects span').allTextContents(), expected)
+  }
+
+  /** Makes the page's network slower than the loopback: bytes per second, and milliseconds before each answer. */
+  async function networkOf({ uploadThroughput = -1, latency = 0 }) {
+    const session = await context.newCDPSession(page)
+    const conditions = { offline: false, downloadThroughput: -1, uploadThroughput, latency }
+    await session.send('Network.emulateNetworkConditions', conditions)
+  }
+
+  /** Both widths, and the colours for the night. */
+  async function screenshots(name) {
+    await screenshot(page, `web-${name}-wide`)
+    await page.setViewportSize(phone)
+    await screenshot(page, `web-${name}-phone`)
+    await page.emulateMedia({ colorScheme: 'dark' })
+    await screenshot(page, `web-${name}-phone-dark`)
+    await page.emulateMedia({ colorScheme: null })
+    await page.setViewportSize(wide)
+  }
+
+  test('registers, tells of a wrong password, signs in, and is still signed in after a reload', async () => {
+    await fillInAccount()
+    await screenshots('account')
+    await button('Register').click()
+    await says('You are signed in.')
+    await page.getByText(email).waitFor()
+    await button('Sign out').click()
+    await says('You are signed out.')
+
+    await fillInAccount()
+    await button('Register').click()
+    await isRefused(/Request [0-9a-f]+/)
+    await page.getByLabel('Password').fill('not the password')
+    await button('Sign in').click()
+    await isRefused(/password/)
+
+    await page.getByLabel('Password').fill(password)
+    await button('Sign in').click()
+    await says('You are signed in.')
+    await page.reload()
+    await page.getByText(email).waitFor()
+  })
+
+  test('saves a recording with a progress bar that moves, and the same file again without sending it', async () => {
+    await register()
+    const size = 48 << 20
+    const long = path.join(folder, 'long.wav')
+    await writeFile(long, silence(size))
+    await page.evaluate(() => {
+      window.seen = []
+      const progress = document.querySelector('progress')
+      new MutationObserver(() => window.seen.push(progress.value)).observe(progress, { attributes: true })
+    })
+
+    await networkOf({ uploadThroughput: 16 << 20 })
+    const saving = saveProject('A long lecture', long)
+    await page.waitForFunction(() => document.querySelector('progress').value > 0.3)
+    await screenshot(page, 'web-upload-wide')
+    await saving
+    const seen = await page.evaluate(() => window.seen)
+    assert.equal(seen.at(-1), 1)
+    assert.ok(new Set(seen).size > 10, `it has been at ${seen}`)
+    assert.deepEqual(seen, [...seen].sort((a, b) => a - b), 'it only ever advances')
+    await networkOf({})
+    await page.getByText('48.0 MiB').waitFor()
+    await page.waitForFunction(size => document.querySelector('audio').duration === size / 8_000, size)
+
+    await page.evaluate(() => { window.seen = [] })
+    await saveProject('The same lecture', long)
+    assert.deepEqual(await page.evaluate(() => window.seen.filter(part => part > 0)), [])
+    assert.equal(await page.getByText('48.0 MiB').count(), 2)
+  })
+
+  test('plays the recording, stamps notes with the moment, and goes back there by a click on the stamp', async () => {
+    await register()
+    await saveProject('Lecture', recording)
+    await page.waitForFunction(() => document.querySelector('audio').duration > 13)
+    await addNote('From the beginning')
+    await audio(audio => { audio.currentTime = 9.4 })
+    await addNote('Later')
+    await saveNotes()
+
+    await page.reload()
+    await projects().click()
+    assert.deepEqual(await notes(), ['From the beginning', 'Later'])
+    await button('Go to 0:09').click()
+    await page.waitForFunction(() => {
+      const { paused, currentTime } = document.querySelector('audio')
+      return !paused && currentTime > 9.6
+    })
+    await screenshots('recording')
+    await button('Go to 0:00').click()
+    await page.waitForFunction(() => document.querySelector('audio').currentTime < 9)
+  })
+
+  test('shows a PDF, and turns to the page of a stamp', async () => {
+    await register()
+    let reader = nextPdfReader()
+    await saveProject('Paper', pdf)
+    assert.equal(await (await reader).locator('#pagelength').textContent(), '2')
+    await page.getByLabel('Page').fill('2')
+    await addNote('The second page')
+    await saveNotes()
+
+    await page.reload()
+    reader = nextPdfReader()
+    await projects().click()
+    assert.equal(await (await reader).locator('#pageSelector').inputValue(), '1')
+    reader = nextPdfReader()
+    await button('Go to p. 2').click()
+    assert.equal(await (await reader).locator('#pageSelector').inputValue(), '2')
+    await screenshots('pdf')
+  })
+
+  /** The frame of Chromium's PDF reader that opens next, once it shows the document, whose title that is. */
+  async function nextPdfReader() {
+    const isReader = frame => frame.url().startsWith('chrome-extension://')
+    const reader = await page.waitForEvent('framenavigated', isReader)
+    await reader.waitForFunction(() => document.title === 'How stamps work')
+    return reader
+  }
+
+  test('lists page by page, and skips and repeats nothing while others are saved', async () => {
+    await register()
+    const all = numbered(25)
+    await seed(...all)
+    await page.reload()
+    all.reverse()
+    await lists(...all.slice(0, 10))
+    await screenshots('list')
+
+    await seed('Between two pages')
+    await button('Show more').click()
+    await lists(...all.slice(0, 20))
+    await button('Show more').click()
+    await lists(...all)
+    assert.ok(await button('Show more').isHidden())
+  })
+
+  test('finds what is typed into the search, and pages through what it has found', async () => {
+    await register()
+    const lectures = numbered(12)
+    await seed('Ärzte', 'Bees & trees', '100 %', ...lectures)
+    await page.reload()
+    const search = page.getByLabel('Search')
+    await search.fill('äRZ')
+    await lists('Ärzte')
+    await search.fill('%')
+    await lists('100 %')
+    await search.fill('s & t')
+    await lists('Bees & trees')
+
+    const dropped = []
+    page.on('requestfailed', request => dropped.push(new URL(request.url()).searchParams.get('search')))
+    await networkOf({ latency: 1_000 })
+    await search.fill('le')
+    await search.fill('lecture')
+    lectures.reverse()
+    await lists(...lectures.slice(0, 10))
+    assert.deepEqual(dropped, ['le'], 'an answer that is no longer wanted is not waited for')
+    await networkOf({})
+    await button('Show more').click()
+    await lists(...lectures)
+    await search.fill('nothing has this title')
+    await lists()
+    await page.getByText('No projects here.').waitFor()
+  })
+
+  const numbered = count => Array.from({ length: count }, (_, i) => `Lecture ${i + 1}`)
+
+  /** Saves projects of notes alone, past the page: titles, or titles with their notes. */
+  const seed = (...projects) =>
+    page.evaluate(async ([api, projects]) => {
+      for (const [title, content = '[]'] of projects.map(project => [project].flat())) {
+        const form = new FormData()
+        form.append('content', content)
+        form.append('metadata', JSON.stringify({ title }))
+        const saved = await fetch(`${api}/home/upload`, { method: 'POST', credentials: 'include', body: form })
+        if (!saved.ok) throw new Error(`${title}: ${saved.status}`)
+      }
+    }, [server.url, projects])
+
+  describe('when two tabs save', () => {
+    let other
+
+    beforeEach(async () => {
+      await register()
+      await saveProject('Shared', recording)
+      other = await newTab()
+      await projects(other).click()
+      await heading('Shared', other).waitFor()
+      await addNote('from the other tab', other)
+      await saveNotes(other)
+
+      await page.bringToFront()
+      await addNote('from this tab')
+      await button('Save notes').click()
+      await heading('Saved elsewhere meanwhile').waitFor()
+      await page.getByRole('dialog').getByText('from the other tab').waitFor()
+    })
+
+    /** What is saved, as a third tab finds it. */
+    async function saved() {
+      const tab = await newTab()
+      await projects(tab).click()
+      await heading('Shared', tab).waitFor()
+      const found = await notes(tab)
+      await tab.close()
+      return found
+    }
+
+    test('nothing is overwritten unseen, and Escape leaves all as it is', async () => {
+      await screenshots('conflict')
+      await page.keyboard.press('Escape')
+      await says('Your notes are not saved.')
+      assert.deepEqual(await notes(), ['from this tab'])
+      assert.deepEqual(await saved(), ['from the other tab'])
+    })
+
+    test('the user can take what is saved, and go on from there', async () => {
+      await button('Take these, drop mine').click()
+      await says('These are the notes that were saved elsewhere.')
+      assert.deepEqual(await notes(), ['from the other tab'])
+      await addNote('and more')
+      await saveNotes()
+      assert.deepEqual(await saved(), ['from the other tab', 'and more'])
+    })
+
+    test('the user can overwrite it, and the other tab is asked in its turn', async () => {
+      await button('Overwrite them with mine').click()
+      await says('Saved.')
+      assert.deepEqual(await saved(), ['from this tab'])
+      await other.bringToFront()
+      await addNote('too late', other)
+      await button('Save notes', other).click()
+      await heading('Saved elsewhere meanwhile', other).waitFor()
+    })
+
+    test('the question comes again where what was shown has changed', async () => {
+      await other.bringToFront()
+      await addNote('a second time', other)
+      await saveNotes(other)
+      await page.bringToFront()
+      await button('Overwrite them with mine').click()
+      await page.getByRole('dialog').getByText('a second time').waitFor()
+      assert.deepEqual(await saved(), ['from the other tab', 'a second time'])
+    })
+  })
+
+  test('notes whose project another tab has deleted can be saved again', async () => {
+    await register()
+    await saveProject('Shared', recording)
+    const other = await newTab()
+    await projects(other).click()
+    await deleteProject(other)
+
+    await page.bringToFront()
+    await addNote('not to be lost')
+    await button('Save notes').click()
+    await heading('Deleted elsewhere meanwhile').waitFor()
+    await button('Save my notes again').click()
+    await says('Saved.')
+    await page.reload()
+    await projects().click()
+    await heading('Shared').waitFor()
+    assert.deepEqual(await notes(), ['not to be lost'])
+  })
+
+  async function deleteProject(tab = page) {
+    await button('Delete project', tab).click()
+    await button('Delete', tab).click()
+    await says('Deleted', tab)
+  }
+
+  test('deletes a project, once it is told that it is meant', async () => {
+    await register()
+    await seed('Kept')
+    await saveProject('Wrong', recording)
+    await button('Delete project').click()
+    await screenshot(page, 'web-delete-wide')
+    await button('Keep it').click()
+    await lists('Wrong', 'Kept')
+    await deleteProject()
+    await lists('Kept')
+    assert.ok(await heading('Wrong').isHidden())
+  })
+
+  test('takes any title, and shows it as it is', async () => {
+    await register()
+    const strange = [
+      '..',
+      'a/b\\c',
+      '%2F',
+      'null',
+      '?name=x&y#z',
+      '"quotes" and \'more\'',
+      '<script>alert(1)</script>',
+      '<img src=x onerror=alert(1)>',
+      '🎧 👩‍🔬 né',
+      ' spaces  around ',
+    ]
+    for (const title of strange) {
+      await saveProject(title, recording)
+      await page.waitForFunction(() => document.querySelector('audio').duration > 13)
+      assert.equal(await page.locator('#project-title').textContent(), title)
+      await addNote(title)
+      await saveNotes()
+    }
+    strange.reverse()
+    await lists(...strange)
+    await screenshots('titles')
+    for (const title of strange) {
+      await projects().first().click()
+      await page.waitForFunction(title => document.querySelector('#project-title').textContent === title, title)
+      assert.deepEqual(await notes(), [title])
+      await deleteProject()
+    }
+    await lists()
+  })
+
+  test('refuses to save something new over what has the title already', async () => {
+    await register()
+    await saveProject('Taken', recording)
+    await addNote('precious')
+    await saveNotes()
+    await page.getByText('New project').click()
+    await page.getByLabel('Title').fill('Taken')
+    await button('Save project').click()
+    await isRefused('There is a project “Taken” already.')
+    await screenshots('refused')
+    await page.reload()
+    await projects().click()
+    await heading('Taken').waitFor()
+    assert.deepEqual(await notes(), ['precious'])
+  })
+
+  test('keeps what it cannot show of the notes that the editor has saved', async () => {
+    await register()
+    const content = await readFile('examples/media/notes.json', 'utf8')
+    await seed(['From the editor', content])
+    await page.reload()
+    await projects().click()
+    await page.getByLabel('Note at 0:05').fill('Changed here.')
+    await saveNotes()
+    const saved = await page.evaluate(async api => {
+      const opened = await fetch(`${api}/home/open?name=From+the+editor`, { credentials: 'include' })
+      return (await opened.json()).content
+    }, server.url)
+    const expected = JSON.parse(content)
+    expected[3].children[0].children = [{ text: 'Changed here.' }]
+    assert.deepEqual(JSON.parse(saved), expected)
+  })
+
+  test('does not leave unsaved notes without a question', async () => {
+    await register()
+    await seed('Another')
+    await saveProject('Edited')
+    await addNote('unsaved')
+    for (const leave of [projects().nth(1), button('Close'), button('Sign out')]) {
+      await leave.click()
+      await heading('Leave without saving?').waitFor()
+      await button('Stay here').click()
+      assert.deepEqual(await notes(), ['unsaved'])
+    }
+    await projects().nth(1).click()
+    await button('Leave').click()
+    await heading('Another').waitFor()
+  })
+
+  test('is signed out, and refused what it could do before', async () => {
+    await register()
+    await saveProject('Private', recording)
+    const src = await audio(audio => audio.src)
+    await button('Sign out').click()
+    await says('You are signed out.')
+    await page.getByLabel('Email').waitFor()
+    assert.equal(await page.getByText('Private').count(), 0, 'nothing is left of it on the page')
+    const read = src => fetch(src, { credentials: 'include' }).then(response => response.status)
+    assert.equal(await page.evaluate(read, src), 401)
+    await page.reload()
+    await page.getByLabel('Email').waitFor()
+  })
+
+  test('asks to sign in again when the session has ended elsewhere, and keeps the unsaved notes', async () => {
+    await register()
+    await saveProject('Going on')
+    await addNote('not to be lost')
+    const other = await newTab()
+    await button('Sign out', other).click()
+    await says('You are signed out.', other)
+
+    await page.bringToFront()
+    await button('Save notes').click()
+    await says('Your session has ended. Please sign in again.')
+    await fillInAccount()
+    await button('Sign in').click()
+    await heading('Going on').waitFor()
+    assert.deepEqual(await notes(), ['not to be lost'])
+    await saveNotes()
+  })
+
+  test('says when to try again after too many failed sign-ins', async () => {
+    await fillInAccount()
+    await button('Register').click()
+    await says('You are signed in.')
+    await button('Sign out').click()
+    await page.getByLabel('Email').fill(email)
+    const refusals = page.getByRole('alert')
+    for (let failures = 0; !/Try again in \d+ seconds/.test(await refusals.textContent()); failures++) {
+      assert.ok(failures < 20, await refusals.textContent())
+      await page.getByLabel('Password').fill('not the password')
+      const answered = page.waitForResponse(response => response.url().endsWith('/auth/signin'))
+      await button('Sign in').click()
+      await answered
+      await isRefused(/./)
+    }
+  })
+
+  test('says so when there is no answer', async () => {
+    await page.goto(`${pages.origin}/?${new URLSearchParams({ api: 'http://localhost:1' })}`)
+    await isRefused('No answer from http://localhost:1')
+  })
+
+  test('shows the list or the project where there is no room for both', async () => {
+    await page.setViewportSize(phone)
+    await register()
+    await saveProject('On the phone', recording)
+    assert.ok(await page.getByLabel('Search').isHidden())
+    await button('Close').click()
+    await projects().click()
+    await heading('On the phone').waitFor()
+    const overflow = () => page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth)
+    assert.equal(await overflow(), 0)
+  })
+})

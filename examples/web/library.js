@@ -1,0 +1,87 @@
+// The list of projects: searched as one types, and read page by page.
+
+import { firstPage, list } from './api.js'
+import { attempt } from './messages.js'
+
+const pageSize = 10
+
+const search = document.querySelector('#search')
+const items = document.querySelector('#projects')
+const none = document.querySelector('#no-projects')
+const more = document.querySelector('#more')
+
+let opened = null
+let next
+let running = new AbortController()
+
+/** `onOpen` is told the title of the project that was clicked. */
+export function setUpLibrary({ onOpen }) {
+  search.addEventListener('input', () => attempt(showList))
+  more.addEventListener('click', () => attempt(showMore, more))
+  items.addEventListener('click', event => {
+    const button = event.target.closest('button')
+    if (button) attempt(() => onOpen(button.dataset.title), items)
+  })
+}
+
+/** Reads the first page. What is still being read for an earlier search is dropped: its answer could come later. */
+export async function showList() {
+  running.abort()
+  running = new AbortController()
+  await read(firstPage(search.value, pageSize), [], running.signal)
+}
+
+/** The server says where the next page is. It repeats and skips nothing, whatever is saved in between. */
+const showMore = () => read(next, [...items.children], running.signal)
+
+async function read(page, before, signal) {
+  const answer = await list(page, signal)
+  next = answer.next
+  items.replaceChildren(...before, ...answer.projects.map(item))
+  none.hidden = items.children.length > 0
+  more.hidden = !next
+  markOpened()
+}
+
+export function forgetList() {
+  running.abort()
+  search.value = ''
+  items.replaceChildren()
+}
+
+export function setOpened(title) {
+  opened = title
+  markOpened()
+}
+
+function markOpened() {
+  for (const button of items.querySelectorAll('button')) {
+    if (button.dataset.title === opened) button.setAttribute('aria-current', 'true')
+    else button.removeAttribute('aria-current')
+  }
+}
+
+function item({ title, mimetype, mediaSize, lastModified }) {
+  const button = document.createElement('button')
+  button.type = 'button'
+  button.dataset.title = title
+  // As text: a title may be anything, `<script>` too.
+  const name = document.createElement('span')
+  name.dir = 'auto'
+  name.textContent = title
+  const facts = document.createElement('small')
+  facts.textContent = [kind(mimetype), size(mediaSize), day(lastModified)].filter(Boolean).join(' · ')
+  button.append(name, facts)
+  const line = document.createElement('li')
+  line.append(button)
+  return line
+}
+
+const kind = mimetype => (mimetype === 'application/pdf' ? 'PDF' : mimetype.split('/')[0] || 'notes')
+
+function size(bytes) {
+  if (bytes === undefined) return ''
+  return bytes < 1 << 20 ? `${Math.ceil(bytes / 1024)} KiB` : `${(bytes / (1 << 20)).toFixed(1)} MiB`
+}
+
+const day = iso => new Date(iso).toLocaleDateString(undefined, { dateStyle: 'medium' })

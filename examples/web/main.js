@@ -1,0 +1,64 @@
+// Which parts of the page are shown when.
+
+import * as api from './api.js'
+import { setUpAccount, showAccount } from './account.js'
+import { forgetList, setOpened, setUpLibrary, showList } from './library.js'
+import { attempt, onSessionEnded, say } from './messages.js'
+import { forgetNewProject, setUpNewProject } from './new_project.js'
+import { closeProject, mayLeave, openProject, setUpProject } from './project.js'
+
+const main = document.querySelector('main')
+
+let signedIn = null
+
+setUpAccount({ onSignedIn: enter, maySignOut: mayLeave, onSignedOut: leave })
+setUpLibrary({
+  onOpen: async title => {
+    if (await mayLeave()) await showProject(title)
+  },
+})
+setUpNewProject({
+  onSaved: async title => {
+    await showList()
+    if (await mayLeave()) await showProject(title)
+  },
+})
+setUpProject({ onChanged: showList, onClosed: projectClosed })
+onSessionEnded(askToSignIn)
+attempt(async () => enter((await api.currentUser()).email))
+
+async function enter(email) {
+  // Somebody else's session: nothing of the one before may be left on the page.
+  if (signedIn !== email) leave()
+  signedIn = email
+  main.classList.remove('signed-out')
+  showAccount(email)
+  await showList()
+}
+
+/** Keeps what is open, unsaved notes above all, for whoever signs in again. */
+function askToSignIn() {
+  if (signedIn) say('Your session has ended. Please sign in again.')
+  main.classList.add('signed-out')
+  showAccount(null)
+}
+
+function leave() {
+  signedIn = null
+  closeProject()
+  projectClosed()
+  forgetList()
+  forgetNewProject()
+  askToSignIn()
+}
+
+async function showProject(title) {
+  setOpened(await openProject(title))
+  // On a phone there is room for one of the two.
+  main.classList.add('project-open')
+}
+
+function projectClosed() {
+  main.classList.remove('project-open')
+  setOpened(null)
+}

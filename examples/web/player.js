@@ -1,0 +1,66 @@
+// What the notes are about: a recording or a video that plays, or a PDF that is read.
+//
+// A player knows the `place()` that a new note is stamped with, and can `goTo` the place of a stamp.
+
+const container = document.querySelector('#player')
+
+/** Shows a project's media; answers its player, or null if there is nothing to play. */
+export function showPlayer({ title, mimetype, mediaDigest, src }) {
+  container.replaceChildren()
+  // Without media of its own, a project's `src` is whatever was saved: no address to load or link to unseen.
+  if (!mediaDigest) return null
+  if (/^(audio|video)\//.test(mimetype)) return timedPlayer(mimetype.split('/')[0], title, src)
+  if (mimetype === 'application/pdf') return pdfReader(title, src)
+  return null
+}
+
+/** The element asks for ranges itself, and sends the cookies, as long as it has no `crossorigin` attribute. */
+function timedPlayer(element, title, src) {
+  const media = document.createElement(element)
+  media.controls = true
+  media.preload = 'metadata'
+  media.ariaLabel = title
+  media.src = src
+  container.append(media)
+  return {
+    place: () => ({ value: media.currentTime, label: clock(media.currentTime) }),
+    goTo: seconds => {
+      media.currentTime = seconds
+      // Refused where the browser cannot play it; its controls show that.
+      media.play().catch(() => {})
+    },
+  }
+}
+
+/** The browser's own reader. A page cannot ask it where its user is, so the page number is in a field beside it. */
+function pdfReader(title, src) {
+  const page = document.createElement('input')
+  page.type = 'number'
+  page.min = 1
+  const label = document.createElement('label')
+  label.append('Page ', page)
+  let frame = document.createElement('iframe')
+  container.append(label, frame)
+
+  const goTo = number => {
+    page.value = number
+    // A frame of its own for each turn: Chromium's reader looks at the page number only when it starts.
+    const turned = document.createElement('iframe')
+    turned.title = title
+    turned.src = `${src}#navpanes=0&view=FitH&page=${number}`
+    frame.replaceWith(turned)
+    frame = turned
+  }
+  const current = () => page.valueAsNumber || 1
+  page.addEventListener('change', () => goTo(current()))
+  goTo(1)
+  return { place: () => ({ value: current(), label: `p. ${current()}` }), goTo }
+}
+
+/** 3.63 → 0:03, 4000 → 1:06:40 */
+function clock(seconds) {
+  const whole = Math.floor(seconds)
+  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60]
+  const parts = hours ? [hours, String(minutes).padStart(2, '0')] : [minutes]
+  return [...parts, String(whole % 60).padStart(2, '0')].join(':')
+}

@@ -1,0 +1,168 @@
+// The open project: its notes are edited and saved, and it is deleted.
+
+import * as api from './api.js'
+import { attempt, say } from './messages.js'
+import { notesContent, notesText, setUpNotes, showNotes } from './notes.js'
+import { showPlayer } from './player.js'
+import { ask } from './question.js'
+import { save } from './upload.js'
+
+const section = document.querySelector('#project')
+const heading = document.querySelector('#project-title')
+const saveButton = document.querySelector('#save')
+const unsaved = document.querySelector('#unsaved')
+
+const notSaved = 'Your notes are not saved.'
+
+/** Metadata, the notes as they were saved last, and the revision they are of; null while no project is open. */
+let project = null
+
+/** `onChanged` is called when the list is no longer right, and `onClosed` when no project is open any more. */
+export function setUpProject({ onChanged, onClosed }) {
+  setUpNotes({ onChange: showUnsaved })
+  const close = () => {
+    closeProject()
+    onClosed()
+  }
+  document.querySelector('#close').addEventListener('click', async () => {
+    if (await mayLeave()) close()
+  })
+  saveButton.addEventListener('click', () =>
+    attempt(async () => {
+      const outcome = await saveNotes()
+      if (!project) onClosed()
+      await onChanged()
+      say(outcome)
+    }, saveButton),
+  )
+  document.querySelector('#delete').addEventListener('click', event =>
+    attempt(async () => {
+      if (!(await mayDelete())) return
+      const { title } = project.metadata
+      await api.remove(title)
+      if (project?.metadata.title === title) close()
+      await onChanged()
+      say(`Deleted “${title}”.`)
+    }, event.target),
+  )
+  // The browser asks the user before it leaves the page.
+  window.addEventListener('beforeunload', event => {
+    if (hasUnsaved()) event.preventDefault()
+  })
+}
+
+/** Answers the title as the server spells it. */
+export async function openProject(title) {
+  show(await api.open(title))
+  heading.focus()
+  return project.metadata.title
+}
+
+/** Leaves nothing of it on the page. */
+export function closeProject() {
+  project = null
+  section.hidden = true
+  heading.textContent = ''
+  showNotes('[]', showPlayer({}))
+}
+
+/** Whether there is nothing to lose, or the user says so. */
+export async function mayLeave() {
+  if (!hasUnsaved()) return true
+  const answer = await ask({
+    question: 'Leave without saving?',
+    explanation: 'What you have changed since the last save will be lost.',
+    choices: { stay: 'Stay here', leave: 'Leave' },
+  })
+  return answer === 'leave'
+}
+
+async function mayDelete() {
+  const answer = await ask({
+    question: 'Delete this project?',
+    explanation: `“${project.metadata.title}”, its notes and its media will be gone for good.`,
+    choices: { keep: 'Keep it', delete: 'Delete' },
+  })
+  return answer === 'delete'
+}
+
+function show({ metadata, content, revision }) {
+  project = { metadata, revision }
+  heading.textContent = metadata.title
+  showNotes(content, showPlayer(metadata))
+  project.saved = notesContent()
+  section.hidden = false
+  showUnsaved()
+}
+
+const hasUnsaved = () => project !== null && notesContent() !== project.saved
+
+function showUnsaved() {
+  unsaved.hidden = !hasUnsaved()
+}
+
+/**
+ * Saves the notes, provided that nobody has saved others since these were opened. Answers what became of it.
+ *
+ * The media stays as it is, without being sent again.
+ */
+async function saveNotes() {
+  const saving = project
+  const content = notesContent()
+  try {
+    const revision = await save({ metadata: saving.metadata, content, revision: saving.revision })
+    // The user may have typed on meanwhile, or opened another project.
+    Object.assign(saving, { revision, saved: content })
+    showUnsaved()
+    return 'Saved.'
+  } catch (error) {
+    if (error.status !== 412) throw error
+  }
+  // Somebody, or the same user in another tab, was faster. Which notes are right, only the user knows.
+  const theirs = await openIfThere(saving.metadata.title)
+  if (project !== saving) return notSaved
+  return theirs ? settleWith(theirs) : settleDeleted()
+}
+
+async function settleWith(theirs) {
+  const answer = await ask({
+    question: 'Saved elsewhere meanwhile',
+    explanation: 'Since you opened this project, other notes have been saved, perhaps in another tab:',
+    quoted: notesText(theirs.content) || '(nothing)',
+    choices: { theirs: 'Take these, drop mine', mine: 'Overwrite them with mine' },
+  })
+  if (answer === 'theirs') {
+    show(theirs)
+    return 'These are the notes that were saved elsewhere.'
+  }
+  if (answer !== 'mine') return notSaved
+  // Only what the user has just seen is overwritten: should it have changed again, the question comes again.
+  project.revision = theirs.revision
+  return saveNotes()
+}
+
+async function settleDeleted() {
+  const { title } = project.metadata
+  const answer = await ask({
+    question: 'Deleted elsewhere meanwhile',
+    explanation: `“${title}” has been deleted, perhaps in another tab. Its media is gone, your notes are still here.`,
+    choices: { mine: 'Save my notes again', drop: 'Drop them too' },
+  })
+  if (answer === 'drop') {
+    closeProject()
+    return ''
+  }
+  if (answer !== 'mine') return notSaved
+  show({ metadata: { title }, content: notesContent(), revision: null })
+  project.saved = null
+  return saveNotes()
+}
+
+async function openIfThere(title) {
+  try {
+    return await api.open(title)
+  } catch (error) {
+    if (error.status === 404) return null
+    throw error
+  }
+}

@@ -1,0 +1,55 @@
+// Saving, with progress: XMLHttpRequest, since fetch does not tell how much of a body it has sent.
+
+import { ApiError, urlOf } from './api.js'
+
+// The browser reads a file into memory to hash it. Larger ones are sent without asking first.
+const hashedBytesMax = 256 << 20
+
+/**
+ * Saves a project, and answers its new revision.
+ *
+ * `revision` is the one that these notes replace, or null where there must be no project of this title yet. If that has
+ * changed meanwhile, the save is refused with 412, and nobody's notes are overwritten unseen.
+ *
+ * `file` goes with the first save only. Later ones leave it out, and the project keeps it.
+ */
+export async function save({ metadata, content, file = null, revision, onProgress }) {
+  const text = { content, metadata: JSON.stringify({ ...metadata, lastModified: new Date().toISOString() }) }
+  if (!file) return post(text, revision)
+  if (file.size > hashedBytesMax) return post({ mediaFile: file, ...text }, revision, onProgress)
+
+  // A file that the account has under another project is not sent again: its digest will do.
+  const mediaDigest = await sha256(file)
+  try {
+    return await post({ mediaDigest, ...text }, revision)
+  } catch (error) {
+    if (error.code !== 'media_needed') throw error
+    return post({ mediaFile: file, mediaDigest, ...text }, revision, onProgress)
+  }
+}
+
+function post(parts, revision, onProgress) {
+  const form = new FormData()
+  for (const [name, value] of Object.entries(parts)) form.append(name, value)
+
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest()
+    request.open('POST', urlOf('/home/upload'))
+    request.withCredentials = true
+    if (revision) request.setRequestHeader('If-Match', revision)
+    else request.setRequestHeader('If-None-Match', '*')
+    if (onProgress) request.upload.onprogress = ({ loaded, total }) => onProgress(loaded / total)
+    request.onload = () => {
+      if (request.status === 200) resolve(request.getResponseHeader('ETag'))
+      else reject(ApiError.fromAnswer(request.status, request.responseText, request.getResponseHeader('Retry-After')))
+    }
+    request.onerror = () => reject(ApiError.withoutAnswer())
+    request.send(form)
+  })
+}
+
+// Browsers have this on https, and on localhost.
+async function sha256(file) {
+  const digest = await crypto.subtle.digest('SHA-256', await file.arrayBuffer())
+  return [...new Uint8Array(digest)].map(byte => byte.toString(16).padStart(2, '0')).join('')
+}
