@@ -5,7 +5,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use notestamp_store::{Error as StoreError, Revision};
+use notestamp_store::{Error as StoreError, Revision, error_chain};
 use poem::error::ResponseError;
 use poem::http::{HeaderValue, StatusCode, header};
 use poem::{IntoResponse, Response};
@@ -158,7 +158,7 @@ impl ApiError {
     /// The answer. The cause is logged here, and nowhere else.
     pub fn to_response(&self, id: &RequestId) -> Response {
         let (status, request_id) = (self.code.status(), id.as_str());
-        let cause = self.cause.as_deref().map(|cause| chain(cause));
+        let cause = self.cause.as_deref().map(|cause| error_chain(cause));
         let (code, message) = (self.code.as_str(), &self.message);
         if status.is_server_error() {
             tracing::error!(request_id, code, message, cause, "request failed");
@@ -173,16 +173,6 @@ impl ApiError {
         }
         response
     }
-}
-
-fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }
 
 impl fmt::Display for ApiError {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use notestamp_server::config::{self, Config, Invocation, OpenApiFormat, SweepConfig};
 use notestamp_server::{App, openapi, shutdown, storage, telemetry};
-use notestamp_store::SystemClock;
+use notestamp_store::{SystemClock, error_chain};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -25,13 +25,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprint!("error: {error}");
-            let mut cause = error.source();
-            while let Some(error) = cause {
-                eprint!(": {error}");
-                cause = error.source();
-            }
-            eprintln!();
+            eprintln!("error: {}", error_chain(&*error));
             ExitCode::FAILURE
         }
     }

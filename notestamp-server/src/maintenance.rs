@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use notestamp_store::SweepReport;
+use notestamp_store::{SweepReport, error_chain};
 use tokio_util::sync::CancellationToken;
 
 use crate::state::State;
@@ -35,7 +35,7 @@ async fn once(state: &State) {
                 tracing::info!(purged, doomed, deleted, failed, "swept");
             }
         }
-        Err(error) => tracing::warn!(%error, "the sweep stopped; the next one goes on"),
+        Err(error) => tracing::warn!(error = error_chain(&error), "the sweep stopped; the next one goes on"),
     }
     match state.store.forget_expired_sessions(SESSIONS_STEP).await {
         Ok(0) => {}
@@ -43,6 +43,6 @@ async fn once(state: &State) {
             state.metrics.sessions_forgotten(forgotten);
             tracing::info!(forgotten, "forgot sessions whose tokens have expired");
         }
-        Err(error) => tracing::warn!(%error, "expired sessions are forgotten next time"),
+        Err(error) => tracing::warn!(error = error_chain(&error), "expired sessions are forgotten next time"),
     }
 }

@@ -14,13 +14,13 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::multipart::{Form, Part};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Response, StatusCode};
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// Within which a request must have its answer when the bucket has none.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(8);
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
 
 const PLAYER: (&str, &str) = ("sec-fetch-dest", "audio");
 
@@ -98,7 +98,7 @@ async fn a_store_that_cannot_presign_is_no_hindrance() {
 #[tokio::test]
 #[ignore = "needs NOTESTAMP_TEST_S3_ENDPOINT"]
 async fn while_the_bucket_is_silent_requests_are_told_to_come_again_soon() {
-    let (address, silence) = relay().await;
+    let (address, silence) = relay("").await;
     let user = User::of(MediaDelivery::Proxy, &fresh_bucket(&format!("http://{address}"))).await;
     let src = user.save_media("title", "audio/mpeg", b"0123456789").await;
 
@@ -118,6 +118,27 @@ async fn while_the_bucket_is_silent_requests_are_told_to_come_again_soon() {
     assert_eq!(user.save("other", small).await.status(), StatusCode::OK);
 }
 
+/// By real time, as above.
+#[tokio::test]
+#[ignore = "needs NOTESTAMP_TEST_S3_ENDPOINT"]
+async fn a_bucket_that_falls_silent_in_the_middle_of_an_upload_is_found_out_soon() {
+    // At a part after the first, and at the end.
+    for request in ["?partNumber=2&", "?uploadId="] {
+        let (address, silence) = relay(request).await;
+        let user = User::of(MediaDelivery::Proxy, &fresh_bucket(&format!("http://{address}"))).await;
+        let large = vec![7; 20 << 20];
+        let saving = user.save("large", &large);
+        let fell_silent = async {
+            silence.subscribe().wait_for(|silent| *silent).await.expect("the sender is in reach");
+            Instant::now()
+        };
+        let (answer, begun) = tokio::join!(saving, fell_silent);
+        assert!(begun.elapsed() < ANSWER_TIME_MAX, "{request}: {:?}", begun.elapsed());
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "{request}");
+        assert!(answer.headers().contains_key("retry-after"));
+    }
+}
+
 fn variable(name: &str) -> String {
     env::var(name).unwrap_or_else(|_| panic!("{name} is needed"))
 }
@@ -131,21 +152,30 @@ fn fresh_bucket(endpoint: &str) -> String {
     format!("s3://{}/test/{prefix}?endpoint={endpoint}&path_style=true", variable("NOTESTAMP_TEST_S3_BUCKET"))
 }
 
-/// The address of a way to the S3 server on which, on command, nothing arrives any more.
-async fn relay() -> (SocketAddr, watch::Sender<bool>) {
+/// The address of a way to the S3 server on which, on command or once such a request has come, nothing arrives any more.
+async fn relay(last_request: &'static str) -> (SocketAddr, watch::Sender<bool>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let target = endpoint().trim_start_matches("http://").to_owned();
-    let (silence, is_silent) = watch::channel(false);
+    let silence = watch::Sender::new(false);
+    let silencer = silence.clone();
     tokio::spawn(async move {
         while let Ok((mut from, _)) = listener.accept().await {
-            let (target, mut is_silent) = (target.clone(), is_silent.clone());
+            let (target, silencer) = (target.clone(), silencer.clone());
+            let mut is_silent = silencer.subscribe();
             tokio::spawn(async move {
                 let mut to = TcpStream::connect(target).await.expect("the S3 server is there");
+                let (mut requests, mut answers) = (from.split(), to.split());
+                let relayed = async {
+                    tokio::select! {
+                        () = copy_requests(&mut requests.0, &mut answers.1, last_request, &silencer) => {}
+                        _ = copy(&mut answers.0, &mut requests.1) => {}
+                    }
+                };
                 tokio::select! {
                     biased;
                     silent = is_silent.wait_for(|silent| *silent) => drop(silent),
-                    _ = copy_bidirectional(&mut from, &mut to) => return,
+                    () = relayed => return,
                 }
                 // The connection stays, and says nothing, until it is over.
                 let _ = is_silent.wait_for(|silent| !*silent).await;
@@ -153,6 +183,25 @@ async fn relay() -> (SocketAddr, watch::Sender<bool>) {
         }
     });
     (address, silence)
+}
+
+/// Passes requests on until there are no more, or one of that kind has come.
+async fn copy_requests(
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+    last: &str,
+    silence: &watch::Sender<bool>,
+) {
+    let mut bytes = vec![0; 64 << 10];
+    while let Ok(count @ 1..) = from.read(&mut bytes).await {
+        let piece = &bytes[..count];
+        if !last.is_empty() && piece.windows(last.len()).any(|window| window == last.as_bytes()) {
+            silence.send_replace(true);
+        }
+        if to.write_all(piece).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Somebody who has signed in to a server.

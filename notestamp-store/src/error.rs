@@ -7,6 +7,17 @@ use crate::domain::{InvalidValue, Revision};
 /// The result of everything here that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// What an error says, and then what each of its causes says: one line, for a log.
+pub fn error_chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
+
 /// An outcome other than success.
 ///
 /// What a caller can act on has a variant of its own; the rest is [`Error::Backend`].

@@ -19,7 +19,7 @@ pub use blob::{
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use domain::*;
 pub use durability::Durability;
-pub use error::{Error, Result};
+pub use error::{Error, Result, error_chain};
 pub use random::{OsRandom, Random};
 pub use store::{
     CheckReport, Dedup, Opened, Save, SaveRequest, Store, StoreBuilder, StoreSettings, SweepReport,

@@ -22,6 +22,8 @@ use tokio::sync::{Semaphore, watch};
 /// The part size and parallelism of a store that is not known to be local.
 const PART: usize = 8 << 20;
 const IN_FLIGHT_MAX: usize = 4;
+/// The parallelism of all its uploads together.
+const ALL_IN_FLIGHT_MAX: usize = 64;
 
 #[tokio::test]
 async fn whichever_part_fails_nothing_is_left() {
@@ -91,6 +93,36 @@ async fn an_abandoned_upload_is_aborted() {
     backend.wait_for(|seen| seen.aborted == 2).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_abort_that_fails_is_repeated_until_it_succeeds() {
+    let (store, backend) = faulty(Faults { fail_aborts: 3, ..Faults::default() });
+    let mut ingest = begin(&store);
+    write_parts(&mut ingest, 2).await.unwrap();
+    assert!(ingest.abort().await.is_err());
+    backend.wait_for_long(|seen| seen.aborted == 4).await;
+    store.close().await;
+    assert_eq!(backend.seen().aborted, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_abort_that_may_have_missed_a_part_is_repeated() {
+    let (store, backend) = faulty(Faults { gated: true, ..Faults::default() });
+    let mut ingest = begin(&store);
+    write_parts(&mut ingest, 2).await.unwrap();
+    ingest.abort().await.unwrap();
+    backend.wait_for_long(|seen| seen.aborted == 2).await;
+}
+
+#[tokio::test]
+async fn a_store_that_is_closed_tries_once_more_to_abort() {
+    let (store, backend) = faulty(Faults { fail_aborts: usize::MAX, ..Faults::default() });
+    let mut ingest = begin(&store);
+    write_parts(&mut ingest, 2).await.unwrap();
+    drop(ingest);
+    store.close().await;
+    assert_eq!(backend.seen().aborted, 2);
+}
+
 #[tokio::test]
 async fn an_abort_waits_for_no_part() {
     let (store, backend) = faulty(Faults { gated: true, ..Faults::default() });
@@ -140,6 +172,28 @@ async fn a_slow_backend_holds_the_writer_back() {
     assert_eq!(unfinished.size, (PARTS * PART) as u64);
     assert_eq!(backend.seen().in_flight_peak, IN_FLIGHT_MAX);
     unfinished.abort().await.unwrap();
+}
+
+#[tokio::test]
+async fn many_uploads_at_once_have_a_limit_in_common() {
+    const UPLOADS: usize = 20;
+    let (store, backend) = faulty(Faults { gated: true, ..Faults::default() });
+    let writers: Vec<_> = (0..UPLOADS)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let mut ingest = begin(&store);
+                write_parts(&mut ingest, IN_FLIGHT_MAX).await.unwrap();
+                ingest.finish().await.ok().unwrap().abort().await
+            })
+        })
+        .collect();
+    backend.wait_for(|seen| seen.in_flight == ALL_IN_FLIGHT_MAX).await;
+    backend.gate.add_permits(UPLOADS * IN_FLIGHT_MAX);
+    for writer in writers {
+        writer.await.unwrap().unwrap();
+    }
+    assert_eq!(backend.seen().in_flight_peak, ALL_IN_FLIGHT_MAX);
 }
 
 #[tokio::test]
@@ -202,6 +256,8 @@ struct Faults {
     lose_complete: bool,
     fail_put: bool,
     fail_read: bool,
+    /// So many aborts fail.
+    fail_aborts: usize,
     /// Failures are those of a full disk.
     full: bool,
     /// No part arrives before a permit is given for it.
@@ -234,9 +290,18 @@ impl Backend {
     }
 
     async fn wait_for(&self, condition: impl FnMut(&Seen) -> bool) {
+        self.wait_within(Duration::from_secs(60), condition).await;
+    }
+
+    /// By a clock that nobody has to wait for.
+    async fn wait_for_long(&self, condition: impl FnMut(&Seen) -> bool) {
+        self.wait_within(Duration::from_secs(60 * 60), condition).await;
+    }
+
+    async fn wait_within(&self, time_max: Duration, condition: impl FnMut(&Seen) -> bool) {
         let mut seen = self.seen.subscribe();
         let waiting = seen.wait_for(condition);
-        let seen = tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("it happens");
+        let seen = tokio::time::timeout(time_max, waiting).await.expect("it happens");
         drop(seen.expect("the sender is this backend's own"));
     }
 
@@ -344,6 +409,7 @@ impl MultipartUpload for FaultyUpload {
 
     async fn abort(&mut self) -> object_store::Result<()> {
         self.backend.seen.send_modify(|seen| seen.aborted += 1);
+        self.backend.fail_if(self.backend.seen().aborted <= self.backend.faults.fail_aborts)?;
         self.inner.abort().await
     }
 }

@@ -148,7 +148,7 @@ pub(super) struct Backend {
 pub(super) struct Parts {
     /// The size of each but the last.
     pub(super) bytes: usize,
-    /// How many may be on their way at the same time.
+    /// How many of one object may be on their way at the same time.
     pub(super) in_flight_max: usize,
 }
 
@@ -192,7 +192,7 @@ impl Backend {
 
     /// Takes whatever an embedder has as a remote store, which is the more careful assumption.
     pub(super) fn new(objects: Arc<dyn ObjectStore>) -> Self {
-        let objects = Arc::new(Patient(objects));
+        let objects = Arc::new(Patient::new(objects));
         Self { objects, local: None, parts: Parts::REMOTE, remote: true, presigner: None }
     }
 }

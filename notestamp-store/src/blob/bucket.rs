@@ -42,7 +42,7 @@ impl Bucket {
         let prefix = self.prefix.clone();
         let presigner = signer.map(|signer| Arc::new(Presigner { signer, prefix }) as Arc<dyn Presign>);
         Backend {
-            objects: Arc::new(Patient(PrefixStore::new(bucket, self.prefix.clone()))),
+            objects: Arc::new(Patient::new(PrefixStore::new(bucket, self.prefix.clone()))),
             local: None,
             parts: Parts::REMOTE,
             remote: true,

@@ -21,13 +21,25 @@ pub(super) fn from_object_store(backend: &'static str, remote: bool, error: obje
         return Error::Full { backend };
     }
     // Each of these errors says all that its sources say: as a chain they would say it over and over.
-    let source = error.to_string().into();
+    let source = without_body(&error.to_string()).into();
     let unavailable = match error {
         E::PermissionDenied { .. } | E::Unauthenticated { .. } | E::JoinError { .. } => true,
         E::Generic { .. } if remote => true,
         _ => kind.is_some_and(is_transient),
     };
     if unavailable { Error::Unavailable { backend, source } } else { Error::Backend { backend, source } }
+}
+
+/// What an error says, but of the document that a server has answered with it only the code and the message: what else
+/// is in it may be a key, a token or what was signed with them.
+fn without_body(said: &str) -> String {
+    let Some((before, document)) = said.split_once('<') else { return said.to_owned() };
+    let text_of = |tag: &str| {
+        let (_, rest) = document.split_once(&format!("<{tag}>"))?;
+        rest.split_once('<').map(|(text, _)| text)
+    };
+    let texts: Vec<&str> = ["Code", "Message"].into_iter().filter_map(text_of).collect();
+    format!("{before}{}", texts.join(": "))
 }
 
 /// The class of what the file system says.
@@ -51,6 +63,11 @@ pub(super) fn from_join(backend: &'static str, error: JoinError) -> Error {
 /// Whether the backend could not be reached, or did not answer: then it need not be asked why.
 pub(super) fn is_away(error: &object_store::Error) -> bool {
     io_kind(error).is_some_and(is_transient)
+}
+
+/// Whether it has waited for an answer in vain: then it need not be asked what became of it.
+pub(super) fn has_timed_out(error: &object_store::Error) -> bool {
+    io_kind(error) == Some(ErrorKind::TimedOut)
 }
 
 /// The same error, saying where it happened.
@@ -119,6 +136,15 @@ mod tests {
         }
         let error = from_object_store("media store", true, generic(io::Error::other("503")));
         assert!(matches!(error, Error::Unavailable { .. }));
+    }
+
+    #[test]
+    fn of_what_a_server_answers_only_code_and_message_are_said() {
+        let answer = "403 Forbidden: <?xml version=\"1.0\"?><Error><Code>SignatureDoesNotMatch</Code><Message>The \
+                      signature is wrong.</Message><AWSAccessKeyId>AKIA</AWSAccessKeyId></Error>";
+        assert_eq!(without_body(answer), "403 Forbidden: SignatureDoesNotMatch: The signature is wrong.");
+        assert_eq!(without_body("502 Bad Gateway: <html>AKIA</html>"), "502 Bad Gateway: ");
+        assert_eq!(without_body("no answer within 4 s"), "no answer within 4 s");
     }
 
     #[test]

@@ -197,9 +197,9 @@ impl Flow {
             Some(upload) => upload,
             none => none.insert(Upload::start(store, *namespace, *object).await?),
         };
-        upload.wait_for_slot().await?;
+        let slot = upload.wait_for_slot().await?;
         self.hashing.update(store, self.batch.chunks()).await?;
-        upload.put_part(self.batch.take().into_payload());
+        upload.put_part(slot, self.batch.take().into_payload());
         Ok(())
     }
 

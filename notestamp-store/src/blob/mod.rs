@@ -27,7 +27,10 @@ use bytes::Bytes;
 use futures_util::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use tokio::sync::Semaphore;
 use tokio::task;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 pub use backend::BlobUrl;
 pub use ingest::{Ingest, Unfinished};
@@ -38,9 +41,12 @@ pub use read::ByteStream;
 
 use crate::domain::{Namespace, ObjectId, ObjectKind};
 use crate::durability::Durability;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, error_chain};
 use backend::{Backend, OpenError};
 use local::LocalRoot;
+
+/// How many bytes of all uploads may be on their way to one store at the same time.
+const IN_FLIGHT_BYTES_MAX: usize = 512 << 20;
 
 /// Keeps the bytes of objects: those of all media, or those of all notes.
 ///
@@ -57,6 +63,12 @@ use local::LocalRoot;
 pub struct BlobStore {
     name: &'static str,
     backend: Backend,
+    /// A permit for each part that is on its way.
+    parts: Arc<Semaphore>,
+    /// Uploads that are being aborted.
+    tasks: TaskTracker,
+    /// Says to them that there will be no more tries.
+    closing: CancellationToken,
 }
 
 impl BlobStore {
@@ -71,7 +83,7 @@ impl BlobStore {
         let (name, url) = (name(kind), url.clone());
         let opened = task::spawn_blocking(move || Backend::open(&url, durability));
         match opened.await.map_err(|error| error::from_join(name, error))? {
-            Ok(backend) => Ok(Self { name, backend }),
+            Ok(backend) => Ok(Self::over(name, backend)),
             Err(OpenError::Io(error)) => Err(error::from_io(name, error)),
             Err(OpenError::ObjectStore(error)) => Err(error::from_object_store(name, false, error)),
         }
@@ -82,7 +94,12 @@ impl BlobStore {
     /// How durable it is, is the backend's matter. For a local folder use [`BlobStore::open`]: what
     /// `object_store` leaves to be done there is done only then.
     pub fn new(kind: ObjectKind, objects: Arc<dyn ObjectStore>) -> Self {
-        Self { name: name(kind), backend: Backend::new(objects) }
+        Self::over(name(kind), Backend::new(objects))
+    }
+
+    fn over(name: &'static str, backend: Backend) -> Self {
+        let parts = Arc::new(Semaphore::new(IN_FLIGHT_BYTES_MAX / backend.parts.bytes));
+        Self { name, backend, parts, tasks: TaskTracker::new(), closing: CancellationToken::new() }
     }
 
     /// Writes a small object at once.
@@ -128,6 +145,13 @@ impl BlobStore {
         }
     }
 
+    /// Ends it in good order: waits for uploads that are being aborted, each of which is tried once more at most.
+    pub async fn close(&self) {
+        self.closing.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
     /// The size from which on an object is written in parts, for the suite to try what lies beside it.
     #[cfg(feature = "conformance")]
     pub(crate) fn part_bytes(&self) -> usize {
@@ -156,8 +180,8 @@ impl BlobStore {
         let store = self.clone();
         let deletion = async move {
             if let Err(error) = store.delete(namespace, object).await {
-                let store = store.name;
-                tracing::warn!(store, %object, %error, "a failed write may have left bytes behind");
+                let (store, error) = (store.name, error_chain(&error));
+                tracing::warn!(store, %object, error, "a failed write may have left bytes behind");
             }
         };
         tidy_up(deletion).await;

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::future::Future;
 use std::io::{self, ErrorKind};
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,9 +12,11 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
+    ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
 use tokio::{task, time};
+
+use super::error::is_away;
 
 /// How long an answer may take, all tries included, beside the time that its bytes need.
 pub(super) const ANSWER_TIME_MAX: Duration = Duration::from_secs(4);
@@ -20,8 +24,15 @@ pub(super) const ANSWER_TIME_MAX: Duration = Duration::from_secs(4);
 /// The slowest link over which bytes still arrive in time, for each of the parts that share it.
 const BYTES_PER_SECOND_MIN: u32 = 128 << 10;
 
+/// How long bytes may be on their way however many they are: nobody who waits for it is kept waiting longer than
+/// connections are.
+const TRANSFER_TIME_MAX: Duration = Duration::from_secs(90);
+
 /// How long it may take to put the parts of a large object together, which S3 does at its leisure.
 const COMPLETE_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// How long to wait for what may take long, before something small is asked beside it, and again.
+const SILENCE_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// How long the next bytes of an object may take.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(10);
@@ -31,7 +42,13 @@ const TIDY_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// An object store that fails where another one would let its callers wait.
 #[derive(Debug)]
-pub(super) struct Patient<T>(pub(super) T);
+pub(super) struct Patient<T>(Arc<T>);
+
+impl<T: ObjectStore> Patient<T> {
+    pub(super) fn new(objects: T) -> Self {
+        Self(Arc::new(objects))
+    }
+}
 
 impl<T: ObjectStore> fmt::Display for Patient<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -42,8 +59,8 @@ impl<T: ObjectStore> fmt::Display for Patient<T> {
 #[async_trait]
 impl<T: ObjectStore> ObjectStore for Patient<T> {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
-        let time_max = transfer_time_max(&payload);
-        within(time_max, self.0.put_opts(location, payload, opts)).await
+        let put = within(transfer_time_max(&payload), self.0.put_opts(location, payload, opts));
+        unless_silent(&*self.0, location, put).await
     }
 
     async fn put_multipart_opts(
@@ -52,7 +69,7 @@ impl<T: ObjectStore> ObjectStore for Patient<T> {
         opts: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
         let upload = within(ANSWER_TIME_MAX, self.0.put_multipart_opts(location, opts)).await?;
-        Ok(Box::new(PatientUpload(upload)))
+        Ok(Box::new(PatientUpload { objects: Arc::clone(&self.0), location: location.clone(), upload }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -81,26 +98,57 @@ impl<T: ObjectStore> ObjectStore for Patient<T> {
 }
 
 #[derive(Debug)]
-struct PatientUpload(Box<dyn MultipartUpload>);
+struct PatientUpload<T> {
+    objects: Arc<T>,
+    location: Path,
+    upload: Box<dyn MultipartUpload>,
+}
 
 #[async_trait]
-impl MultipartUpload for PatientUpload {
+impl<T: ObjectStore> MultipartUpload for PatientUpload<T> {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
-        Box::pin(within(transfer_time_max(&data), self.0.put_part(data)))
+        let part = within(transfer_time_max(&data), self.upload.put_part(data));
+        let (objects, location) = (Arc::clone(&self.objects), self.location.clone());
+        Box::pin(async move { unless_silent(&*objects, &location, part).await })
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
-        within(COMPLETE_TIME_MAX, self.0.complete()).await
+        let complete = within(COMPLETE_TIME_MAX, self.upload.complete());
+        unless_silent(&*self.objects, &self.location, complete).await
     }
 
     async fn abort(&mut self) -> Result<()> {
-        within(ANSWER_TIME_MAX, self.0.abort()).await
+        within(ANSWER_TIME_MAX, self.upload.abort()).await
     }
 }
 
 /// Waits for an answer, but not for ever.
 pub(super) async fn within<T>(time_max: Duration, answer: impl Future<Output = Result<T>>) -> Result<T> {
     time::timeout(time_max, answer).await.unwrap_or_else(|_| Err(no_answer(time_max)))
+}
+
+/// Waits for an answer that may take long, but only from a backend that says anything at all: while there is none, it
+/// is asked about the object, and whatever it says of it will do.
+async fn unless_silent<T>(
+    objects: &impl ObjectStore,
+    location: &Path,
+    answer: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let mut answer = pin!(answer);
+    loop {
+        if let Ok(answer) = time::timeout(SILENCE_TIME_MAX, &mut answer).await {
+            return answer;
+        }
+        tokio::select! {
+            biased;
+            answer = &mut answer => return answer,
+            asked = within(ANSWER_TIME_MAX, objects.head(location)) => {
+                if let Err(error) = asked && is_away(&error) {
+                    return Err(error);
+                }
+            }
+        }
+    }
 }
 
 /// Does what a failure has left to be done. It goes on by itself where it takes long: the backend may
@@ -111,7 +159,9 @@ pub(crate) async fn tidy_up(work: impl Future<Output = ()> + Send + 'static) {
 }
 
 fn transfer_time_max(payload: &PutPayload) -> Duration {
-    ANSWER_TIME_MAX + Duration::from_secs(payload.content_length() as u64) / BYTES_PER_SECOND_MIN
+    let time_max =
+        ANSWER_TIME_MAX + Duration::from_secs(payload.content_length() as u64) / BYTES_PER_SECOND_MIN;
+    time_max.min(TRANSFER_TIME_MAX)
 }
 
 /// Ends in an error where the next item takes too long. Only the time counts in which somebody waits for it.
@@ -140,6 +190,9 @@ fn no_answer(time_max: Duration) -> object_store::Error {
 #[cfg(test)]
 mod tests {
     use std::future;
+
+    use object_store::memory::InMemory;
+    use object_store::throttle::{ThrottleConfig, ThrottledStore};
 
     use super::*;
 
@@ -180,5 +233,36 @@ mod tests {
     fn more_bytes_may_take_longer() {
         let part = PutPayload::from(vec![0; 8 << 20]);
         assert_eq!(transfer_time_max(&part), ANSWER_TIME_MAX + Duration::from_secs(64));
+        let notes = PutPayload::from(vec![0; 16 << 20]);
+        assert_eq!(transfer_time_max(&notes), TRANSFER_TIME_MAX);
+    }
+
+    /// Waits for `answer` from a backend that knows nothing but answers all else `after` that time.
+    async fn beside(after: Duration, answer: impl Future<Output = Result<()>>) -> (Result<()>, Duration) {
+        let slow = ThrottledStore::new(
+            InMemory::new(),
+            ThrottleConfig { wait_get_per_call: after, ..ThrottleConfig::default() },
+        );
+        let begun = time::Instant::now();
+        let answer = unless_silent(&slow, &Path::from("object"), answer).await;
+        (answer, begun.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_transfer_has_its_time_while_the_backend_answers_others() {
+        let slow = async {
+            time::sleep(COMPLETE_TIME_MAX).await;
+            Ok(())
+        };
+        let (answer, took) = beside(Duration::from_secs(1), slow).await;
+        answer.expect("it came");
+        assert_eq!(took, COMPLETE_TIME_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_transfer_ends_soon_after_the_backend_has_fallen_silent() {
+        let (answer, took) = beside(Duration::MAX, future::pending()).await;
+        assert!(is_away(&answer.expect_err("nobody says anything")));
+        assert_eq!(took, SILENCE_TIME_MAX + ANSWER_TIME_MAX);
     }
 }

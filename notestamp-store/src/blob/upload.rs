@@ -1,15 +1,27 @@
 //! A multipart upload under way: parts in parallel, and an end in any case.
 
 use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
 
 use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
 use tokio::runtime::Handle;
-use tokio::task::JoinSet;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 
 use super::{BlobStore, error, path, tidy_up};
 use crate::domain::{Namespace, ObjectId};
-use crate::error::Result;
+use crate::error::{Result, error_chain};
+
+/// How long an abort is repeated. After that the parts are left to a rule of the bucket, which has to be there for
+/// processes that are killed.
+const ABORT_TIME_MAX: Duration = Duration::from_secs(6 * 60 * 60);
+
+/// How long to wait before an abort is repeated: longer each time.
+const ABORT_PAUSE_MIN: Duration = Duration::from_secs(10);
+const ABORT_PAUSE_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// An upload that is completed, or aborted, or aborts itself when it is dropped.
 pub(super) struct Upload {
@@ -22,6 +34,11 @@ pub(super) struct Upload {
     parts: JoinSet<object_store::Result<()>>,
 }
 
+/// The right of one part to be on its way.
+pub(super) struct Slot(
+    #[expect(dead_code, reason = "it is given back when it is dropped")] OwnedSemaphorePermit,
+);
+
 impl Upload {
     pub(super) async fn start(store: &BlobStore, namespace: Namespace, object: ObjectId) -> Result<Self> {
         store.prepare(namespace).await?;
@@ -32,15 +49,20 @@ impl Upload {
     }
 
     /// Waits until one part more may be on its way.
-    pub(super) async fn wait_for_slot(&mut self) -> Result<()> {
-        self.wait_for_parts(self.store.backend.parts.in_flight_max - 1).await
+    pub(super) async fn wait_for_slot(&mut self) -> Result<Slot> {
+        self.wait_for_parts(self.store.backend.parts.in_flight_max - 1).await?;
+        let parts = Arc::clone(&self.store.parts);
+        Ok(Slot(parts.acquire_owned().await.expect("the semaphore is never closed")))
     }
 
     /// Sends the next part on its way.
-    pub(super) fn put_part(&mut self, payload: PutPayload) {
+    pub(super) fn put_part(&mut self, slot: Slot, payload: PutPayload) {
         self.bytes += payload.content_length() as u64;
         let part = self.multipart().put_part(payload);
-        self.parts.spawn(part);
+        self.parts.spawn(async move {
+            let _slot = slot;
+            part.await
+        });
     }
 
     /// Waits until all parts have arrived.
@@ -57,7 +79,7 @@ impl Upload {
                 Ok(())
             }
             // A path is written once and by one writer: if the object is there, whole, it is this one.
-            Err(_) if self.has_appeared().await => {
+            Err(error) if !error::has_timed_out(&error) && self.has_appeared().await => {
                 self.multipart = None;
                 Ok(())
             }
@@ -76,23 +98,27 @@ impl Upload {
     }
 
     /// Deletes all that has arrived.
+    ///
+    /// # Errors
+    /// Where it could not be done at once; it is repeated.
     pub(super) async fn abort(mut self) -> Result<()> {
-        // A part that arrives after the abort would stay: S3 asks to let none be on its way.
-        self.parts.shutdown().await;
-        let aborted = self.multipart().abort().await;
-        self.multipart = None;
-        aborted.map_err(|error| self.store.error(error))
+        match self.end() {
+            Some(ended) => ended.await.unwrap_or_else(|lost| Err(error::from_join(self.store.name, lost))),
+            None => Ok(()),
+        }
     }
 
     /// [`abort`](Self::abort), where there is an error already that says more.
     pub(super) async fn abort_quietly(self) {
-        let store = self.store.name;
-        let abort = async move {
-            if let Err(error) = self.abort().await {
-                tracing::debug!(store, %error, "a failed upload could not be aborted");
-            }
-        };
-        tidy_up(abort).await;
+        tidy_up(async move { drop(self.abort().await) }).await;
+    }
+
+    /// Begins to delete all that has arrived, unless that was done, or there is no runtime to do it in.
+    fn end(&mut self) -> Option<JoinHandle<Result<()>>> {
+        let runtime = Handle::try_current().ok()?;
+        let multipart = self.multipart.take()?;
+        let abort = Abort { store: self.store.clone(), multipart };
+        Some(self.store.tasks.spawn_on(abort.run(mem::take(&mut self.parts)), &runtime))
     }
 
     async fn wait_for_parts(&mut self, left: usize) -> Result<()> {
@@ -113,15 +139,58 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        let (Some(mut multipart), Ok(runtime)) = (self.multipart.take(), Handle::try_current()) else {
-            return;
-        };
-        let (store, mut parts) = (self.store.name, mem::take(&mut self.parts));
-        runtime.spawn(async move {
-            parts.shutdown().await;
-            if let Err(error) = multipart.abort().await {
-                tracing::debug!(store, %error, "an abandoned upload could not be aborted");
+        drop(self.end());
+    }
+}
+
+/// The end of an upload that is not needed. Its parts cannot be seen as an object, and no row of the ledger leads to
+/// them: nobody else would delete them.
+struct Abort {
+    store: BlobStore,
+    multipart: Box<dyn MultipartUpload>,
+}
+
+impl Abort {
+    /// Tries once and answers what came of it. What has failed then goes on in the background.
+    async fn run(mut self, mut parts: JoinSet<object_store::Result<()>>) -> Result<()> {
+        while parts.try_join_next().is_some() {}
+        let were_on_their_way = !parts.is_empty();
+        parts.shutdown().await;
+        let aborted = self.once().await;
+        // A part that was on its way may arrive in a bucket after all, and then stays there. A folder keeps nothing.
+        if self.store.backend.remote && (were_on_their_way || aborted.is_err()) {
+            let tasks = self.store.tasks.clone();
+            tasks.spawn(self.repeat());
+        }
+        aborted
+    }
+
+    async fn once(&mut self) -> Result<()> {
+        match self.multipart.abort().await {
+            // It has been before.
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(self.store.error(error)),
+        }
+    }
+
+    /// Tries again until it succeeds, or the store is closed.
+    async fn repeat(mut self) {
+        let store = self.store.clone();
+        let repeated = timeout(ABORT_TIME_MAX, async {
+            let mut pause = ABORT_PAUSE_MIN;
+            while timeout(pause, store.closing.cancelled()).await.is_err() {
+                if self.once().await.is_ok() {
+                    return Ok(());
+                }
+                pause = ABORT_PAUSE_MAX.min(2 * pause);
             }
+            self.once().await
         });
+        let error = match repeated.await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => Some(error_chain(&error)),
+            Err(_) => None,
+        };
+        tracing::warn!(store = store.name, error, "an upload could not be aborted, and its parts stay");
     }
 }

@@ -18,8 +18,9 @@ pub trait ObjectLedger: fmt::Debug + Send + Sync {
     /// The live media of that namespace and digest.
     async fn find_live_media(&self, namespace: Namespace, digest: Digest) -> Result<Option<Object>>;
 
-    /// Dooms those of these rows that are still reserved, since their writer gives them up; answers which those were.
-    async fn doom_reserved(&self, ids: &[ObjectId], now: Timestamp) -> Result<Vec<Object>>;
+    /// Dooms those of these rows that are still reserved, since their writer gives them up; answers which of them
+    /// are live, and so not its own to delete.
+    async fn doom_reserved(&self, ids: &[ObjectId], now: Timestamp) -> Result<Vec<ObjectId>>;
 
     /// Dooms up to `limit` rows that are stale
     /// ([`doom_if_stale`](crate::protocol::doom_if_stale)); answers how many.

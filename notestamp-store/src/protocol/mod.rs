@@ -10,6 +10,9 @@
 //! | commit | one transaction, [`plan_save`]: rows turn *live*, references are counted, the project row is written | the whole save |
 //! | answer | only now | what was doomed, for the sweep |
 //!
+//! A save that fails dooms its rows, deletes what it has written and forgets them, with one exception. A write
+//! that was not answered with success may still happen: its row stays *reserved*, and is the sweep's.
+//!
 //! The *sweep* dooms what is stale ([`doom_if_stale`]), and for each *doomed* row deletes the bytes,
 //! then forgets the row. Anybody may repeat any of it, at any time, in any process, and stall between
 //! any two steps: a path is used once, for one life of one object, so a late delete can only hit what was doomed.

@@ -177,6 +177,7 @@ impl Store {
     pub async fn close(&self) -> Result<()> {
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
+        futures_util::join!(self.shared.notes.close(), self.shared.media.close());
         self.shared.metadata.close().await
     }
 }

@@ -4,7 +4,7 @@ use futures_util::StreamExt;
 
 use crate::blob::tidy_up;
 use crate::domain::{Object, ObjectId};
-use crate::error::Result;
+use crate::error::{Result, error_chain};
 
 use super::Store;
 
@@ -25,7 +25,7 @@ impl Store {
             self.shared.tasks.spawn(async move {
                 let _permit = permit;
                 if let Err(error) = store.delete_doomed(doomed).await {
-                    tracing::debug!(%error, "left to the sweep");
+                    tracing::debug!(error = error_chain(&error), "left to the sweep");
                 }
             });
         }
@@ -38,7 +38,7 @@ impl Store {
             match self.shared.blobs(row.kind).delete(row.namespace, row.id).await {
                 Ok(()) => Some(row.id),
                 Err(error) => {
-                    tracing::warn!(object = %row.id, %error, "cannot delete a doomed object now");
+                    tracing::warn!(object = %row.id, error = error_chain(&error), "cannot delete a doomed object now");
                     None
                 }
             }
@@ -53,33 +53,40 @@ impl Store {
 }
 
 /// The rows that a save has reserved: given up when it fails, or is dropped.
+///
+/// But for those whose object may appear. A backend that has failed to write one, or has not answered, may do it
+/// later all the same, after a delete; so its row stays reserved until the sweep takes it, when nothing of the save
+/// can be under way any more.
 #[derive(Debug)]
 pub(super) struct Reservation {
     store: Store,
     rows: Vec<Object>,
-    /// Whether they may be live although nobody said so.
-    perhaps_committed: bool,
+    /// Those that are being written, for all that is known.
+    appearing: Vec<ObjectId>,
 }
 
 impl Reservation {
     pub(super) fn new(store: Store) -> Self {
-        Self { store, rows: Vec::new(), perhaps_committed: false }
+        Self { store, rows: Vec::new(), appearing: Vec::new() }
     }
 
     pub(super) fn add(&mut self, row: Object) {
         self.rows.push(row);
     }
 
-    /// A commit begins, or has failed without saying what it did: until its answer is known, these
-    /// rows may be live.
-    pub(super) fn perhaps_committed(&mut self, perhaps: bool) {
-        self.perhaps_committed = perhaps;
+    /// A backend is about to be told to make that object appear.
+    pub(super) fn may_appear(&mut self, id: ObjectId) {
+        self.appearing.push(id);
+    }
+
+    /// The backend says that it is there: nothing that comes later brings it back once it is deleted.
+    pub(super) fn has_appeared(&mut self, id: ObjectId) {
+        self.appearing.retain(|appearing| *appearing != id);
     }
 
     /// The save is committed, and with it these rows are settled: they are not ours any more.
     pub(super) fn settle(&mut self, ids: &[ObjectId]) {
         self.rows.retain(|row| !ids.contains(&row.id));
-        self.perhaps_committed = false;
     }
 
     /// Deletes what was written, before this returns unless it takes long; goes on should the caller go away.
@@ -93,21 +100,16 @@ impl Reservation {
         tidy_up(given_up).await;
     }
 
-    /// A backend that did not answer may still do what it was asked for, after a delete. So the rows stay
-    /// reserved until the sweep takes them, when nothing of this save can be under way any more.
-    pub(super) fn leave_to_the_sweep(&mut self) {
-        self.rows.clear();
-    }
-
     fn spawn_give_up(&mut self) -> Option<tokio::task::JoinHandle<()>> {
-        let rows = std::mem::take(&mut self.rows);
+        let mut rows = std::mem::take(&mut self.rows);
+        rows.retain(|row| !self.appearing.contains(&row.id));
         if rows.is_empty() || tokio::runtime::Handle::try_current().is_err() {
             return None;
         }
-        let (store, perhaps_committed) = (self.store.clone(), self.perhaps_committed);
+        let store = self.store.clone();
         Some(self.store.shared.tasks.spawn(async move {
-            if let Err(error) = store.give_up(rows, perhaps_committed).await {
-                tracing::debug!(%error, "left to the sweep");
+            if let Err(error) = store.give_up(rows).await {
+                tracing::debug!(error = error_chain(&error), "left to the sweep");
             }
         }))
     }
@@ -122,14 +124,15 @@ impl Drop for Reservation {
 impl Store {
     /// Dooms rows that are still reserved, and deletes what they stand for.
     ///
-    /// A row that is not reserved any more is live, where a commit has gone through after all though its
-    /// answer was lost, and must be left alone. Where nothing was committed, a sweep has taken it
-    /// from a writer that stalled: bytes that came after the sweep had passed have nobody else to delete them.
-    async fn give_up(&self, rows: Vec<Object>, perhaps_committed: bool) -> Result<()> {
+    /// Whatever the commit said, a row that is live is left alone: it has gone through after all. One that is
+    /// doomed or gone was taken by a sweep from a writer that stalled: bytes that came after the sweep had
+    /// passed have nobody else to delete them.
+    async fn give_up(&self, mut rows: Vec<Object>) -> Result<()> {
         let now = self.shared.clock.now();
         let ids: Vec<ObjectId> = rows.iter().map(|row| row.id).collect();
-        let doomed = self.shared.metadata.doom_reserved(&ids, now).await?;
-        self.delete_doomed(if perhaps_committed { doomed } else { rows }).await?;
+        let live = self.shared.metadata.doom_reserved(&ids, now).await?;
+        rows.retain(|row| !live.contains(&row.id));
+        self.delete_doomed(rows).await?;
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use crate::domain::{
     Digest, Metadata, Namespace, Notes, Object, ObjectId, ObjectKind, Precondition, Project, ProjectId,
     UserId,
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, error_chain};
 use crate::metadata::SaveOutcome;
 use crate::protocol::{MediaOffer, SaveCommit, Written};
 
@@ -83,7 +83,7 @@ impl Save {
             match pump(body, &mut ingest, &shared, self.deadline).await {
                 Ok(()) => Ok((object, ingest.finish().await?)),
                 Err(error) => {
-                    tidy_up(async move { left_to_the_sweep(ingest.abort().await) }).await;
+                    abort(ingest.abort()).await;
                     Err(error)
                 }
             }
@@ -104,7 +104,8 @@ impl Save {
     ///
     /// # Errors
     /// Those of [`plan_save`](crate::protocol::plan_save), [`Error::DigestMismatch`],
-    /// [`Error::TooLarge`], and those of the backends. Unless it was [`Error::Unavailable`], nothing of it is kept.
+    /// [`Error::TooLarge`], and those of the backends. Unless it was [`Error::Unavailable`], nothing is saved. What
+    /// was written is deleted at once, and what a backend did not say that it has written, by the sweep.
     ///
     /// Once called it runs to its end, whether or not the caller waits for it: a write that is under way on
     /// a disk cannot be called back, and its row must not be forgotten before it is done.
@@ -122,16 +123,12 @@ impl Save {
     async fn run_commit(mut self, request: SaveRequest) -> Result<Project> {
         let committed = self.try_commit(request).await;
         if let Some((_, unused)) = self.media.take() {
-            tidy_up(async move { left_to_the_sweep(unused.abort().await) }).await;
+            abort(unused.abort()).await;
         }
         match committed {
             Ok((project, doomed)) => {
                 self.store.reap(doomed);
                 Ok(project)
-            }
-            Err(error @ Error::Unavailable { .. }) => {
-                self.reservation.leave_to_the_sweep();
-                Err(error)
             }
             Err(error) => {
                 self.reservation.give_up().await;
@@ -159,6 +156,7 @@ impl Save {
         let offer = self.offer(request.media_digest, has_media)?;
         let notes = self.reserve(ObjectKind::Notes, home).await?;
         let notes = Written { object: notes, digest: Digest::of(&bytes), size: bytes.len() as u64 };
+        self.reservation.may_appear(notes.object);
         // Each runs to its end even where the other fails: see `commit`.
         let (offer, written) = future::join(
             self.completed_if_needed(offer, has_media, namespace),
@@ -166,6 +164,7 @@ impl Save {
         )
         .await;
         written?;
+        self.reservation.has_appeared(notes.object);
 
         let now = shared.clock.now();
         let mut commit = SaveCommit {
@@ -193,18 +192,13 @@ impl Save {
 
     /// Commits, and keeps account of what that makes of our rows.
     async fn commit_rows(&mut self, commit: &SaveCommit) -> Result<SaveOutcome> {
-        self.reservation.perhaps_committed(true);
-        let outcome = self.store.shared.metadata.commit_save(commit).await;
-        match &outcome {
-            Ok(SaveOutcome::Saved { .. }) => {
-                let offered = commit.media.as_ref().and_then(MediaOffer::object);
-                let settled: Vec<_> = [commit.notes.object].into_iter().chain(offered).collect();
-                self.reservation.settle(&settled);
-            }
-            Ok(SaveOutcome::BytesNeeded) => self.reservation.perhaps_committed(false),
-            Err(error) => self.reservation.perhaps_committed(!is_refusal(error)),
+        let outcome = self.store.shared.metadata.commit_save(commit).await?;
+        if let SaveOutcome::Saved { .. } = outcome {
+            let offered = commit.media.as_ref().and_then(MediaOffer::object);
+            let settled: Vec<_> = [commit.notes.object].into_iter().chain(offered).collect();
+            self.reservation.settle(&settled);
         }
-        outcome
+        Ok(outcome)
     }
 
     /// What media this save brings, should its project have none.
@@ -245,8 +239,10 @@ impl Save {
 
     async fn complete(&mut self, written: Written) -> Result<MediaOffer> {
         check_deadline(&self.store.shared, self.deadline)?;
-        if let Some((_, unfinished)) = self.media.take() {
+        if let Some((object, unfinished)) = self.media.take() {
+            self.reservation.may_appear(object);
             unfinished.complete().await?;
+            self.reservation.has_appeared(object);
         }
         Ok(MediaOffer::Written(written))
     }
@@ -262,26 +258,14 @@ impl Save {
     }
 }
 
-/// Whether a commit that failed so has certainly changed nothing: it is one of
-/// [`plan_save`](crate::protocol::plan_save)'s.
-fn is_refusal(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::NotFound { .. }
-            | Error::PreconditionFailed { .. }
-            | Error::UploadExpired
-            | Error::MediaNeeded
-            | Error::TooLarge { .. }
-            | Error::Invalid(_)
-            | Error::QuotaExceeded { .. }
-    )
-}
-
-/// What cannot be aborted now has a row in the ledger, and the sweep deletes it.
-fn left_to_the_sweep(aborted: Result<()>) {
-    if let Err(error) = aborted {
-        tracing::debug!(%error, "left to the sweep");
-    }
+/// Aborts something that is of no use; where that cannot be done at once, nobody need wait for it.
+async fn abort(abort: impl Future<Output = Result<()>> + Send + 'static) {
+    let logged = async move {
+        if let Err(error) = abort.await {
+            tracing::debug!(error = error_chain(&error), "an upload is aborted later");
+        }
+    };
+    tidy_up(logged).await;
 }
 
 /// Passes the body on as it arrives, within the limits.

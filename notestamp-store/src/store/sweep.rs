@@ -3,13 +3,21 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::error::Result;
+use crate::domain::ObjectKind;
+use crate::error::{Error, Result, error_chain};
 use crate::protocol::StaleBefore;
 
 use super::Store;
 
 /// How many records one step of a sweep touches, so that nobody waits long behind it.
 const STEP: usize = 256;
+
+const BLOB_STORES: [ObjectKind; 2] = [ObjectKind::Notes, ObjectKind::Media];
+
+/// How long a writer's row is spared after the writer's time is up, at the least. A write that it has begun by then may
+/// take minutes, and one that a network has held back may arrive when it has long been given up; and the clocks of
+/// two processes may differ.
+const MARGIN_MIN: Duration = Duration::from_secs(15 * 60);
 
 /// What a sweep did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -20,7 +28,8 @@ pub struct SweepReport {
     pub doomed: usize,
     /// Objects whose bytes were deleted.
     pub deleted: usize,
-    /// Objects whose bytes could not be deleted now; the next sweep tries again.
+    /// Objects whose bytes could not be deleted now; the next sweep tries again. Where the blob stores are away, not all
+    /// of them are counted.
     pub failed: usize,
 }
 
@@ -37,7 +46,7 @@ impl Store {
         let doomed = self.doom_stale(&self.stale_before()).await?;
         let mut report = SweepReport { purged, doomed, deleted: 0, failed: 0 };
 
-        let mut after = None;
+        let (mut after, mut away) = (None, Vec::new());
         loop {
             let doomed = self.shared.metadata.list_doomed(after, STEP).await?;
             let Some(last) = doomed.last() else {
@@ -45,17 +54,35 @@ impl Store {
             };
             after = Some(last.id);
             let count = doomed.len();
-            let deleted = self.delete_doomed(doomed).await?;
+            self.look_who_is_away(&mut away).await;
+            let within_reach = doomed.into_iter().filter(|row| !away.contains(&row.kind)).collect();
+            let deleted = self.delete_doomed(within_reach).await?;
             report.deleted += deleted;
             report.failed += count - deleted;
+            if away.len() == BLOB_STORES.len() {
+                return Ok(report);
+            }
+        }
+    }
+
+    /// Asks the blob stores that are not known to be away. To find that out by one object after the other would take
+    /// seconds for each.
+    async fn look_who_is_away(&self, away: &mut Vec<ObjectKind>) {
+        for kind in BLOB_STORES.into_iter().filter(|kind| !away.contains(kind)).collect::<Vec<_>>() {
+            // One that is full can be asked to delete; it should be.
+            if let Err(error @ Error::Unavailable { .. }) = self.shared.blobs(kind).ping().await {
+                tracing::warn!(error = error_chain(&error), "what is doomed there is left to the next sweep");
+                away.push(kind);
+            }
         }
     }
 
     /// Rows of writers that have stopped by now, and media whose grace is over.
     fn stale_before(&self) -> StaleBefore {
         let (now, settings) = (self.shared.clock.now(), self.settings());
-        // A writer stops when its time is up; the half on top keeps a sweep well behind it, even if their clocks differ.
-        let reserved = now.before(settings.upload_time_max.saturating_add(settings.upload_time_max / 2));
+        // A writer stops when its time is up, and a sweep keeps well behind it.
+        let margin = MARGIN_MIN.max(settings.upload_time_max / 2);
+        let reserved = now.before(settings.upload_time_max.saturating_add(margin));
         // Up to now, this millisecond included: with no grace at all, one sweep is enough.
         let unreferenced = now.after(Duration::from_millis(1)).before(settings.sweep_grace);
         StaleBefore { reserved, unreferenced }

@@ -1,8 +1,12 @@
 //! What goes wrong, and at which of the calls to the backends.
 
+use std::fmt;
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::mem;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use futures_util::FutureExt;
+use futures_util::future::{self, BoxFuture};
 use tokio::sync::{Semaphore, watch};
 
 /// What happens to a call.
@@ -14,6 +18,9 @@ pub enum Fault {
     FailsAfter,
     /// It fails, and so does every later one: to the store, the same as its own end.
     GoneForGood,
+    /// It fails, and the next one is refused. If it is a write, it happens all the same, when everybody has given
+    /// it up.
+    ComesLate,
     /// It happens only when it is released.
     HangsBefore,
     /// It happens, and is answered when it is released.
@@ -24,9 +31,10 @@ pub const FAILURES: [Fault; 3] = [Fault::FailsBefore, Fault::FailsAfter, Fault::
 pub const HANGS: [Fault; 2] = [Fault::HangsBefore, Fault::HangsAfter];
 
 /// Counts the calls to all backends of a store, and breaks one.
-#[derive(Debug)]
 pub struct Faults {
     plan: Mutex<Plan>,
+    /// The writes that are still on their way.
+    late: Mutex<Vec<BoxFuture<'static, ()>>>,
     hanging: watch::Sender<bool>,
     release: Semaphore,
 }
@@ -40,23 +48,33 @@ struct Plan {
 
 impl Faults {
     pub fn none() -> Self {
-        Self { plan: Mutex::default(), hanging: watch::Sender::new(false), release: Semaphore::const_new(0) }
+        Self {
+            plan: Mutex::default(),
+            late: Mutex::default(),
+            hanging: watch::Sender::new(false),
+            release: Semaphore::const_new(0),
+        }
     }
 
     /// Counts anew, and breaks that call.
     pub fn plan(&self, nth: usize, fault: Fault) {
-        *self.lock() = Plan { calls: Vec::new(), at: Some((nth, fault)) };
+        *lock(&self.plan) = Plan { calls: Vec::new(), at: Some((nth, fault)) };
     }
 
     /// Breaks nothing any more.
     pub fn mend(&self) {
-        self.lock().at = None;
+        lock(&self.plan).at = None;
     }
 
     /// The call that was broken, if it has come that far.
     pub fn broken(&self) -> Option<&'static str> {
-        let plan = self.lock();
+        let plan = lock(&self.plan);
         plan.at.and_then(|(nth, _)| plan.calls.get(nth).copied())
+    }
+
+    /// The calls since the plan was made.
+    pub fn calls(&self) -> Vec<&'static str> {
+        lock(&self.plan).calls.clone()
     }
 
     /// Waits until a call hangs.
@@ -70,6 +88,12 @@ impl Faults {
         self.release.add_permits(1);
     }
 
+    /// Lets the writes happen that are late.
+    pub async fn arrive(&self) {
+        let late = mem::take(&mut *lock(&self.late));
+        future::join_all(late).await;
+    }
+
     /// Lets a call pass, or not.
     pub async fn pass<T, E>(
         &self,
@@ -77,9 +101,38 @@ impl Faults {
         call: impl Future<Output = Result<T, E>> + Send,
         failure: impl Fn() -> E + Send,
     ) -> Result<T, E> {
-        match self.fault_of(name) {
+        self.suffer(self.fault_of(name), call, failure).await
+    }
+
+    /// Lets a call pass that makes an object appear, or not.
+    pub async fn pass_write<T: 'static, E: 'static>(
+        &self,
+        name: &'static str,
+        write: impl Future<Output = Result<T, E>> + Send + 'static,
+        failure: impl Fn() -> E + Send,
+        refusal: impl Fn() -> E + Send,
+    ) -> Result<T, E> {
+        let fault = self.fault_of(name);
+        if fault == Some(Fault::ComesLate) {
+            let mut late = lock(&self.late);
+            if !late.is_empty() {
+                return Err(refusal());
+            }
+            late.push(write.map(drop).boxed());
+            return Err(failure());
+        }
+        self.suffer(fault, write, failure).await
+    }
+
+    async fn suffer<T, E>(
+        &self,
+        fault: Option<Fault>,
+        call: impl Future<Output = Result<T, E>> + Send,
+        failure: impl Fn() -> E + Send,
+    ) -> Result<T, E> {
+        match fault {
             None => call.await,
-            Some(Fault::FailsBefore | Fault::GoneForGood) => Err(failure()),
+            Some(Fault::FailsBefore | Fault::GoneForGood | Fault::ComesLate) => Err(failure()),
             Some(Fault::FailsAfter) => call.await.and_then(|_| Err(failure())),
             Some(Fault::HangsBefore) => {
                 self.wait_for_release().await;
@@ -99,16 +152,28 @@ impl Faults {
     }
 
     fn fault_of(&self, name: &'static str) -> Option<Fault> {
-        let mut plan = self.lock();
+        let mut plan = lock(&self.plan);
         let number = plan.calls.len();
         plan.calls.push(name);
         let (nth, fault) = plan.at?;
-        (number == nth || number > nth && fault == Fault::GoneForGood).then_some(fault)
+        let is_broken = match fault {
+            Fault::GoneForGood => number >= nth,
+            Fault::ComesLate => number == nth || number == nth + 1,
+            _ => number == nth,
+        };
+        is_broken.then_some(fault)
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Plan> {
-        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+/// Says what is planned; a write on its way cannot be shown.
+impl fmt::Debug for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Faults").field(&self.plan).finish()
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a broken call says.

@@ -67,7 +67,7 @@ pass_on! {
     ObjectLedger {
         fn reserve(rows: &[Object]) -> ();
         fn find_live_media(namespace: Namespace, digest: Digest) -> Option<Object>;
-        fn doom_reserved(ids: &[ObjectId], now: Timestamp) -> Vec<Object>;
+        fn doom_reserved(ids: &[ObjectId], now: Timestamp) -> Vec<ObjectId>;
         fn doom_stale(before: &StaleBefore, limit: usize, now: Timestamp) -> usize;
         fn list_doomed(after: Option<ObjectId>, limit: usize) -> Vec<Object>;
         fn forget_doomed(ids: &[ObjectId]) -> ();

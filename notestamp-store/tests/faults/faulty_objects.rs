@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::{FutureExt, StreamExt, TryFutureExt};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
     ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
+
+use tokio::sync::Mutex;
 
 use super::faults::{Faults, reason};
 
@@ -25,6 +27,11 @@ fn away() -> Error {
     Error::Generic { store: "faulty", source: reason().into() }
 }
 
+/// What nobody takes for an absence.
+fn refused() -> Error {
+    Error::NotSupported { source: reason().into() }
+}
+
 impl fmt::Display for FaultyObjects {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("faulty")
@@ -34,7 +41,9 @@ impl fmt::Display for FaultyObjects {
 #[async_trait]
 impl ObjectStore for FaultyObjects {
     async fn put_opts(&self, location: &Path, bytes: PutPayload, options: PutOptions) -> Result<PutResult> {
-        self.faults.pass("put", self.inner.put_opts(location, bytes, options), away).await
+        let (inner, location) = (Arc::clone(&self.inner), location.clone());
+        let put = async move { inner.put_opts(&location, bytes, options).await };
+        self.faults.pass_write("put", put, away, refused).await
     }
 
     async fn put_multipart_opts(
@@ -43,7 +52,7 @@ impl ObjectStore for FaultyObjects {
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
         let begun = self.inner.put_multipart_opts(location, options);
-        let inner = self.faults.pass("put_multipart", begun, away).await?;
+        let inner = Arc::new(Mutex::new(self.faults.pass("put_multipart", begun, away).await?));
         Ok(Box::new(FaultyUpload { inner, faults: Arc::clone(&self.faults) }))
     }
 
@@ -65,7 +74,8 @@ impl ObjectStore for FaultyObjects {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
+        let (listing, faults) = (self.inner.list(prefix), Arc::clone(&self.faults));
+        async move { faults.pass("list", async { Ok(listing) }, away).await }.try_flatten_stream().boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
@@ -79,22 +89,27 @@ impl ObjectStore for FaultyObjects {
 
 #[derive(Debug)]
 struct FaultyUpload {
-    inner: Box<dyn MultipartUpload>,
+    /// Shared with an end that comes late.
+    inner: Arc<Mutex<Box<dyn MultipartUpload>>>,
     faults: Arc<Faults>,
 }
 
 #[async_trait]
 impl MultipartUpload for FaultyUpload {
     fn put_part(&mut self, bytes: PutPayload) -> UploadPart {
-        let (part, faults) = (self.inner.put_part(bytes), Arc::clone(&self.faults));
+        let (inner, faults) = (Arc::clone(&self.inner), Arc::clone(&self.faults));
+        let part = inner.try_lock().expect("it has not come to its end").put_part(bytes);
         async move { faults.pass("put_part", part, away).await }.boxed()
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
-        self.faults.pass("complete", self.inner.complete(), away).await
+        let inner = Arc::clone(&self.inner);
+        let complete = async move { inner.lock().await.complete().await };
+        self.faults.pass_write("complete", complete, away, refused).await
     }
 
     async fn abort(&mut self) -> Result<()> {
-        self.faults.pass("abort", self.inner.abort(), away).await
+        let abort = async { self.inner.lock().await.abort().await };
+        self.faults.pass("abort", abort, away).await
     }
 }

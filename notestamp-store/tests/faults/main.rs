@@ -10,11 +10,15 @@ mod world;
 
 use std::sync::Arc;
 
-use notestamp_store::metadata::{MemoryMetadata, MetadataStore};
-use notestamp_store::{Error, Result};
+use notestamp_store::metadata::{MemoryMetadata, MetadataStore, ObjectLedger};
+use notestamp_store::{
+    BlobStore, Error, ManualClock, Namespace, Object, ObjectId, ObjectKind, OsRandom, Result, Store,
+};
+use object_store::memory::InMemory;
 
-use faults::{FAILURES, Fault, HANGS};
-use world::{Media, Step, World, attempt};
+use faults::{FAILURES, Fault, Faults, HANGS};
+use faulty_objects::FaultyObjects;
+use world::{Media, NOW, Step, World, attempt, let_time_pass};
 
 fn save(title: &'static str, notes: &str, media: Media) -> Step {
     Step::Save { title, notes: notes.to_owned(), media }
@@ -69,8 +73,12 @@ async fn live_with(nth: usize, fault: Fault) -> bool {
         match outcome {
             Ok(()) => {}
             // The step could not be done, or one that it builds on could not.
-            Err(Error::Unavailable { .. } | Error::NotFound { .. } | Error::MediaNeeded)
-                if broken.is_some() => {}
+            Err(
+                Error::Unavailable { .. }
+                | Error::Backend { .. }
+                | Error::NotFound { .. }
+                | Error::MediaNeeded,
+            ) if broken.is_some() => {}
             Err(error) => panic!("{step:?} with {broken:?} and {fault:?}: {error:?}"),
         }
         // Until then it is the life that the test above has seen.
@@ -104,6 +112,36 @@ async fn whichever_answer_is_lost_nothing_is_lost_and_nothing_is_left() {
 #[tokio::test]
 async fn whenever_the_store_ends_nothing_is_lost_and_nothing_is_left() {
     whichever_call_is_broken_a_life_ends_well(Fault::GoneForGood).await;
+}
+
+#[tokio::test]
+async fn whichever_write_comes_late_nothing_is_lost_and_nothing_is_left() {
+    whichever_call_is_broken_a_life_ends_well(Fault::ComesLate).await;
+}
+
+#[tokio::test]
+async fn a_sweep_asks_a_store_that_is_away_once_and_not_for_each_object() {
+    let records = Arc::new(MemoryMetadata::new());
+    let faults = Arc::new(Faults::none());
+    let media = FaultyObjects { inner: Arc::default(), faults: Arc::clone(&faults) };
+    let media = BlobStore::new(ObjectKind::Media, Arc::new(media));
+    let notes = BlobStore::new(ObjectKind::Notes, Arc::new(InMemory::new()));
+    let clock = Arc::new(ManualClock::new(NOW));
+    let store = Store::builder(records.clone(), notes, media).clock(clock.clone()).open().await.unwrap();
+    // More than one step of a sweep takes.
+    let kinds = [ObjectKind::Notes, ObjectKind::Media].into_iter().cycle().take(1_000);
+    let row = |kind| Object::reserve(ObjectId::generate(NOW, &OsRandom), kind, Namespace::Shared, NOW);
+    records.reserve(&kinds.map(row).collect::<Vec<_>>()).await.unwrap();
+    let_time_pass(&store, &clock);
+
+    faults.plan(0, Fault::GoneForGood);
+    let report = store.sweep().await.unwrap();
+    assert_eq!((report.doomed, report.deleted, report.failed), (1_000, 500, 500));
+    assert_eq!(faults.calls(), ["list"]);
+
+    faults.mend();
+    let report = store.sweep().await.unwrap();
+    assert_eq!((report.deleted, report.failed), (500, 0));
 }
 
 /// What others may do while a save hangs.

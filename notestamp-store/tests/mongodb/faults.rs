@@ -7,7 +7,7 @@ use mongodb::bson::doc;
 use notestamp_store::metadata::{
     MetadataStore, MongoDbMetadata, ProjectStore, SaveOutcome, SessionStore, UserStore,
 };
-use notestamp_store::{Error, Namespace, Result};
+use notestamp_store::{Error, Namespace, Precondition, Result};
 use tokio::time::Instant;
 
 use crate::fixture::{NOW, account, save, session, user};
@@ -22,6 +22,15 @@ async fn a_server_that_is_not_there_is_unavailable_in_time() {
     let refused = MongoDbMetadata::open("mongodb://127.0.0.1:1/notestamp").await.map(drop);
     assert!(matches!(refused, Err(Error::Unavailable { backend: "mongodb", .. })), "{refused:?}");
     assert!(started.elapsed() < MongoDbMetadata::TIME_MAX + SLACK, "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_direct_connection_is_refused_with_what_to_do() {
+    let url = "mongodb://ada:SECRET@127.0.0.1:1/notestamp?replicaSet=rs0&directConnection=true";
+    let refused = MongoDbMetadata::open(url).await.map(drop);
+    let Err(Error::Invalid(why)) = refused else { panic!("{refused:?}") };
+    let message = why.to_string();
+    assert!(message.contains("directConnection") && !message.contains("SECRET"), "{message}");
 }
 
 #[tokio::test]
@@ -148,6 +157,62 @@ async fn a_transaction_that_breaks_off_is_done_again_from_the_beginning() {
         let user = other.find_user(ada).await.unwrap().unwrap();
         assert_eq!((user.saves, user.usage.projects), (2 * n, n), "{command}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs NOTESTAMP_TEST_MONGOD"]
+async fn a_refusal_whose_end_is_lost_locks_nobody_out() {
+    let server = Mongod::replica_set().await;
+    let (store, other) = two_handles(&server).await;
+    let ada = account(&store, "ada").await;
+    let mut commit = save(&store, ada, "Song", None, Namespace::Owner(ada)).await.unwrap();
+    commit.precondition = Precondition::Exists;
+    // More often than the driver tries by itself.
+    server.disturb("abortTransaction", 2, doc! { "closeConnection": true }).await;
+    let refused = store.commit_save(&commit).await.map(drop);
+    assert!(matches!(refused, Err(Error::PreconditionFailed { .. })), "{refused:?}");
+    let commit = save(&other, ada, "Song", None, Namespace::Owner(ada)).await.unwrap();
+    other.commit_save(&commit).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs NOTESTAMP_TEST_MONGOD"]
+async fn saves_of_one_account_in_one_process_wait_for_each_other_and_none_is_aborted() {
+    let server = Mongod::replica_set().await;
+    let store = Arc::new(MongoDbMetadata::open(&server.url()).await.unwrap());
+    let ada = account(&*store, "ada").await;
+    let mut commits = Vec::new();
+    for n in 0..20 {
+        commits.push(save(&*store, ada, &format!("title {n}"), None, Namespace::Owner(ada)).await.unwrap());
+    }
+    let aborted = async || {
+        let status = server.command(doc! { "serverStatus": 1 }).await;
+        status.get_document("transactions").unwrap().get_i64("totalAborted").unwrap()
+    };
+    let before = aborted().await;
+    let saving = commits.into_iter().map(|commit| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { store.commit_save(&commit).await.map(drop) })
+    });
+    for saved in saving.collect::<Vec<_>>() {
+        saved.await.unwrap().unwrap();
+    }
+    assert_eq!(aborted().await - before, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs NOTESTAMP_TEST_MONGOD"]
+async fn a_sign_in_to_the_server_that_its_shutdown_breaks_off_is_unavailable() {
+    let server = Mongod::replica_set().await;
+    let user = doc! { "createUser": "ada", "pwd": "secret", "roles": ["root"] };
+    while MongoDbMetadata::open(&server.url()).await.is_err() {}
+    server.command(user).await;
+    let url = server.url().replace("mongodb://", "mongodb://ada:secret@") + "?authSource=admin";
+    MongoDbMetadata::open(&url).await.unwrap();
+
+    server.disturb("saslContinue", 1_000_000, doc! { "errorCode": 91 }).await;
+    let refused = MongoDbMetadata::open(&url).await.map(drop);
+    assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

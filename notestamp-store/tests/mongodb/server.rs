@@ -76,7 +76,7 @@ impl Mongod {
     }
 
     /// Runs a command, on this node whatever state it is in.
-    async fn command(&self, command: Document) -> Document {
+    pub(crate) async fn command(&self, command: Document) -> Document {
         let mut options = ClientOptions::parse(self.url()).await.unwrap();
         options.direct_connection = Some(true);
         options.server_selection_timeout = Some(Duration::from_secs(30));

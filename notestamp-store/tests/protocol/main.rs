@@ -33,7 +33,7 @@
 //!
 //! # Its size
 //!
-//! Some 900,000 states, two thirds of them of the old project without deadlines; they are counted, and examples
+//! Some 1,500,000 states, more than half of them of the old project without deadlines; they are counted, and examples
 //! are shown, by `cargo test --test protocol -- --nocapture`. Without loss, because nothing that is
 //! checked can tell the difference: a transaction that has lost begins again at once, the two
 //! sweepers are kept in one order, a sweep's transaction is one step, and finished is the same as dead.
@@ -180,6 +180,12 @@ fn without_a_unique_index_equal_bytes_are_stored_twice_under_snapshot_isolation(
 fn a_commit_without_an_answer_taken_for_failed_leaves_a_project_dangling() {
     let scenario = Scenario::old_project_is_deleted();
     assert_breaks(NEVER_DANGLING, faulty(Fault::UnansweredIsTakenForFailed, scenario, Isolation::Snapshot));
+}
+
+#[test]
+fn a_write_without_an_answer_given_up_leaks_its_bytes() {
+    let scenario = Scenario::old_project_is_deleted();
+    assert_breaks(NOTHING_LEAKS, faulty(Fault::UnansweredWriteIsGivenUp, scenario, Isolation::Snapshot));
 }
 
 #[test]

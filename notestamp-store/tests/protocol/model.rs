@@ -61,8 +61,11 @@ pub(crate) enum Fault {
     ForgottenBeforeDeleted,
     /// Nothing keeps the digests of live media unique.
     NoUniqueIndex,
-    /// A save that was not told whether its commit succeeded deletes what it has written.
+    /// A save that was not told whether its commit succeeded deletes what it has written, without a look
+    /// whether it is live.
     UnansweredIsTakenForFailed,
+    /// A save whose last write was not answered does not leave its row to the sweep.
+    UnansweredWriteIsGivenUp,
     /// A save that fails leaves what it has written.
     FailedSaveKeepsItsBytes,
 }
@@ -90,10 +93,13 @@ pub(crate) enum Step {
     Reserve,
     Write,
     Complete,
+    /// The last write fails, or is not answered, and may happen later. Its row is left to the sweep.
+    CompleteUnanswered,
     Begin,
     Commit,
-    /// The commit succeeds, and the answer is lost. Who does not know leaves all to the sweep.
+    /// The commit succeeds, and the answer is lost.
     CommitUnanswered,
+    /// Dooms the row if it is reserved, and disposes of it unless it is live.
     GiveUp,
     Doom(ObjectId),
     List,

@@ -59,11 +59,15 @@ pub(crate) enum At {
     Start,
     Reserved,
     Writing,
+    /// The last write was not answered: it may happen any time.
+    Unanswered,
     Written,
     Committing {
         transaction: Transaction,
         written: bool,
     },
+    /// It was not told what became of the commit.
+    InDoubt,
     Disposing {
         disposal: Disposal,
         outcome: Outcome,
@@ -81,7 +85,7 @@ pub(crate) enum Outcome {
     Revived,
     /// Refused: its row is no longer reserved.
     Expired,
-    /// The upload broke off.
+    /// The upload broke off, or the commit did not say that it went through.
     GaveUp,
 }
 
@@ -96,8 +100,16 @@ impl Saver {
 
     pub(crate) fn has_stopped_writing(&self) -> bool {
         match self.at {
-            At::Start | At::Reserved | At::Writing | At::Committing { written: false, .. } => false,
-            At::Written | At::Committing { written: true, .. } | At::Disposing { .. } | At::Stopped => true,
+            At::Start
+            | At::Reserved
+            | At::Writing
+            | At::Unanswered
+            | At::Committing { written: false, .. } => false,
+            At::Written
+            | At::Committing { written: true, .. }
+            | At::InDoubt
+            | At::Disposing { .. }
+            | At::Stopped => true,
         }
     }
 
@@ -117,10 +129,16 @@ impl Saver {
         let steps: &[Step] = match self.at {
             At::Start => &[Step::Reserve],
             At::Reserved => &[Step::Write, Step::Crash],
-            At::Writing if save.brings == Brings::Notes => &[Step::Complete, Step::GiveUp, Step::Crash],
-            At::Writing => &[Step::Complete, Step::Begin, Step::GiveUp, Step::Crash],
-            At::Written => &[Step::Begin, Step::Crash],
+            At::Writing if save.brings == Brings::Notes => {
+                &[Step::Complete, Step::CompleteUnanswered, Step::GiveUp, Step::Crash]
+            }
+            At::Writing => {
+                &[Step::Complete, Step::CompleteUnanswered, Step::Begin, Step::GiveUp, Step::Crash]
+            }
+            At::Unanswered => &[Step::Complete, Step::Crash],
+            At::Written => &[Step::Begin, Step::GiveUp, Step::Crash],
             At::Committing { .. } => &[Step::Commit, Step::CommitUnanswered, Step::Crash],
+            At::InDoubt => &[Step::GiveUp, Step::Crash],
             At::Disposing { .. } => &[Step::Dispose, Step::Crash],
             At::Stopped => &[],
         };
@@ -146,13 +164,22 @@ impl State {
                 self.write(model, who, Blob::Whole(save.digest));
                 At::Written
             }
-            (Step::GiveUp, _) => {
-                let ours = self.world.row(model, save.object);
-                if let Ok(row) = discard(ours.as_ref(), NOW) {
-                    let committed = self.commit(model, &Transaction::of_rows(vec![row]));
-                    assert!(committed, "no index is about the doomed");
+            (Step::CompleteUnanswered, At::Writing) => {
+                if model.has(Fault::UnansweredWriteIsGivenUp) {
+                    self.doom_reserved(model, save.object);
                 }
-                self.dispose_and_stop(who, Disposal::of([save.object]), Outcome::GaveUp)
+                At::Unanswered
+            }
+            // Who does not know has left the row reserved, and gone.
+            (Step::Complete, At::Unanswered) => {
+                self.write(model, who, Blob::Whole(save.digest));
+                At::Stopped
+            }
+            (Step::GiveUp, _) => {
+                let live = self.doom_reserved(model, save.object);
+                let spared = live && !model.has(Fault::UnansweredIsTakenForFailed);
+                let given_up = (!spared).then_some(save.object);
+                self.dispose_and_stop(who, Disposal::of(given_up), Outcome::GaveUp)
             }
             (Step::Begin, at) => {
                 let written = at == At::Written;
@@ -175,10 +202,8 @@ impl State {
                     let doomed = transaction.rows.iter().filter(|row| row.state == ObjectState::Doomed);
                     let disposal = Disposal::of(doomed.map(|row| row.id));
                     self.dispose_and_stop(who, disposal, outcome(save, &transaction))
-                } else if model.has(Fault::UnansweredIsTakenForFailed) {
-                    self.dispose_and_stop(who, Disposal::of([save.object]), Outcome::GaveUp)
                 } else {
-                    At::Stopped
+                    At::InDoubt
                 }
             }
             (Step::Dispose, At::Disposing { disposal, outcome }) => {
@@ -194,6 +219,16 @@ impl State {
         {
             self.step_saver(model, who, Step::Commit);
         }
+    }
+
+    /// Dooms a row that is still reserved; whether it is live.
+    fn doom_reserved(&mut self, model: &Protocol, object: ObjectId) -> bool {
+        let row = self.world.row(model, object);
+        if let Ok(doomed) = discard(row.as_ref(), NOW) {
+            let committed = self.commit(model, &Transaction::of_rows(vec![doomed]));
+            assert!(committed, "no index is about the doomed");
+        }
+        row.is_some_and(|row| row.state == ObjectState::Live)
     }
 
     /// Writes under our path. What is complete appears at once; before that it hides nothing.

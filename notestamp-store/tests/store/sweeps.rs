@@ -106,6 +106,18 @@ pub async fn a_sweep_spares_uploads_under_way(it: Fixture) -> Fixture {
     it
 }
 
+pub async fn a_sweep_is_minutes_behind_a_writer_however_short_its_time(it: Fixture) -> Fixture {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let it = it.with(|settings| settings.upload_time_max = Duration::from_secs(1)).await;
+    let mut save = it.store.begin_save(it.owner);
+    save.write_media(body(&media(1, LARGE))).await.unwrap();
+    it.clock.advance(10 * MINUTE);
+    assert_eq!(it.store.sweep().await.unwrap().doomed, 0, "what it had begun may still be under way");
+    it.clock.advance(10 * MINUTE);
+    assert_eq!(it.store.sweep().await.unwrap().doomed, 1);
+    it
+}
+
 pub async fn an_upload_that_a_sweep_has_outlived_is_refused(it: Fixture) -> Fixture {
     for size in [10, LARGE] {
         // Small media is written only at the commit, large media is on its way already.

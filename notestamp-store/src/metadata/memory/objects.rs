@@ -25,12 +25,15 @@ impl ObjectLedger for MemoryMetadata {
         Ok(self.lock()?.ledger.live_media(namespace, digest).cloned())
     }
 
-    async fn doom_reserved(&self, ids: &[ObjectId], now: Timestamp) -> Result<Vec<Object>> {
+    async fn doom_reserved(&self, ids: &[ObjectId], now: Timestamp) -> Result<Vec<ObjectId>> {
         let mut state = self.lock()?;
-        let given_up = ids.iter().filter_map(|id| discard(state.ledger.get(*id), now).ok());
-        let doomed: Vec<_> = given_up.collect();
-        doomed.iter().for_each(|row| state.ledger.put(row.clone()));
-        Ok(doomed)
+        for id in ids {
+            if let Ok(doomed) = discard(state.ledger.get(*id), now) {
+                state.ledger.put(doomed);
+            }
+        }
+        let rows = ids.iter().filter_map(|id| state.ledger.get(*id));
+        Ok(rows.filter(|row| row.state == ObjectState::Live).map(|row| row.id).collect())
     }
 
     async fn doom_stale(&self, before: &StaleBefore, limit: usize, now: Timestamp) -> Result<usize> {

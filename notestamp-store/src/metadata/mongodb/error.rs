@@ -1,5 +1,6 @@
 //! What MongoDB says, sorted into the outcomes that a caller can act on.
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use mongodb::error::{Error as DriverError, ErrorKind, TRANSIENT_TRANSACTION_ERROR, WriteFailure};
@@ -101,10 +102,11 @@ const OUT_OF_DISK_SPACE: i32 = 14_031;
 
 /// What another try, or another server after an election, may answer differently: the retryable codes of the
 /// drivers' specifications, and what becomes of transactions and limits of time.
-const UNAVAILABLE: [i32; 22] = [
+const UNAVAILABLE: [i32; 25] = [
     6,      // HostUnreachable
     7,      // HostNotFound
     24,     // LockTimeout
+    43,     // CursorNotFound
     50,     // MaxTimeMSExpired
     64,     // WriteConcernFailed
     89,     // NetworkTimeout
@@ -120,10 +122,12 @@ const UNAVAILABLE: [i32; 22] = [
     262,    // ExceededTimeLimit
     290,    // TransactionExceededLifetimeLimitSeconds
     9_001,  // SocketException
+    10_058, // LegacyNotPrimary
     10_107, // NotWritablePrimary
     11_600, // InterruptedAtShutdown
     11_602, // InterruptedDueToReplStateChange
     13_435, // NotPrimaryNoSecondaryOk
+    13_436, // NotPrimaryOrSecondary
 ];
 
 enum Class {
@@ -152,9 +156,23 @@ fn class_of(error: &DriverError) -> Class {
     }
 }
 
-/// The codes by which the server refused.
+/// The codes by which the server refused, those of its causes too: where a sign-in is broken off, only they say why.
 fn codes(error: &DriverError) -> Vec<i32> {
-    match &*error.kind {
+    let mut codes = codes_of(&error.kind);
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        // The driver boxes its own.
+        let boxed = error.downcast_ref::<Box<DriverError>>().map(|boxed| &**boxed);
+        if let Some(error) = boxed.or_else(|| error.downcast_ref()) {
+            codes.extend(codes_of(&error.kind));
+        }
+        cause = error.source();
+    }
+    codes
+}
+
+fn codes_of(kind: &ErrorKind) -> Vec<i32> {
+    match kind {
         ErrorKind::Command(refused) => vec![refused.code],
         ErrorKind::Write(WriteFailure::WriteError(refused)) => vec![refused.code],
         ErrorKind::Write(WriteFailure::WriteConcernError(refused)) => vec![refused.code],
@@ -194,6 +212,8 @@ fn said(error: &DriverError) -> String {
 
 #[cfg(test)]
 mod tests {
+    use mongodb::error::CommandError;
+
     use super::*;
 
     #[track_caller]
@@ -205,6 +225,17 @@ mod tests {
     fn a_broken_connection_is_unavailable() {
         let outcome = outcome(std::io::Error::from(std::io::ErrorKind::ConnectionReset));
         assert!(matches!(outcome, Error::Unavailable { backend: "mongodb", .. }), "{outcome:?}");
+    }
+
+    #[test]
+    fn what_another_server_may_answer_is_unavailable() {
+        // A primary that has become something else, or is about to end, and one that took its cursors along.
+        for code in [10_058, 10_107, 11_600, 13_435, 13_436, 43] {
+            let refused = mongodb::bson::doc! { "code": code, "codeName": "", "errmsg": "" };
+            let refused: CommandError = mongodb::bson::deserialize_from_document(refused).unwrap();
+            let outcome = outcome(ErrorKind::Command(refused));
+            assert!(matches!(outcome, Error::Unavailable { .. }), "{code}: {outcome:?}");
+        }
     }
 
     #[test]

@@ -12,6 +12,9 @@
 //! So what is *acted on for good* is read with `majority`: the bytes of a doomed object are deleted, and
 //! its doom must not be undone.
 //!
+//! So the nodes are asked by what they are, never by their address alone: a URL that insists on one of them is refused,
+//! since the driver then reads from a node that has fallen behind, too.
+//!
 //! One gap is left: a primary that has been cut off from the majority, and does not know it yet (ten
 //! seconds with the default `electionTimeoutMillis`), answers reads of those processes that are cut off with it.
 //! It cannot take writes. Only `linearizable` would close that, at the price of a majority's journal for each read
@@ -43,6 +46,7 @@ mod projects;
 mod schema;
 mod sessions;
 mod transaction;
+mod turns;
 mod users;
 mod values;
 
@@ -62,6 +66,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use self::collections::Collections;
 use self::error::{Failure, Result as StepResult};
+use self::turns::Turns;
 use super::MetadataStore;
 use crate::domain::InvalidValue;
 use crate::error::Result;
@@ -99,6 +104,7 @@ const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(2);
 pub struct MongoDbMetadata {
     client: Client,
     collections: Collections,
+    turns: Turns,
     /// What is under way; closed with the store.
     running: TaskTracker,
 }
@@ -112,8 +118,8 @@ impl MongoDbMetadata {
     /// collections and indexes there if need be.
     ///
     /// # Errors
-    /// - [`Error::Invalid`](crate::Error::Invalid) where `url` is no connection string. It is never repeated in an
-    ///   error: there may be a password in it.
+    /// - [`Error::Invalid`](crate::Error::Invalid) where `url` is no connection string, or asks for a direct connection
+    ///   to one node. It is never repeated in an error: there may be a password in it.
     /// - [`Error::Unavailable`](crate::Error::Unavailable) where no primary answers.
     /// - [`Error::Backend`](crate::Error::Backend) where the server is no replica set, refuses the credentials, or
     ///   a newer version of this crate has written the database; it is left as it is.
@@ -122,7 +128,8 @@ impl MongoDbMetadata {
         let options = within(TIME_MAX, async { parse(url).await }).await?;
         let client = Client::with_options(options).map_err(Failure::from)?;
         let database = client.default_database().expect("the options name one");
-        let store = Self { client, collections: Collections::of(&database), running: TaskTracker::new() };
+        let collections = Collections::of(&database);
+        let store = Self { client, collections, turns: Turns::default(), running: TaskTracker::new() };
         store.bounded(store.refuse_standalone()).await?;
         // Indexes are made only once, and then they may have to wait for the disk.
         within(4 * TIME_MAX, schema::prepare(&store.collections)).await?;
@@ -169,6 +176,11 @@ async fn parse(url: &str) -> StepResult<ClientOptions> {
         )
         .into(),
     })?;
+    if options.direct_connection == Some(true) {
+        // Then the driver reads from whatever node that is, and it need not be the primary.
+        let why = "has directConnection=true, and a node by itself may be behind: leave it out, so that the primary is found";
+        return Err(InvalidValue::new("MongoDB URL", why).into());
+    }
     options.default_database.get_or_insert_with(|| DATABASE_DEFAULT.to_owned());
     options.server_selection_timeout.get_or_insert(SERVER_SELECTION_TIME_MAX);
     options.connect_timeout.get_or_insert(CONNECT_TIME_MAX);

@@ -34,14 +34,14 @@ impl ObjectLedger for MongoDbMetadata {
         .await
     }
 
-    async fn doom_reserved(&self, ids: &[ObjectId], now: Timestamp) -> Result<Vec<Object>> {
+    async fn doom_reserved(&self, ids: &[ObjectId], now: Timestamp) -> Result<Vec<ObjectId>> {
         self.transaction(&(ids, now), |transaction, (ids, now)| {
             async move {
                 let rows = find_all(transaction, ids).await?;
                 let given_up = rows.iter().filter_map(|row| discard(Some(row), *now).ok());
                 let doomed: Vec<Object> = given_up.collect();
                 write(transaction, &doomed).await?;
-                Ok(doomed)
+                Ok(rows.iter().filter(|row| row.state == ObjectState::Live).map(|row| row.id).collect())
             }
             .boxed()
         })

@@ -45,11 +45,14 @@ impl ProjectStore for MongoDbMetadata {
     }
 
     async fn commit_save(&self, commit: &SaveCommit) -> Result<SaveOutcome> {
-        self.transaction(commit, |transaction, commit| save(transaction, commit).boxed()).await
+        self.account_transaction(commit.owner, commit, |transaction, commit| {
+            save(transaction, commit).boxed()
+        })
+        .await
     }
 
     async fn delete_project(&self, owner: UserId, title: &Title, now: Timestamp) -> Result<Deleted> {
-        self.transaction(&(owner, title, now), |transaction, (owner, title, now)| {
+        self.account_transaction(owner, &(owner, title, now), |transaction, (owner, title, now)| {
             delete_titled(transaction, *owner, title, *now).boxed()
         })
         .await

@@ -17,7 +17,10 @@ use crate::metadata::SessionStore;
 #[async_trait]
 impl SessionStore for MongoDbMetadata {
     async fn start_session(&self, session: &Session) -> Result<()> {
-        self.transaction(session, |transaction, started| start(transaction, started).boxed()).await
+        self.account_transaction(session.user, session, |transaction, started| {
+            start(transaction, started).boxed()
+        })
+        .await
     }
 
     async fn find_session(&self, id: SessionId) -> Result<Option<Session>> {

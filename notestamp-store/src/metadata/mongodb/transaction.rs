@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 use super::collections::Collections;
 use super::error::{Failure, Result as StepResult};
 use super::{MongoDbMetadata, TIME_MAX, durable, primary};
+use crate::domain::UserId;
 use crate::error::Result;
 
 /// A transaction that is under way: what is read and written with its session belongs to it.
@@ -35,9 +36,35 @@ impl MongoDbMetadata {
         C: ?Sized + Sync,
         F: for<'t> Fn(&'t mut Transaction, &'t C) -> BoxFuture<'t, StepResult<T>> + Sync,
     {
+        self.transaction_in_turn(None, context, step).await
+    }
+
+    /// [`transaction`](Self::transaction), where the step writes to this account.
+    pub(super) async fn account_transaction<C, T, F>(
+        &self,
+        account: UserId,
+        context: &C,
+        step: F,
+    ) -> Result<T>
+    where
+        C: ?Sized + Sync,
+        F: for<'t> Fn(&'t mut Transaction, &'t C) -> BoxFuture<'t, StepResult<T>> + Sync,
+    {
+        self.transaction_in_turn(Some(account), context, step).await
+    }
+
+    async fn transaction_in_turn<C, T, F>(&self, account: Option<UserId>, context: &C, step: F) -> Result<T>
+    where
+        C: ?Sized + Sync,
+        F: for<'t> Fn(&'t mut Transaction, &'t C) -> BoxFuture<'t, StepResult<T>> + Sync,
+    {
         let _running = self.begin()?;
         let mut last = None;
         let committed = timeout(TIME_MAX, async {
+            let _turn = match account {
+                Some(account) => Some(self.turns.wait(account).await),
+                None => None,
+            };
             let options = SessionOptions::builder().default_transaction_options(options()).build();
             let session = self.client.start_session().with_options(options).await?;
             let mut running = Running::of(Transaction { session, collections: self.collections.clone() });
@@ -45,10 +72,11 @@ impl MongoDbMetadata {
             loop {
                 match running.transaction().attempt(context, &step).await {
                     Err(failure) if failure.is_transient() => last = Some(failure.to_string()),
-                    outcome => {
-                        running.has_ended();
-                        return outcome;
+                    Ok(answer) => {
+                        running.is_committed();
+                        return Ok(answer);
                     }
+                    Err(failure) => return Err(failure),
                 }
                 sleep(running.transaction().pause(attempts)).await;
                 attempts += 1;
@@ -72,7 +100,8 @@ impl Transaction {
                 Ok(answer)
             }
             Err(failure) => {
-                // The server has aborted it already where it was the server that refused, and says so.
+                // The server has aborted it already where it was the server that refused, and says so. The driver
+                // does not say whether it was told at all.
                 drop(self.session.abort_transaction().await);
                 Err(failure)
             }
@@ -108,8 +137,9 @@ impl Transaction {
     }
 }
 
-/// A transaction that is not to be left open: dropped in the middle, for lack of time or because nobody
-/// waits for it any more, it is ended behind everybody's back.
+/// A transaction that is not to be left open: unless it is committed when it is dropped, it is ended behind everybody's
+/// back. It has failed, and it is not known whether the server was told, or it was in the middle, for lack of time or
+/// because nobody waits for it any more.
 struct Running(Option<Transaction>);
 
 impl Running {
@@ -118,11 +148,11 @@ impl Running {
     }
 
     fn transaction(&mut self) -> &mut Transaction {
-        self.0.as_mut().expect("it has not ended")
+        self.0.as_mut().expect("it is not committed")
     }
 
-    /// It is committed or aborted, and the server knows.
-    fn has_ended(&mut self) {
+    /// The server says that it is.
+    fn is_committed(&mut self) {
         self.0 = None;
     }
 }

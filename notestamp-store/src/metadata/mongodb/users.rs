@@ -64,14 +64,15 @@ impl UserStore for MongoDbMetadata {
         session: &Session,
         now: Timestamp,
     ) -> Result<bool> {
-        self.transaction(&(before, after, session, now), |transaction, (before, after, session, now)| {
+        let context = (before, after, session, now);
+        self.account_transaction(session.user, &context, |transaction, (before, after, session, now)| {
             change_password(transaction, before, after, session, *now).boxed()
         })
         .await
     }
 
     async fn remove_user(&self, id: UserId) -> Result<bool> {
-        self.transaction(&id, |transaction, id| remove(transaction, *id).boxed()).await
+        self.account_transaction(id, &id, |transaction, id| remove(transaction, *id).boxed()).await
     }
 
     async fn purge_removed(&self, limit: usize, now: Timestamp) -> Result<usize> {

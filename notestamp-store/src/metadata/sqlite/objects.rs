@@ -28,17 +28,19 @@ impl ObjectLedger for SqliteMetadata {
         self.read(move |connection| live_media(connection, namespace, digest)).await
     }
 
-    async fn doom_reserved(&self, ids: &[ObjectId], now: Timestamp) -> Result<Vec<Object>> {
+    async fn doom_reserved(&self, ids: &[ObjectId], now: Timestamp) -> Result<Vec<ObjectId>> {
         let ids = ids.to_vec();
         self.write(move |connection| {
-            let mut given_up = Vec::new();
+            let mut live = Vec::new();
             for id in &ids {
-                if let Ok(doomed) = discard(find(connection, *id)?.as_ref(), now) {
+                let row = find(connection, *id)?;
+                if let Ok(doomed) = discard(row.as_ref(), now) {
                     update(connection, &doomed)?;
-                    given_up.push(doomed);
+                } else if row.is_some_and(|row| row.state == ObjectState::Live) {
+                    live.push(*id);
                 }
             }
-            Ok(given_up)
+            Ok(live)
         })
         .await
     }
