@@ -62,9 +62,11 @@ async fn a_save_that_must_create_is_refused_where_the_project_exists() {
     assert_eq!(save_if(&ada, "a", &[("if-none-match", "*")]).await, saved("\"1\""));
     assert_eq!(save_if(&ada, "a", &[("if-none-match", "*")]).await, stale("\"1\""));
     ada.delete_project("a").await.assert_status(200);
-    assert_eq!(save_if(&ada, "a", &[("if-none-match", "*")]).await, saved("\"1\""));
-    assert_eq!(save_if(&ada, "a", &[("if-none-match", "\"7\", \"8\"")]).await, saved("\"2\""));
-    assert_eq!(save_if(&ada, "a", &[("if-none-match", "W/\"2\"")]).await, stale("\"2\""));
+    // Another project: nobody who has read the first one can take it for that.
+    assert_eq!(save_if(&ada, "a", &[("if-none-match", "*")]).await, saved("\"2\""));
+    assert_eq!(save_if(&ada, "a", &[("if-match", "\"1\"")]).await, stale("\"2\""));
+    assert_eq!(save_if(&ada, "a", &[("if-none-match", "\"7\", \"8\"")]).await, saved("\"3\""));
+    assert_eq!(save_if(&ada, "a", &[("if-none-match", "W/\"3\"")]).await, stale("\"3\""));
 }
 
 #[apply(api_test)]
