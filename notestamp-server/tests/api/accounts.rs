@@ -3,7 +3,7 @@ use serde_json::json;
 use super::TestServer;
 use crate::harness::{ADA, Client, PASSWORD, START, Upload, credentials};
 
-#[tokio::test]
+#[apply(api_test)]
 async fn registering_answers_the_address_and_sets_no_cookie() {
     let server = TestServer::spawn().await;
     let answer = server.visitor().register(ADA).await.assert_status(201);
@@ -11,7 +11,7 @@ async fn registering_answers_the_address_and_sets_no_cookie() {
     answer.assert_sets_no_cookie();
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn every_kind_of_form_registers() {
     let server = TestServer::spawn().await;
     let client = server.visitor();
@@ -29,7 +29,7 @@ async fn every_kind_of_form_registers() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn an_address_is_trimmed_and_lower_cased() {
     let server = TestServer::spawn().await;
     let client = server.visitor();
@@ -38,14 +38,14 @@ async fn an_address_is_trimmed_and_lower_cased() {
     assert_eq!(client.sign_in("ADA@example.org").await.assert_status(200).json()["email"], ADA);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn unknown_fields_are_ignored() {
     let server = TestServer::spawn().await;
     let body = json!({"username": ADA, "password": PASSWORD, "confirmPassword": PASSWORD});
     server.visitor().post_json("/auth/register", &body).await.assert_status(201);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_missing_or_empty_field_is_refused() {
     let server = TestServer::spawn().await;
     let client = server.visitor();
@@ -71,7 +71,7 @@ async fn a_missing_or_empty_field_is_refused() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_body_that_is_no_form_is_refused() {
     let server = TestServer::spawn().await;
     let client = server.visitor();
@@ -85,7 +85,7 @@ async fn a_body_that_is_no_form_is_refused() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_body_of_another_type_is_refused() {
     let server = TestServer::spawn().await;
     let client = server.visitor();
@@ -100,7 +100,7 @@ async fn a_body_of_another_type_is_refused() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_malformed_address_is_refused() {
     let server = TestServer::spawn().await;
     let client = server.visitor();
@@ -126,7 +126,7 @@ async fn register_with(client: &Client, email: &str, password: &str) -> u16 {
     client.post_json("/auth/register", &json!({"username": email, "password": password})).await.status
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_password_of_8_to_1024_bytes_is_taken() {
     let server = TestServer::spawn().await;
     let client = server.visitor();
@@ -137,7 +137,7 @@ async fn a_password_of_8_to_1024_bytes_is_taken() {
     assert_eq!(register_with(&client, "e@example.org", &("ab".repeat(512) + "c")).await, 400);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_long_password_is_compared_to_its_last_byte() {
     let server = TestServer::spawn().await;
     let client = server.visitor();
@@ -151,7 +151,7 @@ async fn a_long_password_is_compared_to_its_last_byte() {
     assert_eq!(sign_in(&right).await, 200);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_common_password_is_refused() {
     let server = TestServer::spawn().await;
     let client = server.visitor();
@@ -160,7 +160,7 @@ async fn a_common_password_is_refused() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_taken_address_is_refused_in_any_letter_case() {
     let server = TestServer::spawn().await;
     let client = server.visitor();
@@ -170,14 +170,14 @@ async fn a_taken_address_is_refused_in_any_letter_case() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn an_account_shows_its_address_its_age_and_its_usage() {
     let server = TestServer::spawn().await;
     let account = server.ada().await.get("/auth/user").await.assert_status(200).json();
     assert_eq!(account, json!({"email": ADA, "created": START, "usage": {"projects": 0, "bytes": 0}}));
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn usage_counts_distinct_media_and_current_notes() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -194,7 +194,7 @@ async fn usage_counts_distinct_media_and_current_notes() {
     assert_eq!(server.signed_in("bob@example.org").await.usage().await, (0, 0));
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_removed_account_is_gone_at_once() {
     let server = TestServer::spawn().await;
     let (ada, bob) = (server.ada().await, server.signed_in("bob@example.org").await);
@@ -221,7 +221,7 @@ async fn a_removed_account_is_gone_at_once() {
     assert_eq!(bob.get("/home/media-file/his").await.assert_status(200).body, b"mine");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_removed_accounts_refresh_token_is_dead_too() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -231,7 +231,7 @@ async fn a_removed_accounts_refresh_token_is_dead_too() {
     twin.get("/auth/user").await.assert_error(401, "unauthorized").assert_sets_no_cookie();
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn the_address_of_a_removed_account_can_be_used_again() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;

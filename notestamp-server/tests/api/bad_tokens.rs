@@ -46,7 +46,7 @@ async fn assert_unharmed(server: &TestServer, ada: &Client) {
     ada.get("/auth/user").await.assert_status(200).assert_refreshes();
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn what_the_test_makes_of_the_known_key_is_good_so_that_its_forgeries_count() {
     let server = server().await;
     let ada = server.ada().await;
@@ -55,7 +55,7 @@ async fn what_the_test_makes_of_the_known_key_is_good_so_that_its_forgeries_coun
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_header_of_another_algorithm_is_refused() {
     let server = server().await;
     let ada = server.ada().await;
@@ -80,7 +80,7 @@ async fn a_header_of_another_algorithm_is_refused() {
     assert_unharmed(&server, &ada).await;
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn another_key_is_refused_whatever_it_calls_itself() {
     let server = server().await;
     let ada = server.ada().await;
@@ -102,7 +102,7 @@ async fn another_key_is_refused_whatever_it_calls_itself() {
     assert_unharmed(&server, &ada).await;
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn each_claim_is_required() {
     let server = server().await;
     let ada = server.ada().await;
@@ -122,7 +122,7 @@ async fn each_claim_is_required() {
     assert_unharmed(&server, &ada).await;
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn each_claim_has_one_type() {
     let server = server().await;
     let ada = server.ada().await;
@@ -148,7 +148,7 @@ async fn each_claim_has_one_type() {
     assert_unharmed(&server, &ada).await;
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_claim_that_is_not_true_here_is_refused() {
     let server = server().await;
     let (ada, bob) = (server.ada().await, server.signed_in("bob@example.org").await);
@@ -184,7 +184,7 @@ async fn a_claim_that_is_not_true_here_is_refused() {
     assert_unharmed(&server, &ada).await;
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_token_in_the_cookie_of_the_other_is_refused() {
     let server = server().await;
     let ada = server.ada().await;
@@ -193,7 +193,7 @@ async fn a_token_in_the_cookie_of_the_other_is_refused() {
     assert_unharmed(&server, &ada).await;
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_token_is_good_until_its_last_second_and_no_longer() {
     let server = server().await;
     let ada = server.ada().await;
@@ -213,7 +213,7 @@ async fn a_token_is_good_until_its_last_second_and_no_longer() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_token_with_any_character_changed_is_refused() {
     let server = server().await;
     let ada = server.ada().await;
@@ -228,7 +228,7 @@ async fn a_token_with_any_character_changed_is_refused() {
     assert_unharmed(&server, &ada).await;
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_part_of_a_token_is_refused() {
     let server = server().await;
     let ada = server.ada().await;
@@ -241,7 +241,7 @@ async fn a_part_of_a_token_is_refused() {
     assert_unharmed(&server, &ada).await;
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn garbage_is_refused() {
     let server = server().await;
     let ada = server.ada().await;
@@ -272,7 +272,7 @@ async fn garbage_is_refused() {
     assert_unharmed(&server, &ada).await;
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn an_empty_cookie_is_none() {
     let server = server().await;
     let ada = server.ada().await;
@@ -280,7 +280,7 @@ async fn an_empty_cookie_is_none() {
     present(&ada, ACCESS, "").await.assert_status(200).assert_refreshes();
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn of_several_cookies_of_one_name_the_first_counts() {
     let server = server().await;
     let ada = server.ada().await;
@@ -295,7 +295,7 @@ async fn of_several_cookies_of_one_name_the_first_counts() {
     ada.send(request).await.assert_status(200);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn cookies_of_other_programs_on_the_host_are_no_hindrance() {
     let server = server().await;
     let ada = server.ada().await;

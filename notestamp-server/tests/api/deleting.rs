@@ -3,7 +3,7 @@ use serde_json::json;
 use super::TestServer;
 use crate::harness::{Upload, digest, titles};
 
-#[tokio::test]
+#[apply(api_test)]
 async fn deleting_answers_the_updated_directory() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -17,7 +17,7 @@ async fn deleting_answers_the_updated_directory() {
     assert_eq!(ada.delete_project("c").await.assert_status(200).json(), json!([]));
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_deleted_project_is_gone() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -30,7 +30,7 @@ async fn a_deleted_project_is_gone() {
     ada.delete_project("a").await.assert_error(404, "not_found");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_title_can_be_used_again_by_a_new_project() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -42,7 +42,7 @@ async fn a_title_can_be_used_again_by_a_new_project() {
     assert_eq!(ada.get("/home/media-file/a").await.assert_status(200).body, b"new");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn media_that_another_project_refers_to_stays() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -53,7 +53,7 @@ async fn media_that_another_project_refers_to_stays() {
     server.assert_nothing_leaks().await;
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn media_that_no_project_refers_to_is_media_that_the_user_has_not() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -67,7 +67,7 @@ async fn media_that_no_project_refers_to_is_media_that_the_user_has_not() {
     assert_eq!(ada.get("/home/media-file/b").await.assert_status(200).body, b"media");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn bytes_that_nobody_refers_to_are_swept() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;

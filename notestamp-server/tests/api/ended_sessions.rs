@@ -36,7 +36,7 @@ async fn change_password(client: &Client, new: &str) {
     client.post_json("/auth/password", &change).await.assert_status(200).assert_refreshes();
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn after_signing_out_the_tokens_are_dead_and_those_of_other_sessions_live() {
     let servers = servers().await;
     let (ada, elsewhere) = (servers[0].ada().await, servers[0].visitor());
@@ -50,7 +50,7 @@ async fn after_signing_out_the_tokens_are_dead_and_those_of_other_sessions_live(
     elsewhere.at(&servers[1]).get("/home/list").await.assert_status(200);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn after_the_removal_of_the_account_the_tokens_are_dead() {
     let servers = servers().await;
     let (ada, elsewhere) = (servers[0].ada().await, servers[0].visitor());
@@ -65,7 +65,7 @@ async fn after_the_removal_of_the_account_the_tokens_are_dead() {
     assert_dead(&tokens, &servers).await;
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn after_a_password_change_all_old_tokens_are_dead_the_callers_included() {
     let servers = servers().await;
     let (ada, elsewhere) = (servers[0].ada().await, servers[0].visitor());
@@ -80,7 +80,7 @@ async fn after_a_password_change_all_old_tokens_are_dead_the_callers_included() 
     servers[1].visitor().sign_in(ADA).await.assert_error(401, "bad_credentials");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_session_that_was_ended_from_another_is_dead() {
     let servers = servers().await;
     let (ada, lost_laptop) = (servers[0].ada().await, servers[1].visitor());
@@ -97,7 +97,7 @@ async fn a_session_that_was_ended_from_another_is_dead() {
     assert_eq!(sessions[0]["current"], true);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn ones_own_session_can_be_ended_too() {
     let servers = servers().await;
     let ada = servers[0].ada().await;
@@ -105,7 +105,7 @@ async fn ones_own_session_can_be_ended_too() {
     assert_dead(&ada, &servers).await;
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn somebody_elses_session_is_not_found_and_lives() {
     let [server, _sibling] = servers().await;
     let (ada, bob) = (server.ada().await, server.signed_in(BOB).await);
@@ -121,7 +121,7 @@ async fn somebody_elses_session_is_not_found_and_lives() {
     assert!(!sessions.to_string().contains(&session_id(&bob)));
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn the_tokens_of_an_ended_session_cannot_end_another() {
     let servers = servers().await;
     let (ada, elsewhere) = (servers[0].ada().await, servers[0].visitor());

@@ -6,7 +6,7 @@ use reqwest::Method;
 use super::TestServer;
 use crate::harness::{Client, Upload};
 
-#[tokio::test]
+#[apply(api_test)]
 async fn unknown_paths_are_not_found() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -40,7 +40,7 @@ async fn unknown_paths_are_not_found() {
     ada.post("/nowhere", "text/plain", "body").await.assert_error(404, "not_found");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_method_that_a_path_does_not_know_is_refused_with_those_it_knows() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -98,7 +98,7 @@ async fn a_method_that_a_path_does_not_know_is_refused_with_those_it_knows() {
     assert_eq!(ada.titles().await, ["a"]);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_head_answers_as_a_get_does() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -123,7 +123,7 @@ async fn a_head_answers_as_a_get_does() {
     ada.head("/home/open").await.assert_status(400);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn each_request_has_a_name_of_its_own() {
     let server = TestServer::spawn().await;
     let visitor = server.visitor();
@@ -133,7 +133,7 @@ async fn each_request_has_a_name_of_its_own() {
     assert_ne!(forged.header("x-request-id"), Some("forged"));
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn answers_for_programs_are_kept_by_nobody_and_shown_by_no_browser() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -155,7 +155,7 @@ async fn raw(server: &TestServer, client: &Client, request: &[u8]) -> u16 {
     server.send_raw(request).await.status
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_target_that_is_malformed_is_the_clients_fault() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -198,7 +198,7 @@ async fn a_target_that_is_malformed_is_the_clients_fault() {
     assert!(matches!(raw(&server, &ada, long.as_bytes()).await, 404 | 414));
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn queries_and_paths_that_are_not_utf8_are_refused() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -214,7 +214,7 @@ async fn queries_and_paths_that_are_not_utf8_are_refused() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn headers_of_any_bytes_are_the_clients_fault() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -252,7 +252,7 @@ async fn headers_of_any_bytes_are_the_clients_fault() {
     assert_eq!(ada.titles().await, ["a"]);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_request_that_names_no_host_is_served_or_refused_but_not_confused() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -278,7 +278,7 @@ async fn a_request_that_names_no_host_is_served_or_refused_but_not_confused() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_message_tells_nothing_of_the_inside() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;

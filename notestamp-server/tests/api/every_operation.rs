@@ -6,7 +6,8 @@ use reqwest::multipart::Form;
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 
-use crate::harness::{ACCESS, Answer, CLIENT_ORIGIN, Client, Memory, PASSWORD, TestServer};
+use crate::harness::{ACCESS, Answer, CLIENT_ORIGIN, Client, PASSWORD, TestServer};
+use crate::stores::Memory;
 
 const FOREIGN_ORIGIN: &str = "https://foreign.example";
 const ACCESS_TTL: Duration = Duration::from_secs(15 * 60);

@@ -31,7 +31,7 @@ fn assert_limited(answer: Answer) {
     answer.assert_sets_no_cookie();
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn the_eleventh_failure_is_refused_until_the_first_is_old() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -55,7 +55,7 @@ async fn the_eleventh_failure_is_refused_until_the_first_is_old() {
     guesser.sign_in(ADA).await.assert_status(200);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn an_unknown_account_is_limited_as_a_known_one() {
     let server = TestServer::spawn().await;
     let guesser = server.visitor();
@@ -67,7 +67,7 @@ async fn an_unknown_account_is_limited_as_a_known_one() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn the_right_password_works_from_another_address_behind_a_trusted_proxy() {
     let proxy = "127.0.0.1/32".parse().unwrap();
     let server = TestServer::spawn_with(|config| config.listen.trusted_proxies = vec![proxy]).await;
@@ -83,7 +83,7 @@ async fn the_right_password_works_from_another_address_behind_a_trusted_proxy() 
     assert_limited(sign_in_from(&server.visitor(), disguise, &credentials(ADA)).await);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn an_address_in_a_header_is_not_believed_of_everybody() {
     let server = TestServer::spawn().await;
     server.ada().await;
@@ -95,7 +95,7 @@ async fn an_address_in_a_header_is_not_believed_of_everybody() {
     assert_limited(sign_in_from(&server.visitor(), "192.0.2.200", &credentials(ADA)).await);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_wrong_current_password_counts() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -109,7 +109,7 @@ async fn a_wrong_current_password_counts() {
     ada.get("/home/list").await.assert_status(200);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn successes_do_not_count() {
     let server = TestServer::spawn_with(|config| {
         config.limits.sign_in_failures = SignInFailures::parse("3/15m").unwrap();
@@ -127,7 +127,7 @@ async fn successes_do_not_count() {
     assert_limited(ada.sign_in(ADA).await);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn many_guesses_at_once_are_no_way_around_the_limit() {
     let server = TestServer::spawn().await;
     server.ada().await;
@@ -137,7 +137,7 @@ async fn many_guesses_at_once_are_no_way_around_the_limit() {
     assert_eq!((count(401), count(429)), (10, 30));
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn unknown_accounts_and_wrong_passwords_are_answered_alike_to_the_byte() {
     let server = TestServer::spawn().await;
     server.ada().await;
@@ -158,7 +158,7 @@ async fn unknown_accounts_and_wrong_passwords_are_answered_alike_to_the_byte() {
 }
 
 /// Nobody guesses here: what the server does when it has more to hash than it can.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[apply(api_test_in_threads)]
 async fn a_storm_of_sign_ins_is_told_to_come_back_and_leaves_the_rest_alone() {
     let server = TestServer::spawn_with(|config| {
         config.limits.sign_in_failures = SignInFailures::Unlimited;
@@ -195,7 +195,7 @@ async fn a_storm_of_sign_ins_is_told_to_come_back_and_leaves_the_rest_alone() {
     server.visitor().sign_in(ADA).await.assert_status(200);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_hash_of_weaker_parameters_is_made_anew_at_sign_in() {
     let server = TestServer::spawn().await;
     let weak = |algorithm, memory, passes| {

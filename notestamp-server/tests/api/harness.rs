@@ -1,24 +1,22 @@
 //! What the tests share: a server of its own for each, and clients that do what users do.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::marker::PhantomData;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use notestamp_server::App;
-use notestamp_server::config::{self, Config, Invocation};
+use notestamp_server::config::Config;
 use notestamp_store::{Digest, ManualClock, Store, Timestamp};
 use reqwest::header::{CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+use crate::stores::Stores;
 
 /// When every test begins.
 pub const START: &str = "2026-01-01T00:00:00.000Z";
@@ -31,34 +29,8 @@ pub const CLIENT_ORIGIN: &str = "http://localhost:3000";
 /// The names of the session's cookies.
 pub const ACCESS: &str = "__Host-accessToken";
 pub const REFRESH: &str = "__Host-refreshToken";
-/// No answer takes longer.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Stores that need no service.
-pub trait Stores {
-    fn config(folder: &Path) -> Config;
-}
-
-pub struct Memory;
-
-impl Stores for Memory {
-    fn config(_folder: &Path) -> Config {
-        Config::for_testing()
-    }
-}
-
-pub struct Embedded;
-
-impl Stores for Embedded {
-    fn config(folder: &Path) -> Config {
-        let words = ["notestamp-server", "--listen", "127.0.0.1:0", "--data"];
-        let arguments = words.into_iter().map(OsString::from).chain([folder.join("data").into_os_string()]);
-        match config::parse(arguments, []) {
-            Ok(Invocation::Serve(config)) => *config,
-            other => panic!("these arguments are right and serve: {other:?}"),
-        }
-    }
-}
+/// No answer takes longer, not even of a storm of requests on a machine that has other things to do.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server that ends with its test, and a clock that stands still.
 pub struct TestServer<S> {
@@ -68,8 +40,7 @@ pub struct TestServer<S> {
     config: Config,
     running: Running,
     http: reqwest::Client,
-    folder: Arc<TempDir>,
-    stores: PhantomData<S>,
+    stores: Arc<S>,
 }
 
 /// A server under way, and how to stop it.
@@ -85,15 +56,15 @@ impl<S: Stores> TestServer<S> {
 
     /// With other settings.
     pub async fn spawn_with(change: impl FnOnce(&mut Config)) -> Self {
-        let folder = Arc::new(tempfile::tempdir().unwrap());
-        let mut config = S::config(folder.path());
+        let stores = S::fresh();
+        let mut config = stores.config();
         change(&mut config);
         let clock = Arc::new(ManualClock::new(Timestamp::parse_iso8601(START).unwrap()));
         let app = App::build_at(config.clone(), clock.clone()).await.unwrap();
-        Self::run(app, config, clock, folder)
+        Self::run(app, config, clock, Arc::new(stores))
     }
 
-    fn run(app: App, config: Config, clock: Arc<ManualClock>, folder: Arc<TempDir>) -> Self {
+    fn run(app: App, config: Config, clock: Arc<ManualClock>, stores: Arc<S>) -> Self {
         let address = app.addresses().next().unwrap();
         let store = app.store().clone();
         let (stop, stopped) = oneshot::channel();
@@ -110,10 +81,10 @@ impl<S: Stores> TestServer<S> {
             .build()
             .unwrap();
         let running = Running { stop, done };
-        Self { address, clock, store, config, running, http, folder, stores: PhantomData }
+        Self { address, clock, store, config, running, http, stores }
     }
 
-    /// Another server process over the same stores, as far as one process can have it.
+    /// Another server over the same stores; where they can be opened only once, as far as that goes.
     pub async fn sibling(&self) -> Self {
         self.sibling_with(|_| {}).await
     }
@@ -122,18 +93,22 @@ impl<S: Stores> TestServer<S> {
     pub async fn sibling_with(&self, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = self.config.clone();
         change(&mut config);
-        let app = App::build_over(self.store.clone(), config.clone(), self.clock.clone()).await.unwrap();
-        Self::run(app, config, self.clock.clone(), self.folder.clone())
+        let app = if S::ARE_SHARED {
+            App::build_at(config.clone(), self.clock.clone()).await
+        } else {
+            App::build_over(self.store.clone(), config.clone(), self.clock.clone()).await
+        };
+        Self::run(app.unwrap(), config, self.clock.clone(), self.stores.clone())
     }
 
     /// The server after it was stopped and started again.
     pub async fn restarted(self) -> Self {
-        let Self { clock, config, running, folder, .. } = self;
+        let Self { clock, config, running, stores, .. } = self;
         drop((self.store, self.http));
         running.stop.send(()).unwrap();
         running.done.await.unwrap().unwrap();
         let app = App::build_at(config.clone(), clock.clone()).await.unwrap();
-        Self::run(app, config, clock, folder)
+        Self::run(app, config, clock, stores)
     }
 
     /// What it serves.
@@ -230,6 +205,12 @@ impl Client {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let answer = Answer { status, headers, body: response.bytes().await.unwrap().into() };
         answer.assert_is_one_of_ours(is_head);
+        self.keep_cookies(&answer);
+        answer
+    }
+
+    /// Does with the cookies that an answer sets what they say.
+    pub fn keep_cookies(&self, answer: &Answer) {
         let mut cookies = self.cookies.lock().unwrap();
         for (name, cookie) in answer.cookies() {
             match cookie.value.as_str() {
@@ -237,7 +218,6 @@ impl Client {
                 value => cookies.insert(name, value.to_owned()),
             };
         }
-        answer
     }
 
     pub async fn get(&self, path: &str) -> Answer {

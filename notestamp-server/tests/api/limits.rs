@@ -22,7 +22,7 @@ fn notes_of(bytes: usize) -> String {
     format!("[{}]", " ".repeat(bytes - 2))
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn notes_are_saved_up_to_their_limit() {
     let server = tight().await;
     let ada = server.ada().await;
@@ -37,7 +37,7 @@ async fn notes_are_saved_up_to_their_limit() {
     server.assert_nothing_leaks().await;
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn notes_of_any_kind_of_body_have_the_same_limit() {
     let server = tight().await;
     let ada = server.ada().await;
@@ -52,7 +52,7 @@ async fn notes_of_any_kind_of_body_have_the_same_limit() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn media_is_saved_up_to_its_limit() {
     let server = tight().await;
     let ada = server.ada().await;
@@ -69,7 +69,7 @@ async fn media_is_saved_up_to_its_limit() {
     server.assert_nothing_leaks().await;
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_part_that_nobody_asked_for_does_not_make_a_body_endless() {
     let server = tight().await;
     let ada = server.ada().await;
@@ -78,7 +78,7 @@ async fn a_part_that_nobody_asked_for_does_not_make_a_body_endless() {
     save_chunked(&ada, huge()).await.assert_error(413, "too_large");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn the_media_limit_counts_for_media_that_is_dropped_too() {
     let server = tight().await;
     let ada = server.ada().await;
@@ -86,7 +86,7 @@ async fn the_media_limit_counts_for_media_that_is_dropped_too() {
     ada.save(Upload::of("a").media(&[7; 100_001])).await.assert_error(413, "too_large");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn other_bodies_are_read_up_to_64_kib() {
     let server = TestServer::spawn().await;
     let visitor = server.visitor();
@@ -106,7 +106,7 @@ async fn other_bodies_are_read_up_to_64_kib() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_length_that_lies_is_not_believed() {
     let server = tight().await;
     let ada = server.ada().await;
@@ -122,7 +122,7 @@ async fn a_length_that_lies_is_not_believed() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_client_that_asks_before_it_sends_is_refused_without_its_body() {
     let server = tight().await;
     let request = format!(
@@ -133,7 +133,7 @@ async fn a_client_that_asks_before_it_sends_is_refused_without_its_body() {
     server.send_raw(request).await.assert_error(401, "unauthorized");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn an_early_refusal_is_seen_by_who_sends_all_before_listening() {
     let server = TestServer::spawn().await;
     let visitor = server.visitor();
@@ -143,7 +143,7 @@ async fn an_early_refusal_is_seen_by_who_sends_all_before_listening() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_quota_counts_distinct_media_and_current_notes() {
     let server = TestServer::spawn_with(|config| config.limits.quota_bytes = Some(1_000)).await;
     let ada = server.ada().await;

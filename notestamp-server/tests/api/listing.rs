@@ -30,7 +30,7 @@ fn next_page(link: &str, origin: &str) -> String {
     url.strip_prefix(origin).expect("it is on the host that was used").to_owned()
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_list_is_complete_and_latest_save_first() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -42,7 +42,7 @@ async fn a_list_is_complete_and_latest_save_first() {
     assert_eq!(listed(&ada, &[]).await, ["Änderung", "a", "c", "A", "b"]);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_search_is_literal_and_ignores_letter_case_in_all_scripts() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -69,7 +69,7 @@ async fn a_search_is_literal_and_ignores_letter_case_in_all_scripts() {
     assert_eq!(listed(&ada, &[("search", "")]).await.len(), 8, "an empty search finds all");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_type_is_compared_exactly() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -80,7 +80,7 @@ async fn a_type_is_compared_exactly() {
     assert_eq!(listed(&ada, &[("type", "audio"), ("search", "B")]).await, ["b"]);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_list_is_sorted_as_asked() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -97,7 +97,7 @@ async fn a_list_is_sorted_as_asked() {
     assert_eq!(listed(&ada, &[("order", "asc")]).await, ["b", "Änderung", "A", "c", "a"]);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn last_modified_is_sorted_as_a_time_and_not_as_a_text() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -114,7 +114,7 @@ async fn last_modified_is_sorted_as_a_time_and_not_as_a_text() {
     assert_eq!(listed(&ada, &parameters).await, ["first", "second", "third"]);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn pages_lead_through_all_in_every_order() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -146,7 +146,7 @@ async fn pages_lead_through_all_in_every_order() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_last_page_that_is_full_names_no_next() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -155,7 +155,7 @@ async fn a_last_page_that_is_full_names_no_next() {
     assert!(ada.list(&[("limit", "4")]).await.assert_status(200).header("link").is_some());
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_next_page_keeps_what_was_asked_whatever_the_texts() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -169,7 +169,7 @@ async fn a_next_page_keeps_what_was_asked_whatever_the_texts() {
     assert_eq!(next.header("link"), None);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn the_longest_title_can_end_a_page() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -181,7 +181,7 @@ async fn the_longest_title_can_end_a_page() {
     assert_eq!(titles(&next.json()), ["🎨".repeat(255)]);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn no_page_skips_or_repeats_while_others_are_saved_and_deleted() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -206,7 +206,7 @@ async fn no_page_skips_or_repeats_while_others_are_saved_and_deleted() {
     assert_eq!(titles(&next.assert_status(200).json()), all[2..4]);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn parameters_that_cannot_be_are_refused() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -241,7 +241,7 @@ async fn parameters_that_cannot_be_are_refused() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn unknown_parameters_are_ignored() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;

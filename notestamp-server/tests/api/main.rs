@@ -1,18 +1,33 @@
 //! The API as its clients see it. Each test has a server of its own, in this process, and speaks HTTP with it.
 //!
-//! All of them run twice, over each set of stores that needs no service: in memory, and embedded.
+//! All of them run over each set of stores: in memory, embedded, and outgrown. A test is `#[apply(api_test)]`, which
+//! each set says the meaning of: where it needs services, its tests are ignored without them.
 #![expect(clippy::unwrap_used, reason = "in a test, to panic is to fail")]
-#![expect(clippy::duplicate_mod, reason = "the same claims are tested over both sets of stores")]
+#![expect(clippy::duplicate_mod, reason = "the same claims are tested over each set of stores")]
+
+#[macro_use(apply)]
+extern crate macro_rules_attribute;
 
 mod harness;
+mod stores;
+
+macro_rules! api_test {
+    ($($case:tt)*) => { #[tokio::test] $($case)* };
+}
+
+/// For what has to happen at once.
+macro_rules! api_test_in_threads {
+    ($($case:tt)*) => { #[tokio::test(flavor = "multi_thread", worker_threads = 4)] $($case)* };
+}
 
 /// Everything in memory.
 #[path = "."]
 mod memory {
-    type TestServer = crate::harness::TestServer<crate::harness::Memory>;
+    type TestServer = crate::harness::TestServer<crate::stores::Memory>;
 
     mod accounts;
     mod bad_tokens;
+    mod clients;
     mod deleting;
     mod ended_sessions;
     mod errors;
@@ -24,26 +39,26 @@ mod memory {
     mod opening;
     mod origins;
     mod preconditions;
-    mod project_clients;
     mod project_listing;
     mod project_media;
     mod project_saving;
-    mod project_titles;
     mod refresh;
     mod replays;
     mod saving;
     mod service;
     mod sign_in;
     mod signing_keys;
+    mod titles;
 }
 
 /// SQLite and files in one folder: what a server without any settings does.
 #[path = "."]
 mod embedded {
-    type TestServer = crate::harness::TestServer<crate::harness::Embedded>;
+    type TestServer = crate::harness::TestServer<crate::stores::Embedded>;
 
     mod accounts;
     mod bad_tokens;
+    mod clients;
     mod deleting;
     mod ended_sessions;
     mod errors;
@@ -55,11 +70,9 @@ mod embedded {
     mod opening;
     mod origins;
     mod preconditions;
-    mod project_clients;
     mod project_listing;
     mod project_media;
     mod project_saving;
-    mod project_titles;
     mod refresh;
     mod replays;
     mod restart;
@@ -67,6 +80,57 @@ mod embedded {
     mod service;
     mod sign_in;
     mod signing_keys;
+    mod titles;
+}
+
+/// MongoDB and a bucket: what many servers share.
+#[cfg(all(feature = "mongodb", feature = "s3"))]
+#[path = "."]
+mod outgrown {
+    /// The server has a thread of its own: while the test drops the database, it has to end a transaction that it is in.
+    macro_rules! api_test {
+        ($($case:tt)*) => {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+            #[ignore = "needs NOTESTAMP_TEST_MONGODB_URL and NOTESTAMP_TEST_S3_ENDPOINT"]
+            $($case)*
+        };
+    }
+
+    macro_rules! api_test_in_threads {
+        ($($case:tt)*) => {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            #[ignore = "needs NOTESTAMP_TEST_MONGODB_URL and NOTESTAMP_TEST_S3_ENDPOINT"]
+            $($case)*
+        };
+    }
+
+    type TestServer = crate::harness::TestServer<crate::stores::Outgrown>;
+
+    mod accounts;
+    mod bad_tokens;
+    mod clients;
+    mod deleting;
+    mod ended_sessions;
+    mod errors;
+    mod failed_sign_ins;
+    mod limits;
+    mod listing;
+    mod media;
+    mod metadata;
+    mod opening;
+    mod origins;
+    mod preconditions;
+    mod project_listing;
+    mod project_media;
+    mod project_saving;
+    mod refresh;
+    mod replays;
+    mod restart;
+    mod saving;
+    mod service;
+    mod sign_in;
+    mod signing_keys;
+    mod titles;
 }
 
 mod every_operation;

@@ -21,7 +21,7 @@ fn ways(project: &Value) -> [String; 4] {
     ]
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn every_way_leads_to_the_same_answer() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -46,7 +46,7 @@ async fn every_way_leads_to_the_same_answer() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_head_answers_as_a_get_does_but_for_the_bytes() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -76,7 +76,7 @@ async fn assert_range(client: &Client, range: &str, content_range: &str, bytes: 
     assert_eq!(answer.body, bytes, "{range}");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_range_is_answered_with_its_bytes() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -89,7 +89,7 @@ async fn a_range_is_answered_with_its_bytes() {
     assert_range(&ada, "Bytes=2-4", "bytes 2-4/10", b"234").await;
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_suffix_is_answered_with_the_last_bytes() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -99,7 +99,7 @@ async fn a_suffix_is_answered_with_the_last_bytes() {
     assert_range(&ada, "bytes=-99999999999999999999999", "bytes 0-9/10", BYTES).await;
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn an_end_beyond_the_file_is_clamped() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -109,7 +109,7 @@ async fn an_end_beyond_the_file_is_clamped() {
     assert_range(&ada, "bytes=1-99999999999999999999999", "bytes 1-9/10", b"123456789").await;
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_range_without_a_byte_is_not_satisfiable() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -121,7 +121,7 @@ async fn a_range_without_a_byte_is_not_satisfiable() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn several_ranges_and_ranges_that_cannot_be_read_are_answered_with_the_whole() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -151,7 +151,7 @@ async fn several_ranges_and_ranges_that_cannot_be_read_are_answered_with_the_who
     assert_eq!(twice.assert_status(200).body, BYTES);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_range_of_what_has_changed_is_answered_with_the_whole() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -166,7 +166,7 @@ async fn a_range_of_what_has_changed_is_answered_with_the_whole() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn what_the_client_has_is_not_sent_again() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -189,7 +189,7 @@ async fn what_the_client_has_is_not_sent_again() {
     ada.send(head).await.assert_status(304);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn media_of_no_bytes_is_served() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -202,7 +202,7 @@ async fn media_of_no_bytes_is_served() {
     get("bytes=-5").await.assert_status(200);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn media_larger_than_any_buffer_comes_whole_and_in_parts() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -216,7 +216,7 @@ async fn media_larger_than_any_buffer_comes_whole_and_in_parts() {
     assert!(part.body == bytes[first..=last]);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn media_is_never_compressed() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -230,7 +230,7 @@ async fn media_is_never_compressed() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn types_that_browsers_show_safely_are_shown() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -251,7 +251,7 @@ async fn types_that_browsers_show_safely_are_shown() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn all_other_types_are_attachments() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -282,7 +282,7 @@ async fn all_other_types_are_attachments() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_project_without_media_here_has_no_bytes() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -294,7 +294,7 @@ async fn a_project_without_media_here_has_no_bytes() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn what_cannot_be_an_id_is_no_projects() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;

@@ -17,7 +17,7 @@ async fn save_text(client: &Client, metadata: &str) -> crate::harness::Answer {
     client.save(Upload::of("").text("metadata", metadata)).await
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn missing_keys_are_empty_texts() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -30,7 +30,7 @@ async fn missing_keys_are_empty_texts() {
     assert_eq!(metadata, expected);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn known_keys_come_back_as_they_were_sent() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -45,7 +45,7 @@ async fn known_keys_come_back_as_they_were_sent() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn null_is_an_empty_text() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -60,7 +60,7 @@ async fn null_is_an_empty_text() {
     save_text(&ada, r#"{"title": null}"#).await.assert_error(400, "bad_request");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_known_key_that_is_no_text_is_refused() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -72,7 +72,7 @@ async fn a_known_key_that_is_no_text_is_refused() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn metadata_that_is_no_json_object_is_refused() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -86,7 +86,7 @@ async fn metadata_that_is_no_json_object_is_refused() {
     save_text(&ada, r#"{"title": "\ud800"}"#).await.assert_error(400, "bad_request");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn the_last_of_duplicate_keys_wins() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -99,7 +99,7 @@ async fn the_last_of_duplicate_keys_wins() {
     assert_eq!(find(&directory, "c")["type"], "");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn unknown_keys_are_kept_as_they_were_sent() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -118,7 +118,7 @@ async fn unknown_keys_are_kept_as_they_were_sent() {
     assert_eq!((replaced.get("tempo"), &replaced["other"]), (None, &json!(1)));
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn what_answers_add_is_ignored_when_it_is_sent() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -132,7 +132,7 @@ async fn what_answers_add_is_ignored_when_it_is_sent() {
     assert!(second.get("mediaDigest").is_none() && second.get("mediaSize").is_none());
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn an_echo_of_an_answer_changes_nothing_but_the_revision() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -142,7 +142,7 @@ async fn an_echo_of_an_answer_changes_nothing_but_the_revision() {
     assert_eq!(first, second);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn notes_in_metadata_are_never_stored() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -151,7 +151,7 @@ async fn notes_in_metadata_are_never_stored() {
     assert!(!ada.open("a").await.text().contains("xxx"));
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn link_is_an_old_name_of_src() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -161,7 +161,7 @@ async fn link_is_an_old_name_of_src() {
     assert_eq!(saved(&ada, both).await["src"], "https://b.example");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_title_of_1_to_255_code_points_goes() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -174,7 +174,7 @@ async fn a_title_of_1_to_255_code_points_goes() {
     ada.save(Upload::with_metadata(json!({"type": "audio"}))).await.assert_error(400, "bad_request");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_title_is_counted_and_kept_in_normal_form_c() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -186,7 +186,7 @@ async fn a_title_is_counted_and_kept_in_normal_form_c() {
     assert_eq!(ada.titles().await.len(), 1);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_title_without_control_characters_but_tab() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -196,7 +196,7 @@ async fn a_title_without_control_characters_but_tab() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn last_modified_is_kept_where_it_is_iso_8601() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -214,7 +214,7 @@ async fn last_modified_is_kept_where_it_is_iso_8601() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn last_modified_is_the_servers_time_where_it_cannot_be_read() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -234,7 +234,7 @@ async fn last_modified_is_the_servers_time_where_it_cannot_be_read() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn src_of_up_to_2_kib_is_kept_verbatim() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -255,7 +255,7 @@ async fn src_of_up_to_2_kib_is_kept_verbatim() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn src_of_media_is_an_absolute_url_that_serves_it() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -272,7 +272,7 @@ async fn src_of_media_is_an_absolute_url_that_serves_it() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn src_of_media_is_on_the_host_that_the_client_used() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -289,7 +289,7 @@ async fn src_of_media_is_on_the_host_that_the_client_used() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn src_of_media_is_on_the_public_url_where_there_is_one() {
     let server = TestServer::spawn_with(|config| {
         let url = notestamp_server::config::PublicUrl::parse("https://notes.example/api/");
@@ -302,7 +302,7 @@ async fn src_of_media_is_on_the_public_url_where_there_is_one() {
     assert_eq!(project["src"], expected);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn src_that_is_sent_for_media_is_ignored() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -314,7 +314,7 @@ async fn src_that_is_sent_for_media_is_ignored() {
     ada.save(upload).await.assert_status(200);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_project_without_media_and_src_has_an_empty_src() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -323,7 +323,7 @@ async fn a_project_without_media_and_src_has_an_empty_src() {
     ada.get("/home/media-file/a").await.assert_error(404, "not_found");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn metadata_tells_the_digest_and_the_size_of_media() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -331,7 +331,7 @@ async fn metadata_tells_the_digest_and_the_size_of_media() {
     assert_eq!((&project["mediaDigest"], &project["mediaSize"]), (&json!(digest(b"media")), &json!(5)));
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn metadata_of_16_kib_is_kept_and_more_is_too_large() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -349,7 +349,7 @@ async fn metadata_of_16_kib_is_kept_and_more_is_too_large() {
     assert!(ada.usage().await.0 == 1);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn what_is_not_stored_does_not_count() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;

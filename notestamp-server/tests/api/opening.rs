@@ -37,7 +37,7 @@ const ODD_TITLES: [&str; 32] = [
     "\u{202e}evil",
 ];
 
-#[tokio::test]
+#[apply(api_test)]
 async fn opening_answers_metadata_and_content_and_the_revision() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -52,7 +52,7 @@ async fn opening_answers_metadata_and_content_and_the_revision() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn titles_of_every_odd_kind_are_opened_streamed_and_deleted() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -85,7 +85,7 @@ async fn titles_of_every_odd_kind_are_opened_streamed_and_deleted() {
     assert!(ada.titles().await.is_empty());
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn titles_that_differ_in_letter_case_or_spaces_are_two() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -98,7 +98,7 @@ async fn titles_that_differ_in_letter_case_or_spaces_are_two() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_title_is_found_in_whatever_way_its_accents_are_written() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -108,7 +108,7 @@ async fn a_title_is_found_in_whatever_way_its_accents_are_written() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn an_unknown_project_is_not_found() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -122,7 +122,7 @@ async fn an_unknown_project_is_not_found() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_missing_name_is_refused() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -133,7 +133,7 @@ async fn a_missing_name_is_refused() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_name_that_is_not_utf8_is_no_projects() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -145,7 +145,7 @@ async fn a_name_that_is_not_utf8_is_no_projects() {
     assert_eq!(ada.titles().await.len(), 1);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn projects_of_others_are_not_found() {
     let server = TestServer::spawn().await;
     let (ada, bob) = (server.ada().await, server.signed_in("bob@example.org").await);

@@ -21,7 +21,7 @@ fn assert_unreadable(answer: &Answer) {
     assert_eq!(cors.collect::<Vec<_>>(), [] as [&str; 0], "{answer:?}");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn every_answer_can_be_read_by_an_allowed_page() {
     let server = TestServer::spawn_with(|config| config.limits.notes_bytes_max = 100).await;
     let (ada, visitor) = (server.ada().await, server.visitor());
@@ -65,7 +65,7 @@ async fn every_answer_can_be_read_by_an_allowed_page() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn the_exact_origin_is_answered() {
     let server = TestServer::spawn().await;
     let visitor = server.visitor();
@@ -92,7 +92,7 @@ fn foreign_origins() -> Vec<&'static str> {
     ]
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_page_that_is_not_allowed_can_read_nothing() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -104,7 +104,7 @@ async fn a_page_that_is_not_allowed_can_read_nothing() {
     assert_unreadable(&ada.get("/home/list").await);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_page_that_is_not_allowed_can_change_nothing() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -134,7 +134,7 @@ async fn a_page_that_is_not_allowed_can_change_nothing() {
     server.visitor().sign_in("b@example.org").await.assert_error(401, "bad_credentials");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn bytes_that_are_no_origin_are_refused() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -147,7 +147,7 @@ async fn bytes_that_are_no_origin_are_refused() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn two_origins_are_refused() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -156,7 +156,7 @@ async fn two_origins_are_refused() {
     ada.send(request).await.assert_error(403, "forbidden_origin");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn pages_of_allowed_origins_act() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -167,7 +167,7 @@ async fn pages_of_allowed_origins_act() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn the_servers_own_origin_is_the_host_that_was_used() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -180,7 +180,7 @@ async fn the_servers_own_origin_is_the_host_that_was_used() {
     assert_eq!(act("notes.example:8080", "http://notes.example").await, 403);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn the_public_url_is_the_servers_own_origin_whatever_the_host() {
     let server = TestServer::spawn_with(|config| {
         let url = notestamp_server::config::PublicUrl::parse("https://notes.example");
@@ -193,7 +193,7 @@ async fn the_public_url_is_the_servers_own_origin_whatever_the_host() {
     assert_eq!(act(&server.origin()).await, 403);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn without_an_origin_the_browser_must_say_that_the_page_is_ours() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -214,13 +214,13 @@ async fn without_an_origin_the_browser_must_say_that_the_page_is_ours() {
     ada.save(allowed).await.assert_status(200);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn programs_that_send_neither_act() {
     let server = TestServer::spawn().await;
     server.ada().await.save_project("a").await;
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_preflight_of_an_allowed_page_is_answered_whatever_it_asks() {
     let server = TestServer::spawn().await;
     let visitor = server.visitor();
@@ -245,7 +245,7 @@ async fn a_preflight_of_an_allowed_page_is_answered_whatever_it_asks() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_preflight_of_another_page_allows_nothing() {
     let server = TestServer::spawn().await;
     let visitor = server.visitor();
@@ -258,7 +258,7 @@ async fn a_preflight_of_another_page_allows_nothing() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_page_may_not_sign_somebody_in() {
     let server = TestServer::spawn().await;
     let mallory = server.visitor();

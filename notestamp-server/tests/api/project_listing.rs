@@ -20,7 +20,7 @@ async fn listed(client: &Client, parameters: &[(&str, &str)]) -> (Vec<String>, V
     (titles(&answer["projects"]), answer["nextOffset"].clone())
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn without_parameters_all_are_listed() {
     let server = TestServer::spawn().await;
     let (ada, bob) = (server.ada().await, server.signed_in("bob@example.org").await);
@@ -36,7 +36,7 @@ async fn without_parameters_all_are_listed() {
     assert_eq!((titles(&all["projects"]), &all["nextOffset"]), (ada.titles().await, &Value::Null));
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn pages_are_counted_by_twenties() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -56,7 +56,7 @@ async fn pages_are_counted_by_twenties() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_page_is_searched_filtered_and_sorted_as_the_client_does() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -96,7 +96,7 @@ async fn a_page_is_searched_filtered_and_sorted_as_the_client_does() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn clients_of_late_2024_get_titles() {
     let server = TestServer::spawn_with(|config| config.answers.project_list = ProjectList::Titles).await;
     let ada = server.ada().await;
@@ -108,7 +108,7 @@ async fn clients_of_late_2024_get_titles() {
     assert_eq!(deleted["directory"][0]["title"], "b/%");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn every_entry_has_a_url_that_reads_its_media() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -126,7 +126,7 @@ async fn every_entry_has_a_url_that_reads_its_media() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn paging_while_others_save_and_delete_neither_skips_nor_repeats() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -161,7 +161,7 @@ async fn paging_while_others_save_and_delete_neither_skips_nor_repeats() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_page_is_of_its_own_search_however_the_others_went() {
     let server = TestServer::spawn().await;
     let (ada, tab) = (server.ada().await, server.visitor());

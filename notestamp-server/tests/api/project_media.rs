@@ -23,7 +23,7 @@ async fn server_with_media() -> (TestServer, Client, String) {
     (server, ada, url)
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn the_url_is_read_without_cookies_whole_and_in_parts() {
     let (server, _ada, url) = server_with_media().await;
     let visitor = server.visitor();
@@ -42,7 +42,7 @@ async fn the_url_is_read_without_cookies_whole_and_in_parts() {
     visitor.get_with(&url, &[("range", "bytes=10-")]).await.assert_error(416, "range_not_satisfiable");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn the_url_expires_but_for_the_cookies_of_its_session() {
     let (server, ada, url) = server_with_media().await;
     let visitor = server.visitor();
@@ -59,7 +59,7 @@ async fn the_url_expires_but_for_the_cookies_of_its_session() {
     bob.get(&url).await.assert_error(401, "unauthorized");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn the_url_is_of_one_project_only() {
     let (server, ada, url) = server_with_media().await;
     let other = ada.save_media("b", "audio/mpeg", b"other").await["id"].as_str().unwrap().to_owned();
@@ -71,7 +71,7 @@ async fn the_url_is_of_one_project_only() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn whatever_is_changed_in_the_url_makes_it_useless() {
     let (server, ada, url) = server_with_media().await;
     let (base, signature) = url.rsplit_once('=').unwrap();
@@ -100,7 +100,7 @@ async fn whatever_is_changed_in_the_url_makes_it_useless() {
     server.visitor().get(&url).await.assert_status(200);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn the_url_dies_with_the_session() {
     let (server, ada, of_ada) = server_with_media().await;
     let twin = ada.twin();
@@ -110,7 +110,7 @@ async fn the_url_dies_with_the_session() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn the_url_dies_with_the_project_and_serves_no_other_of_its_title() {
     let (server, ada, of_ada) = server_with_media().await;
     ada.delete("/project/delete/a").await.assert_status(200);
@@ -119,14 +119,14 @@ async fn the_url_dies_with_the_project_and_serves_no_other_of_its_title() {
     server.visitor().get(&of_ada).await.assert_error(404, "not_found");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn the_url_dies_with_the_account() {
     let (server, ada, of_ada) = server_with_media().await;
     ada.remove_account().await.assert_status(200);
     server.visitor().get(&of_ada).await.assert_error(401, "unauthorized");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn media_is_downloaded_streamed_and_read_by_its_title() {
     let (server, ada, _) = server_with_media().await;
     let download = ada.get("/media/download/a").await.assert_status(200);

@@ -21,7 +21,7 @@ async fn get(client: &Client, title: &str) -> Value {
     client.get(&format!("/project/get/{title}")).await.assert_status(200).json()
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_save_answers_what_get_answers_but_for_the_notes() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -37,7 +37,7 @@ async fn a_save_answers_what_get_answers_but_for_the_notes() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn parts_come_in_any_order() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -59,7 +59,7 @@ async fn parts_come_in_any_order() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn notes_of_the_metadata_count_only_where_no_file_of_notes_comes() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -95,7 +95,7 @@ async fn notes_of_the_metadata_count_only_where_no_file_of_notes_comes() {
     server.assert_nothing_leaks().await;
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn notes_come_back_byte_for_byte() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -111,7 +111,7 @@ async fn notes_come_back_byte_for_byte() {
     ada.get("/project/notes/unknown").await.assert_error(404, "not_found");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn what_get_answered_can_be_echoed_for_ever() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -131,7 +131,7 @@ async fn what_get_answered_can_be_echoed_for_ever() {
     server.assert_nothing_leaks().await;
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn media_of_a_saved_project_is_immutable_here_too() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -142,7 +142,7 @@ async fn media_of_a_saved_project_is_immutable_here_too() {
     server.assert_nothing_leaks().await;
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_stale_revision_is_refused() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -158,7 +158,7 @@ async fn a_stale_revision_is_refused() {
     assert_eq!(get(&ada, "a").await["notes"], "[2]");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_digest_is_verified_and_stands_for_media_that_is_here() {
     let server = TestServer::spawn().await;
     let (ada, bob) = (server.ada().await, server.signed_in("bob@example.org").await);
@@ -172,7 +172,7 @@ async fn a_digest_is_verified_and_stands_for_media_that_is_here() {
     assert_eq!(ada.usage().await, (2, 5 + 2 * 2));
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn what_is_no_form_is_refused() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;

@@ -11,7 +11,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const ACCESS_TTL: Duration = Duration::from_secs(15 * 60);
 const SECOND: Duration = Duration::from_secs(1);
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_token_that_has_not_expired_is_not_replaced() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -19,7 +19,7 @@ async fn a_token_that_has_not_expired_is_not_replaced() {
     ada.get("/auth/user").await.assert_status(200).assert_sets_no_cookie();
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_token_that_has_just_expired_is_replaced_on_the_way() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -35,7 +35,7 @@ async fn a_token_that_has_just_expired_is_replaced_on_the_way() {
     ada.get("/auth/user").await.assert_status(200).assert_sets_no_cookie();
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_missing_access_token_is_replaced_on_the_way() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -47,7 +47,7 @@ async fn a_missing_access_token_is_replaced_on_the_way() {
     ada.get("/auth/user").await.assert_status(200).assert_refreshes();
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn every_route_refreshes() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -75,7 +75,7 @@ async fn every_route_refreshes() {
     ada.delete_project("b").await.assert_status(200).assert_refreshes();
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn errors_refresh_too() {
     let server = TestServer::spawn_with(|config| config.limits.notes_bytes_max = 10).await;
     let ada = server.ada().await;
@@ -111,7 +111,7 @@ async fn errors_refresh_too() {
     refreshed(ada.save(Upload::of("b").notes("[1]").text("mediaDigest", unknown)).await, 409);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn an_answer_that_cuts_the_body_off_refreshes_too() {
     let server = TestServer::spawn_with(|config| {
         config.limits.notes_bytes_max = 10;
@@ -124,7 +124,7 @@ async fn an_answer_that_cuts_the_body_off_refreshes_too() {
     ada.save(huge).await.assert_error(413, "too_large").assert_refreshes();
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_damaged_access_token_is_refused_whatever_the_refresh_token() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -151,7 +151,7 @@ async fn a_damaged_access_token_is_refused_whatever_the_refresh_token() {
     ada.get("/auth/user").await.assert_status(200);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn tokens_of_another_server_are_refused() {
     let (server, other) = (TestServer::spawn().await, TestServer::spawn().await);
     let (ada, stranger) = (server.ada().await, other.ada().await);
@@ -162,7 +162,7 @@ async fn tokens_of_another_server_are_refused() {
     ada.get("/auth/user").await.assert_error(401, "unauthorized");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_damaged_refresh_token_cannot_refresh() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -174,7 +174,7 @@ async fn a_damaged_refresh_token_cannot_refresh() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn tokens_of_two_sessions_are_refused() {
     let server = TestServer::spawn().await;
     let (ada, bob) = (server.ada().await, server.signed_in("bob@example.org").await);
@@ -196,7 +196,7 @@ async fn tokens_of_two_sessions_are_refused() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_session_that_nobody_uses_for_30_days_is_over() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -204,7 +204,7 @@ async fn a_session_that_nobody_uses_for_30_days_is_over() {
     ada.get("/auth/user").await.assert_error(401, "unauthorized").assert_sets_no_cookie();
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_session_lives_while_it_is_used_but_not_for_ever() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -217,7 +217,7 @@ async fn a_session_lives_while_it_is_used_but_not_for_ever() {
     ada.get("/auth/user").await.assert_error(401, "unauthorized");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn requests_that_are_sent_at_once_get_one_and_the_same_successor() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -237,7 +237,7 @@ async fn requests_that_are_sent_at_once_get_one_and_the_same_successor() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn an_answer_that_got_lost_can_be_had_again() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -250,7 +250,7 @@ async fn an_answer_that_got_lost_can_be_had_again() {
     assert_eq!(ada.cookie(REFRESH), lost.cookie(REFRESH));
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn an_old_refresh_token_is_a_replay_after_the_grace_and_ends_the_session() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -266,7 +266,7 @@ async fn an_old_refresh_token_is_a_replay_after_the_grace_and_ends_the_session()
     ada.get("/auth/user").await.assert_error(401, "unauthorized");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn an_access_token_is_good_until_it_expires_though_its_pair_was_refreshed() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -277,7 +277,7 @@ async fn an_access_token_is_good_until_it_expires_though_its_pair_was_refreshed(
     old.get("/auth/user").await.assert_status(200).assert_sets_no_cookie();
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn public_routes_neither_need_nor_refresh_a_session() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;

@@ -31,7 +31,7 @@ async fn assert_out(client: &Client) {
     assert_refused(client).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[apply(api_test_in_threads)]
 async fn a_hundred_requests_at_once_with_an_expired_access_token_get_one_successor() {
     let server = TestServer::spawn_with(token::sign_with(&[KEY])).await;
     let sibling = server.sibling().await;
@@ -56,7 +56,7 @@ async fn a_hundred_requests_at_once_with_an_expired_access_token_get_one_success
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn an_answer_that_got_lost_never_signs_out_however_late_the_next_request() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -73,7 +73,7 @@ async fn an_answer_that_got_lost_never_signs_out_however_late_the_next_request()
     ada.get("/home/list").await.assert_status(200).assert_sets_no_cookie();
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_token_two_steps_behind_ends_the_session_at_once_and_on_every_server() {
     let server = TestServer::spawn_with(token::sign_with(&[KEY])).await;
     let sibling = server.sibling().await;
@@ -91,7 +91,7 @@ async fn a_token_two_steps_behind_ends_the_session_at_once_and_on_every_server()
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_thief_and_his_victim_cannot_both_go_on() {
     let server = TestServer::spawn().await;
     for victim_first in [true, false] {
@@ -123,7 +123,7 @@ async fn turns_until_refused(server: &TestServer, both: [&Client; 2]) -> usize {
     usize::MAX
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn other_sessions_outlive_a_replay() {
     let server = TestServer::spawn().await;
     let (ada, elsewhere) = (server.ada().await, server.visitor());

@@ -11,7 +11,7 @@ async fn assert_out(client: &Client) {
     client.get("/home/list").await.assert_error(401, "unauthorized").assert_sets_no_cookie();
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_session_goes_on_with_the_tokens_it_had() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -22,7 +22,7 @@ async fn a_session_goes_on_with_the_tokens_it_had() {
     ada.get("/home/list").await.assert_status(200).assert_refreshes();
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_replay_is_told_from_a_second_tab_after_a_restart() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -44,7 +44,7 @@ async fn a_replay_is_told_from_a_second_tab_after_a_restart() {
     assert_out(&ada.at(&server)).await;
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn what_was_ended_stays_ended() {
     let server = TestServer::spawn().await;
     let signed_out = server.ada().await;

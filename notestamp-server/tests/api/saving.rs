@@ -29,7 +29,7 @@ async fn media(client: &Client, title: &str) -> Option<Vec<u8>> {
     (answer.status != 404).then(|| answer.assert_status(200).body)
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn saving_answers_the_directory_latest_save_first() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -42,7 +42,7 @@ async fn saving_answers_the_directory_latest_save_first() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn parts_come_in_any_order() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -55,7 +55,7 @@ async fn parts_come_in_any_order() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_text_in_place_of_the_media_is_no_media() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -69,7 +69,7 @@ async fn a_text_in_place_of_the_media_is_no_media() {
     assert_eq!(media(&ada, "typed").await, None);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn an_empty_file_input_is_no_media() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -78,7 +78,7 @@ async fn an_empty_file_input_is_no_media() {
     assert_eq!(media(&ada, "a").await, None);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn an_empty_file_and_a_file_without_a_name_are_media() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -89,7 +89,7 @@ async fn an_empty_file_and_a_file_without_a_name_are_media() {
     assert_eq!(media(&ada, "unnamed").await.unwrap(), b"bytes");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn the_content_type_of_the_file_is_not_believed() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -100,7 +100,7 @@ async fn the_content_type_of_the_file_is_not_believed() {
     assert_eq!(answer.header("content-type"), Some("audio/mpeg"));
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_file_name_of_any_kind_is_fine() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -114,7 +114,7 @@ async fn a_file_name_of_any_kind_is_fine() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn unknown_parts_are_ignored() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -123,7 +123,7 @@ async fn unknown_parts_are_ignored() {
     assert_eq!(media(&ada, "a").await, None);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn two_parts_of_one_name_are_refused() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -140,7 +140,7 @@ async fn two_parts_of_one_name_are_refused() {
     server.assert_nothing_leaks().await;
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn more_than_32_parts_are_refused() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -149,7 +149,7 @@ async fn more_than_32_parts_are_refused() {
     ada.save(with(31)).await.assert_error(400, "bad_request");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_missing_part_is_refused_and_nothing_is_kept() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -178,7 +178,7 @@ async fn a_missing_part_is_refused_and_nothing_is_kept() {
     server.assert_nothing_leaks().await;
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn json_bodies_of_older_clients_save() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -200,7 +200,7 @@ async fn json_bodies_of_older_clients_save() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn urlencoded_bodies_of_older_clients_save() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -220,7 +220,7 @@ async fn urlencoded_bodies_of_older_clients_save() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn json_and_urlencoded_bodies_may_refer_to_media() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -235,7 +235,7 @@ async fn json_and_urlencoded_bodies_may_refer_to_media() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_body_of_another_type_is_refused() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -250,7 +250,7 @@ async fn a_body_of_another_type_is_refused() {
     ada.send(without).await.assert_error(415, "unsupported_media_type");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_form_that_is_malformed_is_refused_and_nothing_is_kept() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -278,7 +278,7 @@ async fn a_form_that_is_malformed_is_refused_and_nothing_is_kept() {
     server.assert_nothing_leaks().await;
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_body_that_breaks_off_is_refused_and_nothing_is_kept() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -304,7 +304,7 @@ async fn a_body_that_breaks_off_is_refused_and_nothing_is_kept() {
     server.assert_nothing_leaks().await;
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn notes_come_back_byte_for_byte() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -332,7 +332,7 @@ async fn notes_come_back_byte_for_byte() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn notes_in_a_json_body_come_back_as_they_were_written() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -343,7 +343,7 @@ async fn notes_in_a_json_body_come_back_as_they_were_written() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn notes_that_are_not_json_are_refused() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -361,7 +361,7 @@ async fn notes_that_are_not_json_are_refused() {
     server.assert_nothing_leaks().await;
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn notes_nest_1000_levels_deep_and_no_deeper() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -381,7 +381,7 @@ async fn notes_nest_1000_levels_deep_and_no_deeper() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn the_media_of_a_saved_project_is_immutable() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -397,7 +397,7 @@ async fn the_media_of_a_saved_project_is_immutable() {
     server.assert_nothing_leaks().await;
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_save_without_media_keeps_the_media() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -407,7 +407,7 @@ async fn a_save_without_media_keeps_the_media() {
     assert_eq!(metadata(&ada, "a").await["src"], first["src"]);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_project_without_media_takes_the_first() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -419,7 +419,7 @@ async fn a_project_without_media_takes_the_first() {
     assert_eq!(media(&ada, "a").await.unwrap(), b"late");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_digest_that_matches_the_file_is_fine_in_any_letter_case() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -434,7 +434,7 @@ async fn a_digest_that_matches_the_file_is_fine_in_any_letter_case() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_digest_that_does_not_match_the_file_stores_nothing() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -448,7 +448,7 @@ async fn a_digest_that_does_not_match_the_file_stores_nothing() {
     server.assert_nothing_leaks().await;
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_digest_that_is_none_is_refused() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -462,7 +462,7 @@ async fn a_digest_that_is_none_is_refused() {
     ada.post_json("/home/upload", &body).await.assert_error(400, "bad_request");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_digest_alone_refers_to_media_that_the_user_has() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -474,7 +474,7 @@ async fn a_digest_alone_refers_to_media_that_the_user_has() {
     assert_eq!(media(&ada, "b").await.unwrap(), b"media");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_digest_alone_of_what_the_user_has_not_is_refused_alike_whoever_has_it() {
     let server = TestServer::spawn().await;
     let (ada, bob) = (server.ada().await, server.signed_in("bob@example.org").await);
@@ -491,7 +491,7 @@ async fn a_digest_alone_of_what_the_user_has_not_is_refused_alike_whoever_has_it
     assert!(ada.titles().await.is_empty());
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_digest_is_ignored_where_the_project_has_media() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -502,7 +502,7 @@ async fn a_digest_is_ignored_where_the_project_has_media() {
     assert_eq!(media(&ada, "a").await.unwrap(), b"media");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn equal_media_of_two_accounts_stays_apart() {
     let server = TestServer::spawn().await;
     let (ada, bob) = (server.ada().await, server.signed_in("bob@example.org").await);
@@ -515,7 +515,7 @@ async fn equal_media_of_two_accounts_stays_apart() {
     assert_eq!(media(&bob, "same").await.unwrap(), b"media");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn saves_of_one_new_title_at_once_make_one_project() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;

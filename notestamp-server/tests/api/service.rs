@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::TestServer;
 
-#[tokio::test]
+#[apply(api_test)]
 async fn health_and_readiness_are_told_to_everybody() {
     let server = TestServer::spawn().await;
     for path in ["/healthz", "/readyz"] {
@@ -10,7 +10,7 @@ async fn health_and_readiness_are_told_to_everybody() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn the_front_page_says_where_the_documentation_is() {
     let server = TestServer::spawn().await;
     let page = server.visitor().get("/").await.assert_status(200);
@@ -18,7 +18,7 @@ async fn the_front_page_says_where_the_documentation_is() {
     assert!(page.text().contains("href=\"/docs\""));
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn the_documentation_needs_no_other_host() {
     let server = TestServer::spawn().await;
     let page = server.visitor().get("/docs").await.assert_status(200);
@@ -38,7 +38,7 @@ async fn the_documentation_needs_no_other_host() {
     assert!(!policy.contains("http"), "{policy}");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn the_description_is_served_as_it_is_kept() {
     let server = TestServer::spawn().await;
     let visitor = server.visitor();

@@ -6,7 +6,7 @@ use crate::harness::{ACCESS, ADA, PASSWORD, REFRESH, SetCookie, Upload, credenti
 /// Each way in, and each way out.
 const SIGN_IN: [&str; 2] = ["/auth/signin", "/auth/login"];
 
-#[tokio::test]
+#[apply(api_test)]
 async fn signing_in_answers_the_address_and_the_directory() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -19,7 +19,7 @@ async fn signing_in_answers_the_address_and_the_directory() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_new_account_has_an_empty_directory() {
     let server = TestServer::spawn().await;
     let client = server.visitor();
@@ -27,7 +27,7 @@ async fn a_new_account_has_an_empty_directory() {
     assert_eq!(client.sign_in(ADA).await.json(), json!({"email": ADA, "directory": []}));
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn the_cookies_are_out_of_reach_for_scripts_and_other_sites() {
     let server = TestServer::spawn().await;
     server.visitor().register(ADA).await.assert_status(201);
@@ -46,7 +46,7 @@ async fn the_cookies_are_out_of_reach_for_scripts_and_other_sites() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn insecure_cookies_have_no_prefix() {
     let server = TestServer::spawn_with(|config| config.cookies.insecure = true).await;
     server.visitor().register(ADA).await.assert_status(201);
@@ -57,7 +57,7 @@ async fn insecure_cookies_have_no_prefix() {
     client.get("/auth/user").await.assert_status(200);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn every_kind_of_form_signs_in() {
     let server = TestServer::spawn().await;
     let client = server.visitor();
@@ -71,7 +71,7 @@ async fn every_kind_of_form_signs_in() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn an_unknown_account_and_a_wrong_password_are_answered_alike() {
     let server = TestServer::spawn().await;
     let client = server.visitor();
@@ -98,7 +98,7 @@ async fn an_unknown_account_and_a_wrong_password_are_answered_alike() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn each_sign_in_is_a_session_of_its_own() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -109,7 +109,7 @@ async fn each_sign_in_is_a_session_of_its_own() {
     elsewhere.get("/auth/user").await.assert_status(200);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_user_agent_of_any_bytes_signs_in() {
     let server = TestServer::spawn().await;
     server.visitor().register(ADA).await.assert_status(201);
@@ -121,7 +121,7 @@ async fn a_user_agent_of_any_bytes_signs_in() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn signing_out_clears_the_cookies_and_kills_the_tokens() {
     let server = TestServer::spawn().await;
     server.visitor().register(ADA).await.assert_status(201);
@@ -142,7 +142,7 @@ async fn signing_out_clears_the_cookies_and_kills_the_tokens() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn signing_out_works_with_an_expired_access_token() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -152,7 +152,7 @@ async fn signing_out_works_with_an_expired_access_token() {
     thief.get("/auth/user").await.assert_error(401, "unauthorized");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn signing_out_works_with_one_token_only() {
     let server = TestServer::spawn().await;
     server.visitor().register(ADA).await.assert_status(201);
@@ -166,7 +166,7 @@ async fn signing_out_works_with_one_token_only() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn signing_out_twice_or_with_garbage_is_fine() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -180,7 +180,7 @@ async fn signing_out_twice_or_with_garbage_is_fine() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn who_is_not_signed_in_is_told_so_before_anything_else() {
     let server = TestServer::spawn().await;
     server.ada().await.save_project("hers").await;

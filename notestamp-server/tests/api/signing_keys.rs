@@ -16,7 +16,7 @@ fn key_of(token: &str) -> String {
     Pieces::of(token).header["kid"].as_str().unwrap().to_owned()
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_new_first_key_signs_and_the_old_one_verifies() {
     let before = TestServer::spawn_with(token::sign_with(&[KEY])).await;
     let ada = before.ada().await;
@@ -38,7 +38,7 @@ async fn a_new_first_key_signs_and_the_old_one_verifies() {
     ada.at(&later).get("/home/list").await.assert_status(200);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn an_old_key_verifies_a_refresh_token_until_it_expires_and_no_longer() {
     let before = TestServer::spawn_with(token::sign_with(&[KEY])).await;
     let ada = before.ada().await;
@@ -51,7 +51,7 @@ async fn an_old_key_verifies_a_refresh_token_until_it_expires_and_no_longer() {
     late.get("/home/list").await.assert_error(401, "unauthorized");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn the_tokens_of_a_key_that_is_gone_are_refused() {
     let before = TestServer::spawn_with(token::sign_with(&[KEY])).await;
     let ada = before.ada().await;
@@ -63,7 +63,7 @@ async fn the_tokens_of_a_key_that_is_gone_are_refused() {
     ada.get("/home/list").await.assert_status(200);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_server_with_a_weak_key_does_not_start() {
     for (weak, why) in [
         ("", "no key"),

@@ -1,0 +1,370 @@
+//! Requests as each generation of the client sends them, recorded; replayed one by one in every order of generations,
+//! and as whole visits, where each answer has what its client reads.
+
+use notestamp_server::config::ProjectList;
+use serde_json::{Value, json};
+
+use super::TestServer;
+use crate::harness::{ADA, Answer, Client, segment, titles};
+
+/// The title in all of them: what a path, a query and a form each would spell differently.
+const TITLE: &str = "Lecture 1 – “intro”/50%";
+const MEDIA: &[u8] = b"the bytes of a recording";
+const FIRST: &str = r#"[{"type":"stamped-item","children":[{"text":"first"}],"label":"0:01","value":1}]"#;
+const SECOND: &str = r#"[{"type":"stamped-item","children":[{"text":"second"}],"label":"0:02","value":2}]"#;
+const LINK: &str = "https://www.youtube.com/watch?v=M7lc1UVf-VE";
+/// What all clients since 2024 know of a project.
+const KEYS: [&str; 6] = ["title", "label", "type", "src", "mimetype", "lastModified"];
+
+macro_rules! recorded {
+    ($($name:ident = $file:literal;)*) => {
+        $(const $name: &str = include_str!(concat!("recorded/", $file, ".http"));)*
+    };
+}
+
+recorded! {
+    HOME_REGISTER = "home_register";
+    HOME_SIGN_IN = "home_sign_in";
+    HOME_JSON_2023 = "home_json_2023";
+    HOME_JSON_EARLY_2024 = "home_json_early_2024";
+    HOME_FIRST = "home_first_save_2024";
+    HOME_RECORDER = "home_recorder_save_2024";
+    HOME_AGAIN = "home_save_again_2024";
+    HOME_OPEN = "home_open";
+    HOME_MEDIA_FILE = "home_media_file";
+    HOME_PLAY = "home_play";
+    HOME_DELETE = "home_delete";
+    HOME_SIGN_OUT = "home_sign_out";
+
+    PROJECT_REGISTER = "project_register";
+    PROJECT_LOG_IN = "project_log_in";
+    PROJECT_USER = "project_user";
+    PROJECT_LIST = "project_list";
+    PROJECT_LIST_PAGE = "project_list_page";
+    PROJECT_FIRST = "project_first_save";
+    PROJECT_AGAIN_2024 = "project_save_again_2024";
+    PROJECT_AGAIN = "project_save_again";
+    PROJECT_IN_METADATA = "project_notes_in_metadata";
+    PROJECT_GET = "project_get";
+    PROJECT_PLAY_2024 = "project_play_2024";
+    PROJECT_FETCH_MEDIA = "project_fetch_media";
+    PROJECT_DELETE = "project_delete";
+    PROJECT_LOG_OUT = "project_log_out";
+}
+
+/// Sends a recorded request on behalf of this client, as a browser would.
+async fn replay(server: &TestServer, client: &Client, recorded: &str) -> Answer {
+    replay_with(server, client, recorded, "", "").await
+}
+
+/// The same, where the request has in it what an earlier answer said.
+async fn replay_with(
+    server: &TestServer,
+    client: &Client,
+    recorded: &str,
+    name: &str,
+    value: &str,
+) -> Answer {
+    let recorded = recorded.trim_end().replace(&format!("{{{name}}}"), value);
+    let (head, body) = recorded.split_once("\n\n").unwrap_or((&recorded, ""));
+    preflight(server, head).await;
+    let body = body.replace('\n', "\r\n");
+    let head = head
+        .replace('\n', "\r\n")
+        .replace("{cookies}", &client.cookie_header().unwrap_or_default())
+        .replace("{length}", &body.len().to_string());
+    let answer = server.send_raw(format!("{head}\r\n\r\n{body}")).await;
+    assert_readable(&answer, head.split("\r\n"));
+    client.keep_cookies(&answer);
+    answer
+}
+
+/// Asks first whether the page may send this, where a browser has to ask.
+async fn preflight(server: &TestServer, head: &str) {
+    let (first_line, headers) = head.split_once('\n').unwrap();
+    let (method, target) = first_line.split_once(' ').unwrap();
+    let has_json = head.contains("\nContent-Type: application/json");
+    if method != "DELETE" && !has_json {
+        return;
+    }
+    let asked = if has_json { "Access-Control-Request-Headers: content-type\r\n" } else { "" };
+    let origin = headers.lines().find(|line| line.starts_with("Origin: ")).unwrap();
+    let answer = server
+        .send_raw(format!(
+            "OPTIONS {target}\r\nHost: localhost:8080\r\nConnection: close\r\n{origin}\r\n\
+             Access-Control-Request-Method: {method}\r\n{asked}\r\n"
+        ))
+        .await;
+    assert!(matches!(answer.status, 200 | 204), "{answer:?}");
+    assert_readable(&answer, [origin]);
+    assert!(answer.header("access-control-allow-methods").unwrap().contains(method), "{answer:?}");
+    assert!(answer.header("access-control-allow-headers").unwrap().contains("content-type"), "{answer:?}");
+}
+
+/// That the browser lets the page read it.
+#[track_caller]
+fn assert_readable<'a>(answer: &Answer, headers: impl IntoIterator<Item = &'a str>) {
+    if let Some(origin) = headers.into_iter().find_map(|line| line.strip_prefix("Origin: ")) {
+        assert_eq!(answer.header("access-control-allow-origin"), Some(origin));
+        assert_eq!(answer.header("access-control-allow-credentials"), Some("true"));
+    }
+}
+
+/// Saves again what this generation has opened, and echoes of it what this generation does.
+async fn save_again(server: &TestServer, client: &Client, recorded: &str) -> Answer {
+    let metadata = if recorded == HOME_AGAIN {
+        let mut metadata =
+            replay(server, client, HOME_OPEN).await.assert_status(200).json()["metadata"].take();
+        metadata["src"] = json!("");
+        metadata
+    } else {
+        let mut project = replay(server, client, PROJECT_GET).await.assert_status(200).json();
+        if recorded == PROJECT_AGAIN {
+            // Today's client forgets what it does not know.
+            project.as_object_mut().unwrap().retain(|key, _| KEYS.contains(&key.as_str()));
+        }
+        project
+    };
+    replay_with(server, client, recorded, "metadata", &metadata.to_string()).await
+}
+
+/// The path and query of the URL of media at that address.
+#[track_caller]
+fn path_at<'a>(address: &str, src: &'a Value) -> &'a str {
+    src.as_str().unwrap().strip_prefix(address).unwrap_or_else(|| panic!("{src} is at {address}"))
+}
+
+/// What each dialect opens: the notes, and the bytes of the media.
+async fn opened(client: &Client) -> [(Value, Option<Vec<u8>>); 2] {
+    let home = client.open(TITLE).await.assert_status(200).json();
+    let project = client.get(&format!("/project/get/{}", segment(TITLE))).await.assert_status(200).json();
+    let media = async |path: &str| {
+        let answer = client.get(&format!("{path}/{}", segment(TITLE))).await;
+        (answer.status != 404).then(|| answer.assert_status(200).body)
+    };
+    [
+        (home["content"].clone(), media("/home/media-file").await),
+        (project["notes"].clone(), media("/project/media").await),
+    ]
+}
+
+#[apply(api_test)]
+async fn whatever_one_generation_saves_opens_in_both_dialects() {
+    for (recorded, notes, has_media) in [
+        (HOME_JSON_2023, FIRST, false),
+        (HOME_JSON_EARLY_2024, FIRST, false),
+        (HOME_FIRST, FIRST, true),
+        (HOME_RECORDER, FIRST, true),
+        (PROJECT_FIRST, FIRST, true),
+        (PROJECT_IN_METADATA, SECOND, false),
+    ] {
+        let server = TestServer::spawn().await;
+        let ada = server.ada().await;
+        replay(&server, &ada, recorded).await.assert_status(200);
+        let expected = (Value::from(notes), has_media.then(|| MEDIA.to_vec()));
+        assert_eq!(opened(&ada).await, [expected.clone(), expected], "{recorded}");
+        server.assert_nothing_leaks().await;
+    }
+}
+
+#[apply(api_test)]
+async fn saving_again_in_any_dialect_never_loses_the_media_and_echoed_notes_never_win() {
+    for first in [HOME_FIRST, HOME_RECORDER, PROJECT_FIRST] {
+        for again in [HOME_AGAIN, PROJECT_AGAIN_2024, PROJECT_AGAIN, PROJECT_IN_METADATA] {
+            let server = TestServer::spawn().await;
+            let ada = server.ada().await;
+            replay(&server, &ada, first).await.assert_status(200);
+            save_again(&server, &ada, again).await.assert_status(200);
+            let expected = (Value::from(SECOND), Some(MEDIA.to_vec()));
+            assert_eq!(opened(&ada).await, [expected.clone(), expected], "{first}{again}");
+            assert_eq!(ada.usage().await, (1, (MEDIA.len() + SECOND.len()) as u64));
+        }
+    }
+}
+
+#[apply(api_test)]
+async fn media_can_come_later_and_in_the_other_dialect() {
+    for (first, later) in [(HOME_JSON_2023, PROJECT_FIRST), (PROJECT_IN_METADATA, HOME_FIRST)] {
+        let server = TestServer::spawn().await;
+        let ada = server.ada().await;
+        replay(&server, &ada, first).await.assert_status(200);
+        replay(&server, &ada, later).await.assert_status(200);
+        let expected = (Value::from(FIRST), Some(MEDIA.to_vec()));
+        assert_eq!(opened(&ada).await, [expected.clone(), expected]);
+    }
+}
+
+#[apply(api_test)]
+async fn a_client_of_early_2024_reads_what_it_saved() {
+    let server = TestServer::spawn().await;
+    let ada = visit_home(&server).await;
+    let directory = replay(&server, &ada, HOME_JSON_EARLY_2024).await.assert_status(200).json();
+    assert_eq!(titles(&directory), [TITLE]);
+
+    let opened = replay(&server, &ada, HOME_OPEN).await.assert_status(200).json();
+    assert_eq!(opened["content"], FIRST);
+    assert_eq!((&opened["metadata"]["type"], &opened["metadata"]["src"]), (&json!("youtube"), &json!(LINK)));
+    leave_home(&server, &ada).await;
+}
+
+#[apply(api_test)]
+async fn a_client_of_march_2024_opens_shows_and_plays_what_it_saved() {
+    for (first, media_type, served_as) in
+        [(HOME_FIRST, "audio/mpeg", "audio/mpeg"), (HOME_RECORDER, "audio/webm;codecs=opus", "audio/webm")]
+    {
+        let server = TestServer::spawn().await;
+        let ada = visit_home(&server).await;
+        let directory = replay(&server, &ada, first).await.assert_status(200).json();
+        assert_eq!(titles(&directory), [TITLE]);
+
+        let directory = save_again(&server, &ada, HOME_AGAIN).await.assert_status(200).json();
+        assert_eq!(titles(&directory), [TITLE]);
+        let opened = replay(&server, &ada, HOME_OPEN).await.assert_status(200).json();
+        assert_eq!(opened["content"], SECOND);
+        // The player's properties.
+        let metadata = &opened["metadata"];
+        let label = (&metadata["label"], &metadata["type"], &metadata["mimetype"]);
+        assert_eq!(label, (&json!("Audio Player"), &json!("audio"), &json!(media_type)));
+
+        let shown = replay(&server, &ada, HOME_MEDIA_FILE).await.assert_status(200);
+        assert_eq!((shown.body.as_slice(), shown.header("content-type")), (MEDIA, Some(served_as)));
+        let src = path_at("http://localhost:8080", &metadata["src"]);
+        assert_plays(&replay_with(&server, &ada, HOME_PLAY, "src", src).await);
+        leave_home(&server, &ada).await;
+    }
+}
+
+#[apply(api_test)]
+async fn clients_of_late_2024_list_titles_and_play_what_they_saved() {
+    let server = TestServer::spawn_with(|config| config.answers.project_list = ProjectList::Titles).await;
+    let ada = visit_project(&server).await;
+    let list = replay(&server, &ada, PROJECT_LIST).await.assert_status(200).json();
+    assert_eq!(list["projects"], json!([]));
+    let saved = replay(&server, &ada, PROJECT_FIRST).await.assert_status(200).json();
+    assert_eq!(saved["metadata"]["title"], TITLE);
+    let list = replay(&server, &ada, PROJECT_LIST).await.assert_status(200).json();
+    // What React shows as it is.
+    assert_eq!(list["projects"], json!([TITLE]));
+
+    save_again(&server, &ada, PROJECT_AGAIN_2024).await.assert_status(200).json();
+    let project = replay(&server, &ada, PROJECT_GET).await.assert_status(200).json();
+    assert_eq!(project["notes"], SECOND);
+    assert_is_a_project(&project);
+    let shown = replay(&server, &ada, HOME_MEDIA_FILE).await.assert_status(200);
+    assert_eq!(shown.body, MEDIA);
+    let src = path_at("http://localhost:8000", &project["src"]);
+    assert_plays(&replay_with(&server, &ada, PROJECT_PLAY_2024, "src", src).await);
+    leave_project(&server, &ada).await;
+}
+
+#[apply(api_test)]
+async fn todays_client_lists_projects_and_fetches_media_without_credentials() {
+    let server = TestServer::spawn().await;
+    let ada = visit_project(&server).await;
+    let list = replay(&server, &ada, PROJECT_LIST).await.assert_status(200).json();
+    assert_eq!(list, json!({"projects": [], "nextOffset": null}));
+    replay(&server, &ada, PROJECT_FIRST).await.assert_status(200).json();
+    let saved = save_again(&server, &ada, PROJECT_AGAIN).await.assert_status(200).json();
+    assert_is_a_project(&saved["metadata"]);
+
+    for recorded in [PROJECT_LIST, PROJECT_LIST_PAGE] {
+        let list = replay(&server, &ada, recorded).await.assert_status(200).json();
+        assert_eq!(list["nextOffset"], Value::Null);
+        assert_eq!(titles(&list["projects"]), [TITLE], "{recorded}");
+        assert_is_a_project(&list["projects"][0]);
+    }
+    let project = replay(&server, &ada, PROJECT_GET).await.assert_status(200).json();
+    assert_eq!(project["notes"], SECOND);
+    assert_is_a_project(&project);
+    let src = path_at("http://localhost:8000", &project["src"]);
+    let media = replay_with(&server, &server.visitor(), PROJECT_FETCH_MEDIA, "src", src).await;
+    let media = media.assert_status(200);
+    assert_eq!((media.body.as_slice(), media.header("content-type")), (MEDIA, Some("audio/mpeg")));
+    leave_project(&server, &ada).await;
+}
+
+#[apply(api_test)]
+async fn a_refusal_can_be_read_by_the_page_of_each_dialect() {
+    let server = TestServer::spawn().await;
+    let nobody = server.visitor();
+    for recorded in [HOME_SIGN_IN, PROJECT_LOG_IN] {
+        replay(&server, &nobody, recorded).await.assert_error(401, "bad_credentials");
+    }
+    for recorded in [
+        HOME_JSON_EARLY_2024,
+        HOME_FIRST,
+        HOME_OPEN,
+        HOME_MEDIA_FILE,
+        HOME_DELETE,
+        PROJECT_USER,
+        PROJECT_LIST,
+        PROJECT_FIRST,
+        PROJECT_GET,
+        PROJECT_DELETE,
+    ] {
+        replay(&server, &nobody, recorded).await.assert_error(401, "unauthorized");
+    }
+    let ada = server.ada().await;
+    for recorded in [HOME_REGISTER, PROJECT_REGISTER] {
+        replay(&server, &nobody, recorded).await.assert_error(409, "email_taken");
+    }
+    for recorded in [HOME_OPEN, HOME_MEDIA_FILE, HOME_DELETE, PROJECT_GET, PROJECT_DELETE] {
+        replay(&server, &ada, recorded).await.assert_error(404, "not_found");
+    }
+}
+
+/// Registers and signs in, as clients of `/home` do.
+async fn visit_home(server: &TestServer) -> Client {
+    let ada = server.visitor();
+    // Sent without credentials: a cookie would be lost.
+    replay(server, &ada, HOME_REGISTER).await.assert_status(201).assert_sets_no_cookie();
+    let answer = replay(server, &ada, HOME_SIGN_IN).await.assert_status(200).json();
+    assert_eq!(answer, json!({"email": ADA, "directory": []}));
+    ada
+}
+
+/// Deletes the project and signs out, likewise.
+async fn leave_home(server: &TestServer, ada: &Client) {
+    assert_eq!(replay(server, ada, HOME_DELETE).await.assert_status(200).json(), json!([]));
+    replay(server, ada, HOME_SIGN_OUT).await.assert_status(200).assert_clears_cookies();
+    replay(server, ada, HOME_OPEN).await.assert_error(401, "unauthorized");
+}
+
+/// Registers, logs in and asks who that is, as clients of `/project` do: they parse each answer.
+async fn visit_project(server: &TestServer) -> Client {
+    let ada = server.visitor();
+    let registered = replay(server, &ada, PROJECT_REGISTER).await.assert_status(201);
+    registered.assert_sets_no_cookie();
+    assert!(registered.json().is_object());
+    assert!(replay(server, &ada, PROJECT_LOG_IN).await.assert_status(200).json().is_object());
+    let user = replay(server, &ada, PROJECT_USER).await.assert_status(200).json();
+    assert_eq!(user["email"], ADA);
+    ada
+}
+
+/// Deletes the project and logs out, likewise.
+async fn leave_project(server: &TestServer, ada: &Client) {
+    assert!(replay(server, ada, PROJECT_DELETE).await.assert_status(200).json().is_object());
+    let left = replay(server, ada, PROJECT_LOG_OUT).await.assert_status(200);
+    left.assert_clears_cookies();
+    assert!(left.json().is_object());
+    replay(server, ada, PROJECT_USER).await.assert_error(401, "unauthorized");
+}
+
+/// That it is what today's client takes for a project, and earlier ones give to a player.
+#[track_caller]
+fn assert_is_a_project(metadata: &Value) {
+    for key in KEYS {
+        assert!(metadata[key].is_string(), "{key} of {metadata}");
+    }
+    assert!(metadata["src"].as_str().unwrap().starts_with("http://localhost:8000/media/"), "{metadata}");
+}
+
+/// That an `audio` element can play it, and go to any place in it.
+#[track_caller]
+fn assert_plays(answer: &Answer) {
+    assert_eq!((answer.status, answer.body.as_slice()), (206, MEDIA), "{answer:?}");
+    assert_eq!(answer.header("content-range"), Some("bytes 0-23/24"));
+    assert_eq!(answer.header("content-encoding"), None);
+    assert!(answer.header("content-type").unwrap().starts_with("audio/"), "{answer:?}");
+}

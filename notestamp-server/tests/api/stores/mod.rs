@@ -1,0 +1,62 @@
+//! The sets of stores that the tests run over.
+
+#[cfg(all(feature = "mongodb", feature = "s3"))]
+mod outgrown;
+
+use std::ffi::OsString;
+
+use notestamp_server::config::{self, Config, Invocation};
+use tempfile::TempDir;
+
+#[cfg(all(feature = "mongodb", feature = "s3"))]
+pub use outgrown::Outgrown;
+
+/// Stores of one test, which are gone when this is.
+pub trait Stores {
+    /// Whether several servers can open them at once.
+    const ARE_SHARED: bool = false;
+
+    /// Some that nobody else has.
+    fn fresh() -> Self;
+
+    /// The settings of a server over them.
+    fn config(&self) -> Config;
+}
+
+pub struct Memory;
+
+impl Stores for Memory {
+    fn fresh() -> Self {
+        Self
+    }
+
+    fn config(&self) -> Config {
+        Config::for_testing()
+    }
+}
+
+pub struct Embedded {
+    folder: TempDir,
+}
+
+impl Stores for Embedded {
+    fn fresh() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn config(&self) -> Config {
+        parse(["--data".into(), self.folder.path().join("data").into()], [])
+    }
+}
+
+/// What a server would make of this command line and these variables.
+fn parse<const N: usize, const M: usize>(
+    arguments: [OsString; N],
+    variables: [(OsString, OsString); M],
+) -> Config {
+    let first = ["notestamp-server", "--listen", "127.0.0.1:0"].map(OsString::from);
+    match config::parse(first.into_iter().chain(arguments), variables) {
+        Ok(Invocation::Serve(config)) => *config,
+        other => panic!("these settings are right and serve: {other:?}"),
+    }
+}
