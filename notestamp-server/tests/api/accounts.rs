@@ -243,7 +243,7 @@ async fn the_address_of_a_removed_account_can_be_used_again() {
     again.open("old").await.assert_error(404, "not_found");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_form_that_is_not_utf_8_is_refused() {
     let server = TestServer::spawn().await;
     let client = server.signed_in("bob@example.org").await;

@@ -136,7 +136,7 @@ async fn the_tokens_of_an_ended_session_cannot_end_another() {
     elsewhere.get("/home/list").await.assert_status(200);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn whoever_ends_his_own_session_loses_its_cookies_and_those_of_others_stay() {
     let servers = servers().await;
     let (ada, elsewhere) = (servers[0].ada().await, servers[0].visitor());

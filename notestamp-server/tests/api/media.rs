@@ -307,7 +307,7 @@ async fn what_cannot_be_an_id_is_no_projects() {
     ada.get("/home/media").await.assert_error(404, "not_found");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn the_parameters_of_a_media_type_are_served_and_kept() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;

@@ -361,7 +361,7 @@ async fn what_is_not_stored_does_not_count() {
     ada.save(Upload::with_metadata(echo)).await.assert_status(200);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_field_that_does_not_win_may_be_of_any_type() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -376,7 +376,7 @@ async fn a_field_that_does_not_win_may_be_of_any_type() {
     save_text(&ada, text).await.assert_error(400, "bad_request");
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn last_modified_of_any_precision_is_kept_and_what_only_looks_like_it_is_not() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;

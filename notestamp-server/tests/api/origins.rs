@@ -274,7 +274,7 @@ async fn a_page_may_not_sign_somebody_in() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn another_spelling_of_an_allowed_origin_is_another_origin() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;

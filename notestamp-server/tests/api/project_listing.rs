@@ -184,7 +184,7 @@ async fn a_page_is_of_its_own_search_however_the_others_went() {
     assert_eq!(listed(&ada, &second).await.0, names(4..24));
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn every_src_of_the_list_is_an_absolute_url_or_empty_and_all_others_are_verbatim() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;

@@ -148,7 +148,7 @@ async fn media_is_downloaded_streamed_and_read_by_its_title() {
     }
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn without_all_its_parameters_the_url_is_good_with_its_owners_cookies_only() {
     let (server, ada, url) = server_with_media().await;
     let bob = server.signed_in("bob@example.org").await;

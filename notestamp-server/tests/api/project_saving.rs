@@ -183,7 +183,7 @@ async fn what_is_no_form_is_refused() {
     assert_eq!(ada.titles().await, [""; 0]);
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn what_is_missing_is_named_as_the_client_knows_it() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;

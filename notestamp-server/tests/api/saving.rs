@@ -531,7 +531,7 @@ async fn saves_of_one_new_title_at_once_make_one_project() {
     server.assert_nothing_leaks().await;
 }
 
-#[tokio::test]
+#[apply(api_test)]
 async fn a_form_that_is_not_utf_8_is_not_saved() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
