@@ -3,7 +3,7 @@
 use crate::clock::Timestamp;
 use crate::domain::{
     Digest, MediaRef, Metadata, Namespace, NotesRef, Object, ObjectId, ObjectState, Precondition, Project,
-    ProjectId, Revision, User, UserId,
+    ProjectId, User, UserId,
 };
 use crate::error::{Error, Result};
 
