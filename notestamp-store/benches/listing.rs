@@ -149,6 +149,8 @@ async fn save(store: &dyn MetadataStore, owner: UserId, count: usize) {
 
 #[cfg(feature = "mongodb")]
 mod mongodb {
+    use std::collections::BTreeSet;
+
     use ::mongodb::bson::{Document, Uuid, doc, oid::ObjectId};
     use notestamp_store::metadata::{MetadataStore, MongoDbMetadata};
 
@@ -194,6 +196,16 @@ mod mongodb {
         users.find_one(doc! { "email": "many@example.org" }).await.unwrap().unwrap().remove("_id").unwrap()
     }
 
+    /// As a save would have them.
+    fn grams(title: &str) -> BTreeSet<String> {
+        let of = |text: String| {
+            let chars: Vec<char> = text.chars().collect();
+            let windows = |length| chars.windows(length).map(String::from_iter).collect::<Vec<_>>();
+            (1..=3).flat_map(windows).collect::<Vec<_>>()
+        };
+        of(title.to_owned()).into_iter().chain(of(title.to_lowercase())).collect()
+    }
+
     fn copy(one: &Document, n: usize, first: i64) -> Document {
         let at = ::mongodb::bson::DateTime::from_millis(first + n as i64 * 1_000);
         let (id, title) = (Uuid::new(), title(n));
@@ -201,6 +213,7 @@ mod mongodb {
         copy.insert("_id", id);
         copy.insert("by_last_modified", doc! { "at": at, "id": id });
         copy.insert("by_title", doc! { "folded": title.to_lowercase(), "title": &title });
+        copy.insert("grams", grams(&title).into_iter().collect::<Vec<_>>());
         copy.insert("title", title);
         copy.insert("type", if n.is_multiple_of(2) { "audio" } else { "pdf" });
         copy.insert("save", n as i64 + 1);

@@ -10,7 +10,7 @@ use super::{ListQuery, Title};
 /// How many code points a gram has, unless the text that is looked for is shorter.
 const LENGTH_MAX: usize = 3;
 
-/// How many grams of a text are worth a look: with one that few titles have, the others need none.
+/// How many grams of a text are worth a look: few titles have so many and not the text.
 const LOOKUPS_MAX: usize = 4;
 
 impl Title {

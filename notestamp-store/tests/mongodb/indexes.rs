@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use futures_util::TryStreamExt;
 use mongodb::Database;
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{Document, Uuid, doc};
 use notestamp_store::metadata::{MongoDbMetadata, ObjectLedger, ProjectStore, SessionStore, UserStore};
 use notestamp_store::protocol::StaleBefore;
 use notestamp_store::{
@@ -88,6 +88,49 @@ fn every_listing(from: &Project) -> Vec<ListQuery> {
         }
     }
     queries
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
+async fn a_search_looks_up_what_is_rare_and_walks_past_what_is_common() {
+    let database = TestDatabase::new();
+    let store = database.open().await;
+    let ada = account(&store, "ada").await;
+    let client = behind(&database).await;
+    let projects = client.collection::<Document>("projects");
+    for text in ["A common title", "A rare one"] {
+        project(&store, ada, text, None).await;
+    }
+    let common = projects.find_one(doc! { "title": "A common title" }).await.unwrap().unwrap();
+    let copies = (0..1_000).map(|n| {
+        let mut copy = common.clone();
+        let title = format!("A common title {n}");
+        copy.extend(doc! { "_id": Uuid::new(), "title": &title, "save": 10 + n });
+        copy.insert("by_title", doc! { "folded": title.to_lowercase(), "title": title });
+        copy
+    });
+    projects.insert_many(copies).await.unwrap();
+
+    for (search, found, key) in [
+        ("A RARE", 1, "grams: 1 }"),
+        // Everything has an `a`, but nothing an `x`.
+        ("ax", 0, "grams: 1 }"),
+        ("COMMON", 3, "save: 1 }"),
+        ("o", 3, "save: 1 }"),
+    ] {
+        let query = ListQuery {
+            search: Some(search.to_owned()),
+            limit: NonZeroUsize::new(3),
+            ..ListQuery::default()
+        };
+        let operations = profile(&client, async {
+            assert_eq!(store.list_projects(ada, &query).await.unwrap().projects.len(), found, "{search}");
+        })
+        .await;
+        let last = operations.iter().rfind(|it| is_of(it, "projects")).unwrap();
+        assert!(last.get_str("planSummary").unwrap().ends_with(key), "{search}: {last:#?}");
+        assert!(last.get_i32("docsExamined").unwrap() <= 4, "{search}: {last:#?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,7 +15,7 @@ use crate::domain::{Cursor, InvalidValue, ListQuery, Order, Page, Project, Sort,
 const SKIP_MAX: u64 = 1 << 62;
 
 /// As many projects are looked at one by one rather than walked past in their order.
-const CANDIDATES_MAX: u64 = 200;
+const CANDIDATES_MAX: u64 = 1_000;
 
 const BY_GRAM: &str = "projects_by_gram";
 

@@ -41,17 +41,16 @@ pub(super) fn remove(connection: &Connection, project: ProjectId) -> Result<()> 
     Ok(())
 }
 
-/// A word to look up that few projects have. Where each is of many, a walk in their order soon meets enough.
+/// The words to look up, all of which few projects have. Where many have, a walk in their order soon meets enough.
 pub(super) fn rare(connection: &Connection, owner: UserId, query: &ListQuery) -> Result<Option<String>> {
-    let mut count = connection.prepare_cached(COUNT)?;
-    for gram in query.lookups() {
-        let word = word(owner, &gram);
-        let found: i64 = count.query_one((&word, CANDIDATES_MAX + 1), |row| row.get(0))?;
-        if found <= CANDIDATES_MAX {
-            return Ok(Some(word));
-        }
+    let words: Vec<String> = query.lookups().iter().map(|gram| word(owner, gram)).collect();
+    if words.is_empty() {
+        return Ok(None);
     }
-    Ok(None)
+    let words = words.join(" AND ");
+    let mut count = connection.prepare_cached(COUNT)?;
+    let found: i64 = count.query_one((&words, CANDIDATES_MAX + 1), |row| row.get(0))?;
+    Ok((found <= CANDIDATES_MAX).then_some(words))
 }
 
 /// A gram of one owner's titles, of letters that any tokenizer leaves as they are.

@@ -81,10 +81,10 @@ impl Listing {
         }
         let from = match rare {
             None => format!("projects INDEXED BY projects_{of_type}by_{index}"),
-            Some(word) => {
-                params.push((":word", Box::new(word)));
+            Some(words) => {
+                params.push((":words", Box::new(words)));
                 // Cross joins are done in this order.
-                "title_grams(:word) \
+                "title_grams(:words) \
                  CROSS JOIN title_documents ON number = title_grams.rowid \
                  CROSS JOIN projects ON id = project"
                     .to_owned()
