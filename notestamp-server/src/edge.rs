@@ -14,9 +14,10 @@ use poem::{Endpoint, Request, Response};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use crate::config::Config;
+use crate::config::{Config, MetadataUrl};
 use crate::error::{ApiError, Code};
 use crate::http::allowed_methods::AllowedMethods;
+use crate::http::answer_time::in_time;
 use crate::http::asked_method::AskedMethod;
 use crate::http::base_url::BaseUrl;
 use crate::http::body_guard::{BodyGuard, DRAIN_BYTES_MAX, DRAIN_TIME_MAX, Verdict};
@@ -38,6 +39,8 @@ pub struct Edge {
     public_url: Option<BaseUrl>,
     allowed_methods: AllowedMethods,
     upload_bytes_max: u64,
+    /// Whether the records are behind a network, and so may be asked much and answer late.
+    remote: bool,
     random: Arc<dyn Random>,
     metrics: Arc<Metrics>,
 }
@@ -53,6 +56,7 @@ impl Edge {
             public_url: public_url.map(|url| BaseUrl::new(url.as_str())),
             allowed_methods: AllowedMethods::of_description(&openapi::json()),
             upload_bytes_max: crate::wire::upload::body_bytes_max(&config.limits),
+            remote: matches!(config.storage.metadata, MetadataUrl::MongoDb(_)),
             random: state.random.clone(),
             metrics: state.metrics.clone(),
         }
@@ -70,8 +74,10 @@ impl Edge {
         let guard = BodyGuard::install(&mut request, policy.body_bytes_max(self.upload_bytes_max));
         let answer = match self.admit(&mut request, id, judgement, client) {
             Ok(()) => {
-                let routed = self.routes.call(request).await;
-                routed.unwrap_or_else(|error| ApiError::from(error).to_response(id))
+                let routing = self.routes.call(request);
+                let routed = if self.remote { in_time(&guard, routing).await } else { Some(routing.await) };
+                let late = || Err(ApiError::storage_is_away().caused_by("no answer in time").into());
+                routed.unwrap_or_else(late).unwrap_or_else(|error| ApiError::from(error).to_response(id))
             }
             Err(refusal) => refusal.to_response(id),
         };

@@ -128,6 +128,11 @@ impl ApiError {
         Self::new(code, message).with_header(header::RETRY_AFTER, &format!("{seconds:.0}"))
     }
 
+    /// A store does not answer, and may soon.
+    pub fn storage_is_away() -> Self {
+        Self::retry_after(Code::Unavailable, "storage is away for a moment", RETRY_AFTER)
+    }
+
     /// Adds what only the log is told.
     #[must_use]
     pub fn caused_by(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
@@ -207,10 +212,7 @@ impl From<StoreError> for ApiError {
             StoreError::Full { .. } => {
                 Self::new(Code::StorageFull, "the server's storage is full").caused_by(error)
             }
-            StoreError::Unavailable { .. } => {
-                Self::retry_after(Code::Unavailable, "storage is away for a moment", RETRY_AFTER)
-                    .caused_by(error)
-            }
+            StoreError::Unavailable { .. } => Self::storage_is_away().caused_by(error),
             StoreError::Body(source) => {
                 // The parser of the body knows better what was wrong with it, where it was one of ours.
                 match source.downcast::<ApiError>() {

@@ -6,7 +6,7 @@ use poem_openapi::{ApiResponse, Object, OpenApi};
 use serde::Serialize;
 
 use super::Tag;
-use crate::error::{ApiError, Code, Failed, failures};
+use crate::error::{ApiError, Failed, failures};
 use crate::state::State;
 use crate::wire::json::Json;
 
@@ -50,11 +50,7 @@ impl Service {
     async fn readiness(&self, state: Data<&Arc<State>>) -> Result<HealthAnswer, Failed<HealthFailures>> {
         match tokio::time::timeout(READY_TIME_MAX, state.store.ping()).await {
             Ok(answered) => answered?,
-            Err(slow) => {
-                let after = Duration::from_secs(2);
-                let error = ApiError::retry_after(Code::Unavailable, "storage is away for a moment", after);
-                return Err(error.caused_by(slow).into());
-            }
+            Err(slow) => return Err(ApiError::storage_is_away().caused_by(slow).into()),
         }
         Ok(OK)
     }

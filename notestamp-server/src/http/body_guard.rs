@@ -11,6 +11,7 @@ use futures_util::stream::{BoxStream, Stream, StreamExt};
 use poem::http::HeaderMap;
 use poem::http::header::{CONTENT_LENGTH, EXPECT};
 use poem::{Body, Request};
+use tokio::time::Instant;
 
 use super::patience::Patience;
 
@@ -62,7 +63,13 @@ impl BodyGuard {
             patience: Patience::new(WINDOW),
             window_bytes: 0,
         };
-        let state = State { source: Source::Arriving(body), verdict: None };
+        let state = State {
+            source: Source::Arriving(body),
+            verdict: None,
+            bytes: 0,
+            waited: Duration::ZERO,
+            waiting_since: None,
+        };
         let shared = Shared(Arc::new(Mutex::new(state)));
         request.set_body(Body::from_bytes_stream(shared.clone()));
         Self { shared, expects_continue: expects_continue(request.headers()) }
@@ -71,6 +78,17 @@ impl BodyGuard {
     /// Why the body was cut off, if it was: to be asked after the handler has answered.
     pub fn verdict(&self) -> Option<Verdict> {
         self.shared.lock().verdict
+    }
+
+    /// How many bytes have come.
+    pub fn bytes(&self) -> u64 {
+        self.shared.lock().bytes
+    }
+
+    /// How long the handler has waited for the client to send more.
+    pub fn waited(&self) -> Duration {
+        let state = self.shared.lock();
+        state.waited + state.waiting_since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// Reads and drops what the handler has left of the body, up to a limit, so that a client that
@@ -120,6 +138,9 @@ impl Stream for Shared {
 struct State {
     source: Source,
     verdict: Option<Verdict>,
+    bytes: u64,
+    waited: Duration,
+    waiting_since: Option<Instant>,
 }
 
 enum Source {
@@ -139,10 +160,16 @@ impl State {
             Source::Ended => return Poll::Ready(None),
             Source::Gone => return Poll::Ready(Some(Err(Verdict::BrokenOff))),
         };
-        let frame = ready!(body.poll_frame(cx));
-        match frame {
-            Some(Ok(_)) => {}
-            Some(Err(verdict)) => {
+        let Poll::Ready(frame) = body.poll_frame(cx) else {
+            self.waiting_since.get_or_insert_with(Instant::now);
+            return Poll::Pending;
+        };
+        if let Some(since) = self.waiting_since.take() {
+            self.waited += since.elapsed();
+        }
+        match &frame {
+            Some(Ok(bytes)) => self.bytes += bytes.len() as u64,
+            &Some(Err(verdict)) => {
                 self.verdict = Some(verdict);
                 // What is too large can still be drained.
                 if !matches!(verdict, Verdict::TooLarge { .. }) {
@@ -213,7 +240,7 @@ mod tests {
     use poem::http::StatusCode;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
-    use tokio::time::{Instant, sleep};
+    use tokio::time::sleep;
 
     use super::super::acceptor::{CONNECTIONS_MAX, GuardedAcceptor};
     use super::*;

@@ -2,6 +2,7 @@
 
 pub mod acceptor;
 pub mod allowed_methods;
+pub mod answer_time;
 pub mod asked_method;
 pub mod base_url;
 pub mod body_guard;

@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, future, stream};
+use futures_util::{StreamExt, future, stream};
 use notestamp_server::data_folder::DataFolder;
 use notestamp_store::metadata::SqliteMetadata;
 use notestamp_store::{BlobStore, BlobUrl, CheckReport, Digest, Durability, ObjectKind, Store};
 
 use super::client::{Broken, Client};
+use super::made_up::{Numbers, file, pieces};
 use super::server::{Server, sweep, try_start};
 
 const ROUNDS: u64 = 8;
@@ -166,30 +167,6 @@ async fn check(data: &std::path::Path) -> CheckReport {
     let report = store.check().await.unwrap();
     store.close().await.unwrap();
     report
-}
-
-/// A file of that size, always the same.
-fn file(size: usize) -> Bytes {
-    (0..size).map(|n| ((n * n) >> 7) as u8).collect()
-}
-
-fn pieces(bytes: &Bytes) -> impl Stream<Item = Bytes> + Send + use<> {
-    let bytes = bytes.clone();
-    let starts = (0..bytes.len()).step_by(100_000);
-    stream::iter(starts.map(move |start| bytes.slice(start..bytes.len().min(start + 100_000))))
-}
-
-/// Pseudo-random numbers (SplitMix64), the same for the same seed.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ mixed >> 31) % bound as u64) as usize
-    }
 }
 
 #[tokio::test]

@@ -5,5 +5,6 @@
 mod client;
 mod crash;
 mod durability;
+mod made_up;
 mod memory;
 mod server;

@@ -1,6 +1,6 @@
 //! A server process.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -36,6 +36,15 @@ impl Server {
         server
     }
 
+    /// Starts a server with these settings and variables, and nothing else, on a free port; its log goes to a file.
+    pub fn start_logging(settings: &[String], variables: &[(&str, &str)], log: &Path) -> Self {
+        let log = File::options().create(true).append(true).open(log).unwrap();
+        let mut command = Command::new(PROGRAM);
+        command.args(["serve", "--listen", "127.0.0.1:0"]).args(settings).envs(variables.iter().copied());
+        command.stderr(log);
+        Self::spawn(command)
+    }
+
     fn spawn(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().expect("it can be started");
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
@@ -65,7 +74,8 @@ impl Server {
         peak.unwrap().parse::<u64>().unwrap() << 10
     }
 
-    fn signal(&self, name: &str) {
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args(["-s", name, &self.pid.to_string()]).status();
         assert!(sent.unwrap().success());
     }
@@ -83,6 +93,13 @@ impl Drop for Server {
 /// Tries to start a server that should not start; what it says.
 pub fn try_start(data: &Path) -> Output {
     run(&mut serve(Command::new(PROGRAM), data, &[]))
+}
+
+/// The same, with these settings and variables, and nothing else.
+pub fn try_start_with(settings: &[String], variables: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(PROGRAM);
+    command.args(["serve", "--listen", "127.0.0.1:0"]).args(settings).envs(variables.iter().copied());
+    run(&mut command)
 }
 
 /// Sweeps a data folder that no server holds.

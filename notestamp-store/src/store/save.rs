@@ -93,6 +93,9 @@ impl Save {
                 self.media = Some(media);
                 Ok(())
             }
+            // While a backend is away, who waits to be told so does not wait for this too: it is done when this save
+            // is dropped, or by the sweep.
+            Err(error @ Error::Unavailable { .. }) => Err(error),
             Err(error) => {
                 self.reservation.give_up().await;
                 Err(error)

@@ -98,6 +98,19 @@ async fn a_server_that_hangs_is_unavailable_in_time_and_then_serves_all_again() 
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs NOTESTAMP_TEST_MONGOD"]
+async fn a_node_that_has_been_replaced_as_primary_is_unavailable() {
+    let server = Mongod::replica_set().await;
+    let store = MongoDbMetadata::open(&server.url()).await.unwrap();
+    // NotWritablePrimary, NotPrimaryNoSecondaryOk, and, while it takes back what no majority has, NotPrimaryOrSecondary.
+    for code in [10_107, 13_435, 13_436] {
+        server.disturb("find", 2, doc! { "errorCode": code }).await;
+        let found = store.find_user_by_email(&user("ada").email).await;
+        assert!(matches!(found, Err(Error::Unavailable { .. })), "{code}: {found:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs NOTESTAMP_TEST_MONGOD"]
 async fn no_session_is_left_of_an_account_that_is_removed_while_it_starts() {
     let server = Mongod::replica_set().await;
     let (store, other) = two_handles(&server).await;

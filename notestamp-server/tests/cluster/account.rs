@@ -1,0 +1,554 @@
+//! Somebody who does all that can be done with an account, at any of the servers, and knows what must come of it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use notestamp_store::Digest;
+use reqwest::multipart::{Form, Part};
+use reqwest::{Body, Method, RequestBuilder};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::deployment::Deployment;
+use super::http::{ACCESS, Answer, Browser, REFRESH, Rules, Unanswered};
+use super::made_up::{Numbers, file, pieces};
+
+/// Media that everybody saves: small files, and one of two parts.
+const FILES: [usize; 6] = [0, 10, 50_000, 50_001, 1_500_000, 9_000_000];
+
+const TITLES: usize = 5;
+const SESSIONS_MAX: usize = 3;
+
+/// Within which time all is well again, after whatever it was: a transaction that nobody ends is ended by MongoDB after
+/// a minute, unless told otherwise.
+const RECOVERY_TIME_MAX: Duration = Duration::from_secs(120);
+
+type Outcome<T = ()> = Result<T, Unanswered>;
+
+pub struct Account {
+    deployment: Arc<Deployment>,
+    rules: Arc<Rules>,
+    numbers: Numbers,
+    email: String,
+    passwords: Passwords,
+    /// Each is signed in.
+    sessions: Vec<Browser>,
+    /// What is known of each project: all that it may be, none meaning that it is not there.
+    known: BTreeMap<String, Vec<Option<Content>>>,
+    /// Whether something that nobody has answered may still come to be.
+    in_doubt: bool,
+    /// What it says in its notes, so that no two are equal.
+    count: u64,
+}
+
+/// The one that it has, and the one that it may have instead.
+#[derive(Clone, Debug)]
+struct Passwords {
+    now: String,
+    perhaps: Option<String>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Content {
+    notes: String,
+    media: Option<(Digest, u64)>,
+    /// None where a save has not been answered.
+    revision: Option<u64>,
+}
+
+/// What a save brings along for media.
+enum Brought {
+    Nothing,
+    Bytes(Bytes),
+    BytesAndDigest(Bytes),
+    Digest(Digest, u64),
+}
+
+impl Account {
+    pub fn new(deployment: &Arc<Deployment>, rules: &Arc<Rules>, name: &str, seed: u64) -> Self {
+        Self {
+            deployment: deployment.clone(),
+            rules: rules.clone(),
+            numbers: Numbers(seed),
+            email: format!("{name}@example.org"),
+            passwords: Passwords { now: "correct horse battery staple".to_owned(), perhaps: None },
+            sessions: Vec::new(),
+            known: BTreeMap::new(),
+            in_doubt: false,
+            count: 0,
+        }
+    }
+
+    /// Does something, at random.
+    pub async fn step(&mut self) -> Outcome {
+        if self.sessions.is_empty() {
+            return self.sign_in().await;
+        }
+        if self.in_doubt {
+            self.settle().await?;
+        }
+        match self.numbers.below(100) {
+            0..40 => self.save().await,
+            40..55 => self.delete().await,
+            55..62 => self.verify_list().await,
+            62..70 => self.open().await,
+            70..78 => self.download().await,
+            78..83 => self.verify_usage().await,
+            83..86 => self.sign_in().await,
+            86..90 => self.sign_out().await,
+            90..94 => self.refresh_in_many_tabs().await,
+            94..96 => self.replay().await,
+            96..98 => self.change_password().await,
+            _ => self.remove().await,
+        }
+    }
+
+    /// Until all of it has been answered: asserts that everything is as it may be, and readable.
+    pub async fn verify(&mut self) {
+        let verify = async { while self.verify_once().await.is_err() {} };
+        timeout(RECOVERY_TIME_MAX, verify).await.expect("it recovers");
+    }
+
+    async fn verify_once(&mut self) -> Outcome {
+        while self.sessions.is_empty() {
+            self.sign_in().await?;
+        }
+        self.settle().await?;
+        self.verify_list().await?;
+        self.verify_usage().await?;
+        for title in self.titles() {
+            self.open_titled(&title).await?;
+            self.download_titled(&title).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes the account away.
+    pub async fn leave(&mut self) {
+        while self.sessions.is_empty() {
+            self.sign_in().await.unwrap();
+        }
+        let mut session = self.any_session();
+        let request = session.request(Method::DELETE, self.any() + "/auth/remove");
+        session.send(request).await.unwrap().assert_status(200);
+    }
+
+    async fn save(&mut self) -> Outcome {
+        let title = self.any_title();
+        let before = self.content(&title);
+        self.count += 1;
+        let notes =
+            json!(format!("{} {}", self.count, "words ".repeat(self.numbers.below(2_000)))).to_string();
+        let bytes = bytes_of(FILES[self.numbers.below(FILES.len())]);
+        let brought = match self.numbers.below(10) {
+            0..2 => Brought::Nothing,
+            2..6 => Brought::Bytes(bytes),
+            6..8 => Brought::BytesAndDigest(bytes),
+            _ => Brought::Digest(Digest::of(&bytes), bytes.len() as u64),
+        };
+        let media = brought.media();
+        let has_bytes = self.known.values().flatten().flatten().any(|content| content.media == media);
+        let needed = matches!(brought, Brought::Digest(..)) && !has_bytes;
+
+        let kept = before.as_ref().and_then(|before| before.media);
+        let revision = match &before {
+            None => Some(1),
+            Some(before) => before.revision.map(|revision| revision + 1),
+        };
+        let after = Content { notes, media: kept.or(media), revision };
+        let mut session = self.any_session();
+        let request = self.save_request(&session, &title, &after.notes, &brought);
+        let answer = session.send(request).await;
+        let answer = self.keep(session, answer);
+        let answer = match answer {
+            Ok(answer) if needed && kept.is_none() => {
+                answer.assert_status(409);
+                return Ok(());
+            }
+            Ok(answer) => answer.assert_status(200).json(),
+            Err(unanswered) => {
+                let after = Content { revision: None, ..after };
+                self.known.insert(title, vec![before, Some(after)]);
+                self.in_doubt = true;
+                return Err(unanswered);
+            }
+        };
+        let metadata = if answer.is_array() { &answer[0] } else { &answer["metadata"] };
+        assert_eq!(metadata["title"], title.as_str());
+        let found = Content { revision: metadata["revision"].as_u64(), ..after.clone() };
+        assert!(
+            after.revision.is_none() || after.revision == found.revision,
+            "{title}: {metadata} is not {after:?}"
+        );
+        assert_eq!(media_of(metadata), after.media, "{title}");
+        if let Some(directory) = answer.as_array() {
+            assert_eq!(directory.len(), self.titles().len() + usize::from(before.is_none()), "{title}");
+        }
+        self.known.insert(title, vec![Some(found)]);
+        Ok(())
+    }
+
+    /// In either dialect.
+    fn save_request(
+        &mut self,
+        session: &Browser,
+        title: &str,
+        notes: &str,
+        brought: &Brought,
+    ) -> RequestBuilder {
+        let mut form = Form::new();
+        if let Brought::Bytes(bytes) | Brought::BytesAndDigest(bytes) = brought {
+            let pieces = futures_util::StreamExt::map(pieces(bytes), Ok::<_, std::convert::Infallible>);
+            form = form.part("mediaFile", Part::stream(Body::wrap_stream(pieces)).file_name("media"));
+        }
+        if let (Brought::BytesAndDigest(_) | Brought::Digest(..), Some((digest, _))) =
+            (brought, brought.media())
+        {
+            form = form.text("mediaDigest", digest.to_string());
+        }
+        let metadata = json!({ "title": title, "mimetype": "audio/mpeg" }).to_string();
+        let (path, form) = match self.numbers.below(2) {
+            0 => ("/home/upload", form.text("content", notes.to_owned())),
+            _ => ("/project/save", form.part("notesFile", Part::text(notes.to_owned()).file_name("notes"))),
+        };
+        session.request(Method::POST, self.any() + path).multipart(form.text("metadata", metadata))
+    }
+
+    async fn delete(&mut self) -> Outcome {
+        let title = self.any_title();
+        let before = self.content(&title);
+        let mut session = self.any_session();
+        let request = match self.numbers.below(2) {
+            0 => session.request(Method::DELETE, self.any() + "/home/delete").query(&[("name", &title)]),
+            _ => session.request(Method::DELETE, format!("{}/project/delete/{title}", self.any())),
+        };
+        let answer = session.send(request).await;
+        match self.keep(session, answer) {
+            Ok(answer) => {
+                answer.assert_status(if before.is_some() { 200 } else { 404 });
+                self.known.insert(title, vec![None]);
+                Ok(())
+            }
+            Err(unanswered) => {
+                if before.is_some() {
+                    self.known.insert(title, vec![before, None]);
+                }
+                self.in_doubt = true;
+                Err(unanswered)
+            }
+        }
+    }
+
+    /// Does one thing more that is answered: whoever still holds the account with something that was not, has let go
+    /// of it by then. After that, what is read is what there is.
+    async fn settle(&mut self) -> Outcome {
+        if self.in_doubt {
+            let title = "settled".to_owned();
+            let states = self.known.entry(title.clone()).or_insert_with(|| vec![None]);
+            self.count += 1;
+            let notes = json!(format!("{} settled", self.count)).to_string();
+            let settled = Content { notes: notes.clone(), media: None, revision: None };
+            states.push(Some(settled.clone()));
+            let mut session = self.any_session();
+            let request = self.save_request(&session, &title, &notes, &Brought::Nothing);
+            let answer = session.send(request).await;
+            self.keep(session, answer)?.assert_status(200);
+            self.known.insert(title, vec![Some(settled)]);
+        }
+        let listed = self.list().await?;
+        self.adopt(listed);
+        for title in self.titles() {
+            if self.known[&title].len() > 1 {
+                self.open_titled(&title).await?;
+            }
+        }
+        self.in_doubt = false;
+        Ok(())
+    }
+
+    async fn verify_list(&mut self) -> Outcome {
+        let listed = self.list().await?;
+        self.adopt(listed);
+        Ok(())
+    }
+
+    /// The metadata of all projects.
+    async fn list(&mut self) -> Outcome<Vec<Value>> {
+        let mut session = self.any_session();
+        let answer = match self.numbers.below(2) {
+            0 => session.get(self.any() + "/home/list").await,
+            _ => session.get(self.any() + "/project/list").await,
+        };
+        let answer = self.keep(session, answer)?.assert_status(200).json();
+        let projects = if answer.is_array() { answer } else { answer["projects"].clone() };
+        Ok(serde_json::from_value(projects).unwrap())
+    }
+
+    /// Asserts that a listing may be, and rules out what it does not show.
+    fn adopt(&mut self, listed: Vec<Value>) {
+        let mut listed: BTreeMap<_, _> = listed
+            .into_iter()
+            .map(|project| (project["title"].as_str().unwrap().to_owned(), project))
+            .collect();
+        for (title, states) in &mut self.known {
+            let found = listed.remove(title);
+            let before = states.clone();
+            states.retain(|state| match (state, &found) {
+                (None, None) => true,
+                (Some(state), Some(found)) => {
+                    let revision = found["revision"].as_u64();
+                    state.media == media_of(found) && (state.revision.is_none() || state.revision == revision)
+                }
+                _ => false,
+            });
+            assert!(!states.is_empty(), "{}: {title} is {found:?}, and may be {before:?}", self.email);
+        }
+        assert!(listed.is_empty(), "{}: nobody was told of {listed:?}", self.email);
+    }
+
+    async fn open(&mut self) -> Outcome {
+        let title = self.any_title();
+        self.open_titled(&title).await
+    }
+
+    /// Asserts that the notes may be, and rules out what they are not.
+    async fn open_titled(&mut self, title: &str) -> Outcome {
+        let mut session = self.any_session();
+        let answer = match self.numbers.below(2) {
+            0 => session.get(format!("{}/home/open?name={title}", self.any())).await,
+            _ => session.get(format!("{}/project/get/{title}", self.any())).await,
+        };
+        let answer = self.keep(session, answer)?;
+        let states = self.known.get_mut(title).unwrap();
+        let before = states.clone();
+        if answer.status == 404 {
+            states.retain(Option::is_none);
+        } else {
+            let opened = answer.assert_status(200).json();
+            let notes = opened["content"].as_str().or(opened["notes"].as_str()).unwrap().to_owned();
+            states.retain(|state| state.as_ref().is_some_and(|state| state.notes == notes));
+        }
+        assert!(!states.is_empty(), "{}: {title} may be {before:?}, and is not", self.email);
+        states.truncate(1);
+        Ok(())
+    }
+
+    async fn download(&mut self) -> Outcome {
+        let title = self.any_title();
+        self.download_titled(&title).await
+    }
+
+    async fn download_titled(&mut self, title: &str) -> Outcome {
+        let mut session = self.any_session();
+        let path = ["/project/media", "/media/download", "/home/media-file"][self.numbers.below(3)];
+        let answer = session.get(format!("{}{path}/{title}", self.any())).await;
+        let answer = self.keep(session, answer)?;
+        match self.content(title).and_then(|content| content.media) {
+            Some(media) => {
+                let bytes = answer.assert_status(200).body;
+                assert_eq!((Digest::of(&bytes), bytes.len() as u64), media, "{title}");
+            }
+            None => drop(answer.assert_status(404)),
+        }
+        Ok(())
+    }
+
+    async fn verify_usage(&mut self) -> Outcome {
+        let mut session = self.any_session();
+        let answer = session.get(self.any() + "/auth/user").await;
+        let user = self.keep(session, answer)?.assert_status(200).json();
+        let contents: Vec<_> = self.known.keys().filter_map(|title| self.content(title)).collect();
+        let media: BTreeMap<_, _> = contents.iter().filter_map(|content| content.media).collect();
+        let bytes = contents.iter().map(|content| content.notes.len() as u64).sum::<u64>()
+            + media.values().sum::<u64>();
+        assert_eq!(user["usage"], json!({ "projects": contents.len(), "bytes": bytes }), "{}", self.email);
+        Ok(())
+    }
+
+    /// Signs in once more; registers where there is no account.
+    async fn sign_in(&mut self) -> Outcome {
+        let mut session = Browser::new(&self.rules);
+        let candidates = [Some(self.passwords.now.clone()), self.passwords.perhaps.clone()];
+        for password in candidates.into_iter().flatten() {
+            let credentials = json!({ "username": self.email, "password": password });
+            let request = session.request(Method::POST, self.any() + "/auth/signin").json(&credentials);
+            let answer = session.send(request).await?;
+            if answer.status == 200 {
+                self.passwords = Passwords { now: password, perhaps: None };
+                self.sessions.truncate(SESSIONS_MAX - 1);
+                self.sessions.push(session);
+                return Ok(());
+            }
+            answer.assert_status(401);
+        }
+        // A password can only have changed from the first to the second, so there is no account.
+        assert!(self.sessions.is_empty(), "{} is signed in, and cannot sign in", self.email);
+        self.known.clear();
+        self.passwords.perhaps = None;
+        let credentials = json!({ "username": self.email, "password": self.passwords.now });
+        let request = session.request(Method::POST, self.any() + "/auth/register").json(&credentials);
+        let answer = session.send(request).await?;
+        // An attempt that was not answered may have made it.
+        assert!(matches!(answer.status, 201 | 409), "{answer:?}");
+        Ok(())
+    }
+
+    async fn sign_out(&mut self) -> Outcome {
+        let chosen = self.numbers.below(self.sessions.len());
+        let mut session = self.sessions.remove(chosen);
+        let old = session.clone();
+        let request = match self.numbers.below(2) {
+            0 => session.request(Method::DELETE, self.any() + "/auth/signout"),
+            _ => session.request(Method::POST, self.any() + "/auth/logout"),
+        };
+        session.send(request).await?.assert_status(200);
+        assert!(session.cookies.is_empty());
+        self.assert_out(&[old]).await
+    }
+
+    /// A new session, so that the others are out.
+    async fn change_password(&mut self) -> Outcome {
+        self.count += 1;
+        let new = format!("correct horse battery {}", self.count);
+        let olds = std::mem::take(&mut self.sessions);
+        let mut session = olds[0].clone();
+        let change = json!({ "current": self.passwords.now, "new": new });
+        self.passwords.perhaps = Some(new.clone());
+        session
+            .send(session.request(Method::POST, self.any() + "/auth/password").json(&change))
+            .await?
+            .assert_status(200);
+        self.passwords = Passwords { now: new, perhaps: None };
+        self.sessions.push(session);
+        self.assert_out(&olds).await
+    }
+
+    async fn remove(&mut self) -> Outcome {
+        let olds = std::mem::take(&mut self.sessions);
+        let mut session = olds[0].clone();
+        session.send(session.request(Method::DELETE, self.any() + "/auth/remove")).await?.assert_status(200);
+        self.known.clear();
+        self.in_doubt = false;
+        self.assert_out(&olds).await?;
+        // Nor do the old cookies open the account that takes the address next.
+        self.sign_in().await?;
+        self.assert_out(&olds).await
+    }
+
+    /// Asserts that whoever copied these cookies gets nothing for them at any server: not with both, not with either.
+    async fn assert_out(&mut self, olds: &[Browser]) -> Outcome {
+        for old in olds {
+            for url in self.deployment.urls() {
+                for mut thief in [old.clone(), old.without(ACCESS), old.without(REFRESH)] {
+                    thief.get(format!("{url}/home/list")).await?.assert_status(401);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Several requests at once with the same expired access token, at several servers: they get one successor.
+    async fn refresh_in_many_tabs(&mut self) -> Outcome {
+        let chosen = self.numbers.below(self.sessions.len());
+        let tab = self.sessions[chosen].without(ACCESS);
+        let urls = self.deployment.urls();
+        let answers = join_all(urls.iter().cycle().take(2 * urls.len()).map(|url| {
+            let mut tab = tab.clone();
+            async move {
+                tab.get(format!("{url}/auth/user")).await?.assert_status(200);
+                Ok::<_, Unanswered>(tab)
+            }
+        }));
+        let refreshed: Vec<_> = answers.await.into_iter().flatten().collect();
+        for tab in &refreshed {
+            assert_eq!(tab.cookies[REFRESH], refreshed[0].cookies[REFRESH], "one successor");
+            assert_ne!(tab.cookies[REFRESH], self.sessions[chosen].cookies[REFRESH]);
+        }
+        let one = refreshed.into_iter().next().ok_or(Unanswered)?;
+        self.sessions[chosen] = one;
+        Ok(())
+    }
+
+    /// A copied refresh token, used where it was not replaced: soon after, and two steps behind.
+    async fn replay(&mut self) -> Outcome {
+        let chosen = self.numbers.below(self.sessions.len());
+        let thief = self.sessions.remove(chosen).without(ACCESS);
+        let refresh = async |session: &Browser, url: String| {
+            let mut session = session.without(ACCESS);
+            let answer = session.get(url + "/auth/user").await?;
+            Ok::<_, Unanswered>((answer.status, session))
+        };
+        let (status, victim) = refresh(&thief, self.any()).await?;
+        assert_eq!(status, 200);
+        let (status, soon) = refresh(&thief, self.any()).await?;
+        assert_eq!((status, &soon.cookies[REFRESH]), (200, &victim.cookies[REFRESH]));
+        let (status, victim) = refresh(&victim, self.any()).await?;
+        assert_eq!(status, 200);
+        let (status, _) = refresh(&thief, self.any()).await?;
+        assert_eq!(status, 401);
+        self.assert_out(&[thief, soon, victim]).await
+    }
+
+    /// Keeps what the session's cookies have become. A session that is open is never refused.
+    fn keep(&mut self, session: Browser, answer: Outcome<Answer>) -> Outcome<Answer> {
+        if let Ok(answer) = &answer {
+            assert_ne!(answer.status, 401, "{} has been signed out", self.email);
+        }
+        // Sessions are told apart by nothing that stays, so the one that was used is taken out and put back.
+        self.sessions.push(session);
+        answer
+    }
+
+    fn any(&mut self) -> String {
+        self.deployment.any(&mut self.numbers)
+    }
+
+    /// A session to be used, and then to be [kept](Self::keep).
+    fn any_session(&mut self) -> Browser {
+        let chosen = self.numbers.below(self.sessions.len());
+        self.sessions.remove(chosen)
+    }
+
+    fn any_title(&mut self) -> String {
+        let title = format!("title-{}", self.numbers.below(TITLES));
+        self.known.entry(title.clone()).or_insert_with(|| vec![None]);
+        title
+    }
+
+    /// What a project is, where that is known.
+    fn content(&self, title: &str) -> Option<Content> {
+        let states = self.known.get(title).map_or(&[None][..], Vec::as_slice);
+        let [state] = states else { panic!("{title} has been settled: {states:?}") };
+        state.clone()
+    }
+
+    /// Of what is there, or may be.
+    fn titles(&self) -> Vec<String> {
+        let there = self.known.iter().filter(|(_, states)| states.iter().any(Option::is_some));
+        there.map(|(title, _)| title.clone()).collect()
+    }
+}
+
+impl Brought {
+    fn media(&self) -> Option<(Digest, u64)> {
+        match self {
+            Self::Nothing => None,
+            Self::Bytes(bytes) | Self::BytesAndDigest(bytes) => Some((Digest::of(bytes), bytes.len() as u64)),
+            Self::Digest(digest, size) => Some((*digest, *size)),
+        }
+    }
+}
+
+fn media_of(metadata: &Value) -> Option<(Digest, u64)> {
+    let digest = metadata["mediaDigest"].as_str()?.parse().unwrap();
+    Some((digest, metadata["mediaSize"].as_u64().unwrap()))
+}
+
+/// A file of that size, made only once.
+fn bytes_of(size: usize) -> Bytes {
+    static MADE: OnceLock<BTreeMap<usize, Bytes>> = OnceLock::new();
+    MADE.get_or_init(|| FILES.into_iter().map(|size| (size, file(size))).collect())[&size].clone()
+}

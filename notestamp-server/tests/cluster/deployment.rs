@@ -1,0 +1,164 @@
+//! Several server processes over the same stores.
+
+use std::fs;
+use std::process::Output;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use notestamp_store::metadata::MongoDbMetadata;
+use notestamp_store::{
+    BlobStore, BlobUrl, CheckReport, Clock, Durability, ManualClock, ObjectKind, Store, StoreSettings,
+    SystemClock,
+};
+use tempfile::TempDir;
+
+use super::bucket::Prefix;
+use super::ledger::Ledger;
+use super::made_up::Numbers;
+use super::mongodb::fresh_database;
+use super::server::{Server, try_start_with};
+use super::variable;
+
+pub const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+/// Access tokens expire all the time, and nothing that is not needed is spared.
+const SETTINGS: [&str; 10] = [
+    "--access-ttl",
+    "2s",
+    "--sweep-every",
+    "200ms",
+    "--sweep-grace",
+    "0s",
+    "--sign-in-failures",
+    "off",
+    "--media-delivery",
+    "redirect",
+];
+
+/// Where the stores are.
+pub struct Places {
+    pub metadata: String,
+    pub prefix: Prefix,
+    /// By which the servers reach the bucket.
+    pub endpoint: String,
+}
+
+pub struct Deployment {
+    pub places: Places,
+    servers: Mutex<Vec<Server>>,
+    logs: TempDir,
+    settings: Vec<String>,
+    log_filter: &'static str,
+}
+
+impl Deployment {
+    /// Starts so many servers.
+    pub fn start(places: Places, count: usize) -> Arc<Self> {
+        Self::start_logging(places, count, "warn")
+    }
+
+    /// The same, with that much in their logs.
+    pub fn start_logging(places: Places, count: usize, log_filter: &'static str) -> Arc<Self> {
+        let stores = [
+            ("--metadata", places.metadata.clone()),
+            ("--notes", places.prefix.url("notes", &places.endpoint)),
+            ("--media", places.prefix.url("media", &places.endpoint)),
+        ];
+        let stores = stores.into_iter().flat_map(|(flag, url)| [flag.to_owned(), url]);
+        let settings = stores.chain(SETTINGS.map(str::to_owned)).collect();
+        let logs = tempfile::tempdir().unwrap();
+        let deployment = Self { places, servers: Mutex::default(), logs, settings, log_filter };
+        deployment.resume(count);
+        Arc::new(deployment)
+    }
+
+    /// Starts so many servers, after they were stopped.
+    pub fn resume(&self, count: usize) {
+        self.servers.lock().unwrap().extend((0..count).map(|n| self.run(n)));
+    }
+
+    /// Stops the servers, as an operator would.
+    pub fn stop(&self) {
+        for server in self.servers.lock().unwrap().drain(..) {
+            assert!(server.stop().success());
+        }
+    }
+
+    /// Kills a server without a warning, and starts another in its place.
+    pub fn kill(&self, n: usize) {
+        self.servers.lock().unwrap()[n].signal("KILL");
+        let another = self.run(n);
+        self.servers.lock().unwrap()[n] = another;
+    }
+
+    pub fn urls(&self) -> Vec<String> {
+        self.servers.lock().unwrap().iter().map(|server| server.url.clone()).collect()
+    }
+
+    pub fn any(&self, numbers: &mut Numbers) -> String {
+        let servers = self.servers.lock().unwrap();
+        servers[numbers.below(servers.len())].url.clone()
+    }
+
+    /// What all of them have logged.
+    pub fn log(&self) -> String {
+        let logs = fs::read_dir(self.logs.path()).unwrap();
+        logs.map(|log| fs::read_to_string(log.unwrap().path()).unwrap()).collect()
+    }
+
+    /// Tries to start a server that should not start; what it says.
+    pub fn try_start(&self) -> Output {
+        try_start_with(&self.settings, &self.variables())
+    }
+
+    fn run(&self, n: usize) -> Server {
+        Server::start_logging(&self.settings, &self.variables(), &self.logs.path().join(n.to_string()))
+    }
+
+    fn variables(&self) -> [(&str, &str); 2] {
+        [("NOTESTAMP_SIGNING_KEY", KEY), ("RUST_LOG", self.log_filter)]
+    }
+}
+
+impl Drop for Deployment {
+    /// What failed is told by whoever did it.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.log());
+        }
+    }
+}
+
+impl Places {
+    /// Of its own, on the services that all tests share.
+    pub fn fresh() -> Self {
+        let endpoint = variable("NOTESTAMP_TEST_S3_ENDPOINT");
+        Self { metadata: fresh_database(), prefix: Prefix::fresh(&endpoint), endpoint }
+    }
+
+    pub async fn ledger(&self) -> Ledger<'_> {
+        Ledger::open(&self.metadata, &self.prefix).await
+    }
+
+    /// Sweeps, after the time of all that is spared for a while, and compares what is left.
+    pub async fn assert_nothing_is_left_over(&self) {
+        let metadata = MongoDbMetadata::open(&self.metadata).await.unwrap();
+        let blobs = async |kind, store| {
+            let url = BlobUrl::parse(&self.prefix.url(store, &self.endpoint)).unwrap();
+            BlobStore::open(kind, &url, Durability::Full).await.unwrap()
+        };
+        let (notes, media) =
+            (blobs(ObjectKind::Notes, "notes").await, blobs(ObjectKind::Media, "media").await);
+        let settings = StoreSettings { sweep_grace: Duration::ZERO, ..StoreSettings::default() };
+        let clock = ManualClock::new(SystemClock.now());
+        clock.advance(2 * settings.upload_time_max);
+        let store =
+            Store::builder(Arc::new(metadata), notes, media).settings(settings).clock(Arc::new(clock));
+        let store = store.open().await.unwrap();
+        let swept = store.sweep().await.unwrap();
+        assert_eq!(swept.failed, 0);
+        assert_eq!(store.check().await.unwrap(), CheckReport::default());
+        store.close().await.unwrap();
+        self.ledger().await.assert_at_rest().await;
+    }
+}

@@ -1,0 +1,137 @@
+//! Somebody with cookies, whom any server serves; and what each of its answers has to keep to.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{COOKIE, RETRY_AFTER, SET_COOKIE};
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::Value;
+use tokio::time::Instant;
+
+pub const ACCESS: &str = "__Host-accessToken";
+pub const REFRESH: &str = "__Host-refreshToken";
+
+/// What a machine under load may add to a limit.
+pub const SLACK: Duration = Duration::from_secs(4);
+
+/// What the surroundings excuse, and what was seen of it.
+#[derive(Debug, Default)]
+pub struct Rules {
+    /// Within which time a server has to say that its stores are away, where they may be.
+    pub away_time_max: Option<Duration>,
+    /// Whether servers are killed.
+    pub servers_die: bool,
+    pub answered: AtomicUsize,
+    pub away: AtomicUsize,
+    pub broken: AtomicUsize,
+    /// In milliseconds.
+    pub slowest_away: AtomicUsize,
+    /// What nobody else may learn.
+    pub cookies: Mutex<BTreeSet<String>>,
+    /// The bodies of answers that are no success.
+    pub refusals: Mutex<Vec<Bytes>>,
+}
+
+/// No success: nobody knows what came of it.
+#[derive(Debug)]
+pub struct Unanswered;
+
+#[derive(Clone)]
+pub struct Browser {
+    http: reqwest::Client,
+    rules: Arc<Rules>,
+    pub cookies: BTreeMap<String, String>,
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub body: Bytes,
+}
+
+impl Browser {
+    pub fn new(rules: &Arc<Rules>) -> Self {
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().unwrap();
+        Self { http, rules: rules.clone(), cookies: BTreeMap::new() }
+    }
+
+    /// The same, without some of its cookies.
+    pub fn without(&self, name: &str) -> Self {
+        let mut other = self.clone();
+        other.cookies.remove(name);
+        other
+    }
+
+    pub fn request(&self, method: Method, url: String) -> RequestBuilder {
+        self.http.request(method, url)
+    }
+
+    pub async fn get(&mut self, url: String) -> Result<Answer, Unanswered> {
+        self.send(self.request(Method::GET, url)).await
+    }
+
+    /// Sends a request with the cookies, and keeps those that the answer sets.
+    pub async fn send(&mut self, request: RequestBuilder) -> Result<Answer, Unanswered> {
+        let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let request = request.header(COOKIE, cookies.join("; "));
+        let (begun, rules) = (Instant::now(), self.rules.clone());
+        let sent = request.send().await;
+        let took = begun.elapsed();
+        let answer = sent.or_else(|error| rules.broken(&error))?;
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let body = match answer.bytes().await {
+            Ok(body) => body,
+            // A download that has begun can only break off.
+            Err(_) if rules.away_time_max.is_some() => return Err(Unanswered),
+            Err(error) => return rules.broken(&error),
+        };
+        if !status.is_success() {
+            rules.refusals.lock().unwrap().push(body.clone());
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            let limit = rules.away_time_max.unwrap_or_else(|| panic!("nothing is away: {body:?}"));
+            assert!(headers.contains_key(RETRY_AFTER));
+            assert!(took < limit, "it took {took:?} to say that it cannot be done now");
+            rules.away.fetch_add(1, Ordering::Relaxed);
+            rules.slowest_away.fetch_max(took.as_millis() as usize, Ordering::Relaxed);
+            return Err(Unanswered);
+        }
+        assert!(!status.is_server_error(), "{status}: {body:?}");
+        rules.answered.fetch_add(1, Ordering::Relaxed);
+        for cookie in headers.get_all(SET_COOKIE) {
+            let (name, value) = cookie.to_str().unwrap().split(';').next().unwrap().split_once('=').unwrap();
+            match value {
+                "" => self.cookies.remove(name),
+                value => {
+                    rules.cookies.lock().unwrap().insert(value.to_owned());
+                    self.cookies.insert(name.to_owned(), value.to_owned())
+                }
+            };
+        }
+        Ok(Answer { status: status.as_u16(), body })
+    }
+}
+
+impl Rules {
+    fn broken<T>(&self, error: &reqwest::Error) -> Result<T, Unanswered> {
+        assert!(self.servers_die && !error.is_timeout(), "{error:?}");
+        self.broken.fetch_add(1, Ordering::Relaxed);
+        Err(Unanswered)
+    }
+}
+
+impl Answer {
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    #[track_caller]
+    pub fn assert_status(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
+        self
+    }
+}

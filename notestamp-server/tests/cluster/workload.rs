@@ -1,0 +1,102 @@
+//! Under a random load at all servers, and whichever of them is killed, no reference dangles, equal media is there once,
+//! nothing is in the bucket that the ledger does not know, and what was answered is there.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use notestamp_store::metadata::MongoDbMetadata;
+use tokio::task::JoinHandle;
+
+use super::account::Account;
+use super::alone;
+use super::deployment::{Deployment, Places};
+use super::http::{Rules, SLACK};
+use super::made_up::Numbers;
+
+const SERVERS: usize = 3;
+const ACCOUNTS: u64 = 5;
+const STEPS: usize = 90;
+const STEPS_AMONG_KILLS: usize = 60;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs NOTESTAMP_TEST_MONGODB_URL and NOTESTAMP_TEST_S3_ENDPOINT"]
+async fn at_every_moment_the_bucket_holds_what_the_ledger_knows_and_projects_need() {
+    let _alone = alone().await;
+    let deployment = Deployment::start(Places::fresh(), SERVERS);
+    let working = start_work(&deployment, &Arc::new(Rules::default()), STEPS);
+    let ledger = deployment.places.ledger().await;
+    let mut checked = 0;
+    while !working.iter().all(|task| task.is_finished()) {
+        ledger.assert_sound().await;
+        checked += 1;
+    }
+    let mut accounts: Vec<_> = join_all(working).await.into_iter().map(Result::unwrap).collect();
+    assert!(checked > 10, "looked only {checked} times");
+
+    deployment.stop();
+    assert_eq!(deployment.places.prefix.unfinished_uploads().await, Vec::<String>::new());
+    deployment.places.assert_nothing_is_left_over().await;
+
+    deployment.resume(1);
+    for account in &mut accounts {
+        account.leave().await;
+    }
+    deployment.stop();
+    deployment.places.assert_nothing_is_left_over().await;
+    ledger.assert_empty().await;
+    ledger.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs NOTESTAMP_TEST_MONGODB_URL and NOTESTAMP_TEST_S3_ENDPOINT"]
+async fn whichever_server_is_killed_what_was_answered_is_there_and_nothing_else() {
+    let _alone = alone().await;
+    let deployment = Deployment::start(Places::fresh(), SERVERS);
+    let rules = Arc::new(Rules {
+        servers_die: true,
+        // Whom a server had in the middle of a save when it was killed: see `transactionLifetimeLimitSeconds`.
+        away_time_max: Some(MongoDbMetadata::TIME_MAX + SLACK),
+        ..Rules::default()
+    });
+    let working = start_work(&deployment, &rules, STEPS_AMONG_KILLS);
+    let ledger = deployment.places.ledger().await;
+    let mut numbers = Numbers(7);
+    while !working.iter().all(|task| task.is_finished()) {
+        // Where in its work that hits the server is up to the machine.
+        let enough = rules.answered.load(Ordering::Relaxed) + 10 + numbers.below(20);
+        while rules.answered.load(Ordering::Relaxed) < enough
+            && !working.iter().all(|task| task.is_finished())
+        {
+            tokio::time::sleep(Duration::from_micros(200 + numbers.below(2_000) as u64)).await;
+        }
+        let (deployment, n) = (deployment.clone(), numbers.below(SERVERS));
+        tokio::task::spawn_blocking(move || deployment.kill(n)).await.unwrap();
+        ledger.assert_sound().await;
+    }
+    join_all(working).await.into_iter().for_each(|account| drop(account.unwrap()));
+    assert!(rules.broken.load(Ordering::Relaxed) > 10, "hardly anybody noticed");
+
+    deployment.stop();
+    deployment.places.assert_nothing_is_left_over().await;
+    ledger.drop().await;
+}
+
+/// Accounts that are used at all servers; when they have done enough, they have been verified.
+fn start_work(deployment: &Arc<Deployment>, rules: &Arc<Rules>, steps: usize) -> Vec<JoinHandle<Account>> {
+    let accounts = (0..ACCOUNTS).map(|n| Account::new(deployment, rules, &format!("somebody-{n}"), n));
+    let work = accounts.map(|mut account| {
+        tokio::spawn(async move {
+            for step in 1..=steps {
+                // What was not answered is found out by the next step.
+                let _ = account.step().await;
+                if step.is_multiple_of(steps / 3) {
+                    account.verify().await;
+                }
+            }
+            account
+        })
+    });
+    work.collect()
+}
