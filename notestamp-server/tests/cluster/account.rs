@@ -154,10 +154,8 @@ impl Account {
         let needed = matches!(brought, Brought::Digest(..)) && !has_bytes;
 
         let kept = before.as_ref().and_then(|before| before.media);
-        let revision = match &before {
-            None => Some(1),
-            Some(before) => before.revision.map(|revision| revision + 1),
-        };
+        // A new project begins after all that have been deleted.
+        let revision = before.as_ref().and_then(|before| Some(before.revision? + 1));
         let after = Content { notes, media: kept.or(media), revision };
         let mut session = self.any_session();
         let request = self.save_request(&session, &title, &after.notes, &brought);

@@ -13,6 +13,7 @@ use notestamp_store::{Clock, ObjectId, OsRandom, SystemClock};
 use tempfile::{NamedTempFile, TempDir};
 use tokio::time::sleep;
 
+use super::relay::Relay;
 use super::variable;
 
 /// The URL of a database of its own on the server that `NOTESTAMP_TEST_MONGODB_URL` names.
@@ -30,6 +31,8 @@ pub fn fresh_database() -> String {
 /// As many nodes as wanted. Dropped, they are killed.
 pub struct ReplicaSet {
     nodes: Vec<Node>,
+    /// The addresses by which everybody else knows the nodes.
+    hosts: Vec<String>,
     credentials: Option<Credentials>,
     /// By which the nodes know each other, where they ask for passwords.
     _key: Option<NamedTempFile>,
@@ -55,10 +58,23 @@ const ELECTION_TIMEOUT: Duration = Duration::from_millis(1_500);
 impl ReplicaSet {
     /// Starts one that takes writes.
     pub async fn start(count: usize) -> Self {
-        let nodes = (0..count).map(|_| Node::start(Vec::new())).collect();
-        let set = Self { nodes, credentials: None, _key: None };
+        let set = Self::of((0..count).map(|_| Node::start(Vec::new())).collect());
         set.initiate().await;
         set
+    }
+
+    /// One node, which nobody reaches but by this relay.
+    pub async fn behind_relay() -> (Self, Relay) {
+        let mut set = Self::of(vec![Node::start(Vec::new())]);
+        let relay = Relay::to(&set.nodes[0].address()).await;
+        set.hosts = vec![relay.address().to_string()];
+        set.initiate().await;
+        (set, relay)
+    }
+
+    fn of(nodes: Vec<Node>) -> Self {
+        let hosts = nodes.iter().map(Node::address).collect();
+        Self { nodes, hosts, credentials: None, _key: None }
     }
 
     /// One node that asks for a password.
@@ -66,7 +82,8 @@ impl ReplicaSet {
         let key = NamedTempFile::new().unwrap();
         std::fs::write(key.path(), "a key that the nodes of one set share").unwrap();
         let options = ["--auth", "--keyFile", key.path().to_str().unwrap()].map(str::to_owned);
-        let mut set = Self { nodes: vec![Node::start(options.to_vec())], credentials: None, _key: Some(key) };
+        let mut set = Self::of(vec![Node::start(options.to_vec())]);
+        set._key = Some(key);
         set.initiate().await;
         let role = doc! { "role": "root", "db": "admin" };
         let user = doc! { "createUser": credentials.user, "pwd": credentials.password, "roles": [role] };
@@ -76,9 +93,8 @@ impl ReplicaSet {
     }
 
     async fn initiate(&self) {
-        let members = (0_i32..).zip(&self.nodes);
-        let members =
-            members.map(|(id, node)| doc! { "_id": id, "host": node.address() }).collect::<Vec<_>>();
+        let members = (0_i32..).zip(&self.hosts);
+        let members = members.map(|(id, host)| doc! { "_id": id, "host": host }).collect::<Vec<_>>();
         let timeout = i32::try_from(ELECTION_TIMEOUT.as_millis()).unwrap();
         let settings = doc! { "electionTimeoutMillis": timeout, "heartbeatIntervalMillis": 500 };
         let config = doc! { "_id": "rs0", "members": members, "settings": settings };
@@ -93,15 +109,13 @@ impl ReplicaSet {
     }
 
     pub fn url(&self) -> String {
-        let hosts: Vec<_> = self.nodes.iter().map(Node::address).collect();
         let user = self.credentials.as_ref().map(|it| format!("{}:{}@", it.user, it.password));
         let options = if user.is_some() { "&authSource=admin" } else { "" };
-        format!("mongodb://{}{}/notestamp?replicaSet=rs0{options}", user.unwrap_or_default(), hosts.join(","))
-    }
-
-    /// For who reaches this node, and no other.
-    pub fn url_of(&self, node: usize) -> String {
-        format!("mongodb://{}/notestamp?directConnection=true", self.nodes[node].address())
+        format!(
+            "mongodb://{}{}/notestamp?replicaSet=rs0{options}",
+            user.unwrap_or_default(),
+            self.hosts.join(",")
+        )
     }
 
     /// Waits for a primary that is none of these.

@@ -74,11 +74,8 @@ async fn whatever_happens_to_the_nodes_of_mongodb_no_answered_save_is_lost() {
 #[ignore = "needs NOTESTAMP_TEST_MONGOD and NOTESTAMP_TEST_S3_ENDPOINT"]
 async fn while_mongodb_is_slow_clients_are_told_so_and_no_answered_save_is_lost() {
     let _alone = alone().await;
-    let set = ReplicaSet::start(1).await;
-    let relay = Relay::to(&set.url()["mongodb://".len()..].split('/').next().unwrap()).await;
-    let metadata =
-        format!("mongodb://{}/notestamp?directConnection=true", &relay.endpoint()["http://".len()..]);
-    let deployment = Deployment::start(Places { metadata, ..Places::fresh() }, SERVERS);
+    let (set, relay) = ReplicaSet::behind_relay().await;
+    let deployment = Deployment::start(Places { metadata: set.url(), ..Places::fresh() }, SERVERS);
     let work = Work::start(&deployment, SLOW_TIME_MAX);
     work.goes_on().await;
     relay.set(Way::Slow(Duration::from_secs(1)));

@@ -42,6 +42,10 @@ impl Relay {
         Self { address, way: sender }
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }

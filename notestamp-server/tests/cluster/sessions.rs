@@ -52,9 +52,6 @@ async fn who_signed_out_at_the_new_primary_is_out_at_the_old_one_too() {
             .await;
         }
         let primary = set.primary(&[]).await;
-        // One more, which is cut off from the other nodes and will not hear of the new primary.
-        let cut_off = Deployment::start(Places { metadata: set.url_of(primary), ..Places::fresh() }, 1);
-        let urls = [&urls[..], &cut_off.urls()[..]].concat();
         set.signal(primary, "STOP");
         set.primary(&[primary]).await;
         for session in &sessions {
@@ -78,7 +75,6 @@ async fn who_signed_out_at_the_new_primary_is_out_at_the_old_one_too() {
             set.signal(primary, "CONT");
         };
         tokio::join!(join_all(attempts), resume);
-        cut_off.stop();
     }
     deployment.stop();
 }
