@@ -17,7 +17,7 @@ use tracing::Instrument as _;
 use crate::config::{Config, MetadataUrl};
 use crate::error::{ApiError, Code};
 use crate::http::allowed_methods::AllowedMethods;
-use crate::http::answer_time::in_time;
+use crate::http::answer_time::{AnswerTime, in_time};
 use crate::http::asked_method::AskedMethod;
 use crate::http::base_url::BaseUrl;
 use crate::http::body_guard::{BodyGuard, DRAIN_BYTES_MAX, DRAIN_TIME_MAX, Verdict};
@@ -74,8 +74,11 @@ impl Edge {
         let guard = BodyGuard::install(&mut request, policy.body_bytes_max(self.upload_bytes_max));
         let answer = match self.admit(&mut request, id, judgement, client) {
             Ok(()) => {
+                let time = AnswerTime::default();
+                request.extensions_mut().insert(time.clone());
                 let routing = self.routes.call(request);
-                let routed = if self.remote { in_time(&guard, routing).await } else { Some(routing.await) };
+                let routed =
+                    if self.remote { in_time(&guard, &time, routing).await } else { Some(routing.await) };
                 let late = || Err(ApiError::storage_is_away().caused_by("no answer in time").into());
                 routed.unwrap_or_else(late).unwrap_or_else(|error| ApiError::from(error).to_response(id))
             }

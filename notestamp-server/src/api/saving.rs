@@ -5,6 +5,7 @@ use poem::http::HeaderMap;
 
 use crate::auth::CurrentUser;
 use crate::error::{ApiError, failures};
+use crate::http::answer_time::AnswerTime;
 use crate::http::entity_tag::precondition;
 use crate::state::State;
 use crate::wire::upload::SaveBody;
@@ -21,6 +22,7 @@ failures! {
 pub async fn save(
     state: &State,
     user: &CurrentUser,
+    time: &AnswerTime,
     headers: &HeaderMap,
     body: impl SaveBody,
 ) -> Result<Project, ApiError> {
@@ -28,7 +30,7 @@ pub async fn save(
     let mut save = state.store.begin_save(user.id);
     let mut request = body.receive(&mut save, state).await?;
     request.precondition = precondition;
-    let project = save.commit(request).await?;
+    let project = save.commit_unless(request, time.is_up()).await?;
     tracing::info!(user = %user.id, project = %project.id, revision = %project.revision, "project saved");
     Ok(project)
 }

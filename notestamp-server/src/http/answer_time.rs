@@ -1,8 +1,11 @@
 //! How long an answer may take.
 
+use std::pin::pin;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use poem::{FromRequest, Request, RequestBody};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::body_guard::BodyGuard;
 
@@ -12,11 +15,33 @@ pub const ANSWER_TIME_MAX: Duration = Duration::from_secs(8);
 /// What the stores take at the least while a body flows to them.
 const BYTES_PER_SECOND_MIN: u32 = 1 << 20;
 
+/// How long what has been given up may take to say what became of it.
+const END_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// Tells the operation of a request when its time is up.
+#[derive(Clone, Debug, Default)]
+pub struct AnswerTime(CancellationToken);
+
+impl AnswerTime {
+    /// Waits until the time is up. What would change anything after that must be stopped.
+    pub async fn is_up(&self) {
+        self.0.cancelled().await;
+    }
+}
+
+impl<'a> FromRequest<'a> for AnswerTime {
+    async fn from_request(request: &'a Request, _body: &mut RequestBody) -> poem::Result<Self> {
+        let given = request.extensions().get::<Self>();
+        Ok(given.cloned().expect("the edge gives every request its time"))
+    }
+}
+
 /// The answer, unless it takes too long.
 ///
 /// Each store says in time that it does not answer. One that does, but late, may be asked many things for one
 /// request: this limits them all together.
-pub async fn in_time<T>(guard: &BodyGuard, answer: impl Future<Output = T>) -> Option<T> {
+pub async fn in_time<T>(guard: &BodyGuard, time: &AnswerTime, answer: impl Future<Output = T>) -> Option<T> {
+    let mut answer = pin!(answer);
     let begun = Instant::now();
     let late = async {
         loop {
@@ -30,8 +55,11 @@ pub async fn in_time<T>(guard: &BodyGuard, answer: impl Future<Output = T>) -> O
     };
     tokio::select! {
         biased;
-        answer = answer => Some(answer),
-        () = late => None,
+        answer = &mut answer => Some(answer),
+        () = late => {
+            time.0.cancel();
+            timeout(END_TIME_MAX, answer).await.ok()
+        }
     }
 }
 
@@ -42,7 +70,7 @@ mod tests {
 
     use bytes::Bytes;
     use futures_util::{StreamExt, stream};
-    use poem::{Body, Request};
+    use poem::Body;
 
     use super::*;
 
@@ -68,8 +96,8 @@ mod tests {
     async fn what_never_comes_is_late() {
         let (_, guard) = slow_body(0);
         let begun = Instant::now();
-        assert_eq!(in_time(&guard, pending::<()>()).await, None);
-        assert_eq!(begun.elapsed(), ANSWER_TIME_MAX);
+        assert_eq!(in_time(&guard, &AnswerTime::default(), pending::<()>()).await, None);
+        assert_eq!(begun.elapsed(), ANSWER_TIME_MAX + END_TIME_MAX);
     }
 
     #[tokio::test(start_paused = true)]
@@ -80,7 +108,7 @@ mod tests {
             read(body).await;
             sleep(ANSWER_TIME_MAX / 4).await;
         };
-        assert_eq!(in_time(&guard, answer).await, Some(()));
+        assert_eq!(in_time(&guard, &AnswerTime::default(), answer).await, Some(()));
     }
 
     #[tokio::test(start_paused = true)]
@@ -91,7 +119,18 @@ mod tests {
                 read(body).await;
                 sleep(4 * ANSWER_TIME_MAX).await;
             };
-            assert_eq!(in_time(&guard, answer).await, answered);
+            assert_eq!(in_time(&guard, &AnswerTime::default(), answer).await, answered);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_told_that_its_time_is_up_may_say_what_became_of_it() {
+        let (_, guard) = slow_body(0);
+        let time = AnswerTime::default();
+        let answer = async {
+            time.is_up().await;
+            "given up"
+        };
+        assert_eq!(in_time(&guard, &time, answer).await, Some("given up"));
     }
 }

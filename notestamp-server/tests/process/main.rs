@@ -7,4 +7,5 @@ mod crash;
 mod durability;
 mod made_up;
 mod memory;
+#[allow(dead_code, reason = "other tests use the rest of it")]
 mod server;

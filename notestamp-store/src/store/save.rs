@@ -110,11 +110,32 @@ impl Save {
     /// [`Error::TooLarge`], and those of the backends. Unless it was [`Error::Unavailable`], nothing is saved. What
     /// was written is deleted at once, and what a backend did not say that it has written, by the sweep.
     ///
-    /// Once called it runs to its end, whether or not the caller waits for it: a write that is under way on
-    /// a disk cannot be called back, and its row must not be forgotten before it is done.
+    /// Once called it runs to its end, whether or not the caller waits for it.
     pub async fn commit(self, request: SaveRequest) -> Result<Project> {
+        self.commit_unless(request, future::pending()).await
+    }
+
+    /// The same, unless it is `given_up` before it is done: then it is stopped wherever it is. Whoever is told so may
+    /// save again, and this save does not come later and undo that.
+    ///
+    /// # Errors
+    /// Those of [`commit`](Self::commit); [`Error::Unavailable`] where it was given up.
+    pub async fn commit_unless(
+        self,
+        request: SaveRequest,
+        given_up: impl Future<Output = ()>,
+    ) -> Result<Project> {
         let tasks = self.store.shared.tasks.clone();
-        match tasks.spawn(self.run_commit(request)).await {
+        let mut committing = tasks.spawn(self.run_commit(request));
+        let ended = tokio::select! {
+            biased;
+            ended = &mut committing => ended,
+            () = given_up => {
+                committing.abort();
+                committing.await
+            }
+        };
+        match ended {
             Ok(committed) => committed,
             Err(ended) => match ended.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),

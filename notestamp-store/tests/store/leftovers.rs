@@ -147,3 +147,15 @@ pub async fn a_commit_whose_caller_goes_away_comes_to_its_end(it: Fixture) -> Fi
     assert!(read(&it.store, &saved, None).await == bytes);
     it
 }
+
+pub async fn a_commit_that_is_given_up_comes_to_nothing(it: Fixture) -> Fixture {
+    let bytes = media(1, LARGE);
+    let mut save = it.store.begin_save(it.owner);
+    save.write_media(body(&bytes)).await.unwrap();
+    let refused = save.commit_unless(it.draft("title").request, std::future::ready(())).await;
+    assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
+    // Whatever had begun of it has ended by now.
+    it.draft("other").save().await;
+    assert!(it.find("title").await.is_err());
+    it
+}

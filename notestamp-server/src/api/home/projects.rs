@@ -13,6 +13,7 @@ use crate::api::opening::{OpenFailures, open};
 use crate::api::saving::{SaveFailures, save};
 use crate::auth::CurrentUser;
 use crate::error::{ApiError, Failed, failures};
+use crate::http::answer_time::AnswerTime;
 use crate::http::base_url::BaseUrl;
 use crate::http::entity_tag::EntityTag;
 use crate::state::State;
@@ -81,6 +82,7 @@ impl Projects {
         user: CurrentUser,
         state: Data<&Arc<State>>,
         base: BaseUrl,
+        time: AnswerTime,
         headers: &HeaderMap,
         /// Revisions, or `*`: the save is refused unless the project is of one of them.
         #[oai(name = "If-Match")]
@@ -90,7 +92,7 @@ impl Projects {
         _if_none_match: Header<Option<String>>,
         body: UploadBody,
     ) -> Result<SaveAnswer, Failed<SaveFailures>> {
-        let saved = save(&state, &user, headers, body).await?;
+        let saved = save(&state, &user, &time, headers, body).await?;
         let revision = EntityTag::of_revision(saved.revision).to_string();
         Ok(SaveAnswer::Saved(directory(&state, &user, &base).await?, revision))
     }

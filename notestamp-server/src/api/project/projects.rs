@@ -13,6 +13,7 @@ use crate::api::opening::{OpenFailures, open};
 use crate::api::saving::{SaveFailures, save};
 use crate::auth::CurrentUser;
 use crate::error::{Failed, failures};
+use crate::http::answer_time::AnswerTime;
 use crate::http::base_url::BaseUrl;
 use crate::state::State;
 use crate::wire::json::{Json, RawJson};
@@ -69,6 +70,7 @@ impl ProjectDialect {
         user: CurrentUser,
         state: Data<&Arc<State>>,
         base: BaseUrl,
+        time: AnswerTime,
         headers: &HeaderMap,
         /// Revisions, or `*`: the save is refused unless the project is of one of them.
         #[oai(name = "If-Match")]
@@ -78,7 +80,7 @@ impl ProjectDialect {
         _if_none_match: Header<Option<String>>,
         body: ProjectSaveBody,
     ) -> Result<Json<SavedProject>, Failed<SaveFailures>> {
-        let project = save(&state, &user, headers, body).await?;
+        let project = save(&state, &user, &time, headers, body).await?;
         let metadata = ProjectMetadata::new(project, media_url(&state, &user, &base));
         Ok(Json(SavedProject { metadata }))
     }
