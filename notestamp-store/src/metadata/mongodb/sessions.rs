@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{Failure, Result as StepResult};
 use super::transaction::Transaction;
 use super::values::{date, limit as document_limit, timestamp, uuid};
-use super::{MongoDbMetadata, users};
+use super::{MongoDbMetadata, TIME_MAX, users};
 use crate::clock::Timestamp;
 use crate::domain::{Revocation, RevocationReason, Session, SessionId, TokenId, UserId};
 use crate::error::{Error, Result};
@@ -25,7 +25,9 @@ impl SessionStore for MongoDbMetadata {
 
     async fn find_session(&self, id: SessionId) -> Result<Option<Session>> {
         self.bounded(async {
-            let found = self.collections.sessions.find_one(doc! { "_id": uuid(id.as_bytes()) }).await?;
+            let found = self.collections.sessions.find_one(doc! { "_id": uuid(id.as_bytes()) });
+            // The server would wait for a majority after we have ceased to.
+            let found = found.read_concern(self.session_reads.clone()).max_time(TIME_MAX).await?;
             let Some(session) = found.map(Session::try_from).transpose()? else { return Ok(None) };
             let is_present = users::is_present(&self.collections, session.user).await?;
             Ok(is_present.then_some(session))
