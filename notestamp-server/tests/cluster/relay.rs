@@ -1,4 +1,4 @@
-//! A way to the S3 server that can be broken in several manners.
+//! A way to a server that can be broken in several manners.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,7 +16,7 @@ pub enum Way {
     Silent,
     /// Connections are closed, new ones too, as soon as something comes.
     Closed,
-    /// Whatever is asked is answered with 500.
+    /// Whatever is asked is answered with 500, as of HTTP.
     Failing,
     /// What is sent takes so long until it arrives, a megabyte at a time.
     Slow(Duration),
@@ -28,7 +28,7 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// One to that endpoint, open at first.
+    /// One to that address or endpoint, open at first.
     pub async fn to(endpoint: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
