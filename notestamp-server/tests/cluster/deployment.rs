@@ -21,10 +21,8 @@ use super::variable;
 
 pub const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
-/// Access tokens expire all the time, and nothing that is not needed is spared.
-const SETTINGS: [&str; 10] = [
-    "--access-ttl",
-    "2s",
+/// Nothing that is not needed is spared.
+const SETTINGS: [&str; 8] = [
     "--sweep-every",
     "200ms",
     "--sweep-grace",
@@ -34,6 +32,9 @@ const SETTINGS: [&str; 10] = [
     "--media-delivery",
     "redirect",
 ];
+
+/// Access tokens expire all the time.
+pub const ACCESS_TTL: &str = "2s";
 
 /// Where the stores are.
 pub struct Places {
@@ -54,15 +55,21 @@ pub struct Deployment {
 impl Deployment {
     /// Starts so many servers.
     pub fn start(places: Places, count: usize) -> Arc<Self> {
-        Self::start_logging(places, count, "warn")
+        Self::start_with(places, count, ACCESS_TTL, "warn")
     }
 
-    /// The same, with that much in their logs.
-    pub fn start_logging(places: Places, count: usize, log_filter: &'static str) -> Arc<Self> {
+    /// The same, with access tokens that live so long, and that much in the logs.
+    pub fn start_with(
+        places: Places,
+        count: usize,
+        access_ttl: &'static str,
+        log_filter: &'static str,
+    ) -> Arc<Self> {
         let stores = [
             ("--metadata", places.metadata.clone()),
             ("--notes", places.prefix.url("notes", &places.endpoint)),
             ("--media", places.prefix.url("media", &places.endpoint)),
+            ("--access-ttl", access_ttl.to_owned()),
         ];
         let stores = stores.into_iter().flat_map(|(flag, url)| [flag.to_owned(), url]);
         let settings = stores.chain(SETTINGS.map(str::to_owned)).collect();

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::bucket::Prefix;
-use super::deployment::{Deployment, KEY, Places};
+use super::deployment::{ACCESS_TTL, Deployment, KEY, Places};
 use super::http::{ACCESS, Browser, Rules, SLACK, Unanswered};
 use super::mongodb::{Credentials, ReplicaSet};
 use super::outages::{BUCKET_TIME_MAX, NOTICE_TIME_MAX};
@@ -36,7 +36,7 @@ async fn no_secret_is_logged_or_answered_whatever_is_away() {
     let relay = Relay::to(&endpoint).await;
     let places = Places { metadata: set.url(), prefix: Prefix::fresh(&endpoint), endpoint: relay.endpoint() };
     let log_filter = "debug,notestamp_server=trace,notestamp_store=trace";
-    let deployment = Deployment::start_logging(places, 2, log_filter);
+    let deployment = Deployment::start_with(places, 2, ACCESS_TTL, log_filter);
     let away_time_max = Some(MongoDbMetadata::TIME_MAX.max(BUCKET_TIME_MAX) + SLACK);
     let rules = Arc::new(Rules { away_time_max, ..Rules::default() });
     let mut browser = Browser::new(&rules);

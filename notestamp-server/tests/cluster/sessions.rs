@@ -8,21 +8,27 @@ use futures_util::future::join_all;
 use notestamp_store::metadata::MongoDbMetadata;
 use reqwest::Method;
 use serde_json::json;
+use tokio::time::sleep;
 
 use super::alone;
 use super::deployment::{Deployment, Places};
-use super::http::{ACCESS, Browser, Rules, SLACK};
+use super::http::{ACCESS, Answer, Browser, Rules, SLACK, Unanswered};
 use super::mongodb::ReplicaSet;
 
 const SERVERS: usize = 3;
-const ROUNDS: usize = 3;
+const SESSIONS: usize = 4;
+const ROUNDS: usize = 2;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs NOTESTAMP_TEST_MONGOD and NOTESTAMP_TEST_S3_ENDPOINT"]
 async fn who_signed_out_at_the_new_primary_is_out_at_the_old_one_too() {
     let _alone = alone().await;
     let set = ReplicaSet::start(3).await;
-    let deployment = Deployment::start(Places { metadata: set.url(), ..Places::fresh() }, SERVERS);
+    let start = |metadata, count| {
+        // Who has to refresh, has to write, and a primary of former times cannot.
+        Deployment::start_with(Places { metadata, ..Places::fresh() }, count, "15m", "warn")
+    };
+    let deployment = start(set.url(), SERVERS);
     let away_time_max = Some(MongoDbMetadata::TIME_MAX + SLACK);
     let rules = Arc::new(Rules { away_time_max, ..Rules::default() });
     let urls = deployment.urls();
@@ -31,50 +37,57 @@ async fn who_signed_out_at_the_new_primary_is_out_at_the_old_one_too() {
     let post = async |path: &str| {
         let mut session = Browser::new(&rules);
         let request = session.request(Method::POST, format!("{}/auth/{path}", urls[0])).json(&credentials);
-        session.send(request).await.unwrap();
+        while session.send(request.try_clone().unwrap()).await.is_err() {}
         session
     };
     post("register").await;
 
     for _ in 0..ROUNDS {
         let mut sessions = Vec::new();
-        for _ in 0..6 {
+        for _ in 0..SESSIONS {
             sessions.push(post("signin").await);
         }
-        // So that every server has connections to the primary of now.
-        for url in &urls {
-            join_all(
-                sessions
-                    .clone()
-                    .iter_mut()
-                    .map(async |session| session.get(format!("{url}/home/list")).await),
-            )
-            .await;
-        }
         let primary = set.primary(&[]).await;
+        // One more, which asks the nodes so seldom what they are that it does not hear of the new primary.
+        let metadata = set.url() + "&serverMonitoringMode=poll&heartbeatFrequencyMS=60000";
+        let deaf = start(metadata, 1);
+        let urls = [&urls[..], &deaf.urls()[..]].concat();
+        // So that each has connections enough.
+        for url in &urls {
+            for answer in join_all(sessions.clone().iter_mut().map(async |it| get(it, url).await)).await {
+                answer.unwrap().assert_status(200);
+            }
+        }
         set.signal(primary, "STOP");
         set.primary(&[primary]).await;
-        for session in &sessions {
-            let sign_out = session.request(Method::DELETE, format!("{}/auth/signout", urls[0]));
-            let mut signing_out = session.clone();
-            while signing_out.send(sign_out.try_clone().unwrap()).await.is_err() {}
-        }
+        join_all(sessions.iter().map(async |session| {
+            let mut session = session.clone();
+            let url = format!("{}/auth/signout", urls[0]);
+            while session.send(session.request(Method::DELETE, url.clone())).await.is_err() {}
+        }))
+        .await;
+
         let thieves = sessions.iter().flat_map(|session| [session.clone(), session.without(ACCESS)]);
         let thieves: Vec<_> =
             thieves.flat_map(|thief| urls.iter().map(move |url| (thief.clone(), url))).collect();
         let attempts = thieves.into_iter().map(|(mut thief, url)| async move {
-            for _ in 0..10 {
-                if let Ok(answer) = thief.get(format!("{url}/auth/user")).await {
+            for _ in 0..5 {
+                if let Ok(answer) = get(&mut thief, url).await {
                     answer.assert_status(401);
                 }
             }
         });
         let resume = async {
-            // Some of the attempts are on their way by then.
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            // Most of the attempts are on their way by then, and some wait for the old primary.
+            sleep(Duration::from_millis(100)).await;
             set.signal(primary, "CONT");
         };
         tokio::join!(join_all(attempts), resume);
+        deaf.stop();
     }
     deployment.stop();
+}
+
+async fn get(session: &mut Browser, url: &str) -> Result<Answer, Unanswered> {
+    session.get(format!("{url}/auth/user")).await
 }
