@@ -209,6 +209,16 @@ async fn a_stream_of_another_length_is_never_silent() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn notes_that_stop_in_the_middle_are_not_waited_for_long() {
+    let (store, _) = faulty(Faults { get_yields: Some(0..50), get_stalls: true, ..Faults::default() });
+    store.put(Namespace::Shared, object(), Bytes::from(vec![0; 100])).await.unwrap();
+    let begun = tokio::time::Instant::now();
+    let read = store.read_to_bytes(Namespace::Shared, object(), 100).await;
+    assert!(matches!(read, Err(Error::Unavailable { .. })), "{read:?}");
+    assert!(begun.elapsed() <= Duration::from_secs(4), "{:?}", begun.elapsed());
+}
+
 #[tokio::test]
 async fn a_backend_that_is_away_is_unavailable_not_corrupt() {
     let (store, _) = faulty(Faults { fail_read: true, ..Faults::default() });
@@ -264,6 +274,8 @@ struct Faults {
     gated: bool,
     /// Whatever was asked for, this many zeros are the answer.
     get_yields: Option<Range<usize>>,
+    /// The answer has no end.
+    get_stalls: bool,
 }
 
 /// What the backend has seen.
@@ -350,8 +362,12 @@ impl ObjectStore for Faulty {
         self.backend.fail_if(self.backend.faults.fail_read)?;
         let found = self.inner.get_opts(location, options).await?;
         let Some(yields) = self.backend.faults.get_yields.clone() else { return Ok(found) };
-        let chunks = yields.map(|_| Ok(Bytes::from_static(&[0])));
-        Ok(GetResult { payload: GetResultPayload::Stream(stream::iter(chunks).boxed()), ..found })
+        let chunks = stream::iter(yields.map(|_| Ok(Bytes::from_static(&[0]))));
+        let chunks = match self.backend.faults.get_stalls {
+            true => chunks.chain(stream::pending()).boxed(),
+            false => chunks.boxed(),
+        };
+        Ok(GetResult { payload: GetResultPayload::Stream(chunks), ..found })
     }
 
     fn delete_stream(

@@ -165,7 +165,7 @@ fn transfer_time_max(payload: &PutPayload) -> Duration {
 }
 
 /// Ends in an error where the next item takes too long. Only the time counts in which somebody waits for it.
-fn never_idle<T: Send + 'static>(
+pub(super) fn never_idle<T: Send + 'static>(
     time_max: Duration,
     items: BoxStream<'static, Result<T>>,
 ) -> BoxStream<'static, Result<T>> {

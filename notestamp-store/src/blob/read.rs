@@ -12,6 +12,7 @@ use object_store::{GetOptions, GetResult, GetResultPayload, ObjectStore, ObjectS
 use tokio::task;
 
 use super::local::read_exact_at;
+use super::patience::{ANSWER_TIME_MAX, never_idle};
 use super::{BlobStore, error, path};
 use crate::domain::{InvalidValue, Namespace, ObjectId};
 use crate::error::{Error, Result};
@@ -74,8 +75,10 @@ impl BlobStore {
         object: ObjectId,
         expected_size: u64,
     ) -> Result<Bytes> {
-        let mut stream = self.read(namespace, object, expected_size, None).await?;
-        let first = stream.try_next().await?.unwrap_or_default();
+        let stream = self.read(namespace, object, expected_size, None).await?;
+        // Nobody has been answered yet.
+        let mut stream = if self.backend.remote { self.without_pauses(stream) } else { stream };
+        let Some(first) = stream.try_next().await? else { return Ok(Bytes::new()) };
         let Some(second) = stream.try_next().await? else { return Ok(first) };
         let mut bytes = BytesMut::from(first);
         bytes.extend_from_slice(&second);
@@ -83,6 +86,15 @@ impl BlobStore {
             bytes.extend_from_slice(&next);
         }
         Ok(bytes.freeze())
+    }
+
+    /// Ends in an error where the next bytes take as long as no answer may.
+    fn without_pauses(&self, stream: ByteStream) -> ByteStream {
+        let store = self.clone();
+        let stream = stream.map(Ok).boxed();
+        never_idle(ANSWER_TIME_MAX, stream)
+            .map(move |item| item.unwrap_or_else(|slow| Err(store.error(slow))))
+            .boxed()
     }
 
     async fn open_range(&self, path: &Path, expected_size: u64, range: Range<u64>) -> Result<GetResult> {

@@ -55,7 +55,7 @@ on_every_backend! {
         a_refused_save_leaves_nothing
         a_save_of_a_removed_account_leaves_nothing
         a_commit_whose_caller_goes_away_comes_to_its_end
-        a_commit_that_is_given_up_comes_to_nothing
+        a_commit_that_is_given_up_undoes_no_later_save
     }
     races {
         equal_media_saved_at_the_same_moment_is_stored_once
