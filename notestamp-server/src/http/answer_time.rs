@@ -15,7 +15,7 @@ pub const ANSWER_TIME_MAX: Duration = Duration::from_secs(8);
 /// What the stores take at the least while a body flows to them.
 const BYTES_PER_SECOND_MIN: u32 = 1 << 20;
 
-/// How long what has been given up may take to say what became of it.
+/// How much of that is for what has been given up, to say what became of it.
 const END_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Tells the operation of a request when its time is up.
@@ -46,7 +46,8 @@ pub async fn in_time<T>(guard: &BodyGuard, time: &AnswerTime, answer: impl Futur
     let late = async {
         loop {
             let bytes_time = Duration::from_secs(guard.bytes()) / BYTES_PER_SECOND_MIN;
-            let left = (ANSWER_TIME_MAX + bytes_time + guard.waited()).saturating_sub(begun.elapsed());
+            let time_max = ANSWER_TIME_MAX - END_TIME_MAX + bytes_time + guard.waited();
+            let left = time_max.saturating_sub(begun.elapsed());
             if left.is_zero() {
                 return;
             }
@@ -97,7 +98,7 @@ mod tests {
         let (_, guard) = slow_body(0);
         let begun = Instant::now();
         assert_eq!(in_time(&guard, &AnswerTime::default(), pending::<()>()).await, None);
-        assert_eq!(begun.elapsed(), ANSWER_TIME_MAX + END_TIME_MAX);
+        assert_eq!(begun.elapsed(), ANSWER_TIME_MAX);
     }
 
     #[tokio::test(start_paused = true)]

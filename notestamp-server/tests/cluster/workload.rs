@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use notestamp_store::metadata::MongoDbMetadata;
+use notestamp_server::http::answer_time::ANSWER_TIME_MAX;
 use tokio::task::JoinHandle;
 
 use super::account::Account;
@@ -57,7 +57,7 @@ async fn whichever_server_is_killed_what_was_answered_is_there_and_nothing_else(
     let rules = Arc::new(Rules {
         servers_die: true,
         // Whom a server had in the middle of a save when it was killed: see `transactionLifetimeLimitSeconds`.
-        away_time_max: Some(MongoDbMetadata::TIME_MAX + SLACK),
+        away_time_max: Some(ANSWER_TIME_MAX + SLACK),
         ..Rules::default()
     });
     let working = start_work(&deployment, &rules, STEPS_AMONG_KILLS);
