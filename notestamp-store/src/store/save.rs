@@ -181,7 +181,7 @@ impl Save {
         let notes = self.reserve(ObjectKind::Notes, home).await?;
         let notes = Written { object: notes, digest: Digest::of(&bytes), size: bytes.len() as u64 };
         self.reservation.may_appear(notes.object);
-        // Each runs to its end even where the other fails: see `commit`.
+        // Each runs to its end even where the other fails: a write that is under way on a disk cannot be called back.
         let (offer, written) = future::join(
             self.completed_if_needed(offer, has_media, namespace),
             shared.notes.put(home, notes.object, bytes),
