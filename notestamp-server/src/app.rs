@@ -12,11 +12,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::{MediaUrls, Passwords, SessionCookies, SigningKeyError, Throttle, Tokens};
 use crate::config::Config;
-use crate::edge::Edge;
-use crate::http::acceptor::{CONNECTIONS_MAX, GuardedAcceptor};
 use crate::maintenance;
 use crate::metrics::{Metrics, MetricsEndpoint};
-use crate::page_places::PagePlaces;
+use crate::middleware::Edge;
+use crate::middleware::connections::{CONNECTIONS_MAX, GuardedAcceptor};
+use crate::offset_cursors::OffsetCursors;
 use crate::routes;
 use crate::state::State;
 use crate::storage::{self, StorageError};
@@ -89,9 +89,9 @@ impl App {
             media_urls: MediaUrls::new(&keys),
             tokens: Tokens::new(keys),
             cookies: SessionCookies::new(&config.cookies),
-            media_delivery: config.answers.media_delivery,
-            project_list: config.answers.project_list,
-            page_places: PagePlaces::default(),
+            media_delivery: config.responses.media_delivery,
+            project_list: config.responses.project_list,
+            offset_cursors: OffsetCursors::default(),
             clock,
             random,
             metrics: Arc::new(Metrics::new()),

@@ -14,7 +14,7 @@ use poem_openapi::types::Type;
 use poem_openapi::{ApiResponse, Object};
 
 use crate::http::multipart::MultipartError;
-use crate::http::request_id::RequestId;
+use crate::middleware::request_id::RequestId;
 
 /// What every error answers.
 #[derive(Debug, Object, serde::Serialize)]

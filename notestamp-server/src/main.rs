@@ -56,7 +56,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         Some(folder) => println!("data in {}", folder.path().display()),
         None => println!(
             "metadata in {}, notes in {}, media in {}",
-            storage.metadata, storage.notes, storage.media
+            storage.records, storage.notes, storage.media
         ),
     }
     if let Some(address) = docs {

@@ -11,7 +11,7 @@ use poem::{Endpoint, IntoResponse, Request, Response, Route, get};
 
 use crate::api;
 use crate::error::{ApiError, Code};
-use crate::http::request_id::RequestId;
+use crate::middleware::request_id::RequestId;
 use crate::state::State;
 
 /// The routes. Whatever goes wrong in one is an answer here, so that cookies and headers reach that answer too.

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use crate::auth::{MediaUrls, Passwords, SessionCookies, Throttle, Tokens};
 use crate::config::{MediaDelivery, ProjectList};
 use crate::metrics::Metrics;
-use crate::page_places::PagePlaces;
+use crate::offset_cursors::OffsetCursors;
 
 /// Everything that requests share.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub struct State {
     /// What `/project/list` holds.
     pub project_list: ProjectList,
     /// Where the pages of clients that count go on.
-    pub page_places: PagePlaces,
+    pub offset_cursors: OffsetCursors,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Makes what nobody can guess.

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 #[cfg(feature = "mongodb")]
-use notestamp_store::metadata::MongoDbMetadata;
-use notestamp_store::metadata::{MemoryMetadata, MetadataStore, SqliteMetadata};
+use notestamp_store::records::MongoDbRecords;
+use notestamp_store::records::{MemoryRecords, RecordStore, SqliteRecords};
 use notestamp_store::{BlobStore, Clock, Error, ObjectKind, SessionTtl, Store, StoreSettings};
 
-use crate::config::{Config, Dedup, MetadataUrl, Storage, Sweep};
+use crate::config::{Config, Dedup, RecordsUrl, Storage, Sweep};
 use crate::data_folder::DataFolderError;
 
 /// Why the stores cannot be opened.
@@ -69,19 +69,19 @@ pub async fn open(
     }
     let at = |store: String| move |source| StorageError::Open { store, source };
     let durability = storage.durability;
-    let metadata: Arc<dyn MetadataStore> = match &storage.metadata {
-        MetadataUrl::Memory => Arc::new(MemoryMetadata::new()),
-        MetadataUrl::Sqlite(path) => {
-            let opened = SqliteMetadata::open(path, durability).await;
-            Arc::new(opened.map_err(at(format!("the metadata in {}", storage.metadata)))?)
+    let metadata: Arc<dyn RecordStore> = match &storage.records {
+        RecordsUrl::Memory => Arc::new(MemoryRecords::new()),
+        RecordsUrl::Sqlite(path) => {
+            let opened = SqliteRecords::open(path, durability).await;
+            Arc::new(opened.map_err(at(format!("the metadata in {}", storage.records)))?)
         }
         #[cfg(feature = "mongodb")]
-        MetadataUrl::MongoDb(url) => {
-            let opened = MongoDbMetadata::open(url.expose()).await;
-            Arc::new(opened.map_err(at(format!("the metadata in {}", storage.metadata)))?)
+        RecordsUrl::MongoDb(url) => {
+            let opened = MongoDbRecords::open(url.expose()).await;
+            Arc::new(opened.map_err(at(format!("the metadata in {}", storage.records)))?)
         }
         #[cfg(not(feature = "mongodb"))]
-        MetadataUrl::MongoDb(_) => unreachable!("the configuration refuses what this build cannot open"),
+        RecordsUrl::MongoDb(_) => unreachable!("the configuration refuses what this build cannot open"),
     };
     let notes = BlobStore::open(ObjectKind::Notes, &storage.notes, durability).await;
     let notes = notes.map_err(at(format!("the notes in {}", storage.notes)))?;

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// Within which a request must have its answer when the bucket has none.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
 
 const PLAYER: (&str, &str) = ("sec-fetch-dest", "audio");
 
@@ -107,7 +107,7 @@ async fn while_the_bucket_is_silent_requests_are_told_to_come_again_soon() {
     let (small, large) = (b"small".as_slice(), vec![7; 20 << 20]);
     let (read, save, large_save) =
         tokio::join!(user.get(&src, &[]), user.save("other", small), user.save("large", &large));
-    assert!(begun.elapsed() < ANSWER_TIME_MAX, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < REQUEST_TIME_MAX, "{:?}", begun.elapsed());
     for answer in [read, save, large_save] {
         assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(answer.headers().contains_key("retry-after"));
@@ -133,7 +133,7 @@ async fn a_bucket_that_falls_silent_in_the_middle_of_an_upload_is_found_out_soon
             Instant::now()
         };
         let (answer, begun) = tokio::join!(saving, fell_silent);
-        assert!(begun.elapsed() < ANSWER_TIME_MAX, "{request}: {:?}", begun.elapsed());
+        assert!(begun.elapsed() < REQUEST_TIME_MAX, "{request}: {:?}", begun.elapsed());
         assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "{request}");
         assert!(answer.headers().contains_key("retry-after"));
     }
@@ -215,7 +215,7 @@ impl User {
     /// The first user of a new server.
     async fn of(media_delivery: MediaDelivery, media: &str) -> Self {
         let mut config = Config::for_testing();
-        config.answers.media_delivery = media_delivery;
+        config.responses.media_delivery = media_delivery;
         config.storage.media = BlobUrl::parse(media).expect("it is a URL");
         let app = App::build(config).await.expect("it starts");
         let address = app.addresses().next().expect("it listens");

@@ -10,8 +10,8 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use notestamp_store::metadata::{MetadataStore, SqliteMetadata};
 use notestamp_store::protocol::{SaveCommit, Written};
+use notestamp_store::records::{RecordStore, SqliteRecords};
 use notestamp_store::{
     Cursor, Digest, Durability, Email, ListQuery, Metadata, Namespace, Object, ObjectId, ObjectKind, Order,
     OsRandom, PasswordHash, Precondition, ProjectId, Sort, Timestamp, Title, User, UserId,
@@ -27,7 +27,7 @@ const NOW: Timestamp = Timestamp::from_millis(1_709_294_400_123);
 #[tokio::main]
 async fn main() {
     let folder = tempfile::tempdir().unwrap();
-    let store = SqliteMetadata::open(&folder.path().join("db"), Durability::Relaxed).await.unwrap();
+    let store = SqliteRecords::open(&folder.path().join("db"), Durability::Relaxed).await.unwrap();
     let (few, many) = (account(&store, "few").await, account(&store, "many").await);
     save(&store, few, FEW).await;
     save(&store, many, MANY).await;
@@ -40,7 +40,7 @@ async fn main() {
 }
 
 /// Prints what each kind of page takes, the median of some rounds, as a ratio to the same page of a small account.
-async fn measure(store: &dyn MetadataStore, few: UserId, many: UserId) {
+async fn measure(store: &dyn RecordStore, few: UserId, many: UserId) {
     let last = |sort: Sort| match sort {
         // Twenty before the end, as the pages before would have led there.
         Sort::Saved => Cursor::Saved(21),
@@ -95,7 +95,7 @@ async fn measure(store: &dyn MetadataStore, few: UserId, many: UserId) {
     }
 }
 
-async fn median(store: &dyn MetadataStore, owner: UserId, query: &ListQuery) -> Duration {
+async fn median(store: &dyn RecordStore, owner: UserId, query: &ListQuery) -> Duration {
     let mut times = Vec::new();
     for _ in 0..ROUNDS {
         let begun = Instant::now();
@@ -106,7 +106,7 @@ async fn median(store: &dyn MetadataStore, owner: UserId, query: &ListQuery) -> 
     times[ROUNDS / 2]
 }
 
-async fn account(store: &dyn MetadataStore, name: &str) -> UserId {
+async fn account(store: &dyn RecordStore, name: &str) -> UserId {
     let email = Email::parse(&format!("{name}@example.org")).unwrap();
     let user = User::new(UserId::generate(NOW, &OsRandom), email, PasswordHash::new("$argon2id$…"), NOW);
     store.create_user(&user).await.unwrap();
@@ -126,7 +126,7 @@ fn metadata(n: usize) -> Metadata {
 }
 
 /// Saves so many projects, with the notes only in the ledger.
-async fn save(store: &dyn MetadataStore, owner: UserId, count: usize) {
+async fn save(store: &dyn RecordStore, owner: UserId, count: usize) {
     let saves = stream::iter(0..count).map(|n| async move {
         let home = Namespace::Owner(owner);
         let notes = Object::reserve(ObjectId::generate(NOW, &OsRandom), ObjectKind::Notes, home, NOW);
@@ -152,7 +152,7 @@ mod mongodb {
     use std::collections::BTreeSet;
 
     use ::mongodb::bson::{Document, Uuid, doc, oid::ObjectId};
-    use notestamp_store::metadata::{MetadataStore, MongoDbMetadata};
+    use notestamp_store::records::{MongoDbRecords, RecordStore};
 
     use super::{FEW, MANY, account, save, title};
 
@@ -164,7 +164,7 @@ mod mongodb {
         let name = format!("notestamp_bench_{}", ObjectId::new());
         let client = ::mongodb::Client::with_uri_str(&server).await.unwrap();
         let (before, options) = server.split_once("/?").unwrap_or((&server, ""));
-        let store = MongoDbMetadata::open(&format!("{before}/{name}?{options}")).await.unwrap();
+        let store = MongoDbRecords::open(&format!("{before}/{name}?{options}")).await.unwrap();
         let (few, many) = (account(&store, "few").await, account(&store, "many").await);
         save(&store, few, FEW).await;
         save(&store, many, 1).await;
@@ -197,7 +197,7 @@ mod mongodb {
     }
 
     /// As a save would have them.
-    fn grams(title: &str) -> BTreeSet<String> {
+    fn ngrams(title: &str) -> BTreeSet<String> {
         let of = |text: String| {
             let chars: Vec<char> = text.chars().collect();
             let windows = |length| chars.windows(length).map(String::from_iter).collect::<Vec<_>>();
@@ -213,7 +213,7 @@ mod mongodb {
         copy.insert("_id", id);
         copy.insert("by_last_modified", doc! { "at": at, "id": id });
         copy.insert("by_title", doc! { "folded": title.to_lowercase(), "title": &title });
-        copy.insert("grams", grams(&title).into_iter().collect::<Vec<_>>());
+        copy.insert("grams", ngrams(&title).into_iter().collect::<Vec<_>>());
         copy.insert("title", title);
         copy.insert("type", if n.is_multiple_of(2) { "audio" } else { "pdf" });
         copy.insert("save", n as i64 + 1);

@@ -9,13 +9,13 @@ mod domain;
 mod durability;
 mod error;
 mod iso8601;
-pub mod metadata;
 pub mod protocol;
 mod random;
+pub mod records;
 mod store;
 
 pub use blob::{
-    BlobStore, BlobUrl, ByteStream, Found, Ingest, PRESIGNED_TIME_MAX, PresignedHeaders, Unfinished,
+    BlobStore, BlobUrl, ByteStream, Ingest, ListedObject, PRESIGNED_TIME_MAX, PresignedHeaders, StagedObject,
 };
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use domain::*;

@@ -32,7 +32,7 @@ async fn whichever_part_fails_nothing_is_left() {
         let mut ingest = begin(&store);
         let written = write_parts(&mut ingest, 6).await;
         let again = ingest.write(Bytes::from_static(b"x")).await;
-        let finished = ingest.finish().await;
+        let finished = ingest.stage().await;
         assert!(finished.is_err(), "part {nth}");
         assert!(written.is_ok() || again.is_err(), "part {nth}: a write after one that failed");
         assert_eq!(backend.seen().aborted, 1, "part {nth}");
@@ -45,7 +45,7 @@ async fn an_object_that_cannot_be_completed_is_aborted() {
     let (store, backend) = faulty(Faults { fail_complete: true, ..Faults::default() });
     let mut ingest = begin(&store);
     write_parts(&mut ingest, 2).await.unwrap();
-    let error = ingest.finish().await.ok().unwrap().complete().await.unwrap_err();
+    let error = ingest.stage().await.ok().unwrap().complete().await.unwrap_err();
     assert!(matches!(error, Error::Unavailable { backend: "media store", .. }), "{error:?}");
     assert_eq!(backend.seen().aborted, 1);
     assert!(listed(&store).await.is_empty());
@@ -56,7 +56,7 @@ async fn an_object_that_is_complete_counts_though_the_answer_was_lost() {
     let (store, backend) = faulty(Faults { lose_complete: true, ..Faults::default() });
     let mut ingest = begin(&store);
     write_parts(&mut ingest, 2).await.unwrap();
-    ingest.finish().await.ok().unwrap().complete().await.unwrap();
+    ingest.stage().await.ok().unwrap().complete().await.unwrap();
     assert_eq!(backend.seen().aborted, 0);
     assert_eq!(listed(&store).await.len(), 1);
 }
@@ -65,8 +65,8 @@ async fn an_object_that_is_complete_counts_though_the_answer_was_lost() {
 async fn a_small_object_that_cannot_be_put_is_an_error() {
     let (store, backend) = faulty(Faults { fail_put: true, ..Faults::default() });
     assert!(store.put(Namespace::Shared, object(), Bytes::new()).await.is_err());
-    let unfinished = begin(&store).finish().await.ok().unwrap();
-    assert!(unfinished.complete().await.is_err());
+    let staged = begin(&store).stage().await.ok().unwrap();
+    assert!(staged.complete().await.is_err());
     assert_eq!(backend.seen().started, 0, "no multipart upload for what fits into one part");
     assert!(listed(&store).await.is_empty());
 }
@@ -76,7 +76,7 @@ async fn a_full_disk_is_told_from_other_failures() {
     let (store, _) = faulty(Faults { fail_part: Some(1), full: true, ..Faults::default() });
     let mut ingest = begin(&store);
     write_parts(&mut ingest, 2).await.unwrap();
-    assert!(matches!(ingest.finish().await, Err(Error::Full { backend: "media store" })));
+    assert!(matches!(ingest.stage().await, Err(Error::Full { backend: "media store" })));
 }
 
 #[tokio::test]
@@ -89,7 +89,7 @@ async fn an_abandoned_upload_is_aborted() {
 
     let mut ingest = begin(&store);
     write_parts(&mut ingest, 2).await.unwrap();
-    drop(ingest.finish().await.ok().unwrap());
+    drop(ingest.stage().await.ok().unwrap());
     backend.wait_for(|seen| seen.aborted == 2).await;
 }
 
@@ -143,7 +143,7 @@ async fn a_write_given_up_half_way_breaks_the_ingest() {
         () = backend.wait_for(|seen| seen.in_flight == IN_FLIGHT_MAX) => {}
     }
     assert!(ingest.write(Bytes::from_static(b"x")).await.is_err());
-    assert!(ingest.finish().await.is_err());
+    assert!(ingest.stage().await.is_err());
     backend.wait_for(|seen| seen.aborted == 1).await;
 }
 
@@ -160,7 +160,7 @@ async fn a_slow_backend_holds_the_writer_back() {
                 let held = taken - backend.seen().arrived;
                 assert!(held <= IN_FLIGHT_MAX + 1, "{held} parts held in memory");
             }
-            ingest.finish().await.ok().unwrap()
+            ingest.stage().await.ok().unwrap()
         }
     });
     for arrived in 0..PARTS {
@@ -168,10 +168,10 @@ async fn a_slow_backend_holds_the_writer_back() {
         backend.wait_for(|seen| seen.arrived == arrived && seen.in_flight == in_flight).await;
         backend.gate.add_permits(1);
     }
-    let unfinished = writer.await.unwrap();
-    assert_eq!(unfinished.size, (PARTS * PART) as u64);
+    let staged = writer.await.unwrap();
+    assert_eq!(staged.size, (PARTS * PART) as u64);
     assert_eq!(backend.seen().in_flight_peak, IN_FLIGHT_MAX);
-    unfinished.abort().await.unwrap();
+    staged.abort().await.unwrap();
 }
 
 #[tokio::test]
@@ -184,7 +184,7 @@ async fn many_uploads_at_once_have_a_limit_in_common() {
             tokio::spawn(async move {
                 let mut ingest = begin(&store);
                 write_parts(&mut ingest, IN_FLIGHT_MAX).await.unwrap();
-                ingest.finish().await.ok().unwrap().abort().await
+                ingest.stage().await.ok().unwrap().abort().await
             })
         })
         .collect();
@@ -252,7 +252,7 @@ async fn write_parts(ingest: &mut Ingest, parts: usize) -> Result<()> {
     Ok(())
 }
 
-async fn listed(store: &BlobStore) -> Vec<notestamp_store::Found> {
+async fn listed(store: &BlobStore) -> Vec<notestamp_store::ListedObject> {
     store.list().try_collect().await.expect("the store is listed")
 }
 

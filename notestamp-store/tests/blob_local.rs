@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use notestamp_store::{
-    BlobStore, BlobUrl, Durability, Error, Found, Namespace, ObjectId, ObjectKind, UserId,
+    BlobStore, BlobUrl, Durability, Error, ListedObject, Namespace, ObjectId, ObjectKind, UserId,
 };
 use tempfile::TempDir;
 
@@ -58,7 +58,7 @@ fn file(folder: &TempDir) -> PathBuf {
     root(folder).join(namespace().to_string()).join(object().to_string())
 }
 
-async fn list(store: &BlobStore) -> Vec<Found> {
+async fn list(store: &BlobStore) -> Vec<ListedObject> {
     let mut found: Vec<_> = store.list().try_collect().await.expect("the folder is listed");
     found.sort();
     found
@@ -104,7 +104,7 @@ async fn delete_takes_what_a_crash_has_left_half_written() {
         fs::write(file(&folder).with_file_name(name), "half").unwrap();
     }
     store.delete(namespace(), object()).await.unwrap();
-    assert_eq!(list(&store).await, [Found::Unknown(format!("{}/{neighbour}#1", namespace()))]);
+    assert_eq!(list(&store).await, [ListedObject::Unknown(format!("{}/{neighbour}#1", namespace()))]);
     store.delete(namespace(), neighbour).await.unwrap();
     assert_eq!(list(&store).await, []);
 }
@@ -123,7 +123,7 @@ async fn what_is_half_written_or_foreign_is_listed_as_unknown() {
         "lost+found/".into(),
         "readme.txt".into(),
     ]
-    .map(Found::Unknown);
+    .map(ListedObject::Unknown);
     expected.sort();
     assert_eq!(list(&store).await, expected);
     ingest.abort().await.unwrap();
@@ -174,11 +174,11 @@ async fn what_cannot_be_completed_leaves_no_staging_file() {
         let (store, folder) = fresh(Durability::Full).await;
         let mut ingest = store.ingest(namespace(), object());
         ingest.write(Bytes::from(vec![0; size])).await.unwrap();
-        let unfinished = ingest.finish().await.unwrap();
+        let staged = ingest.stage().await.unwrap();
         // Nothing can be renamed onto a folder that is not empty.
         fs::create_dir_all(file(&folder).join("in the way")).unwrap();
-        assert!(unfinished.complete().await.is_err());
-        let left = [Found::Unknown(format!("{}/{}/", namespace(), object()))];
+        assert!(staged.complete().await.is_err());
+        let left = [ListedObject::Unknown(format!("{}/{}/", namespace(), object()))];
         assert_eq!(list(&store).await, left, "{size}");
     }
 }

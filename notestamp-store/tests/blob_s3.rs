@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use notestamp_store::metadata::{MemoryMetadata, MetadataStore};
+use notestamp_store::records::{MemoryRecords, RecordStore};
 use notestamp_store::{
     BlobStore, BlobUrl, Clock, Digest, Durability, Email, Error, Metadata, Namespace, Notes, ObjectId,
     ObjectKind, OsRandom, PRESIGNED_TIME_MAX, PasswordHash, PresignedHeaders, SaveRequest, Store,
@@ -92,7 +92,7 @@ async fn open(place: &Place) -> BlobStore {
 
 /// A store with an account, whose media is in the bucket.
 async fn with_account(place: &Place) -> (Store, UserId) {
-    let metadata: Arc<dyn MetadataStore> = Arc::new(MemoryMetadata::new());
+    let metadata: Arc<dyn RecordStore> = Arc::new(MemoryRecords::new());
     let memory = BlobUrl::parse("memory:///").unwrap();
     let notes = BlobStore::open(ObjectKind::Notes, &memory, Durability::Full).await.unwrap();
     let store = Store::builder(metadata, notes, open(place).await).open().await.unwrap();
@@ -134,7 +134,7 @@ async fn an_upload_that_is_dropped_is_aborted() {
 
     let mut all_handed_over = store.ingest(Namespace::Shared, any_object());
     all_handed_over.write(vec![0; LARGE].into()).await.unwrap();
-    drop(all_handed_over.finish().await.unwrap());
+    drop(all_handed_over.stage().await.unwrap());
     place.has_no_uploads().await;
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use notestamp_store::metadata::{MetadataStore, SessionStore as _, SqliteMetadata};
+use notestamp_store::records::{RecordStore, SessionStore as _, SqliteRecords};
 use notestamp_store::{
     BlobStore, BlobUrl, Durability, Email, ManualClock, ObjectKind, OsRandom, PasswordHash, RevocationReason,
     Session, SessionId, SessionTtl, Store, Timestamp, TokenId, User,
@@ -23,7 +23,7 @@ const START: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
 struct Log {
     store: Store,
-    metadata: Arc<SqliteMetadata>,
+    metadata: Arc<SqliteRecords>,
     clock: Arc<ManualClock>,
     user: User,
     _folder: TempDir,
@@ -33,14 +33,14 @@ impl Log {
     async fn empty() -> Self {
         let folder = tempfile::tempdir().unwrap();
         // Nothing here looks at what a loss of power leaves, and syncing takes long.
-        let metadata = SqliteMetadata::open(folder.path().join("metadata.db"), Durability::Relaxed).await;
+        let metadata = SqliteRecords::open(folder.path().join("metadata.db"), Durability::Relaxed).await;
         let metadata = Arc::new(metadata.unwrap());
         let blobs = async |kind| {
             BlobStore::open(kind, &BlobUrl::parse("memory:///").unwrap(), Durability::Relaxed).await.unwrap()
         };
         let clock = Arc::new(ManualClock::new(START));
         let (notes, media) = (blobs(ObjectKind::Notes).await, blobs(ObjectKind::Media).await);
-        let dyn_metadata: Arc<dyn MetadataStore> = metadata.clone();
+        let dyn_metadata: Arc<dyn RecordStore> = metadata.clone();
         let store = Store::builder(dyn_metadata, notes, media).clock(clock.clone()).open().await.unwrap();
         let email = Email::parse("ada@example.org").unwrap();
         let user = store.create_account(email, PasswordHash::new("$argon2id$".to_owned())).await.unwrap();

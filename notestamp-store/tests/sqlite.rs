@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
-use notestamp_store::metadata::{MetadataStore, SqliteMetadata, UserStore};
+use notestamp_store::records::{RecordStore, SqliteRecords, UserStore};
 use notestamp_store::{Durability, Email, Error, PasswordHash, Result, Timestamp, User, UserId};
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -218,8 +218,8 @@ fn place() -> (TempDir, PathBuf) {
     (folder, path)
 }
 
-async fn open(path: &Path) -> Result<SqliteMetadata> {
-    SqliteMetadata::open(path, Durability::Full).await
+async fn open(path: &Path) -> Result<SqliteRecords> {
+    SqliteRecords::open(path, Durability::Full).await
 }
 
 fn user(n: u8) -> User {

@@ -6,8 +6,8 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use notestamp_store::metadata::{MemoryMetadata, MetadataStore, SqliteMetadata};
 use notestamp_store::protocol::{MediaOffer, SaveCommit, StaleBefore, Written};
+use notestamp_store::records::{MemoryRecords, RecordStore, SqliteRecords};
 use notestamp_store::{
     Cursor, Digest, Durability, Email, LastModified, ListQuery, Metadata, Namespace, Object, ObjectId,
     ObjectKind, Order, PasswordHash, Precondition, Project, ProjectId, Revision, Sort, Timestamp, Title,
@@ -119,7 +119,7 @@ fn query() -> impl Strategy<Value = Query> {
 }
 
 /// Does an act, the `nth`; answers all that came of it, as text.
-async fn perform(store: &dyn MetadataStore, act: &Act, nth: usize) -> String {
+async fn perform(store: &dyn RecordStore, act: &Act, nth: usize) -> String {
     let now = now(nth);
     match act {
         Act::Register { user } => {
@@ -150,7 +150,7 @@ async fn perform(store: &dyn MetadataStore, act: &Act, nth: usize) -> String {
     }
 }
 
-async fn commit(store: &dyn MetadataStore, save: &Save, nth: usize) -> String {
+async fn commit(store: &dyn RecordStore, save: &Save, nth: usize) -> String {
     let (now, owner) = (now(nth), USERS[save.user]);
     let namespace = if save.shared { Namespace::Shared } else { Namespace::Owner(owner) };
     let notes = Object::reserve(object_id(nth, 0), ObjectKind::Notes, Namespace::Owner(owner), now);
@@ -169,7 +169,7 @@ async fn commit(store: &dyn MetadataStore, save: &Save, nth: usize) -> String {
         let written = Written { object: media.id, digest, size: 50 + u64::from(byte) };
         match offer {
             Offer::Written => MediaOffer::Written(written),
-            Offer::Unfinished => MediaOffer::Unfinished(written),
+            Offer::Unfinished => MediaOffer::Staged(written),
             Offer::Known => MediaOffer::Known(digest),
         }
     };
@@ -188,7 +188,7 @@ async fn commit(store: &dyn MetadataStore, save: &Save, nth: usize) -> String {
 }
 
 /// Follows the cursors of a listing to its end.
-async fn walk(store: &dyn MetadataStore, owner: UserId, query: &Query) -> String {
+async fn walk(store: &dyn RecordStore, owner: UserId, query: &Query) -> String {
     let mut query = ListQuery {
         search: query.search.map(str::to_owned),
         kind: query.kind.map(|kind| KINDS[kind].to_owned()),
@@ -210,7 +210,7 @@ async fn walk(store: &dyn MetadataStore, owner: UserId, query: &Query) -> String
 }
 
 /// All that a store keeps.
-async fn everything(store: &dyn MetadataStore) -> String {
+async fn everything(store: &dyn RecordStore) -> String {
     let mut all = format!("{:#?}", store.list_objects(None, MANY).await.unwrap());
     for owner in USERS {
         all += &format!("{:#?}", store.find_user(owner).await.unwrap());
@@ -245,8 +245,8 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let path = folder.path().join("metadata.db");
-            let sqlite = SqliteMetadata::open(&path, Durability::Relaxed).await.unwrap();
-            let memory = MemoryMetadata::new();
+            let sqlite = SqliteRecords::open(&path, Durability::Relaxed).await.unwrap();
+            let memory = MemoryRecords::new();
             let registered = (0..USERS.len()).map(|user| Act::Register { user });
             for (nth, act) in registered.chain(acts).enumerate() {
                 let expected = perform(&memory, &act, nth).await;
@@ -255,7 +255,7 @@ proptest! {
             let expected = everything(&memory).await;
             prop_assert_eq!(everything(&sqlite).await, expected);
             sqlite.close().await.unwrap();
-            let reopened = SqliteMetadata::open(&path, Durability::Relaxed).await.unwrap();
+            let reopened = SqliteRecords::open(&path, Durability::Relaxed).await.unwrap();
             prop_assert_eq!(everything(&reopened).await, everything(&memory).await);
             Ok(())
         })?;

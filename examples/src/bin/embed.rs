@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, TryStreamExt, stream};
-use notestamp_store::metadata::SqliteMetadata;
+use notestamp_store::records::SqliteRecords;
 use notestamp_store::{
     BlobStore, BlobUrl, CheckReport, Clock, Durability, Email, ListQuery, Metadata, Notes, ObjectKind,
     PasswordHash, Project, SaveRequest, Store, StoreSettings, SystemClock, Title, UserId,
@@ -75,7 +75,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 async fn open(folder: &Path) -> Result<Store, Box<dyn Error>> {
     let durability = Durability::Full;
-    let metadata = SqliteMetadata::open(folder.join("metadata.db"), durability).await?;
+    let metadata = SqliteRecords::open(folder.join("metadata.db"), durability).await?;
     let notes = BlobUrl::folder(folder.join("notes"))?;
     let notes = BlobStore::open(ObjectKind::Notes, &notes, durability).await?;
     let media = BlobUrl::folder(folder.join("media"))?;

@@ -1,14 +1,14 @@
 //! The operations: thin routes over the store.
 
 mod accounts;
-mod deleting;
+mod delete_project;
+mod health;
 mod home;
-mod media_answer;
-mod named;
-mod opening;
+mod media_response;
+mod open_project;
 mod project;
-mod saving;
-mod service;
+mod requested_title;
+mod save_project;
 mod sign_in;
 
 use poem_openapi::{OpenApiService, Tags};
@@ -21,7 +21,7 @@ type Api = (
     home::MediaFiles,
     project::ProjectDialect,
     project::ProjectMedia,
-    service::Service,
+    health::HealthApi,
 );
 
 #[derive(Tags)]
@@ -52,7 +52,7 @@ pub fn service() -> OpenApiService<Api, ()> {
         home::MediaFiles,
         project::ProjectDialect,
         project::ProjectMedia,
-        service::Service,
+        health::HealthApi,
     );
     OpenApiService::new(api, "notestamp", env!("CARGO_PKG_VERSION"))
         .summary("Notes that stay in step with media.")

@@ -11,7 +11,7 @@ use super::home::media_url;
 use crate::auth::{CurrentUser, Password};
 use crate::error::{ApiError, Code, Failed, failures};
 use crate::http::base_url::BaseUrl;
-use crate::http::client_address::Client;
+use crate::middleware::client_address::Client;
 use crate::state::State;
 use crate::wire::account::{CredentialsBody, Message, PasswordChangeBody, SessionEntry, SignedIn};
 use crate::wire::json::Json;

@@ -6,7 +6,7 @@ use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaSecurityScheme, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
-use super::tokens::{Kind, Presented};
+use super::tokens::{Kind, TokenStatus};
 use crate::error::ApiError;
 use crate::state::State;
 
@@ -36,10 +36,10 @@ impl State {
             return Err(ApiError::unauthorized());
         }
         let session = match (access, refresh) {
-            (Presented::Valid(access), _) => {
+            (TokenStatus::Valid(access), _) => {
                 self.store.use_session(access.user, access.session, access.generation).await?
             }
-            (Presented::Missing | Presented::Expired(_), Presented::Valid(refresh)) => {
+            (TokenStatus::Missing | TokenStatus::Expired(_), TokenStatus::Valid(refresh)) => {
                 let session = self
                     .store
                     .refresh_session(refresh.user, refresh.session, refresh.token, refresh.generation)
@@ -56,7 +56,7 @@ impl State {
     }
 
     /// The two tokens that came, each as what it is good for.
-    pub fn presented(&self, jar: &CookieJar) -> (Presented, Presented) {
+    pub fn presented(&self, jar: &CookieJar) -> (TokenStatus, TokenStatus) {
         let now = self.clock.now();
         let read = |kind, name| {
             let token = self.cookies.value(jar, name);

@@ -17,4 +17,4 @@ pub use keys::{InvalidSigningKeys, SigningKey, SigningKeys};
 pub use media_url::{MediaGrant, MediaUrls};
 pub use password::{Password, Passwords};
 pub use throttle::Throttle;
-pub use tokens::{Claims, Kind, Presented, Tokens};
+pub use tokens::{Claims, Kind, TokenStatus, Tokens};

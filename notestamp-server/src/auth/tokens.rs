@@ -27,7 +27,7 @@ pub struct Claims {
 
 /// A token as it came.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Presented {
+pub enum TokenStatus {
     /// There was none.
     Missing,
     /// Authentic, and its time has not come.
@@ -38,7 +38,7 @@ pub enum Presented {
     Bad,
 }
 
-impl Presented {
+impl TokenStatus {
     /// What it says, if it is authentic.
     pub fn authentic(&self) -> Option<&Claims> {
         match self {
@@ -126,14 +126,14 @@ impl Tokens {
     }
 
     /// Reads a token that came as `kind`.
-    pub fn read(&self, kind: Kind, token: Option<&str>, now: Timestamp) -> Presented {
+    pub fn read(&self, kind: Kind, token: Option<&str>, now: Timestamp) -> TokenStatus {
         match token {
-            None | Some("") => Presented::Missing,
-            Some(token) => self.verify(kind, token, now).unwrap_or(Presented::Bad),
+            None | Some("") => TokenStatus::Missing,
+            Some(token) => self.verify(kind, token, now).unwrap_or(TokenStatus::Bad),
         }
     }
 
-    fn verify(&self, kind: Kind, token: &str, now: Timestamp) -> Option<Presented> {
+    fn verify(&self, kind: Kind, token: &str, now: Timestamp) -> Option<TokenStatus> {
         let header = jsonwebtoken::decode_header(token).ok()?;
         let key = self.keys.find(header.kid.as_deref()?)?;
         let mut validation = Validation::new(ALGORITHM);
@@ -155,6 +155,6 @@ impl Tokens {
             generation: wire.r#gen,
         };
         let in_time = now.as_secs() < wire.exp;
-        Some(if in_time { Presented::Valid(claims) } else { Presented::Expired(claims) })
+        Some(if in_time { TokenStatus::Valid(claims) } else { TokenStatus::Expired(claims) })
     }
 }

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, Args, Command, ValueHint};
 
-use super::answers::Answers;
 use super::limits::Limits;
 use super::listen::ListenArgs;
 use super::log::LogArgs;
 use super::origins::OriginArgs;
+use super::responses::Responses;
 use super::storage::StorageArgs;
 use super::sweep::{Sweep, SweepSchedule};
 use super::tokens::{Cookies, TokenArgs};
@@ -31,8 +31,8 @@ pub(super) struct Settings {
     pub(super) cookies: Cookies,
     #[command(flatten, next_help_heading = "Limits")]
     pub(super) limits: Limits,
-    #[command(flatten, next_help_heading = "Answers")]
-    pub(super) answers: Answers,
+    #[command(flatten, next_help_heading = "Responses")]
+    pub(super) responses: Responses,
     #[command(flatten, next_help_heading = "Sweep")]
     pub(super) schedule: SweepSchedule,
     #[command(flatten, next_help_heading = "Sweep")]

@@ -3,7 +3,6 @@
 //! [`parse`] takes the command line and the environment as arguments, so the only thing it asks the
 //! machine for is the `--config` file (and the working directory, for a relative `--data`).
 
-mod answers;
 mod command_line;
 mod duration;
 mod error;
@@ -12,10 +11,11 @@ mod layers;
 mod limits;
 mod listen;
 mod log;
-mod metadata;
 mod origins;
 mod public_url;
+mod records;
 mod redacted;
+mod responses;
 mod size;
 mod storage;
 mod sweep;
@@ -25,7 +25,6 @@ use std::ffi::OsString;
 
 use clap::ArgMatches;
 
-pub use answers::{Answers, MediaDelivery, ProjectList};
 pub use error::{ConfigError, GivenAs, InvalidSetting};
 pub use limits::{
     BODY_BYTES_MAX, BODY_RATE_BYTES_MIN, BODY_RATE_WINDOW, FailureLimit, Limits, MULTIPART_PARTS_MAX, Quota,
@@ -33,10 +32,11 @@ pub use limits::{
 };
 pub use listen::Listen;
 pub use log::{Log, LogFormat};
-pub use metadata::{MetadataUrl, MongoDbUrl};
 pub use notestamp_store::BlobUrl;
 pub use origins::Origins;
 pub use public_url::PublicUrl;
+pub use records::{MongoDbUrl, RecordsUrl};
+pub use responses::{MediaDelivery, ProjectList, Responses};
 pub use storage::{Dedup, Storage};
 pub use sweep::{Sweep, SweepSchedule};
 pub use tokens::{Cookies, SameSite, Tokens};
@@ -82,7 +82,7 @@ pub struct Config {
     /// How much there may be of anything.
     pub limits: Limits,
     /// How answers are given.
-    pub answers: Answers,
+    pub responses: Responses,
     /// When the server sweeps.
     pub schedule: SweepSchedule,
     /// What a sweep takes.
@@ -155,14 +155,14 @@ impl Config {
         let Resolved { mut settings, signing_keys } = resolved;
         let data_folder = settings.storage.data_folder().clone();
         let mut storage = settings.storage.into_storage();
-        let signing_keys = match (signing_keys, settings.tokens.signing_key.take(), &storage.metadata) {
+        let signing_keys = match (signing_keys, settings.tokens.signing_key.take(), &storage.records) {
             (Some(keys), _, _) => SigningKeySource::Variable(keys),
             (None, Some(file), _) => SigningKeySource::File(file),
-            (None, None, MetadataUrl::Sqlite(_)) => {
+            (None, None, RecordsUrl::Sqlite(_)) => {
                 SigningKeySource::DataFolder(data_folder.signing_key_file())
             }
-            (None, None, MetadataUrl::Memory) => SigningKeySource::Process,
-            (None, None, MetadataUrl::MongoDb(_)) => {
+            (None, None, RecordsUrl::Memory) => SigningKeySource::Process,
+            (None, None, RecordsUrl::MongoDb(_)) => {
                 return Err(ConfigError::Contradiction(
                     "with MongoDB several servers share the sessions, so they must share a signing key: make one \
                      with `openssl rand -hex 32 > FILE`, and give it to each with --signing-key FILE or the \
@@ -184,7 +184,7 @@ impl Config {
             tokens: settings.tokens.into_tokens(signing_keys)?,
             cookies: settings.cookies,
             limits: settings.limits,
-            answers: settings.answers,
+            responses: settings.responses,
             schedule: settings.schedule,
             sweep: settings.sweep,
             log: settings.log.into_log(environment.text("RUST_LOG")?)?,

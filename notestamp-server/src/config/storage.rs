@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use notestamp_store::Durability;
 
-use super::{BlobUrl, ConfigError, InvalidSetting, MetadataUrl};
+use super::{BlobUrl, ConfigError, InvalidSetting, RecordsUrl};
 use crate::data_folder::DataFolder;
 
 /// The three stores.
@@ -15,7 +15,7 @@ pub struct Storage {
     /// The folder to make before anything is opened, where any of this, or the signing key, is in it.
     pub data_folder: Option<DataFolder>,
     /// The metadata store.
-    pub metadata: MetadataUrl,
+    pub records: RecordsUrl,
     /// The blob store of notes.
     pub notes: BlobUrl,
     /// The blob store of media.
@@ -42,8 +42,8 @@ pub(super) struct StorageArgs {
     data: DataFolder,
 
     /// Metadata store: sqlite:PATH, mongodb://… or memory: [default: SQLite in the data folder]
-    #[arg(long, value_name = "URL", value_parser = MetadataUrl::parse)]
-    metadata: Option<MetadataUrl>,
+    #[arg(long, value_name = "URL", value_parser = RecordsUrl::parse)]
+    metadata: Option<RecordsUrl>,
 
     /// Blob store of notes: file:///PATH, s3://BUCKET/PREFIX (and more, see the README) or memory:///
     /// [default: in the data folder]
@@ -76,10 +76,10 @@ pub(super) struct StorageArgs {
 impl Storage {
     /// Refuses what this build cannot open.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        match self.metadata {
-            MetadataUrl::Memory | MetadataUrl::Sqlite(_) => Ok(()),
-            MetadataUrl::MongoDb(_) if cfg!(feature = "mongodb") => Ok(()),
-            MetadataUrl::MongoDb(_) => {
+        match self.records {
+            RecordsUrl::Memory | RecordsUrl::Sqlite(_) => Ok(()),
+            RecordsUrl::MongoDb(_) if cfg!(feature = "mongodb") => Ok(()),
+            RecordsUrl::MongoDb(_) => {
                 Err(ConfigError::Contradiction("--metadata: this build has no MongoDB support".into()))
             }
         }
@@ -98,7 +98,7 @@ impl StorageArgs {
         let in_folder = |path| BlobUrl::folder(path).expect("the data folder's path is absolute");
         let is_needed = self.metadata.is_none() || self.notes.is_none() || self.media.is_none();
         Storage {
-            metadata: self.metadata.unwrap_or_else(|| MetadataUrl::Sqlite(folder.sqlite_file())),
+            records: self.metadata.unwrap_or_else(|| RecordsUrl::Sqlite(folder.sqlite_file())),
             notes: self.notes.unwrap_or_else(|| in_folder(folder.notes_folder())),
             media: self.media.unwrap_or_else(|| in_folder(folder.media_folder())),
             durability: self.durability,

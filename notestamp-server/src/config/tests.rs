@@ -236,7 +236,7 @@ fn the_defaults_are_those_of_the_contract() {
     let config = given("").serves();
     let folder = config.storage.data_folder.clone().expect("the default is embedded");
     assert_eq!(folder.path(), std::env::current_dir().unwrap().join("notestamp-data"));
-    assert_eq!(config.storage.metadata, MetadataUrl::Sqlite(folder.sqlite_file()));
+    assert_eq!(config.storage.records, RecordsUrl::Sqlite(folder.sqlite_file()));
     assert_eq!(config.storage.notes, BlobUrl::folder(folder.notes_folder()).unwrap());
     assert_eq!(config.storage.media, BlobUrl::folder(folder.media_folder()).unwrap());
     assert_eq!((config.storage.durability, config.storage.dedup), (Durability::Full, Dedup::User));
@@ -274,7 +274,7 @@ fn sweep_takes_the_flags_of_storage_on_either_side() {
             panic!("{words} sweeps");
         };
         assert_eq!(config.sweep.grace, Duration::ZERO);
-        assert_eq!(config.storage.metadata, MetadataUrl::Sqlite("/a/notestamp.sqlite".into()));
+        assert_eq!(config.storage.records, RecordsUrl::Sqlite("/a/notestamp.sqlite".into()));
     }
 }
 

@@ -6,7 +6,7 @@ use poem::http::Method;
 use poem::http::header::{HeaderMap, HeaderValue, IF_RANGE, RANGE};
 
 use super::entity_tag::EntityTag;
-use super::single::Single;
+use super::single_header::Single;
 
 /// What a request gets to see of a representation.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -2,7 +2,7 @@
 
 use poem::http::header::{HeaderMap, HeaderName};
 
-use super::single::Single;
+use super::single_header::Single;
 
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");

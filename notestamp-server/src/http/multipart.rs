@@ -50,7 +50,7 @@ pub enum MultipartError {
         bytes_max: usize,
     },
     /// The body failed underneath. Status: what the verdict of the
-    /// [body guard](super::body_guard::BodyGuard) says.
+    /// [body guard](crate::middleware::body_guard::BodyGuard) says.
     #[error("the body cannot be read")]
     Body(#[source] Box<dyn StdError + Send + Sync>),
 }
@@ -272,8 +272,8 @@ mod tests {
     use poem::Request;
     use proptest::prelude::*;
 
-    use super::super::body_guard::{BodyGuard, Verdict};
     use super::*;
+    use crate::middleware::body_guard::{BodyError, BodyGuard};
 
     const CONTENT_TYPE: &str = "multipart/form-data; boundary=b";
 
@@ -455,7 +455,7 @@ mod tests {
         let guard = BodyGuard::install(&mut request, 100);
         let error = read_all(reader(request.take_body())).await.unwrap_err();
         assert!(matches!(error, MultipartError::Body(_)), "{error:?}");
-        assert_eq!(guard.verdict(), Some(Verdict::TooLarge { bytes_max: 100 }));
+        assert_eq!(guard.verdict(), Some(BodyError::TooLarge { bytes_max: 100 }));
     }
 
     proptest! {

@@ -234,7 +234,7 @@ async fn a_client_of_march_2024_opens_shows_and_plays_what_it_saved() {
 
 #[apply(api_test)]
 async fn clients_of_late_2024_list_titles_and_play_what_they_saved() {
-    let server = TestServer::spawn_with(|config| config.answers.project_list = ProjectList::Titles).await;
+    let server = TestServer::spawn_with(|config| config.responses.project_list = ProjectList::Titles).await;
     let ada = visit_project(&server).await;
     let list = replay(&server, &ada, PROJECT_LIST).await.assert_status(200).json();
     assert_eq!(list["projects"], json!([]));

@@ -1,6 +1,6 @@
 //! The API as its clients see it. Each test has a server of its own, in this process, and speaks HTTP with it.
 //!
-//! All of them run over each set of stores: in memory, embedded, and outgrown. A test is `#[apply(api_test)]`, which
+//! All of them run over each set of stores: in memory, embedded, and mongodb_s3. A test is `#[apply(api_test)]`, which
 //! each set says the meaning of: where it needs services, its tests are ignored without them.
 #![expect(clippy::unwrap_used, reason = "in a test, to panic is to fail")]
 #![expect(clippy::duplicate_mod, reason = "the same claims are tested over each set of stores")]
@@ -86,7 +86,7 @@ mod embedded {
 /// MongoDB and a bucket: what many servers share.
 #[cfg(all(feature = "mongodb", feature = "s3"))]
 #[path = "."]
-mod outgrown {
+mod mongodb_s3 {
     /// The server has a thread of its own: while the test drops the database, it has to end a transaction that it is in.
     macro_rules! api_test {
         ($($case:tt)*) => {
@@ -104,7 +104,7 @@ mod outgrown {
         };
     }
 
-    type TestServer = crate::harness::TestServer<crate::stores::Outgrown>;
+    type TestServer = crate::harness::TestServer<crate::stores::MongoDbS3>;
 
     mod accounts;
     mod bad_tokens;

@@ -98,7 +98,7 @@ async fn a_page_is_searched_filtered_and_sorted_as_the_client_does() {
 
 #[apply(api_test)]
 async fn clients_of_late_2024_get_titles() {
-    let server = TestServer::spawn_with(|config| config.answers.project_list = ProjectList::Titles).await;
+    let server = TestServer::spawn_with(|config| config.responses.project_list = ProjectList::Titles).await;
     let ada = server.ada().await;
     ada.save_project("a").await;
     ada.save_project("b/%").await;

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::deployment::Deployment;
+use super::generated::{Numbers, file, pieces};
 use super::http::{ACCESS, Answer, Browser, REFRESH, Rules, Unanswered};
-use super::made_up::{Numbers, file, pieces};
 
 /// Media that everybody saves: small files, and one of two parts.
 const FILES: [usize; 6] = [0, 10, 50_000, 50_001, 1_500_000, 9_000_000];

@@ -5,7 +5,7 @@ use std::process::Output;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use notestamp_store::metadata::MongoDbMetadata;
+use notestamp_store::records::MongoDbRecords;
 use notestamp_store::{
     BlobStore, BlobUrl, CheckReport, Clock, Durability, ManualClock, ObjectKind, Store, StoreSettings,
     SystemClock,
@@ -13,8 +13,8 @@ use notestamp_store::{
 use tempfile::TempDir;
 
 use super::bucket::Prefix;
+use super::generated::Numbers;
 use super::ledger::Ledger;
-use super::made_up::Numbers;
 use super::mongodb::fresh_database;
 use super::server::{Server, try_start_with};
 use super::variable;
@@ -149,7 +149,7 @@ impl Places {
 
     /// Sweeps, after the time of all that is spared for a while, and compares what is left.
     pub async fn assert_nothing_is_left_over(&self) {
-        let metadata = MongoDbMetadata::open(&self.metadata).await.unwrap();
+        let metadata = MongoDbRecords::open(&self.metadata).await.unwrap();
         let blobs = async |kind, store| {
             let url = BlobUrl::parse(&self.prefix.url(store, &self.endpoint)).unwrap();
             BlobStore::open(kind, &url, Durability::Full).await.unwrap()

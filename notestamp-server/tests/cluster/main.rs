@@ -8,10 +8,10 @@
 mod account;
 mod bucket;
 mod deployment;
+#[path = "../process/generated.rs"]
+mod generated;
 mod http;
 mod ledger;
-#[path = "../process/made_up.rs"]
-mod made_up;
 mod mongodb;
 mod outages;
 mod races;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use notestamp_server::http::answer_time::ANSWER_TIME_MAX;
+use notestamp_server::middleware::request_deadline::REQUEST_TIME_MAX;
 use reqwest::StatusCode;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -38,7 +38,7 @@ async fn whatever_happens_to_the_nodes_of_mongodb_no_answered_save_is_lost() {
     let _alone = alone().await;
     let set = ReplicaSet::start(3).await;
     let deployment = Deployment::start(Places { metadata: set.url(), ..Places::fresh() }, SERVERS);
-    let work = Work::start(&deployment, ANSWER_TIME_MAX);
+    let work = Work::start(&deployment, REQUEST_TIME_MAX);
     work.goes_on().await;
 
     set.step_down().await;

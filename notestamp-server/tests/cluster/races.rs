@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 
 use super::alone;
 use super::deployment::{Deployment, Places};
+use super::generated::{Numbers, file};
 use super::http::{Browser, Rules};
-use super::made_up::{Numbers, file};
 
 const SERVERS: usize = 3;
 const SESSIONS: usize = 6;

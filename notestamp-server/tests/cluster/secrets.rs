@@ -5,7 +5,7 @@ use std::str;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use notestamp_server::http::answer_time::ANSWER_TIME_MAX;
+use notestamp_server::middleware::request_deadline::REQUEST_TIME_MAX;
 use reqwest::multipart::{Form, Part};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method};
@@ -37,7 +37,7 @@ async fn no_secret_is_logged_or_answered_whatever_is_away() {
     let places = Places { metadata: set.url(), prefix: Prefix::fresh(&endpoint), endpoint: relay.endpoint() };
     let log_filter = "debug,notestamp_server=trace,notestamp_store=trace";
     let deployment = Deployment::start_with(places, 2, ACCESS_TTL, log_filter);
-    let away_time_max = Some(ANSWER_TIME_MAX.max(BUCKET_TIME_MAX) + SLACK);
+    let away_time_max = Some(REQUEST_TIME_MAX.max(BUCKET_TIME_MAX) + SLACK);
     let rules = Arc::new(Rules { away_time_max, ..Rules::default() });
     let mut browser = Browser::new(&rules);
     let urls = deployment.urls();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use notestamp_server::http::answer_time::ANSWER_TIME_MAX;
+use notestamp_server::middleware::request_deadline::REQUEST_TIME_MAX;
 use reqwest::Method;
 use serde_json::json;
 use tokio::time::sleep;
@@ -29,7 +29,7 @@ async fn who_signed_out_at_the_new_primary_is_out_at_the_old_one_too() {
         Deployment::start_with(Places { metadata, ..Places::fresh() }, count, "15m", "warn")
     };
     let deployment = start(set.url(), SERVERS);
-    let away_time_max = Some(ANSWER_TIME_MAX + SLACK);
+    let away_time_max = Some(REQUEST_TIME_MAX + SLACK);
     let rules = Arc::new(Rules { away_time_max, ..Rules::default() });
     let urls = deployment.urls();
     let credentials =

@@ -6,14 +6,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use notestamp_server::http::answer_time::ANSWER_TIME_MAX;
+use notestamp_server::middleware::request_deadline::REQUEST_TIME_MAX;
 use tokio::task::JoinHandle;
 
 use super::account::Account;
 use super::alone;
 use super::deployment::{Deployment, Places};
+use super::generated::Numbers;
 use super::http::{Rules, SLACK};
-use super::made_up::Numbers;
 
 const SERVERS: usize = 3;
 const ACCOUNTS: u64 = 5;
@@ -57,7 +57,7 @@ async fn whichever_server_is_killed_what_was_answered_is_there_and_nothing_else(
     let rules = Arc::new(Rules {
         servers_die: true,
         // Whom a server had in the middle of a save when it was killed: see `transactionLifetimeLimitSeconds`.
-        away_time_max: Some(ANSWER_TIME_MAX + SLACK),
+        away_time_max: Some(REQUEST_TIME_MAX + SLACK),
         ..Rules::default()
     });
     let working = start_work(&deployment, &rules, STEPS_AMONG_KILLS);

@@ -8,11 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt, future, stream};
 use notestamp_server::data_folder::DataFolder;
-use notestamp_store::metadata::SqliteMetadata;
+use notestamp_store::records::SqliteRecords;
 use notestamp_store::{BlobStore, BlobUrl, CheckReport, Digest, Durability, ObjectKind, Store};
 
 use super::client::{Broken, Client};
-use super::made_up::{Numbers, file, pieces};
+use super::generated::{Numbers, file, pieces};
 use super::server::{Server, sweep, try_start};
 
 const ROUNDS: u64 = 8;
@@ -157,7 +157,7 @@ async fn verify(client: &Client, known: &mut Known) {
 /// Compares the ledger of a data folder that no server holds with what lies in it.
 async fn check(data: &std::path::Path) -> CheckReport {
     let folder = DataFolder::new(data).unwrap();
-    let metadata = SqliteMetadata::open(folder.sqlite_file(), Durability::Full).await.unwrap();
+    let metadata = SqliteRecords::open(folder.sqlite_file(), Durability::Full).await.unwrap();
     let blobs = async |kind, path| {
         BlobStore::open(kind, &BlobUrl::folder(path).unwrap(), Durability::Full).await.unwrap()
     };

@@ -5,7 +5,7 @@
 mod client;
 mod crash;
 mod durability;
-mod made_up;
+mod generated;
 mod memory;
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod server;

@@ -17,10 +17,10 @@ use super::bucket::Bucket;
 #[cfg(feature = "gcs")]
 use super::gcs;
 use super::local::LocalRoot;
-use super::patience::Patient;
 use super::presign::Presign;
 #[cfg(feature = "s3")]
 use super::s3::S3Bucket;
+use super::timeouts::TimeoutStore;
 use crate::domain::InvalidValue;
 use crate::durability::Durability;
 
@@ -192,7 +192,7 @@ impl Backend {
 
     /// Takes whatever an embedder has as a remote store, which is the more careful assumption.
     pub(super) fn new(objects: Arc<dyn ObjectStore>) -> Self {
-        let objects = Arc::new(Patient::new(objects));
+        let objects = Arc::new(TimeoutStore::new(objects));
         Self { objects, local: None, parts: Parts::REMOTE, remote: true, presigner: None }
     }
 }

@@ -12,8 +12,8 @@ use object_store::{BackoffConfig, ClientConfigKey, ObjectStore, RetryConfig};
 use url::Url;
 
 use super::backend::{Backend, Parts};
-use super::patience::Patient;
 use super::presign::{Presign, PresignedHeaders};
+use super::timeouts::TimeoutStore;
 
 /// A bucket, or what lies in it under a prefix: `bucket/prefix` of a URL.
 #[derive(Clone, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Bucket {
         let prefix = self.prefix.clone();
         let presigner = signer.map(|signer| Arc::new(Presigner { signer, prefix }) as Arc<dyn Presign>);
         Backend {
-            objects: Arc::new(Patient::new(PrefixStore::new(bucket, self.prefix.clone()))),
+            objects: Arc::new(TimeoutStore::new(PrefixStore::new(bucket, self.prefix.clone()))),
             local: None,
             parts: Parts::REMOTE,
             remote: true,

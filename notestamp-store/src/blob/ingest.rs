@@ -62,12 +62,17 @@ impl Ingest {
     ///
     /// # Errors
     /// As of [`write`](Self::write).
-    pub async fn finish(mut self) -> Result<Unfinished> {
+    pub async fn stage(mut self) -> Result<StagedObject> {
         let mut flow = self.take()?;
         match flow.finish().await {
             Ok((digest, size)) => {
                 let Flow { target, batch, upload, .. } = flow;
-                Ok(Unfinished { digest, size, target, rest: upload.map_or(Rest::Whole(batch), Rest::Parts) })
+                Ok(StagedObject {
+                    digest,
+                    size,
+                    target,
+                    rest: upload.map_or(Rest::Whole(batch), Rest::Parts),
+                })
             }
             Err(error) => {
                 flow.abort_quietly().await;
@@ -98,7 +103,7 @@ impl Ingest {
 ///
 /// Where equal bytes are there already, it is [aborted](Self::abort), and else
 /// [completed](Self::complete). Where it is dropped, the same happens as to an [`Ingest`].
-pub struct Unfinished {
+pub struct StagedObject {
     /// The digest of its bytes.
     pub digest: Digest,
     /// How many they are.
@@ -115,7 +120,7 @@ enum Rest {
     Parts(Upload),
 }
 
-impl Unfinished {
+impl StagedObject {
     /// Makes the object appear: whole, and as durable as the store was opened to be.
     ///
     /// Where the future is dropped, the object may still appear: keep its row until the sweep takes it.

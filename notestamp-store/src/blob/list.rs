@@ -13,7 +13,7 @@ use crate::error::Result;
 
 /// Something that lies in a blob store.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Found {
+pub enum ListedObject {
     /// A whole object.
     Object {
         /// Who shares it.
@@ -41,7 +41,7 @@ impl BlobStore {
     /// # Errors
     /// [`Error::Unavailable`](crate::Error::Unavailable) or [`Error::Backend`](crate::Error::Backend),
     /// in the stream.
-    pub fn list(&self) -> BoxStream<'static, Result<Found>> {
+    pub fn list(&self) -> BoxStream<'static, Result<ListedObject>> {
         let store = self.clone();
         match &self.backend.local {
             Some(local) => store.list_folder(Arc::clone(local)),
@@ -52,7 +52,7 @@ impl BlobStore {
         }
     }
 
-    fn list_folder(self, root: Arc<LocalRoot>) -> BoxStream<'static, Result<Found>> {
+    fn list_folder(self, root: Arc<LocalRoot>) -> BoxStream<'static, Result<ListedObject>> {
         let batches = stream::try_unfold(None, move |walk| {
             let (store, root) = (self.clone(), Arc::clone(&root));
             async move { store.walk_on(&root, walk).await }
@@ -65,7 +65,7 @@ impl BlobStore {
         &self,
         root: &Arc<LocalRoot>,
         walk: Option<Walk>,
-    ) -> Result<Option<(Vec<Found>, Option<Walk>)>> {
+    ) -> Result<Option<(Vec<ListedObject>, Option<Walk>)>> {
         let walk_on = move |root: &LocalRoot| {
             let mut walk = walk.map_or_else(|| root.walk(), Ok)?;
             let batch = walk.by_ref().take(ENTRIES_PER_READ).collect::<io::Result<Vec<_>>>()?;
@@ -75,9 +75,9 @@ impl BlobStore {
     }
 }
 
-fn found(meta: ObjectMeta) -> Found {
+fn found(meta: ObjectMeta) -> ListedObject {
     match path::parse(meta.location.as_ref()) {
-        Some((namespace, object)) => Found::Object { namespace, object, size: meta.size },
-        None => Found::Unknown(meta.location.into()),
+        Some((namespace, object)) => ListedObject::Object { namespace, object, size: meta.size },
+        None => ListedObject::Unknown(meta.location.into()),
     }
 }

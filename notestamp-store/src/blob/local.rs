@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::error::at;
-use super::list::Found;
+use super::list::ListedObject;
 use super::path;
 use crate::domain::{Namespace, ObjectId};
 use crate::durability::Durability;
@@ -108,9 +108,9 @@ pub(super) struct Walk {
 }
 
 impl Iterator for Walk {
-    type Item = io::Result<Found>;
+    type Item = io::Result<ListedObject>;
 
-    fn next(&mut self) -> Option<io::Result<Found>> {
+    fn next(&mut self) -> Option<io::Result<ListedObject>> {
         loop {
             let found = match &mut self.within {
                 Some((folder, files)) => match files.next() {
@@ -135,7 +135,7 @@ impl Iterator for Walk {
 
 impl Walk {
     /// Goes on inside of a namespace's folder; anything else in the root is foreign.
-    fn enter(&mut self, entry: &fs::DirEntry) -> io::Result<Option<Found>> {
+    fn enter(&mut self, entry: &fs::DirEntry) -> io::Result<Option<ListedObject>> {
         let name = entry.file_name().to_string_lossy().into_owned();
         let file_type = entry.file_type()?;
         if file_type.is_dir() && path::parse_folder(&name).is_some() {
@@ -146,20 +146,20 @@ impl Walk {
     }
 }
 
-fn found_in_folder(folder: &str, entry: &fs::DirEntry) -> io::Result<Option<Found>> {
+fn found_in_folder(folder: &str, entry: &fs::DirEntry) -> io::Result<Option<ListedObject>> {
     let path = format!("{folder}/{}", entry.file_name().to_string_lossy());
     let file_type = entry.file_type()?;
     match path::parse(&path) {
         Some((namespace, object)) if file_type.is_file() => {
             let size = entry.metadata()?.len();
-            Ok(Some(Found::Object { namespace, object, size }))
+            Ok(Some(ListedObject::Object { namespace, object, size }))
         }
         _ => Ok(Some(unknown(path, file_type))),
     }
 }
 
-fn unknown(path: String, file_type: FileType) -> Found {
-    Found::Unknown(if file_type.is_dir() { path + "/" } else { path })
+fn unknown(path: String, file_type: FileType) -> ListedObject {
+    ListedObject::Unknown(if file_type.is_dir() { path + "/" } else { path })
 }
 
 /// Creates a folder and those above it, each synced into the one that holds it.

@@ -12,11 +12,11 @@ mod ingest;
 mod list;
 mod local;
 mod path;
-mod patience;
 mod presign;
 mod read;
 #[cfg(feature = "s3")]
 mod s3;
+mod timeouts;
 mod upload;
 
 use std::fmt;
@@ -33,11 +33,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use backend::BlobUrl;
-pub use ingest::{Ingest, Unfinished};
-pub use list::Found;
-pub(crate) use patience::tidy_up;
+pub use ingest::{Ingest, StagedObject};
+pub use list::ListedObject;
 pub use presign::{PRESIGNED_TIME_MAX, PresignedHeaders};
 pub use read::ByteStream;
+pub(crate) use timeouts::tidy_up;
 
 use crate::domain::{Namespace, ObjectId, ObjectKind};
 use crate::durability::Durability;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use object_store::path::Path;
 use url::Url;
 
-use super::patience::{ANSWER_TIME_MAX, within};
+use super::timeouts::{REQUEST_TIME_MAX, within};
 use super::{BlobStore, path};
 use crate::domain::{InvalidValue, Namespace, ObjectId};
 use crate::error::Result;
@@ -57,6 +57,6 @@ impl BlobStore {
         let Some(presigner) = &self.backend.presigner else { return Ok(None) };
         let path = path::of(namespace, object);
         let url = presigner.presign(&path, headers, expires_in);
-        within(ANSWER_TIME_MAX, url).await.map(Some).map_err(|error| self.error(error))
+        within(REQUEST_TIME_MAX, url).await.map(Some).map_err(|error| self.error(error))
     }
 }

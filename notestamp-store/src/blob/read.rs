@@ -12,7 +12,7 @@ use object_store::{GetOptions, GetResult, GetResultPayload, ObjectStore, ObjectS
 use tokio::task;
 
 use super::local::read_exact_at;
-use super::patience::{ANSWER_TIME_MAX, never_idle};
+use super::timeouts::{REQUEST_TIME_MAX, never_idle};
 use super::{BlobStore, error, path};
 use crate::domain::{InvalidValue, Namespace, ObjectId};
 use crate::error::{Error, Result};
@@ -92,7 +92,7 @@ impl BlobStore {
     fn without_pauses(&self, stream: ByteStream) -> ByteStream {
         let store = self.clone();
         let stream = stream.map(Ok).boxed();
-        never_idle(ANSWER_TIME_MAX, stream)
+        never_idle(REQUEST_TIME_MAX, stream)
             .map(move |item| item.unwrap_or_else(|slow| Err(store.error(slow))))
             .boxed()
     }

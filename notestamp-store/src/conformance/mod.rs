@@ -4,4 +4,4 @@
 //! test of each case, named for what it claims.
 
 pub mod blob;
-pub mod metadata;
+pub mod records;

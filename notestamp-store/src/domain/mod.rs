@@ -2,11 +2,11 @@
 
 mod digest;
 mod email;
-mod grams;
 mod id;
 mod media_type;
 mod metadata;
 mod namespace;
+mod ngrams;
 mod notes;
 mod object;
 mod password_hash;

@@ -94,7 +94,7 @@ pub fn settle_media(
             let (media, row) = refer(live)?;
             Settled { media, rows: vec![row] }
         }
-        (MediaOffer::Written(_) | MediaOffer::Unfinished(_), Some(live)) => {
+        (MediaOffer::Written(_) | MediaOffer::Staged(_), Some(live)) => {
             let (media, row) = refer(live)?;
             Settled { media, rows: vec![row, discard(ours, now)?] }
         }
@@ -102,7 +102,7 @@ pub fn settle_media(
             let row = adopt(ours, written, now)?;
             Settled { media: media_ref(&row)?, rows: vec![row] }
         }
-        (MediaOffer::Unfinished(_), None) => {
+        (MediaOffer::Staged(_), None) => {
             still_reserved(ours)?;
             return Ok(None);
         }

@@ -50,7 +50,7 @@ pub enum MediaOffer {
     Written(Written),
     /// Its bytes have come and are known, but the write has not been completed: that is only worth
     /// doing where they are not there already.
-    Unfinished(Written),
+    Staged(Written),
     /// Only its digest came: the owner says that these bytes are here under another project.
     Known(Digest),
 }
@@ -59,7 +59,7 @@ impl MediaOffer {
     /// The digest of its bytes.
     pub fn digest(&self) -> Digest {
         match self {
-            Self::Written(written) | Self::Unfinished(written) => written.digest,
+            Self::Written(written) | Self::Staged(written) => written.digest,
             Self::Known(digest) => *digest,
         }
     }
@@ -67,7 +67,7 @@ impl MediaOffer {
     /// The object that was written for it.
     pub fn object(&self) -> Option<ObjectId> {
         match self {
-            Self::Written(written) | Self::Unfinished(written) => Some(written.object),
+            Self::Written(written) | Self::Staged(written) => Some(written.object),
             Self::Known(_) => None,
         }
     }

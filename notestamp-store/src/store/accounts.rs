@@ -14,7 +14,7 @@ impl Store {
         let now = self.shared.clock.now();
         let id = UserId::generate(now, &*self.shared.random);
         let user = User::new(id, email, password_hash, now);
-        self.shared.metadata.create_user(&user).await?;
+        self.shared.records.create_user(&user).await?;
         Ok(user)
     }
 
@@ -23,7 +23,7 @@ impl Store {
     /// # Errors
     /// Where the records do not answer.
     pub async fn find_account(&self, id: UserId) -> Result<Option<User>> {
-        self.shared.metadata.find_user(id).await
+        self.shared.records.find_user(id).await
     }
 
     /// The account of that address.
@@ -31,7 +31,7 @@ impl Store {
     /// # Errors
     /// Where the records do not answer.
     pub async fn find_account_by_email(&self, email: &Email) -> Result<Option<User>> {
-        self.shared.metadata.find_user_by_email(email).await
+        self.shared.records.find_user_by_email(email).await
     }
 
     /// Keeps a stronger hash of the same password, unless the password was changed meanwhile.
@@ -39,7 +39,7 @@ impl Store {
     /// # Errors
     /// Where the records do not answer.
     pub async fn upgrade_password_hash(&self, user: &User, stronger: &PasswordHash) -> Result<()> {
-        self.shared.metadata.replace_password_hash(user.id, &user.password_hash, stronger).await?;
+        self.shared.records.replace_password_hash(user.id, &user.password_hash, stronger).await?;
         Ok(())
     }
 
@@ -49,6 +49,6 @@ impl Store {
     /// # Errors
     /// Where the records do not answer.
     pub async fn remove_account(&self, id: UserId) -> Result<bool> {
-        self.shared.metadata.remove_user(id).await
+        self.shared.records.remove_user(id).await
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use futures_util::TryStreamExt;
 
-use crate::blob::Found;
+use crate::blob::ListedObject;
 use crate::domain::{Namespace, ObjectId, ObjectKind, ObjectState};
 use crate::error::Result;
 
@@ -39,17 +39,17 @@ impl Store {
             let mut listing = self.shared.blobs(kind).list();
             while let Some(object) = listing.try_next().await? {
                 match object {
-                    Found::Object { namespace, object, size } => {
+                    ListedObject::Object { namespace, object, size } => {
                         found.insert((kind, namespace, object), size);
                     }
-                    Found::Unknown(path) => report.unaccounted.push(path),
+                    ListedObject::Unknown(path) => report.unaccounted.push(path),
                 }
             }
         }
 
         let mut after = None;
         loop {
-            let rows = self.shared.metadata.list_objects(after, STEP).await?;
+            let rows = self.shared.records.list_objects(after, STEP).await?;
             let Some(last) = rows.last() else {
                 break;
             };

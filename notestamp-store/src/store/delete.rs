@@ -13,7 +13,7 @@ impl Store {
     /// [`Error::NotFound`](crate::Error::NotFound) where the account has none of that title.
     pub async fn delete_project(&self, owner: UserId, title: &Title) -> Result<()> {
         let now = self.shared.clock.now();
-        let deleted = self.shared.metadata.delete_project(owner, title, now).await?;
+        let deleted = self.shared.records.delete_project(owner, title, now).await?;
         self.reap(deleted.doomed);
         Ok(())
     }

@@ -11,6 +11,6 @@ impl Store {
     /// # Errors
     /// [`Error::Invalid`](crate::Error::Invalid) where the query's cursor is of another sort.
     pub async fn list_projects(&self, owner: UserId, query: &ListQuery) -> Result<Page> {
-        self.shared.metadata.list_projects(owner, query).await
+        self.shared.records.list_projects(owner, query).await
     }
 }

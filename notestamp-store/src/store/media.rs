@@ -16,7 +16,7 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`] where it is not, or is not there.
     pub async fn find_project_by_id(&self, owner: UserId, id: ProjectId) -> Result<Project> {
-        let found = self.shared.metadata.find_project_by_id(owner, id).await?;
+        let found = self.shared.records.find_project_by_id(owner, id).await?;
         found.ok_or(Error::NotFound { what: "project" })
     }
 

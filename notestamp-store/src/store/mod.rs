@@ -6,7 +6,8 @@ mod delete;
 mod list;
 mod media;
 mod open;
-mod reap;
+mod reaper;
+mod reservation;
 mod save;
 mod sessions;
 mod sweep;
@@ -20,8 +21,8 @@ use crate::blob::BlobStore;
 use crate::clock::{Clock, SystemClock};
 use crate::domain::{Namespace, ObjectKind, SessionTtl, UserId};
 use crate::error::Result;
-use crate::metadata::MetadataStore;
 use crate::random::{OsRandom, Random};
+use crate::records::RecordStore;
 
 pub use check::CheckReport;
 pub use open::Opened;
@@ -88,7 +89,7 @@ pub struct Store {
 
 #[derive(Debug)]
 struct Shared {
-    metadata: Arc<dyn MetadataStore>,
+    records: Arc<dyn RecordStore>,
     notes: BlobStore,
     media: BlobStore,
     settings: StoreSettings,
@@ -102,7 +103,7 @@ struct Shared {
 /// Puts a [`Store`] together.
 #[derive(Debug)]
 pub struct StoreBuilder {
-    metadata: Arc<dyn MetadataStore>,
+    records: Arc<dyn RecordStore>,
     notes: BlobStore,
     media: BlobStore,
     settings: StoreSettings,
@@ -135,13 +136,13 @@ impl StoreBuilder {
     /// # Errors
     /// Where a backend does not answer.
     pub async fn open(self) -> Result<Store> {
-        let Self { metadata, notes, media, settings, clock, random } = self;
+        let Self { records, notes, media, settings, clock, random } = self;
         let tasks = TaskTracker::new();
-        let reapers = Arc::new(tokio::sync::Semaphore::new(reap::REAPERS_MAX));
-        let shared = Shared { metadata, notes, media, settings, clock, random, tasks, reapers };
+        let reapers = Arc::new(tokio::sync::Semaphore::new(reaper::REAPERS_MAX));
+        let shared = Shared { records, notes, media, settings, clock, random, tasks, reapers };
         let store = Store { shared: Arc::new(shared) };
         store.ping().await?;
-        if store.shared.metadata.is_exclusive() {
+        if store.shared.records.is_exclusive() {
             store.doom_reservations_of_the_past().await?;
         }
         Ok(store)
@@ -150,9 +151,9 @@ impl StoreBuilder {
 
 impl Store {
     /// Starts to put a store together from its three parts.
-    pub fn builder(metadata: Arc<dyn MetadataStore>, notes: BlobStore, media: BlobStore) -> StoreBuilder {
+    pub fn builder(records: Arc<dyn RecordStore>, notes: BlobStore, media: BlobStore) -> StoreBuilder {
         let (clock, random) = (Arc::new(SystemClock), Arc::new(OsRandom));
-        StoreBuilder { metadata, notes, media, settings: StoreSettings::default(), clock, random }
+        StoreBuilder { records, notes, media, settings: StoreSettings::default(), clock, random }
     }
 
     /// What the operator chose.
@@ -165,8 +166,8 @@ impl Store {
     /// # Errors
     /// That of the first that does not.
     pub async fn ping(&self) -> Result<()> {
-        let Shared { metadata, notes, media, .. } = &*self.shared;
-        futures_util::try_join!(metadata.ping(), notes.ping(), media.ping())?;
+        let Shared { records, notes, media, .. } = &*self.shared;
+        futures_util::try_join!(records.ping(), notes.ping(), media.ping())?;
         Ok(())
     }
 
@@ -178,7 +179,7 @@ impl Store {
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
         futures_util::join!(self.shared.notes.close(), self.shared.media.close());
-        self.shared.metadata.close().await
+        self.shared.records.close().await
     }
 }
 

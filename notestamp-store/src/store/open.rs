@@ -43,7 +43,7 @@ impl Store {
             }
         }
         Err(Error::Unavailable {
-            backend: self.shared.metadata.name(),
+            backend: self.shared.records.name(),
             source: "the project is saved faster than it can be read".into(),
         })
     }
@@ -53,7 +53,7 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`] where the account has none of that title.
     pub async fn find_project(&self, owner: UserId, title: &Title) -> Result<Project> {
-        let found = self.shared.metadata.find_project(owner, title).await?;
+        let found = self.shared.records.find_project(owner, title).await?;
         found.ok_or(Error::NotFound { what: "project" })
     }
 }

@@ -3,17 +3,17 @@
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, future, pin_mut};
 
-use crate::blob::{Ingest, Unfinished, tidy_up};
+use crate::blob::{Ingest, StagedObject, tidy_up};
 use crate::clock::Timestamp;
 use crate::domain::{
     Digest, Metadata, Namespace, Notes, Object, ObjectId, ObjectKind, Precondition, Project, ProjectId,
     UserId,
 };
 use crate::error::{Error, Result, error_chain};
-use crate::metadata::SaveOutcome;
 use crate::protocol::{MediaOffer, SaveCommit, Written};
+use crate::records::SaveOutcome;
 
-use super::reap::Reservation;
+use super::reservation::Reservation;
 use super::{Shared, Store};
 
 /// A save under way. Its media may come before anything else is known of it.
@@ -25,7 +25,7 @@ pub struct Save {
     reservation: Reservation,
     /// When this writer stops: well before a sweep may take its rows.
     deadline: Timestamp,
-    media: Option<(ObjectId, Unfinished)>,
+    media: Option<(ObjectId, StagedObject)>,
 }
 
 /// What a save says besides the bytes of its media.
@@ -81,7 +81,7 @@ impl Save {
             let object = self.reserve(ObjectKind::Media, namespace).await?;
             let mut ingest = shared.media.ingest(namespace, object);
             match pump(body, &mut ingest, &shared, self.deadline).await {
-                Ok(()) => Ok((object, ingest.finish().await?)),
+                Ok(()) => Ok((object, ingest.stage().await?)),
                 Err(error) => {
                     abort(ingest.abort()).await;
                     Err(error)
@@ -169,7 +169,7 @@ impl Save {
             return Err(Error::TooLarge { what: "notes", max });
         }
 
-        let found = shared.metadata.find_project(self.owner, &request.metadata.title).await?;
+        let found = shared.records.find_project(self.owner, &request.metadata.title).await?;
         let current = found.as_ref().map(|project| project.revision);
         if !request.precondition.is_met_by(current) {
             return Err(Error::PreconditionFailed { current });
@@ -203,7 +203,7 @@ impl Save {
             now,
         };
         let mut outcome = self.commit_rows(&commit).await?;
-        if let (SaveOutcome::BytesNeeded, Some(MediaOffer::Unfinished(written))) = (&outcome, commit.media) {
+        if let (SaveOutcome::BytesNeeded, Some(MediaOffer::Staged(written))) = (&outcome, commit.media) {
             // Its twin, or the project that had media, went away between our look and our commit.
             commit.media = Some(self.complete(written).await?);
             outcome = self.commit_rows(&commit).await?;
@@ -216,7 +216,7 @@ impl Save {
 
     /// Commits, and keeps account of what that makes of our rows.
     async fn commit_rows(&mut self, commit: &SaveCommit) -> Result<SaveOutcome> {
-        let outcome = self.store.shared.metadata.commit_save(commit).await?;
+        let outcome = self.store.shared.records.commit_save(commit).await?;
         if let SaveOutcome::Saved { .. } = outcome {
             let offered = commit.media.as_ref().and_then(MediaOffer::object);
             let settled: Vec<_> = [commit.notes.object].into_iter().chain(offered).collect();
@@ -238,7 +238,7 @@ impl Save {
             }
             (Some((object, came)), _) => {
                 let written = Written { object: *object, digest: came.digest, size: came.size };
-                Ok(Some(MediaOffer::Unfinished(written)))
+                Ok(Some(MediaOffer::Staged(written)))
             }
         }
     }
@@ -251,10 +251,10 @@ impl Save {
         has_media: bool,
         namespace: Namespace,
     ) -> Result<Option<MediaOffer>> {
-        let Some(MediaOffer::Unfinished(written)) = offer.filter(|_| !has_media) else {
+        let Some(MediaOffer::Staged(written)) = offer.filter(|_| !has_media) else {
             return Ok(offer);
         };
-        let metadata = &self.store.shared.metadata;
+        let metadata = &self.store.shared.records;
         match metadata.find_live_media(namespace, written.digest).await? {
             Some(_) => Ok(offer),
             None => self.complete(written).await.map(Some),
@@ -263,9 +263,9 @@ impl Save {
 
     async fn complete(&mut self, written: Written) -> Result<MediaOffer> {
         check_deadline(&self.store.shared, self.deadline)?;
-        if let Some((object, unfinished)) = self.media.take() {
+        if let Some((object, staged)) = self.media.take() {
             self.reservation.may_appear(object);
-            unfinished.complete().await?;
+            staged.complete().await?;
             self.reservation.has_appeared(object);
         }
         Ok(MediaOffer::Written(written))
@@ -277,7 +277,7 @@ impl Save {
         let now = shared.clock.now();
         let row = Object::reserve(ObjectId::generate(now, &*shared.random), kind, namespace, now);
         self.reservation.add(row.clone());
-        shared.metadata.reserve(std::slice::from_ref(&row)).await?;
+        shared.records.reserve(std::slice::from_ref(&row)).await?;
         Ok(row.id)
     }
 }

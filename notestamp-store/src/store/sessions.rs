@@ -21,7 +21,7 @@ impl Store {
     /// [`Error::NotFound`] where the account has been removed.
     pub async fn start_session(&self, user: &User, user_agent: &str) -> Result<Option<Session>> {
         let session = self.new_session(user.id, user_agent);
-        self.shared.metadata.start_session(&session).await?;
+        self.shared.records.start_session(&session).await?;
         // A change that this look does not see comes later, and ends this session with all the others.
         let now = self.find_account(user.id).await?.ok_or(Error::NotFound { what: "account" })?;
         if now.password_hash == user.password_hash {
@@ -44,7 +44,7 @@ impl Store {
     ) -> Result<Option<Session>> {
         let session = self.new_session(user.id, user_agent);
         let (before, now) = (&user.password_hash, self.shared.clock.now());
-        let changed = self.shared.metadata.change_password(before, new, &session, now).await?;
+        let changed = self.shared.records.change_password(before, new, &session, now).await?;
         Ok(changed.then_some(session))
     }
 
@@ -53,7 +53,7 @@ impl Store {
     /// # Errors
     /// Where the records do not answer.
     pub async fn list_sessions(&self, user: UserId, limit: usize) -> Result<Vec<Session>> {
-        self.shared.metadata.list_sessions(user, limit, self.shared.clock.now()).await
+        self.shared.records.list_sessions(user, limit, self.shared.clock.now()).await
     }
 
     fn new_session(&self, user: UserId, user_agent: &str) -> Session {
@@ -67,7 +67,7 @@ impl Store {
     /// # Errors
     /// Where the records do not answer.
     pub async fn find_open_session(&self, id: SessionId) -> Result<Option<Session>> {
-        let found = self.shared.metadata.find_session(id).await?;
+        let found = self.shared.records.find_session(id).await?;
         Ok(found.filter(|session| session.is_open(self.shared.clock.now())))
     }
 
@@ -149,7 +149,7 @@ impl Store {
         let mut forgotten = 0;
         loop {
             let now = self.shared.clock.now();
-            match self.shared.metadata.forget_expired_sessions(limit, now).await? {
+            match self.shared.records.forget_expired_sessions(limit, now).await? {
                 0 => return Ok(forgotten),
                 count => forgotten += count,
             }
@@ -163,20 +163,20 @@ impl Store {
         decide: impl Fn(Session) -> Decision<T>,
     ) -> Result<Option<T>> {
         for _ in 0..RACES_MAX {
-            let Some(before) = self.shared.metadata.find_session(id).await? else {
+            let Some(before) = self.shared.records.find_session(id).await? else {
                 return Ok(None);
             };
             match decide(before.clone()) {
                 Decision::Keep(answer) => return Ok(Some(answer)),
                 Decision::Replace { answer, after } => {
-                    if self.shared.metadata.replace_session(&before, &after).await? {
+                    if self.shared.records.replace_session(&before, &after).await? {
                         return Ok(Some(answer));
                     }
                 }
             }
         }
         Err(Error::Unavailable {
-            backend: self.shared.metadata.name(),
+            backend: self.shared.records.name(),
             source: "a session changes faster than it can be decided".into(),
         })
     }

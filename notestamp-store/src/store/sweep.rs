@@ -48,7 +48,7 @@ impl Store {
 
         let (mut after, mut away) = (None, Vec::new());
         loop {
-            let doomed = self.shared.metadata.list_doomed(after, STEP).await?;
+            let doomed = self.shared.records.list_doomed(after, STEP).await?;
             let Some(last) = doomed.last() else {
                 return Ok(report);
             };
@@ -93,7 +93,7 @@ impl Store {
         let before = StaleBefore { reserved: Timestamp::MAX, unreferenced: Timestamp::MIN };
         let doomed = self.doom_stale(&before).await?;
         if doomed > 0 {
-            tracing::info!(doomed, "gave up what the process before left unfinished");
+            tracing::info!(doomed, "gave up the reservations that the process before left");
         }
         Ok(())
     }
@@ -102,7 +102,7 @@ impl Store {
         let mut total = 0;
         loop {
             let now = self.shared.clock.now();
-            match self.shared.metadata.doom_stale(before, STEP, now).await? {
+            match self.shared.records.doom_stale(before, STEP, now).await? {
                 0 => return Ok(total),
                 doomed => total += doomed,
             }
@@ -113,7 +113,7 @@ impl Store {
         let mut total = 0;
         loop {
             let now = self.shared.clock.now();
-            match self.shared.metadata.purge_removed(STEP, now).await? {
+            match self.shared.records.purge_removed(STEP, now).await? {
                 0 => return Ok(total),
                 purged => total += purged,
             }

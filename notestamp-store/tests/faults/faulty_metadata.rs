@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use notestamp_store::metadata::{
-    Deleted, MetadataStore, ObjectLedger, ProjectStore, SaveOutcome, SessionStore, UserStore,
-};
 use notestamp_store::protocol::{SaveCommit, StaleBefore};
+use notestamp_store::records::{
+    Deleted, ObjectLedger, ProjectStore, RecordStore, SaveOutcome, SessionStore, UserStore,
+};
 use notestamp_store::{
     Digest, Email, Error, ListQuery, MediaRef, Namespace, Object, ObjectId, Page, PasswordHash, Project,
     ProjectId, Result, RevocationReason, Session, SessionId, Timestamp, Title, User, UserId,
@@ -16,7 +16,7 @@ use super::faults::{Faults, reason};
 
 #[derive(Debug)]
 pub struct FaultyMetadata {
-    pub inner: Arc<dyn MetadataStore>,
+    pub inner: Arc<dyn RecordStore>,
     pub faults: Arc<Faults>,
 }
 
@@ -76,7 +76,7 @@ pass_on! {
 }
 
 #[async_trait]
-impl MetadataStore for FaultyMetadata {
+impl RecordStore for FaultyMetadata {
     fn name(&self) -> &'static str {
         "faulty"
     }

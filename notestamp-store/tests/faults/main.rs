@@ -10,7 +10,7 @@ mod world;
 
 use std::sync::Arc;
 
-use notestamp_store::metadata::{MemoryMetadata, MetadataStore, ObjectLedger};
+use notestamp_store::records::{MemoryRecords, ObjectLedger, RecordStore};
 use notestamp_store::{
     BlobStore, Error, ManualClock, Namespace, Object, ObjectId, ObjectKind, OsRandom, Result, Store,
 };
@@ -121,7 +121,7 @@ async fn whichever_write_comes_late_nothing_is_lost_and_nothing_is_left() {
 
 #[tokio::test]
 async fn a_sweep_asks_a_store_that_is_away_once_and_not_for_each_object() {
-    let records = Arc::new(MemoryMetadata::new());
+    let records = Arc::new(MemoryRecords::new());
     let faults = Arc::new(Faults::none());
     let media = FaultyObjects { inner: Arc::default(), faults: Arc::clone(&faults) };
     let media = BlobStore::new(ObjectKind::Media, Arc::new(media));
@@ -276,7 +276,7 @@ impl Numbers {
 }
 
 /// Random steps, every second of them with a fault somewhere, against the model.
-async fn random_life(seed: u64, records: Arc<dyn MetadataStore>) {
+async fn random_life(seed: u64, records: Arc<dyn RecordStore>) {
     let mut numbers = Numbers(seed);
     let mut world = World::new(records).await;
     for number in 0..40 {
@@ -298,7 +298,7 @@ async fn random_life(seed: u64, records: Arc<dyn MetadataStore>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn random_lives_with_faults_agree_with_the_model_in_memory() {
     for seed in 0..100 {
-        random_life(seed, Arc::new(MemoryMetadata::new())).await;
+        random_life(seed, Arc::new(MemoryRecords::new())).await;
     }
 }
 
@@ -306,12 +306,12 @@ async fn random_lives_with_faults_agree_with_the_model_in_memory() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn random_lives_with_faults_agree_with_the_model_in_sqlite() {
     use notestamp_store::Durability;
-    use notestamp_store::metadata::SqliteMetadata;
+    use notestamp_store::records::SqliteRecords;
 
     for seed in 100..130 {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metadata.db");
-        let records = SqliteMetadata::open(path, Durability::Relaxed).await.unwrap();
+        let records = SqliteRecords::open(path, Durability::Relaxed).await.unwrap();
         random_life(seed, Arc::new(records)).await;
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{TryStreamExt, stream};
-use notestamp_store::metadata::{MemoryMetadata, MetadataStore};
+use notestamp_store::records::{MemoryRecords, RecordStore};
 use notestamp_store::{
     BlobStore, CheckReport, Digest, Email, Error, ListQuery, ManualClock, Metadata, Notes, ObjectKind,
     PasswordHash, Result, SaveRequest, Store, Timestamp, Title, UserId,
@@ -74,7 +74,7 @@ pub enum Media {
 }
 
 impl World {
-    pub async fn new(records: Arc<dyn MetadataStore>) -> Self {
+    pub async fn new(records: Arc<dyn RecordStore>) -> Self {
         let faults = Arc::new(Faults::none());
         let clock = Arc::new(ManualClock::new(NOW));
         let blobs = |kind| {
@@ -94,7 +94,7 @@ impl World {
     }
 
     pub async fn in_memory() -> Self {
-        Self::new(Arc::new(MemoryMetadata::new())).await
+        Self::new(Arc::new(MemoryRecords::new())).await
     }
 
     /// Does one step through the door that may break, and notes what is known from its outcome.

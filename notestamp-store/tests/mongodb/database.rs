@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mongodb::Client;
 use mongodb::options::ClientOptions;
-use notestamp_store::metadata::MongoDbMetadata;
+use notestamp_store::records::MongoDbRecords;
 use notestamp_store::{ObjectId, OsRandom, Timestamp};
 
 /// Is dropped with all that is in it when this is.
@@ -21,8 +21,8 @@ impl TestDatabase {
         Self { url: with_database(&server, &name), name }
     }
 
-    pub(crate) async fn open(&self) -> MongoDbMetadata {
-        MongoDbMetadata::open(&self.url).await.expect("the server is there")
+    pub(crate) async fn open(&self) -> MongoDbRecords {
+        MongoDbRecords::open(&self.url).await.expect("the server is there")
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mongodb::bson::doc;
-use notestamp_store::metadata::{
-    MetadataStore, MongoDbMetadata, ProjectStore, SaveOutcome, SessionStore, UserStore,
+use notestamp_store::records::{
+    MongoDbRecords, ProjectStore, RecordStore, SaveOutcome, SessionStore, UserStore,
 };
 use notestamp_store::{Error, Namespace, Precondition, Result};
 use tokio::time::Instant;
@@ -19,15 +19,15 @@ const SLACK: Duration = Duration::from_secs(2);
 #[tokio::test]
 async fn a_server_that_is_not_there_is_unavailable_in_time() {
     let started = Instant::now();
-    let refused = MongoDbMetadata::open("mongodb://127.0.0.1:1/notestamp").await.map(drop);
+    let refused = MongoDbRecords::open("mongodb://127.0.0.1:1/notestamp").await.map(drop);
     assert!(matches!(refused, Err(Error::Unavailable { backend: "mongodb", .. })), "{refused:?}");
-    assert!(started.elapsed() < MongoDbMetadata::TIME_MAX + SLACK, "{:?}", started.elapsed());
+    assert!(started.elapsed() < MongoDbRecords::TIME_MAX + SLACK, "{:?}", started.elapsed());
 }
 
 #[tokio::test]
 async fn a_direct_connection_is_refused_with_what_to_do() {
     let url = "mongodb://ada:SECRET@127.0.0.1:1/notestamp?replicaSet=rs0&directConnection=true";
-    let refused = MongoDbMetadata::open(url).await.map(drop);
+    let refused = MongoDbRecords::open(url).await.map(drop);
     let Err(Error::Invalid(why)) = refused else { panic!("{refused:?}") };
     let message = why.to_string();
     assert!(message.contains("directConnection") && !message.contains("SECRET"), "{message}");
@@ -37,7 +37,7 @@ async fn a_direct_connection_is_refused_with_what_to_do() {
 #[ignore = "needs NOTESTAMP_TEST_MONGOD"]
 async fn a_standalone_server_is_refused_with_what_to_do() {
     let server = Mongod::standalone().await;
-    let refused = MongoDbMetadata::open(&server.url()).await.map(drop);
+    let refused = MongoDbRecords::open(&server.url()).await.map(drop);
     let Err(Error::Backend { source, .. }) = refused else { panic!("{refused:?}") };
     let message = source.to_string();
     assert!(message.contains("--replSet") && message.contains("rs.initiate()"), "{message}");
@@ -47,7 +47,7 @@ async fn a_standalone_server_is_refused_with_what_to_do() {
 #[ignore = "needs NOTESTAMP_TEST_MONGOD"]
 async fn a_replica_set_that_was_never_initiated_is_unavailable_with_what_to_do() {
     let server = Mongod::uninitiated().await;
-    let refused = MongoDbMetadata::open(&server.url()).await.map(drop);
+    let refused = MongoDbRecords::open(&server.url()).await.map(drop);
     let Err(Error::Unavailable { source, .. }) = refused else { panic!("{refused:?}") };
     assert!(source.to_string().contains("rs.initiate()"), "{source}");
 }
@@ -56,7 +56,7 @@ async fn a_replica_set_that_was_never_initiated_is_unavailable_with_what_to_do()
 #[ignore = "needs NOTESTAMP_TEST_MONGOD"]
 async fn a_server_that_hangs_is_unavailable_in_time_and_then_serves_all_again() {
     let server = Mongod::replica_set().await;
-    let store = Arc::new(MongoDbMetadata::open(&server.url()).await.unwrap());
+    let store = Arc::new(MongoDbRecords::open(&server.url()).await.unwrap());
     let ada = account(&*store, "ada").await;
     let commit = save(&*store, ada, "Song", None, Namespace::Owner(ada)).await.unwrap();
 
@@ -77,7 +77,7 @@ async fn a_server_that_hangs_is_unavailable_in_time_and_then_serves_all_again() 
     let saved = saving.await.unwrap();
     for (outcome, took) in [found, saved, created, started, pinged] {
         assert!(matches!(outcome, Err(Error::Unavailable { backend: "mongodb", .. })), "{outcome:?}");
-        assert!(took < MongoDbMetadata::TIME_MAX + SLACK, "{took:?}");
+        assert!(took < MongoDbRecords::TIME_MAX + SLACK, "{took:?}");
     }
 
     server.signal("CONT");
@@ -100,7 +100,7 @@ async fn a_server_that_hangs_is_unavailable_in_time_and_then_serves_all_again() 
 #[ignore = "needs NOTESTAMP_TEST_MONGOD"]
 async fn a_node_that_has_been_replaced_as_primary_is_unavailable() {
     let server = Mongod::replica_set().await;
-    let store = MongoDbMetadata::open(&server.url()).await.unwrap();
+    let store = MongoDbRecords::open(&server.url()).await.unwrap();
     // NotWritablePrimary, NotPrimaryNoSecondaryOk, and, while it takes back what no majority has, NotPrimaryOrSecondary.
     for code in [10_107, 13_435, 13_436] {
         server.disturb("find", 2, doc! { "errorCode": code }).await;
@@ -192,7 +192,7 @@ async fn a_refusal_whose_end_is_lost_locks_nobody_out() {
 #[ignore = "needs NOTESTAMP_TEST_MONGOD"]
 async fn saves_of_one_account_in_one_process_wait_for_each_other_and_none_is_aborted() {
     let server = Mongod::replica_set().await;
-    let store = Arc::new(MongoDbMetadata::open(&server.url()).await.unwrap());
+    let store = Arc::new(MongoDbRecords::open(&server.url()).await.unwrap());
     let ada = account(&*store, "ada").await;
     let mut commits = Vec::new();
     for n in 0..20 {
@@ -218,13 +218,13 @@ async fn saves_of_one_account_in_one_process_wait_for_each_other_and_none_is_abo
 async fn a_sign_in_to_the_server_that_its_shutdown_breaks_off_is_unavailable() {
     let server = Mongod::replica_set().await;
     let user = doc! { "createUser": "ada", "pwd": "secret", "roles": ["root"] };
-    while MongoDbMetadata::open(&server.url()).await.is_err() {}
+    while MongoDbRecords::open(&server.url()).await.is_err() {}
     server.command(user).await;
     let url = server.url().replace("mongodb://", "mongodb://ada:secret@") + "?authSource=admin";
-    MongoDbMetadata::open(&url).await.unwrap();
+    MongoDbRecords::open(&url).await.unwrap();
 
     server.disturb("saslContinue", 1_000_000, doc! { "errorCode": 91 }).await;
-    let refused = MongoDbMetadata::open(&url).await.map(drop);
+    let refused = MongoDbRecords::open(&url).await.map(drop);
     assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
 }
 
@@ -238,7 +238,7 @@ async fn a_commit_that_is_never_answered_is_unavailable_in_time() {
     server.disturb("commitTransaction", 1_000_000, doc! { "closeConnection": true }).await;
     let (saved, took) = timed(async { store.commit_save(&commit).await.map(drop) }).await;
     assert!(matches!(saved, Err(Error::Unavailable { .. })), "{saved:?}");
-    assert!(took < MongoDbMetadata::TIME_MAX + SLACK, "{took:?}");
+    assert!(took < MongoDbRecords::TIME_MAX + SLACK, "{took:?}");
     // It was given up, so the account is free for others.
     assert!(
         other
@@ -249,9 +249,9 @@ async fn a_commit_that_is_never_answered_is_unavailable_in_time() {
 }
 
 /// As two processes would open it.
-async fn two_handles(server: &Mongod) -> (MongoDbMetadata, MongoDbMetadata) {
+async fn two_handles(server: &Mongod) -> (MongoDbRecords, MongoDbRecords) {
     let url = server.url();
-    (MongoDbMetadata::open(&url).await.unwrap(), MongoDbMetadata::open(&url).await.unwrap())
+    (MongoDbRecords::open(&url).await.unwrap(), MongoDbRecords::open(&url).await.unwrap())
 }
 
 /// What came of it, and how long that took.

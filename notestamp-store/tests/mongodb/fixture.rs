@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use notestamp_store::metadata::{MetadataStore, SaveOutcome};
 use notestamp_store::protocol::{MediaOffer, SaveCommit, Written};
+use notestamp_store::records::{RecordStore, SaveOutcome};
 use notestamp_store::{
     Digest, Email, Metadata, Namespace, Object, ObjectId, ObjectKind, OsRandom, PasswordHash, Precondition,
     Project, ProjectId, Session, SessionId, SessionTtl, Timestamp, Title, TokenId, User, UserId,
@@ -28,7 +28,7 @@ pub(crate) fn user(name: &str) -> User {
 }
 
 /// An account that is stored.
-pub(crate) async fn account(store: &dyn MetadataStore, name: &str) -> UserId {
+pub(crate) async fn account(store: &dyn RecordStore, name: &str) -> UserId {
     let user = user(name);
     store.create_user(&user).await.unwrap();
     user.id
@@ -47,7 +47,7 @@ pub(crate) fn title(text: &str) -> Title {
 
 /// A save whose rows are reserved; media of these bytes lies in that namespace.
 pub(crate) async fn save(
-    store: &dyn MetadataStore,
+    store: &dyn RecordStore,
     owner: UserId,
     text: &str,
     media: Option<&[u8]>,
@@ -74,7 +74,7 @@ pub(crate) async fn save(
 
 /// A project that is saved, in its owner's own namespace.
 pub(crate) async fn project(
-    store: &dyn MetadataStore,
+    store: &dyn RecordStore,
     owner: UserId,
     text: &str,
     media: Option<&[u8]>,

@@ -5,8 +5,8 @@ use std::num::NonZeroUsize;
 use futures_util::TryStreamExt;
 use mongodb::Database;
 use mongodb::bson::{Document, Uuid, doc};
-use notestamp_store::metadata::{MongoDbMetadata, ObjectLedger, ProjectStore, SessionStore, UserStore};
 use notestamp_store::protocol::StaleBefore;
+use notestamp_store::records::{MongoDbRecords, ObjectLedger, ProjectStore, SessionStore, UserStore};
 use notestamp_store::{
     Cursor, Digest, ListQuery, Namespace, Order, PasswordHash, Project, RevocationReason, Sort, Timestamp,
 };
@@ -157,7 +157,7 @@ async fn every_other_operation_walks_an_index() {
 }
 
 /// Every method but those that look at all there is.
-async fn use_everything(store: &MongoDbMetadata) {
+async fn use_everything(store: &MongoDbRecords) {
     let ada = user("ada");
     store.create_user(&ada).await.unwrap();
     store.find_user(ada.id).await.unwrap().unwrap();

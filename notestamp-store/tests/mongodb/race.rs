@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
-use notestamp_store::metadata::{MongoDbMetadata, ObjectLedger, ProjectStore, UserStore};
 use notestamp_store::protocol::StaleBefore;
+use notestamp_store::records::{MongoDbRecords, ObjectLedger, ProjectStore, UserStore};
 use notestamp_store::{
     Error, ListQuery, Namespace, ObjectId, ObjectKind, ObjectState, OsRandom, Random, Timestamp, UserId,
 };
@@ -53,7 +53,7 @@ async fn two_processes_that_race_keep_all_in_step() {
 }
 
 /// Does something; only what the contract allows may be refused, and contention is not among it.
-async fn act(store: &MongoDbMetadata, owners: [UserId; 2], deleted: &Deleted) -> notestamp_store::Result<()> {
+async fn act(store: &MongoDbRecords, owners: [UserId; 2], deleted: &Deleted) -> notestamp_store::Result<()> {
     let owner = pick(owners);
     let refused = match pick([0, 1, 2, 3, 4, 5, 6]) {
         0..=3 => {
@@ -76,7 +76,7 @@ async fn act(store: &MongoDbMetadata, owners: [UserId; 2], deleted: &Deleted) ->
 }
 
 /// Dooms whatever it may, deletes the bytes of the doomed, and forgets them.
-async fn sweep(store: &MongoDbMetadata, deleted: &Deleted) -> notestamp_store::Result<()> {
+async fn sweep(store: &MongoDbRecords, deleted: &Deleted) -> notestamp_store::Result<()> {
     let before = StaleBefore { reserved: Timestamp::MAX, unreferenced: Timestamp::MAX };
     store.doom_stale(&before, MANY, NOW).await?;
     let doomed: Vec<_> = store.list_doomed(None, MANY).await?.iter().map(|row| row.id).collect();
@@ -85,7 +85,7 @@ async fn sweep(store: &MongoDbMetadata, deleted: &Deleted) -> notestamp_store::R
 }
 
 /// Asserts that each project's objects are live and whole, each digest is stored once, and what is counted is so.
-async fn assert_in_step(store: &MongoDbMetadata, owners: [UserId; 2], deleted: &Deleted) {
+async fn assert_in_step(store: &MongoDbRecords, owners: [UserId; 2], deleted: &Deleted) {
     let mut references = HashMap::<ObjectId, u64>::new();
     for owner in owners {
         let page = store.list_projects(owner, &ListQuery::default()).await.unwrap();

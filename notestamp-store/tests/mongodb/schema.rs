@@ -5,7 +5,7 @@ use std::error::Error as _;
 use futures_util::TryStreamExt;
 use futures_util::future::join_all;
 use mongodb::bson::{DateTime, Document, doc};
-use notestamp_store::metadata::{MetadataStore, MongoDbMetadata, ProjectStore, SessionStore, UserStore};
+use notestamp_store::records::{MongoDbRecords, ProjectStore, RecordStore, SessionStore, UserStore};
 use notestamp_store::{Error, ListQuery, Session};
 
 use crate::database::TestDatabase;
@@ -33,7 +33,7 @@ async fn a_newer_schema_is_refused_and_left_alone() {
         meta.update_one(doc! {}, doc! { "$set": { "version": version } }).await.unwrap();
     };
     set(1_000).await;
-    let refused = MongoDbMetadata::open(&database.url).await.map(drop);
+    let refused = MongoDbRecords::open(&database.url).await.map(drop);
     let Err(Error::Backend { source, .. }) = refused else { panic!("{refused:?}") };
     let message = source.to_string();
     assert!(message.contains(&database.name) && message.contains("newer"), "{message}");
@@ -75,7 +75,7 @@ async fn a_database_of_another_program_is_refused_and_left_alone() {
     let database = TestDatabase::new();
     let other = behind(&database).await;
     other.collection("users").insert_one(doc! { "name": "Ada" }).await.unwrap();
-    let refused = MongoDbMetadata::open(&database.url).await.map(drop);
+    let refused = MongoDbRecords::open(&database.url).await.map(drop);
     assert!(matches!(refused, Err(Error::Corrupt(_))), "{refused:?}");
     assert_eq!(other.list_collection_names().await.unwrap(), ["users"]);
 }
@@ -114,12 +114,12 @@ async fn the_server_removes_no_session_before_its_tokens_end_by_its_own_clock() 
 async fn a_password_is_in_no_error_and_no_debug_text() {
     let database = TestDatabase::new();
     let with_password = database.url.replace("mongodb://", "mongodb://ada:open-sesame@");
-    let refused = MongoDbMetadata::open(&with_password).await.unwrap_err();
+    let refused = MongoDbRecords::open(&with_password).await.unwrap_err();
     assert!(matches!(refused, Error::Backend { .. }), "{refused:?}");
     assert_silent(&refused);
 
     let store = database.open().await;
-    assert_eq!(format!("{store:?}"), format!("MongoDbMetadata {{ database: {:?} }}", database.name));
+    assert_eq!(format!("{store:?}"), format!("MongoDbRecords {{ database: {:?} }}", database.name));
 }
 
 #[tokio::test]
@@ -133,7 +133,7 @@ async fn a_url_that_cannot_be_read_is_not_repeated() {
         "mongodb://open-sesame:port/",
         "",
     ] {
-        let refused = MongoDbMetadata::open(url).await.unwrap_err();
+        let refused = MongoDbRecords::open(url).await.unwrap_err();
         assert!(matches!(refused, Error::Invalid(_)), "{url}: {refused:?}");
         assert_silent(&refused);
     }

@@ -251,7 +251,7 @@ impl State {
         };
         let offer = match save.brings {
             Brings::Media if written => MediaOffer::Written(save.written()),
-            Brings::Media => MediaOffer::Unfinished(save.written()),
+            Brings::Media => MediaOffer::Staged(save.written()),
             Brings::MediaByDigest => MediaOffer::Known(save.digest),
             Brings::Notes => {
                 let old = self.world.projects.get(&save.project);

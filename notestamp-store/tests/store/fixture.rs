@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt, stream};
-use notestamp_store::metadata::{MemoryMetadata, MetadataStore};
+use notestamp_store::records::{MemoryRecords, RecordStore};
 use notestamp_store::{
     BlobStore, BlobUrl, CheckReport, Digest, Durability, Email, ListQuery, ManualClock, Metadata, Notes,
     Object, ObjectKind, ObjectState, PasswordHash, Precondition, Project, Result, SaveRequest, Store,
@@ -40,7 +40,7 @@ pub struct Fixture {
 
 /// What stores are made of: clones are doors to the same rooms.
 struct Parts {
-    metadata: Arc<dyn MetadataStore>,
+    metadata: Arc<dyn RecordStore>,
     notes: BlobStore,
     media: BlobStore,
     _folder: Option<TempDir>,
@@ -64,7 +64,7 @@ impl Parts {
                     BlobStore::open(kind, &url, Durability::Relaxed).await.unwrap()
                 };
                 Self {
-                    metadata: Arc::new(MemoryMetadata::new()),
+                    metadata: Arc::new(MemoryRecords::new()),
                     notes: blobs(ObjectKind::Notes).await,
                     media: blobs(ObjectKind::Media).await,
                     _folder: None,
@@ -81,7 +81,7 @@ impl Parts {
                 let (notes, media) =
                     (blobs(ObjectKind::Notes, "notes").await, blobs(ObjectKind::Media, "media").await);
                 let path = folder.path().join("metadata.db");
-                let metadata = notestamp_store::metadata::SqliteMetadata::open(path, Durability::Relaxed);
+                let metadata = notestamp_store::records::SqliteRecords::open(path, Durability::Relaxed);
                 Self { metadata: Arc::new(metadata.await.unwrap()), notes, media, _folder: Some(folder) }
             }
         }

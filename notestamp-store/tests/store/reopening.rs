@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use notestamp_store::metadata::{MetadataStore, ObjectLedger, SqliteMetadata};
+use notestamp_store::records::{ObjectLedger, RecordStore, SqliteRecords};
 use notestamp_store::{
     BlobStore, BlobUrl, CheckReport, Durability, Error, ListQuery, Namespace, Object, ObjectId, ObjectKind,
     Store,
@@ -20,8 +20,8 @@ async fn blobs(folder: &Path, kind: ObjectKind) -> BlobStore {
     BlobStore::open(kind, &url, Durability::Relaxed).await.unwrap()
 }
 
-async fn records(folder: &Path) -> Result<SqliteMetadata, Error> {
-    SqliteMetadata::open(folder.join("metadata.db"), Durability::Relaxed).await
+async fn records(folder: &Path) -> Result<SqliteRecords, Error> {
+    SqliteRecords::open(folder.join("metadata.db"), Durability::Relaxed).await
 }
 
 async fn open(folder: &Path) -> Store {

@@ -7,7 +7,7 @@ use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
 
 use crate::api::Tag;
-use crate::api::media_answer::{MediaResult, media_answer, media_by_title};
+use crate::api::media_response::{MediaResult, media_by_title, media_response};
 use crate::auth::CurrentUser;
 use crate::error::{ApiError, Code};
 use crate::http::content_disposition::Disposition;
@@ -33,7 +33,7 @@ impl MediaFiles {
         // What cannot be an id is no project's.
         let id: ProjectId = id.0.parse().map_err(|_| ApiError::new(Code::NotFound, "project not found"))?;
         let project = state.store.find_project_by_id(user.id, id).await?;
-        media_answer(&state, request, project, Disposition::Inline).await
+        media_response(&state, request, project, Disposition::Inline).await
     }
 
     /// The media of the project of that title

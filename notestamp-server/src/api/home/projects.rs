@@ -8,14 +8,14 @@ use poem_openapi::{ApiResponse, OpenApi};
 
 use super::media_url;
 use crate::api::Tag;
-use crate::api::deleting::{DeleteFailures, delete};
-use crate::api::opening::{OpenFailures, open};
-use crate::api::saving::{SaveFailures, save};
+use crate::api::delete_project::{DeleteFailures, delete};
+use crate::api::open_project::{OpenFailures, open};
+use crate::api::save_project::{SaveFailures, save};
 use crate::auth::CurrentUser;
 use crate::error::{ApiError, Failed, failures};
-use crate::http::answer_time::AnswerTime;
 use crate::http::base_url::BaseUrl;
 use crate::http::entity_tag::EntityTag;
+use crate::middleware::request_deadline::RequestDeadline;
 use crate::state::State;
 use crate::wire::json::Json;
 use crate::wire::metadata::ProjectMetadata;
@@ -82,7 +82,7 @@ impl Projects {
         user: CurrentUser,
         state: Data<&Arc<State>>,
         base: BaseUrl,
-        time: AnswerTime,
+        time: RequestDeadline,
         headers: &HeaderMap,
         /// Revisions, or `*`: the save is refused unless the project is of one of them.
         #[oai(name = "If-Match")]

@@ -9,9 +9,9 @@ use poem_openapi::param::{Path, Query};
 
 use super::media_url;
 use crate::api::Tag;
-use crate::api::media_answer::{MediaResult, media_answer, media_by_title, no_media};
-use crate::api::named::requested_title;
-use crate::api::opening::OpenFailures;
+use crate::api::media_response::{MediaResult, media_by_title, media_response, no_media};
+use crate::api::open_project::OpenFailures;
+use crate::api::requested_title::requested_title;
 use crate::auth::{CurrentUser, MediaGrant};
 use crate::error::{ApiError, Failed};
 use crate::http::base_url::BaseUrl;
@@ -57,7 +57,7 @@ impl ProjectMedia {
             None => state.authenticate(jar).await?.id,
         };
         let project = state.store.find_project_by_id(user, project).await?;
-        media_answer(&state, request, project, Disposition::Inline).await
+        media_response(&state, request, project, Disposition::Inline).await
     }
 
     /// The media of the project of that title, in place

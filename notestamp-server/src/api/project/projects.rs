@@ -8,13 +8,13 @@ use poem_openapi::{ApiResponse, OpenApi};
 
 use super::media_url;
 use crate::api::Tag;
-use crate::api::deleting::{DeleteFailures, delete};
-use crate::api::opening::{OpenFailures, open};
-use crate::api::saving::{SaveFailures, save};
+use crate::api::delete_project::{DeleteFailures, delete};
+use crate::api::open_project::{OpenFailures, open};
+use crate::api::save_project::{SaveFailures, save};
 use crate::auth::CurrentUser;
 use crate::error::{Failed, failures};
-use crate::http::answer_time::AnswerTime;
 use crate::http::base_url::BaseUrl;
+use crate::middleware::request_deadline::RequestDeadline;
 use crate::state::State;
 use crate::wire::json::{Json, RawJson};
 use crate::wire::metadata::ProjectMetadata;
@@ -70,7 +70,7 @@ impl ProjectDialect {
         user: CurrentUser,
         state: Data<&Arc<State>>,
         base: BaseUrl,
-        time: AnswerTime,
+        time: RequestDeadline,
         headers: &HeaderMap,
         /// Revisions, or `*`: the save is refused unless the project is of one of them.
         #[oai(name = "If-Match")]
@@ -134,10 +134,10 @@ impl ProjectDialect {
         };
         let query = parameters.to_query().map_err(StoreError::from)?;
         let session = user.session.id;
-        let page = state.store.list_projects(user.id, &state.page_places.resume(session, &query)).await?;
+        let page = state.store.list_projects(user.id, &state.offset_cursors.resume(session, &query)).await?;
         let next_offset = page.next.is_some().then(|| query.skip + page.projects.len());
         if let (Some(offset), Some(place)) = (next_offset, page.next) {
-            state.page_places.remember(session, &query, offset, place);
+            state.offset_cursors.remember(session, &query, offset, place);
         }
         let media_url = media_url(&state, &user, &base);
         Ok(Json(ProjectList::new(page.projects, next_offset, state.project_list, media_url)))

@@ -1,7 +1,7 @@
 //! The sets of stores that the tests run over.
 
 #[cfg(all(feature = "mongodb", feature = "s3"))]
-mod outgrown;
+mod mongodb_s3;
 
 use std::ffi::OsString;
 
@@ -9,7 +9,7 @@ use notestamp_server::config::{self, Config, Invocation};
 use tempfile::TempDir;
 
 #[cfg(all(feature = "mongodb", feature = "s3"))]
-pub use outgrown::Outgrown;
+pub use mongodb_s3::MongoDbS3;
 
 /// Stores of one test, which are gone when this is.
 pub trait Stores {

@@ -175,7 +175,7 @@ async fn failures(store: &BlobStore) -> Vec<Error> {
     let large = async {
         let mut ingest = store.ingest(namespace, object);
         ingest.write(vec![0; 20 << 20].into()).await?;
-        ingest.finish().await?.complete().await
+        ingest.stage().await?.complete().await
     };
     let listing = async { store.list().try_collect::<Vec<_>>().await.map(drop) };
     let read = async { store.read_to_bytes(namespace, object, 1).await.map(drop) };

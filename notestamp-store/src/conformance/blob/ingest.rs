@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 
 use super::{assert_corrupt, becomes_empty, content, list, object, owner, read, save, within_a_minute};
-use crate::blob::{BlobStore, Found, Ingest};
+use crate::blob::{BlobStore, Ingest, ListedObject};
 use crate::domain::Digest;
 
 /// What is put at once comes back, an empty object too.
@@ -22,10 +22,10 @@ pub async fn an_object_of_any_size_round_trips(store: &BlobStore) {
         let bytes = content(size);
         let mut ingest = store.ingest(owner(1), object(number));
         ingest.write(bytes.clone()).await.expect("the backend takes bytes");
-        let unfinished = ingest.finish().await.expect("the backend takes bytes");
-        assert_eq!(unfinished.digest, Digest::of(&bytes), "{size}");
-        assert_eq!(unfinished.size, size as u64);
-        unfinished.complete().await.expect("it is completed");
+        let staged = ingest.stage().await.expect("the backend takes bytes");
+        assert_eq!(staged.digest, Digest::of(&bytes), "{size}");
+        assert_eq!(staged.size, size as u64);
+        staged.complete().await.expect("it is completed");
         let found = read(store, owner(1), object(number), size).await.expect("it is read");
         assert!(found == bytes, "{size} bytes are others than were written");
     }
@@ -55,9 +55,9 @@ pub async fn any_chunking_gives_the_same_object(store: &BlobStore) {
                 break;
             }
         }
-        let unfinished = ingest.finish().await.expect("the backend takes bytes");
-        assert_eq!(unfinished.digest, Digest::of(&bytes), "{sizes:?}");
-        unfinished.complete().await.expect("it is completed");
+        let staged = ingest.stage().await.expect("the backend takes bytes");
+        assert_eq!(staged.digest, Digest::of(&bytes), "{sizes:?}");
+        staged.complete().await.expect("it is completed");
         let found = read(store, owner(1), object(number), bytes.len()).await.expect("it is read");
         assert!(found == bytes, "{sizes:?}");
     }
@@ -69,12 +69,11 @@ pub async fn an_object_is_invisible_until_complete(store: &BlobStore) {
         let object = object(number);
         let ingest = begun(store, number, &bytes).await;
         assert_corrupt(read(store, owner(1), object, bytes.len()).await);
-        let unfinished = ingest.finish().await.expect("the backend takes bytes");
+        let staged = ingest.stage().await.expect("the backend takes bytes");
         assert_corrupt(read(store, owner(1), object, bytes.len()).await);
-        let is_it =
-            |found: &Found| matches!(found, Found::Object { object: listed, .. } if *listed == object);
+        let is_it = |found: &ListedObject| matches!(found, ListedObject::Object { object: listed, .. } if *listed == object);
         assert!(!list(store).await.iter().any(is_it), "listed before it was completed");
-        unfinished.complete().await.expect("it is completed");
+        staged.complete().await.expect("it is completed");
         assert!(read(store, owner(1), object, bytes.len()).await.expect("it is read") == bytes);
         assert!(list(store).await.iter().any(is_it), "not listed when it was completed");
     }
@@ -91,8 +90,8 @@ pub async fn an_aborted_ingest_leaves_nothing(store: &BlobStore) {
 /// The same when all bytes had been handed over.
 pub async fn an_aborted_unfinished_object_leaves_nothing(store: &BlobStore) {
     for bytes in small_and_large(store) {
-        let unfinished = begun(store, 1, &bytes).await.finish().await.expect("the backend takes bytes");
-        unfinished.abort().await.expect("it is aborted");
+        let staged = begun(store, 1, &bytes).await.stage().await.expect("the backend takes bytes");
+        staged.abort().await.expect("it is aborted");
         assert_eq!(list(store).await, []);
     }
 }
@@ -108,7 +107,7 @@ pub async fn a_dropped_ingest_leaves_nothing(store: &BlobStore) {
 /// The same when all bytes had been handed over.
 pub async fn a_dropped_unfinished_object_leaves_nothing(store: &BlobStore) {
     for bytes in small_and_large(store) {
-        drop(begun(store, 1, &bytes).await.finish().await.expect("the backend takes bytes"));
+        drop(begun(store, 1, &bytes).await.stage().await.expect("the backend takes bytes"));
         becomes_empty(store).await;
     }
 }

@@ -1,7 +1,7 @@
 //! A listing names all that is there.
 
 use super::{content, list, object, owner};
-use crate::blob::{BlobStore, Found};
+use crate::blob::{BlobStore, ListedObject};
 use crate::domain::Namespace;
 
 /// A fresh store has nothing in it.
@@ -17,7 +17,7 @@ pub async fn exactly_what_is_there_is_listed(store: &BlobStore) {
     {
         let object = object(number);
         store.put(namespace, object, content(size)).await.expect("it is put");
-        expected.push(Found::Object { namespace, object, size: size as u64 });
+        expected.push(ListedObject::Object { namespace, object, size: size as u64 });
     }
     expected.sort();
     assert_eq!(list(store).await, expected);

@@ -27,7 +27,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 
-use crate::blob::{BlobStore, Found};
+use crate::blob::{BlobStore, ListedObject};
 use crate::domain::{Namespace, ObjectId, UserId};
 use crate::error::{Error, Result};
 
@@ -94,15 +94,15 @@ async fn save(store: &BlobStore, namespace: Namespace, object: ObjectId, bytes: 
         let piece = bytes.slice(at..bytes.len().min(at + piece));
         ingest.write(piece).await.expect("the backend takes bytes");
     }
-    let unfinished = ingest.finish().await.expect("the backend takes bytes");
-    unfinished.complete().await.expect("the object is completed");
+    let staged = ingest.stage().await.expect("the backend takes bytes");
+    staged.complete().await.expect("the object is completed");
 }
 
 async fn read(store: &BlobStore, namespace: Namespace, object: ObjectId, size: usize) -> Result<Bytes> {
     store.read_to_bytes(namespace, object, size as u64).await
 }
 
-async fn list(store: &BlobStore) -> Vec<Found> {
+async fn list(store: &BlobStore) -> Vec<ListedObject> {
     let mut found: Vec<_> = store.list().try_collect().await.expect("the backend lists");
     found.sort();
     found

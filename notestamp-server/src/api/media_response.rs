@@ -1,0 +1,188 @@
+//! The bytes of a project's media as an answer, the same for every way in.
+
+use futures_util::TryStreamExt as _;
+use notestamp_store::{MediaRef, PresignedHeaders, Project};
+use poem::http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+    HeaderName, HeaderValue, LOCATION,
+};
+use poem::http::{Method, StatusCode};
+use poem::{Body, IntoResponse, Request, Response};
+use poem_openapi::ApiResponse;
+use poem_openapi::payload::{Binary, Payload as _};
+use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry};
+use poem_openapi::types::Type as _;
+
+use super::requested_title::requested_title;
+use crate::auth::CurrentUser;
+use crate::config::MediaDelivery;
+use crate::error::{ApiError, Code, Failed, failures};
+use crate::http::byte_range::Selection;
+use crate::http::content_disposition::{Disposition, content_disposition, content_type};
+use crate::http::entity_tag::{EntityTag, is_not_modified};
+use crate::http::fetch_metadata::is_player;
+use crate::middleware::original_method::OriginalMethod;
+use crate::state::State;
+
+failures! {
+    /// Of reading media.
+    MediaFailures: 400 401 404 416;
+}
+
+/// 200, 206, 304 or 307: an answer of bytes, with headers that are the same for every way in.
+pub struct MediaResponse(Response);
+
+impl IntoResponse for MediaResponse {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+impl ApiResponse for MediaResponse {
+    fn meta() -> MetaResponses {
+        let header = |name: &HeaderName, description: &str| MetaHeader {
+            name: name.as_str().to_uppercase(),
+            description: Some(description.to_owned()),
+            required: true,
+            deprecated: false,
+            schema: String::schema_ref(),
+        };
+        let kept = || {
+            vec![
+                header(&ETAG, "The digest of the media."),
+                header(&CACHE_CONTROL, "That only the user's own browser may keep it."),
+            ]
+        };
+        let of_bytes = || {
+            let mut headers = kept();
+            headers.extend([
+                header(&CONTENT_TYPE, "The media type, where it is one that browsers show safely."),
+                header(&CONTENT_LENGTH, "How many bytes follow."),
+                header(&ACCEPT_RANGES, "That ranges can be asked for: `bytes`."),
+                header(&CONTENT_DISPOSITION, "The file name to save it under."),
+            ]);
+            headers
+        };
+        let mut of_range = of_bytes();
+        of_range.push(header(&CONTENT_RANGE, "Which bytes of how many these are."));
+        let answer = |status, description, headers, content| MetaResponse {
+            description,
+            status: Some(status),
+            status_range: None,
+            content,
+            headers,
+        };
+        let bytes = || vec![MetaMediaType { content_type: "*/*", schema: Binary::<Body>::schema_ref() }];
+        MetaResponses {
+            responses: vec![
+                answer(200, "All of the media.", of_bytes(), bytes()),
+                answer(206, "The range that was asked for.", of_range, bytes()),
+                answer(304, "The client has it already.", kept(), Vec::new()),
+                answer(
+                    307,
+                    "A player of a page reads it straight from the bucket: with `--media-delivery redirect` only.",
+                    vec![header(&LOCATION, "A URL that is good for 15 minutes.")],
+                    Vec::new(),
+                ),
+            ],
+        }
+    }
+
+    fn register(_registry: &mut Registry) {}
+}
+
+/// What an operation that reads media answers.
+pub type MediaResult = Result<MediaResponse, Failed<MediaFailures>>;
+
+/// Answers with the media of the user's project of that title.
+pub async fn media_by_title(
+    state: &State,
+    user: &CurrentUser,
+    request: &Request,
+    title: &str,
+    disposition: Disposition,
+) -> MediaResult {
+    let project = state.store.find_project(user.id, &requested_title(title)?).await?;
+    media_response(state, request, project, disposition).await
+}
+
+/// Answers a request for media: conditions first, then the range (RFC 9110, 13.2.2).
+pub async fn media_response(
+    state: &State,
+    request: &Request,
+    project: Project,
+    disposition: Disposition,
+) -> MediaResult {
+    let Some(media) = project.media else {
+        return Err(no_media().into());
+    };
+    let tag = EntityTag::of_digest(&media.digest);
+    let answer = Response::builder()
+        .header(ETAG, tag.to_header())
+        .header(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    if is_not_modified(request.headers(), &tag) {
+        return Ok(MediaResponse(answer.status(StatusCode::NOT_MODIFIED).finish()));
+    }
+    if let Some(redirect) = redirect(state, request, &project, &media, disposition).await? {
+        return Ok(redirect);
+    }
+
+    let method = OriginalMethod::of(request);
+    let selection = Selection::of(method, request.headers(), media.size, &tag);
+    let range = match &selection {
+        Selection::Whole => 0..media.size,
+        Selection::Part(range) => range.clone(),
+        Selection::Unsatisfiable => {
+            let error = ApiError::new(Code::RangeNotSatisfiable, "no byte of the range is there");
+            return Err(error.with_header(CONTENT_RANGE, &format!("bytes */{}", media.size)).into());
+        }
+    };
+    let media_type = project.media_type();
+    let mut answer = answer
+        .header(CONTENT_TYPE, content_type(&project.metadata.mimetype))
+        .header(CONTENT_LENGTH, range.end - range.start)
+        .header(ACCEPT_RANGES, HeaderValue::from_static("bytes"))
+        .header(CONTENT_DISPOSITION, content_disposition(disposition, &project.metadata.title, &media_type));
+    if let Some(content_range) = selection.content_range(media.size) {
+        answer = answer.status(StatusCode::PARTIAL_CONTENT).header(CONTENT_RANGE, content_range);
+    }
+    if method == Method::HEAD {
+        return Ok(MediaResponse(answer.finish()));
+    }
+    let bytes = state.store.read_media(&project, &media, Some(range)).await?;
+    Ok(MediaResponse(answer.body(Body::from_bytes_stream(bytes.map_err(std::io::Error::other)))))
+}
+
+/// Sends a player to the bucket, where the operator wants it and the bucket can be asked directly.
+///
+/// Nobody else: a script's request with credentials would be redirected to where it may not read.
+async fn redirect(
+    state: &State,
+    request: &Request,
+    project: &Project,
+    media: &MediaRef,
+    disposition: Disposition,
+) -> Result<Option<MediaResponse>, Failed<MediaFailures>> {
+    let is_wanted = state.media_delivery == MediaDelivery::Redirect;
+    if !is_wanted || OriginalMethod::of(request) != Method::GET || !is_player(request.headers()) {
+        return Ok(None);
+    }
+    let media_type = project.media_type();
+    let text = |value: HeaderValue| value.to_str().expect("these are made of ASCII").to_owned();
+    let headers = PresignedHeaders {
+        content_type: text(content_type(&project.metadata.mimetype)),
+        content_disposition: text(content_disposition(disposition, &project.metadata.title, &media_type)),
+    };
+    let Some(url) = state.store.media_url(media, &headers).await? else { return Ok(None) };
+    let redirect = Response::builder()
+        .status(StatusCode::TEMPORARY_REDIRECT)
+        .header(LOCATION, url.as_str())
+        // Who asks again asks whether he still may.
+        .header(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(Some(MediaResponse(redirect.finish())))
+}
+
+/// What is answered for the media of a project that has none, or has it elsewhere.
+pub fn no_media() -> ApiError {
+    ApiError::new(Code::NotFound, "the project has no media here")
+}

@@ -1,0 +1,35 @@
+//! Opening a project, whatever the form of the answer.
+
+use notestamp_store::Project;
+
+use super::requested_title::requested_title;
+use crate::auth::CurrentUser;
+use crate::error::{ApiError, Code, failures};
+use crate::http::entity_tag::EntityTag;
+use crate::state::State;
+
+failures! {
+    /// Of opening.
+    OpenFailures: 400 401 404;
+}
+
+/// A project with its notes, both of one revision.
+pub struct OpenedText {
+    pub project: Project,
+    /// The notes: a JSON text, exactly as it was saved.
+    pub notes: String,
+    /// The revision as an `ETag`.
+    pub revision: String,
+}
+
+/// Opens the user's project of that title.
+///
+/// # Errors
+/// [`OpenFailures`].
+pub async fn open(state: &State, user: &CurrentUser, title: &str) -> Result<OpenedText, ApiError> {
+    let opened = state.store.open_project(user.id, &requested_title(title)?).await?;
+    let notes = String::from_utf8(opened.notes.into())
+        .map_err(|e| ApiError::new(Code::Internal, "the notes are damaged").caused_by(e))?;
+    let revision = EntityTag::of_revision(opened.project.revision).to_string();
+    Ok(OpenedText { project: opened.project, notes, revision })
+}

@@ -1,0 +1,33 @@
+//! How answers are given, where clients and deployments differ.
+
+use clap::ValueEnum;
+
+/// The choices that change what goes over the wire.
+#[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
+pub struct Responses {
+    /// How media gets to players: `proxy` through the server, `redirect` by presigned URL where the store can
+    #[arg(long, value_name = "MODE", default_value = "proxy", hide_possible_values = true)]
+    pub media_delivery: MediaDelivery,
+
+    /// What /project/list holds: `objects`, or `titles` for clients of late 2024
+    #[arg(long, value_name = "FORM", default_value = "objects", hide_possible_values = true)]
+    pub project_list: ProjectList,
+}
+
+/// How media gets to the browser.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MediaDelivery {
+    /// Through the server.
+    Proxy,
+    /// Straight from the blob store by a presigned URL, where the store can make one.
+    Redirect,
+}
+
+/// What `projects` of `GET /project/list` is an array of.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ProjectList {
+    /// Metadata.
+    Objects,
+    /// Titles.
+    Titles,
+}

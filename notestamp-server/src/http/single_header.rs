@@ -1,0 +1,30 @@
+//! Headers that come at most once: where there are several, no reader can say which one counts.
+
+use poem::http::header::{HeaderMap, HeaderName, HeaderValue};
+
+/// The lines of a header that should be one.
+#[derive(Clone, Copy)]
+pub enum Single<'a> {
+    Absent,
+    One(&'a HeaderValue),
+    Several,
+}
+
+impl<'a> Single<'a> {
+    pub fn of(headers: &'a HeaderMap, header: &HeaderName) -> Self {
+        let mut values = headers.get_all(header).iter();
+        match (values.next(), values.next()) {
+            (None, _) => Self::Absent,
+            (Some(value), None) => Self::One(value),
+            (Some(_), Some(_)) => Self::Several,
+        }
+    }
+
+    /// The value, where there is exactly one.
+    pub fn one(self) -> Option<&'a HeaderValue> {
+        match self {
+            Self::One(value) => Some(value),
+            Self::Absent | Self::Several => None,
+        }
+    }
+}

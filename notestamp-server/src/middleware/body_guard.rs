@@ -1,0 +1,450 @@
+//! Watches a request body while it arrives: not too large, not too slow, not broken off.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::{BoxStream, Stream, StreamExt};
+use poem::http::HeaderMap;
+use poem::http::header::{CONTENT_LENGTH, EXPECT};
+use poem::{Body, Request};
+use tokio::time::Instant;
+
+use super::idle_timer::IdleTimer;
+
+/// In this much waiting for a body, [`WINDOW_BYTES_MIN`] must come.
+pub const WINDOW: Duration = Duration::from_secs(30);
+/// What must come in a [`WINDOW`], unless the body ends: 1 KiB/s.
+pub const WINDOW_BYTES_MIN: u64 = 30 * 1024;
+
+/// How much of a body that nobody wants is read before the connection is given up.
+pub const DRAIN_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// How long a body that nobody wants is read before the connection is given up.
+pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Why a body was cut off: it decides the status, whatever a parser made of the error in between.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum BodyError {
+    /// More bytes than allowed, announced or sent. Status: 413.
+    #[error("the body exceeds {bytes_max} bytes")]
+    TooLarge {
+        /// How many are allowed.
+        bytes_max: u64,
+    },
+    /// Less than [`WINDOW_BYTES_MIN`] in a [`WINDOW`]. Status: 408.
+    #[error("the body comes too slowly")]
+    TooSlow,
+    /// The connection ended before the body did, or its framing is wrong. Status: 400.
+    #[error("the body broke off")]
+    BrokenOff,
+}
+
+/// The part of a guarded body that stays with the middleware, while the handler reads the body.
+pub struct BodyGuard {
+    shared: Shared,
+    expects_continue: bool,
+}
+
+impl BodyGuard {
+    /// Puts a guard around the body of a request.
+    ///
+    /// More than `bytes_max` bytes are too many, whatever `Content-Length` says; where that says so
+    /// itself, nothing is read at all. From the verdict on, who reads the body gets errors.
+    pub fn install(request: &mut Request, bytes_max: u64) -> Self {
+        let body = Arriving {
+            stream: request.take_body().into_bytes_stream().boxed(),
+            was_polled: false,
+            bytes_announced: content_length(request.headers()).unwrap_or(0),
+            bytes: 0,
+            bytes_max,
+            patience: IdleTimer::new(WINDOW),
+            window_bytes: 0,
+        };
+        let state = State {
+            source: Source::Arriving(body),
+            verdict: None,
+            bytes: 0,
+            waited: Duration::ZERO,
+            waiting_since: None,
+        };
+        let shared = Shared(Arc::new(Mutex::new(state)));
+        request.set_body(Body::from_bytes_stream(shared.clone()));
+        Self { shared, expects_continue: expects_continue(request.headers()) }
+    }
+
+    /// Why the body was cut off, if it was: to be asked after the handler has answered.
+    pub fn verdict(&self) -> Option<BodyError> {
+        self.shared.lock().verdict
+    }
+
+    /// How many bytes have come.
+    pub fn bytes(&self) -> u64 {
+        self.shared.lock().bytes
+    }
+
+    /// How long the handler has waited for the client to send more.
+    pub fn waited(&self) -> Duration {
+        let state = self.shared.lock();
+        state.waited + state.waiting_since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// Reads and drops what the handler has left of the body, up to a limit, so that a client that
+    /// sends all before it listens sees the answer rather than a broken pipe.
+    ///
+    /// Run it beside the answer, not before it: a client that listens while it sends stops at once.
+    /// A client that asked whether it may send (`Expect: 100-continue`) and was not told to is not
+    /// told to now. Who still reads the body gets errors.
+    pub async fn drain(self, bytes_max: u64, time_max: Duration) {
+        let source = std::mem::replace(&mut self.shared.lock().source, Source::Gone);
+        let Source::Arriving(mut body) = source else { return };
+        if self.expects_continue && !body.was_polled {
+            return;
+        }
+        let rest = async {
+            let mut left = bytes_max;
+            while let Some(Ok(bytes)) = body.stream.next().await {
+                let Some(fewer) = left.checked_sub(bytes.len() as u64) else { return };
+                left = fewer;
+            }
+        };
+        // Which of the limits ended it makes no difference.
+        let _ = tokio::time::timeout(time_max, rest).await;
+    }
+}
+
+/// The body as the handler and the guard share it. They never wait for each other: the handler
+/// is done with it, or gets errors, when the guard drains it.
+#[derive(Clone)]
+struct Shared(Arc<Mutex<State>>);
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic of the stream inside leaves the state as it was before that frame.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Stream for Shared {
+    type Item = io::Result<Bytes>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.lock().poll_frame(cx).map_err(io::Error::other)
+    }
+}
+
+struct State {
+    source: Source,
+    verdict: Option<BodyError>,
+    bytes: u64,
+    waited: Duration,
+    waiting_since: Option<Instant>,
+}
+
+enum Source {
+    Arriving(Arriving),
+    Ended,
+    /// Taken by the drain, or broken.
+    Gone,
+}
+
+impl State {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        if let Some(verdict) = self.verdict {
+            return Poll::Ready(Some(Err(verdict)));
+        }
+        let body = match &mut self.source {
+            Source::Arriving(body) => body,
+            Source::Ended => return Poll::Ready(None),
+            Source::Gone => return Poll::Ready(Some(Err(BodyError::BrokenOff))),
+        };
+        let Poll::Ready(frame) = body.poll_frame(cx) else {
+            self.waiting_since.get_or_insert_with(Instant::now);
+            return Poll::Pending;
+        };
+        if let Some(since) = self.waiting_since.take() {
+            self.waited += since.elapsed();
+        }
+        match &frame {
+            Some(Ok(bytes)) => self.bytes += bytes.len() as u64,
+            &Some(Err(verdict)) => {
+                self.verdict = Some(verdict);
+                // What is too large can still be drained.
+                if !matches!(verdict, BodyError::TooLarge { .. }) {
+                    self.source = Source::Gone;
+                }
+            }
+            None => self.source = Source::Ended,
+        }
+        Poll::Ready(frame)
+    }
+}
+
+struct Arriving {
+    stream: BoxStream<'static, io::Result<Bytes>>,
+    /// Whether the client may have been told to send (`100 Continue`).
+    was_polled: bool,
+    bytes_announced: u64,
+    bytes: u64,
+    bytes_max: u64,
+    patience: IdleTimer,
+    /// How many have come since the patience was renewed.
+    window_bytes: u64,
+}
+
+impl Arriving {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        let too_large = BodyError::TooLarge { bytes_max: self.bytes_max };
+        if self.bytes_announced > self.bytes_max {
+            return Poll::Ready(Some(Err(too_large)));
+        }
+        self.was_polled = true;
+        let frame = match self.stream.poll_next_unpin(cx) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => {
+                ready!(self.patience.poll_exhausted(cx));
+                return Poll::Ready(Some(Err(BodyError::TooSlow)));
+            }
+        };
+        self.patience.stop_waiting();
+        let Some(frame) = frame else { return Poll::Ready(None) };
+        let Ok(bytes) = frame else { return Poll::Ready(Some(Err(BodyError::BrokenOff))) };
+        self.bytes += bytes.len() as u64;
+        if self.bytes > self.bytes_max {
+            return Poll::Ready(Some(Err(too_large)));
+        }
+        self.window_bytes += bytes.len() as u64;
+        if self.window_bytes >= WINDOW_BYTES_MIN {
+            self.window_bytes = 0;
+            self.patience.renew();
+        }
+        Poll::Ready(Some(Ok(bytes)))
+    }
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+}
+
+fn expects_continue(headers: &HeaderMap) -> bool {
+    headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use futures_util::stream;
+    use poem::http::StatusCode;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::sleep;
+
+    use super::super::connections::{CONNECTIONS_MAX, GuardedAcceptor};
+    use super::*;
+
+    const KIB: usize = 1024;
+
+    /// A body of frames, each of so many bytes after so long.
+    fn frames(frames: Vec<(Duration, usize)>) -> Body {
+        Body::from_bytes_stream(stream::iter(frames).then(|(delay, size)| async move {
+            if !delay.is_zero() {
+                sleep(delay).await;
+            }
+            Ok::<_, io::Error>(Bytes::from(vec![b'x'; size]))
+        }))
+    }
+
+    /// A body that counts what is read of it.
+    fn counted(frame_count: usize, size: usize) -> (Body, Arc<AtomicU64>) {
+        let read = Arc::new(AtomicU64::new(0));
+        let counter = read.clone();
+        let body = Body::from_bytes_stream(
+            stream::repeat_with(move || {
+                counter.fetch_add(size as u64, Ordering::Relaxed);
+                Ok::<_, io::Error>(Bytes::from(vec![b'x'; size]))
+            })
+            .take(frame_count),
+        );
+        (body, read)
+    }
+
+    fn guarded(body: Body, bytes_max: u64) -> (Body, BodyGuard) {
+        let mut request = Request::builder().body(body);
+        let guard = BodyGuard::install(&mut request, bytes_max);
+        (request.take_body(), guard)
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test]
+    async fn a_body_within_its_limits_passes_unchanged() {
+        let (body, guard) = guarded(frames(vec![(Duration::ZERO, 4), (Duration::ZERO, 6)]), 10);
+        assert_eq!(body.into_vec().await.unwrap(), b"xxxxxxxxxx");
+        assert_eq!(guard.verdict(), None);
+    }
+
+    #[tokio::test]
+    async fn one_byte_too_many_is_too_large() {
+        let (body, guard) = guarded(frames(vec![(Duration::ZERO, 4), (Duration::ZERO, 7)]), 10);
+        let mut body = body.into_bytes_stream();
+        assert_eq!(body.next().await.unwrap().unwrap().len(), 4);
+        for _ in 0..2 {
+            body.next().await.unwrap().unwrap_err();
+        }
+        assert_eq!(guard.verdict(), Some(BodyError::TooLarge { bytes_max: 10 }));
+    }
+
+    #[tokio::test]
+    async fn what_is_announced_as_too_large_is_not_read() {
+        let (body, read) = counted(1, 11);
+        let mut request =
+            Request::builder().header(CONTENT_LENGTH, "11").header(EXPECT, "100-Continue").body(body);
+        let guard = BodyGuard::install(&mut request, 10);
+        assert_eq!(guard.verdict(), None);
+        request.take_body().into_vec().await.unwrap_err();
+        assert_eq!(guard.verdict(), Some(BodyError::TooLarge { bytes_max: 10 }));
+        guard.drain(DRAIN_BYTES_MAX, DRAIN_TIME_MAX).await;
+        assert_eq!(read.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn a_wrong_content_length_does_not_raise_the_limit() {
+        let mut request = Request::builder().header(CONTENT_LENGTH, "1").body(vec![0; 11]);
+        let guard = BodyGuard::install(&mut request, 10);
+        request.take_body().into_vec().await.unwrap_err();
+        assert_eq!(guard.verdict(), Some(BodyError::TooLarge { bytes_max: 10 }));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_fails_is_broken_off() {
+        let broken = stream::iter([Ok(Bytes::from_static(b"x")), Err(io::Error::other("reset"))]);
+        let (body, guard) = guarded(Body::from_bytes_stream(broken), 10);
+        body.into_vec().await.unwrap_err();
+        assert_eq!(guard.verdict(), Some(BodyError::BrokenOff));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_body_is_cut_off_after_one_window() {
+        let (body, guard) = guarded(frames(vec![(Duration::ZERO, 20 * KIB), (WINDOW * 9, 1)]), u64::MAX);
+        let start = Instant::now();
+        body.into_vec().await.unwrap_err();
+        assert_eq!(guard.verdict(), Some(BodyError::TooSlow));
+        assert_eq!(start.elapsed().as_secs(), WINDOW.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dribbling_body_is_cut_off_after_one_window() {
+        let (body, guard) = guarded(frames(vec![(SECOND, KIB / 2); 1000]), u64::MAX);
+        let start = Instant::now();
+        body.into_vec().await.unwrap_err();
+        assert_eq!(guard.verdict(), Some(BodyError::TooSlow));
+        assert_eq!(start.elapsed().as_secs(), WINDOW.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_body_that_is_fast_enough_passes() {
+        let (body, guard) = guarded(frames(vec![(SECOND, KIB + 64); 1000]), u64::MAX);
+        assert_eq!(body.into_vec().await.unwrap().len(), 1000 * (KIB + 64));
+        assert_eq!(guard.verdict(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_short_body_may_take_most_of_a_window() {
+        let (body, guard) = guarded(frames(vec![(SECOND, 1); 29]), u64::MAX);
+        assert_eq!(body.into_vec().await.unwrap().len(), 29);
+        assert_eq!(guard.verdict(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_handler_is_not_the_clients_fault() {
+        let (body, guard) = guarded(frames(vec![(SECOND, 1); 10]), u64::MAX);
+        let mut body = body.into_bytes_stream();
+        while let Some(frame) = body.next().await {
+            frame.unwrap();
+            sleep(WINDOW * 2).await;
+        }
+        assert_eq!(guard.verdict(), None);
+    }
+
+    #[tokio::test]
+    async fn the_rest_is_drained_after_the_handler_has_dropped_the_body() {
+        let (body, read) = counted(100, KIB);
+        let (body, guard) = guarded(body, u64::MAX);
+        drop(body);
+        guard.drain(DRAIN_BYTES_MAX, DRAIN_TIME_MAX).await;
+        assert_eq!(read.load(Ordering::Relaxed), 100 * KIB as u64);
+    }
+
+    #[tokio::test]
+    async fn what_is_too_large_is_drained_too() {
+        let (body, read) = counted(100, KIB);
+        let (body, guard) = guarded(body, 10);
+        body.into_vec().await.unwrap_err();
+        guard.drain(DRAIN_BYTES_MAX, DRAIN_TIME_MAX).await;
+        assert_eq!(read.load(Ordering::Relaxed), 100 * KIB as u64);
+    }
+
+    #[tokio::test]
+    async fn draining_is_bounded_in_bytes() {
+        let (body, read) = counted(100, KIB);
+        let (_body, guard) = guarded(body, u64::MAX);
+        guard.drain(10 * KIB as u64, DRAIN_TIME_MAX).await;
+        assert_eq!(read.load(Ordering::Relaxed), 11 * KIB as u64);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn draining_is_bounded_in_time() {
+        let (_body, guard) = guarded(frames(vec![(SECOND, 1); 1000]), u64::MAX);
+        let start = Instant::now();
+        guard.drain(DRAIN_BYTES_MAX, DRAIN_TIME_MAX).await;
+        assert_eq!(start.elapsed().as_secs(), DRAIN_TIME_MAX.as_secs());
+    }
+
+    #[tokio::test]
+    async fn a_client_that_waits_to_be_asked_is_not_asked_by_the_drain() {
+        let (body, read) = counted(1, KIB);
+        let mut request = Request::builder().header(EXPECT, "100-continue").body(body);
+        BodyGuard::install(&mut request, u64::MAX).drain(DRAIN_BYTES_MAX, DRAIN_TIME_MAX).await;
+        assert_eq!(read.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_outlives_the_answer_gets_an_error_and_no_end() {
+        let (body, guard) = guarded(frames(vec![(Duration::ZERO, 4); 3]), u64::MAX);
+        let mut body = body.into_bytes_stream();
+        body.next().await.unwrap().unwrap();
+        guard.drain(DRAIN_BYTES_MAX, DRAIN_TIME_MAX).await;
+        body.next().await.unwrap().unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn a_client_that_sends_all_before_it_listens_sees_the_answer() {
+        let refuse = poem::endpoint::make(|mut request: Request| async move {
+            let guard = BodyGuard::install(&mut request, u64::MAX);
+            drop(request);
+            tokio::spawn(guard.drain(DRAIN_BYTES_MAX, DRAIN_TIME_MAX));
+            Ok::<_, poem::Error>(StatusCode::UNAUTHORIZED)
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let acceptor = GuardedAcceptor::new(vec![listener], CONNECTIONS_MAX).unwrap();
+        tokio::spawn(poem::Server::new_with_acceptor(acceptor).run(refuse));
+
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        let body = vec![b'x'; DRAIN_BYTES_MAX as usize];
+        let head = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+        // Twice: the connection is as good as before.
+        for _ in 0..2 {
+            connection.write_all(head.as_bytes()).await.unwrap();
+            connection.write_all(&body).await.unwrap();
+            let mut answer = vec![];
+            while !answer.ends_with(b"\r\n\r\n") {
+                answer.push(connection.read_u8().await.unwrap());
+            }
+            assert!(answer.starts_with(b"HTTP/1.1 401"));
+        }
+    }
+}

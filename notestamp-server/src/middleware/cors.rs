@@ -1,0 +1,424 @@
+//! Which web pages may use this server: the answers to CORS, and the guard against CSRF.
+
+use std::fmt;
+use std::str::FromStr;
+
+use poem::http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
+    ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderName, HeaderValue, ORIGIN, VARY,
+};
+use poem::http::{Method, StatusCode};
+use poem::{Request, Response};
+use url::Url;
+
+use super::client_address::Client;
+use crate::http::single_header::Single;
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// The methods of the API; a page may use each of them.
+const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, DELETE");
+/// The request headers that a page may set beyond what it always may.
+const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static("content-type, if-match, if-none-match, range");
+/// The answer's headers that a page may read beyond what it always may.
+const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(
+    "ETag, Link, Content-Range, Retry-After, Accept-Ranges, Content-Disposition, Content-Length",
+);
+/// How long a browser may keep the answer to a preflight, in seconds: two hours, all that Chromium allows.
+const PREFLIGHT_AGE_MAX: HeaderValue = HeaderValue::from_static("7200");
+
+/// An origin (RFC 6454): scheme, host and port, in normal form.
+///
+/// - Letter case does not count, nor does the scheme's default port.
+/// - An international host is in Punycode, as browsers send it.
+/// - The opaque origin `null` is none: everybody can have it.
+///
+/// ```
+/// use notestamp_server::middleware::cors::Origin;
+/// let origin: Origin = "HTTPS://Notes.Example:443".parse()?;
+/// assert_eq!(origin.to_string(), "https://notes.example");
+/// assert!("null".parse::<Origin>().is_err());
+/// assert!("https://notes.example/app".parse::<Origin>().is_err());
+/// # Ok::<(), notestamp_server::middleware::cors::InvalidOrigin>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Origin(String);
+
+/// A text that is no origin. In the configuration it stops the start; in a request it has no status of
+/// its own, because such an origin is merely not allowed.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{text:?} is no origin such as https://notes.example or http://localhost:3000")]
+pub struct InvalidOrigin {
+    text: String,
+}
+
+impl FromStr for Origin {
+    type Err = InvalidOrigin;
+
+    /// Reads an origin; a slash at the end is forgiven.
+    fn from_str(text: &str) -> Result<Self, InvalidOrigin> {
+        normal_form(text.strip_suffix('/').unwrap_or(text))
+            .map(Self)
+            .ok_or_else(|| InvalidOrigin { text: text.to_owned() })
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn normal_form(text: &str) -> Option<String> {
+    let (scheme, host) = text.split_once("://")?;
+    // What a URL parser would forgive, or take for more than an origin.
+    let is_strange = |c: char| c.is_control() || c.is_whitespace() || "/\\?#@%,\"'<>".contains(c);
+    if host.is_empty() || host.contains(is_strange) {
+        return None;
+    }
+    if scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https") {
+        return Some(Url::parse(text).ok()?.origin().ascii_serialization());
+    }
+    // Applications in a web view have schemes of their own: `tauri://localhost`, `capacitor://localhost`.
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    (is_scheme && text.is_ascii()).then(|| text.to_ascii_lowercase())
+}
+
+/// Whose pages may send credentials here and read the answers.
+#[derive(Clone, Debug)]
+pub struct OriginPolicy {
+    allowed: Vec<Origin>,
+    own: Option<Origin>,
+}
+
+impl OriginPolicy {
+    /// Allows these origins, and the server's own: that of its public URL where one is configured, and
+    /// otherwise the one that a request was sent to.
+    pub fn new(allowed: Vec<Origin>, public: Option<Origin>) -> Self {
+        Self { allowed, own: public }
+    }
+
+    /// Judges a request by the origin of the page that sent it.
+    pub fn judge(&self, request: &Request, client: &Client) -> CorsDecision {
+        self.judge_headers(request.method(), request.headers(), client)
+    }
+
+    fn judge_headers(&self, method: &Method, headers: &HeaderMap, client: &Client) -> CorsDecision {
+        let origin = Single::of(headers, &ORIGIN);
+        let allowed_origin = match origin {
+            Single::One(value) => self.allowed(value, client),
+            Single::Absent | Single::Several => None,
+        };
+        let may_change_state = match origin {
+            Single::Absent => came_from_here(headers),
+            Single::One(_) => allowed_origin.is_some(),
+            Single::Several => false,
+        };
+        CorsDecision {
+            allowed_origin,
+            // Safe methods change nothing (RFC 9110, 9.2.1).
+            is_refused: !method.is_safe() && !may_change_state,
+            is_preflight: method == Method::OPTIONS && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD),
+        }
+    }
+
+    /// The allowed origin that this is, byte for byte: browsers send the normal form.
+    fn allowed(&self, origin: &HeaderValue, client: &Client) -> Option<HeaderValue> {
+        let own = match &self.own {
+            Some(own) => Some(own.clone()),
+            None => client.server_origin().and_then(|own| own.parse().ok()),
+        };
+        let mut allowed = self.allowed.iter().chain(&own);
+        allowed.any(|allowed| *origin == allowed.0).then(|| origin.clone())
+    }
+}
+
+/// Whether a request without an `Origin` comes from no foreign page: browsers that leave the origin
+/// out say so in `Sec-Fetch-Site`, and programs say neither.
+fn came_from_here(headers: &HeaderMap) -> bool {
+    match Single::of(headers, &SEC_FETCH_SITE) {
+        Single::Absent => true,
+        Single::One(site) => site == "same-origin" || site == "none",
+        Single::Several => false,
+    }
+}
+
+/// What the policy says of one request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CorsDecision {
+    allowed_origin: Option<HeaderValue>,
+    is_refused: bool,
+    is_preflight: bool,
+}
+
+impl CorsDecision {
+    /// Whether it must not be acted on: it would change something, for a page that is not allowed.
+    /// Status: 403.
+    pub fn is_refused(&self) -> bool {
+        self.is_refused
+    }
+
+    /// The answer, where the request is a preflight: a browser that asks what a page may send.
+    pub fn preflight_answer(&self) -> Option<Response> {
+        if !self.is_preflight {
+            return None;
+        }
+        let mut answer = Response::builder().status(StatusCode::NO_CONTENT).finish();
+        self.add_headers(answer.headers_mut());
+        if self.allowed_origin.is_some() {
+            answer.headers_mut().insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+            answer.headers_mut().insert(ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_HEADERS);
+            answer.headers_mut().insert(ACCESS_CONTROL_MAX_AGE, PREFLIGHT_AGE_MAX);
+        }
+        Some(answer)
+    }
+
+    /// Adds what every answer carries, whatever its status: a page cannot read an error without it either.
+    pub fn add_headers(&self, headers: &mut HeaderMap) {
+        headers.append(VARY, HeaderValue::from_static("Origin"));
+        if let Some(origin) = &self.allowed_origin {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use poem::http::uri::{Authority, Scheme};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const STATE_CHANGING: [Method; 4] = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+
+    fn policy(public: Option<&str>) -> OriginPolicy {
+        let allowed = ["http://localhost:3000", "https://app.example", "https://m\u{fc}sic.example"];
+        OriginPolicy::new(
+            allowed.iter().map(|origin| origin.parse().unwrap()).collect(),
+            public.map(|origin| origin.parse().unwrap()),
+        )
+    }
+
+    fn client() -> Client {
+        Client { ip: None, scheme: Scheme::HTTP, host: Some(Authority::from_static("localhost:8080")) }
+    }
+
+    fn judge(method: Method, lines: &[(HeaderName, &str)]) -> CorsDecision {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        policy(None).judge_headers(&method, &headers, &client())
+    }
+
+    #[track_caller]
+    fn assert_origin(origin: &str, allowed: bool) {
+        for method in STATE_CHANGING {
+            let judgement = judge(method, &[(ORIGIN, origin)]);
+            assert_eq!(judgement.is_refused(), !allowed, "{origin:?}");
+            assert_eq!(judgement.allowed_origin.is_some(), allowed, "{origin:?}");
+        }
+        let judgement = judge(Method::GET, &[(ORIGIN, origin)]);
+        assert!(!judgement.is_refused());
+        assert_eq!(judgement.allowed_origin.is_some(), allowed, "{origin:?}");
+    }
+
+    fn answer_headers(judgement: &CorsDecision) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        judgement.add_headers(&mut headers);
+        headers
+    }
+
+    #[test]
+    fn configured_origins_are_allowed() {
+        for origin in ["http://localhost:3000", "https://app.example", "https://xn--msic-0ra.example"] {
+            assert_origin(origin, true);
+        }
+    }
+
+    #[test]
+    fn letter_case_and_default_ports_count_in_a_request() {
+        for origin in [
+            "HTTP://LOCALHOST:3000",
+            "http://LOCALHOST:3000",
+            "http://localhost:3000/",
+            "http://localhost:03000",
+            "https://APP.example",
+            "https://app.example:443",
+            "http://LOCALHOST:8080",
+            "http://localhost:8080/",
+        ] {
+            assert_origin(origin, false);
+        }
+    }
+
+    #[test]
+    fn the_configuration_is_read_into_the_form_that_browsers_send() {
+        for (configured, sent) in [
+            ("HTTPS://APP.example:443/", "https://app.example"),
+            ("https://m\u{fc}sic.example", "https://xn--msic-0ra.example"),
+        ] {
+            let policy = OriginPolicy::new(vec![configured.parse().unwrap()], None);
+            let headers = HeaderMap::from_iter([(ORIGIN, HeaderValue::from_static(sent))]);
+            assert!(!policy.judge_headers(&Method::POST, &headers, &client()).is_refused(), "{configured}");
+        }
+    }
+
+    #[test]
+    fn the_servers_own_origin_is_allowed() {
+        assert_origin("http://localhost:8080", true);
+        assert_origin("http://localhost", false);
+    }
+
+    #[test]
+    fn a_public_url_is_the_only_own_origin() {
+        let judge = |origin| {
+            let headers = HeaderMap::from_iter([(ORIGIN, HeaderValue::from_static(origin))]);
+            policy(Some("https://notes.example/")).judge_headers(&Method::POST, &headers, &client())
+        };
+        assert!(!judge("https://notes.example").is_refused());
+        assert!(judge("http://localhost:8080").is_refused());
+    }
+
+    #[test]
+    fn other_origins_are_refused() {
+        for origin in [
+            "",
+            "null",
+            "NULL",
+            "*",
+            "https://evil.example",
+            "http://app.example",
+            "https://app.example:8443",
+            "https://app.example.evil.example",
+            "https://evil.example/https://app.example",
+            "app.example",
+            "https://app.example https://app.example",
+            "https://app.example, https://app.example",
+            "https://app.example@evil.example",
+            "https:\\\\app.example",
+            "https:///app.example",
+            "https://",
+            "://app.example",
+            "https://\u{e4}pp.example",
+            "\u{ff}",
+            "http://localhost:99999",
+            "http://[::1",
+            "file://",
+            "data:text/html,x",
+        ] {
+            assert_origin(origin, false);
+        }
+    }
+
+    #[test]
+    fn several_origins_are_refused() {
+        let twice = [(ORIGIN, "https://app.example"), (ORIGIN, "https://app.example")];
+        let judgement = judge(Method::POST, &twice);
+        assert!(judgement.is_refused() && judgement.allowed_origin.is_none());
+    }
+
+    #[test]
+    fn without_an_origin_the_fetch_site_decides() {
+        for (site, allowed) in
+            [("same-origin", true), ("none", true), ("same-site", false), ("cross-site", false), ("", false)]
+        {
+            for method in STATE_CHANGING {
+                assert_eq!(judge(method, &[(SEC_FETCH_SITE, site)]).is_refused(), !allowed, "{site}");
+            }
+            assert!(!judge(Method::GET, &[(SEC_FETCH_SITE, site)]).is_refused());
+        }
+        let twice = [(SEC_FETCH_SITE, "none"), (SEC_FETCH_SITE, "cross-site")];
+        assert!(judge(Method::POST, &twice).is_refused());
+    }
+
+    #[test]
+    fn programs_are_no_web_pages() {
+        for method in STATE_CHANGING {
+            assert!(!judge(method, &[]).is_refused());
+        }
+    }
+
+    #[test]
+    fn an_allowed_origin_counts_more_than_the_fetch_site() {
+        let lines = [(ORIGIN, "https://app.example"), (SEC_FETCH_SITE, "cross-site")];
+        assert!(!judge(Method::POST, &lines).is_refused());
+    }
+
+    #[test]
+    fn the_allowed_origin_is_answered() {
+        let headers = answer_headers(&judge(Method::POST, &[(ORIGIN, "https://app.example")]));
+        assert_eq!(headers[ACCESS_CONTROL_ALLOW_ORIGIN], "https://app.example");
+        assert_eq!(headers[ACCESS_CONTROL_ALLOW_CREDENTIALS], "true");
+        assert_eq!(headers[VARY], "Origin");
+        for exposed in ["ETag", "Link", "Content-Range", "Retry-After"] {
+            assert!(headers[ACCESS_CONTROL_EXPOSE_HEADERS].to_str().unwrap().contains(exposed));
+        }
+    }
+
+    #[test]
+    fn every_answer_varies_by_origin_and_only_allowed_ones_are_named() {
+        for lines in [&[][..], &[(ORIGIN, "null")], &[(ORIGIN, "https://evil.example")]] {
+            let headers = answer_headers(&judge(Method::GET, lines));
+            assert_eq!(headers.len(), 1);
+            assert_eq!(headers[VARY], "Origin");
+        }
+    }
+
+    #[test]
+    fn another_vary_is_kept() {
+        let mut headers = HeaderMap::from_iter([(VARY, HeaderValue::from_static("Accept"))]);
+        judge(Method::GET, &[]).add_headers(&mut headers);
+        assert_eq!(headers.get_all(VARY).iter().collect::<Vec<_>>(), ["Accept", "Origin"]);
+    }
+
+    #[test]
+    fn a_preflight_is_answered_without_the_application() {
+        let asked = (ACCESS_CONTROL_REQUEST_METHOD, "DELETE");
+        let answer = judge(Method::OPTIONS, &[(ORIGIN, "https://app.example"), asked.clone()])
+            .preflight_answer()
+            .unwrap();
+        assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+        let headers = answer.headers();
+        assert_eq!(headers[ACCESS_CONTROL_ALLOW_ORIGIN], "https://app.example");
+        assert_eq!(headers[ACCESS_CONTROL_ALLOW_METHODS], METHODS);
+        assert_eq!(headers[ACCESS_CONTROL_ALLOW_HEADERS], REQUEST_HEADERS);
+        assert!(headers.contains_key(ACCESS_CONTROL_MAX_AGE));
+
+        let answer = judge(Method::OPTIONS, &[(ORIGIN, "null"), asked.clone()]).preflight_answer().unwrap();
+        assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+        assert_eq!(answer.headers().len(), 1);
+
+        assert!(judge(Method::OPTIONS, &[(ORIGIN, "https://app.example")]).preflight_answer().is_none());
+        assert!(judge(Method::POST, &[asked]).preflight_answer().is_none());
+    }
+
+    #[test]
+    fn web_views_have_schemes_of_their_own() {
+        assert_eq!("Tauri://LocalHost".parse::<Origin>().unwrap().to_string(), "tauri://localhost");
+        assert!("1x://localhost".parse::<Origin>().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_origin_panics(bytes in prop::collection::vec(any::<u8>(), 0..60), text in "https?://[ -~]{0,30}") {
+            for bytes in [bytes, text.into_bytes()] {
+                if let Ok(value) = HeaderValue::from_bytes(&bytes) {
+                    let headers = HeaderMap::from_iter([(ORIGIN, value)]);
+                    policy(None).judge_headers(&Method::POST, &headers, &client());
+                }
+            }
+        }
+
+        #[test]
+        fn the_normal_form_is_its_own_normal_form(text in "[a-z]{1,8}://[!-~]{1,30}") {
+            if let Ok(origin) = text.parse::<Origin>() {
+                prop_assert_eq!(origin.to_string().parse::<Origin>(), Ok(origin));
+            }
+        }
+    }
+}

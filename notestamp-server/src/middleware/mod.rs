@@ -1,0 +1,215 @@
+//! The path that every request takes on its way in, and every response on its way out.
+
+pub mod allowed_methods;
+pub mod body_guard;
+pub mod client_address;
+pub mod connections;
+pub mod cors;
+mod idle_timer;
+pub mod original_method;
+pub mod path_policy;
+pub mod request_deadline;
+pub mod request_id;
+
+use std::sync::Arc;
+
+use notestamp_store::Random;
+use poem::endpoint::BoxEndpoint;
+use poem::http::StatusCode;
+use poem::http::Uri;
+use poem::http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY,
+    SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
+};
+use poem::{Endpoint, Request, Response};
+use tokio::time::Instant;
+use tracing::Instrument as _;
+
+use self::allowed_methods::AllowedMethods;
+use self::body_guard::{BodyError, BodyGuard, DRAIN_BYTES_MAX, DRAIN_TIME_MAX};
+use self::client_address::{Client, TrustedProxies};
+use self::cors::{CorsDecision, OriginPolicy};
+use self::original_method::OriginalMethod;
+use self::path_policy::Policy;
+use self::request_deadline::{RequestDeadline, in_time};
+use self::request_id::RequestId;
+use crate::config::{Config, RecordsUrl};
+use crate::error::{ApiError, Code};
+use crate::http::base_url::BaseUrl;
+use crate::http::urlencoded;
+use crate::metrics::Metrics;
+use crate::openapi;
+use crate::state::State;
+
+/// Names each request, refuses those of foreign pages, watches the body, and gives every answer,
+/// errors included, the headers that it must carry.
+pub struct Edge {
+    routes: BoxEndpoint<'static, Response>,
+    origins: OriginPolicy,
+    proxies: TrustedProxies,
+    public_url: Option<BaseUrl>,
+    allowed_methods: AllowedMethods,
+    upload_bytes_max: u64,
+    /// Whether the records are behind a network, and so may be asked much and answer late.
+    remote: bool,
+    random: Arc<dyn Random>,
+    metrics: Arc<Metrics>,
+}
+
+impl Edge {
+    /// Puts the edge before these routes.
+    pub fn new(routes: BoxEndpoint<'static, Response>, config: &Config, state: &State) -> Self {
+        let public_url = config.listen.public_url.as_ref();
+        Self {
+            routes,
+            origins: OriginPolicy::new(config.origins.allowed.clone(), public_url.map(|url| url.origin())),
+            proxies: TrustedProxies::new(config.listen.trusted_proxies.clone()),
+            public_url: public_url.map(|url| BaseUrl::new(url.as_str())),
+            allowed_methods: AllowedMethods::of_description(&openapi::json()),
+            upload_bytes_max: crate::wire::upload::body_bytes_max(&config.limits),
+            remote: matches!(config.storage.records, RecordsUrl::MongoDb(_)),
+            random: state.random.clone(),
+            metrics: state.metrics.clone(),
+        }
+    }
+
+    /// The answer, but for the headers that every answer carries.
+    async fn answer(
+        &self,
+        mut request: Request,
+        id: &RequestId,
+        judgement: &CorsDecision,
+        client: &Client,
+    ) -> Response {
+        let policy = Policy::of(request.uri().path());
+        let guard = BodyGuard::install(&mut request, policy.body_bytes_max(self.upload_bytes_max));
+        let answer = match self.admit(&mut request, id, judgement, client) {
+            Ok(()) => {
+                let time = RequestDeadline::default();
+                request.extensions_mut().insert(time.clone());
+                let routing = self.routes.call(request);
+                let routed =
+                    if self.remote { in_time(&guard, &time, routing).await } else { Some(routing.await) };
+                let late = || Err(ApiError::storage_is_away().caused_by("no answer in time").into());
+                routed.unwrap_or_else(late).unwrap_or_else(|error| ApiError::from(error).to_response(id))
+            }
+            Err(refusal) => refusal.to_response(id),
+        };
+        let answer = match guard.verdict() {
+            Some(verdict) if !answer.status().is_success() => cut_off(verdict, &answer, id),
+            _ => answer,
+        };
+        // A client that sends all before it listens should see the answer, not a broken pipe.
+        tokio::spawn(guard.drain(DRAIN_BYTES_MAX, DRAIN_TIME_MAX));
+        answer
+    }
+
+    /// Refuses what no operation should see, and tells a request what the operations will ask it.
+    fn admit(
+        &self,
+        request: &mut Request,
+        id: &RequestId,
+        judgement: &CorsDecision,
+        client: &Client,
+    ) -> Result<(), ApiError> {
+        if judgement.is_refused() {
+            let message = "pages of this origin may not use this server";
+            return Err(ApiError::new(Code::ForbiddenOrigin, message));
+        }
+        if !urlencoded::is_text(request.uri().query().unwrap_or_default().as_bytes()) {
+            return Err(ApiError::bad_request("the query is not UTF-8"));
+        }
+        let base = match (&self.public_url, client.server_origin()) {
+            (Some(public), _) => public.clone(),
+            (None, Some(origin)) => BaseUrl::new(origin),
+            (None, None) => return Err(ApiError::bad_request("the request names no host")),
+        };
+        OriginalMethod::keep(request);
+        request.extensions_mut().insert(id.clone());
+        request.extensions_mut().insert(base);
+        request.extensions_mut().insert(client.clone());
+        trim_media_path(request);
+        Ok(())
+    }
+}
+
+impl Endpoint for Edge {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        let client = self.proxies.client_of(&request);
+        let judgement = self.origins.judge(&request, &client);
+        if let Some(answer) = judgement.preflight_answer() {
+            return Ok(answer);
+        }
+        let id = RequestId::generate(&*self.random);
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let policy = Policy::of(uri.path());
+
+        let (begun, _under_way) = (Instant::now(), self.metrics.request_begins());
+        let span = tracing::info_span!("request", id = id.as_str(), %method, route = route(&uri));
+        let mut answer = self.answer(request, &id, &judgement, &client).instrument(span.clone()).await;
+        let status = answer.status().as_u16();
+        self.metrics.request_answered(&method, status, begun.elapsed());
+        span.in_scope(|| tracing::debug!(status, "answered"));
+
+        if answer.status() == StatusCode::METHOD_NOT_ALLOWED {
+            let allowed = self.allowed_methods.of(trimmed_media_path(&uri).unwrap_or(uri.path()));
+            answer.headers_mut().insert(ALLOW, allowed.unwrap_or(METHODS_OF_PAGES));
+        }
+        let headers = answer.headers_mut();
+        judgement.add_headers(headers);
+        set(headers, HeaderName::from_static(request_id::HEADER), id.as_str());
+        set(headers, X_CONTENT_TYPE_OPTIONS, "nosniff");
+        set(headers, REFERRER_POLICY, "no-referrer");
+        set(headers, CONTENT_SECURITY_POLICY, policy.content_security);
+        if !headers.contains_key(CACHE_CONTROL) {
+            set(headers, CACHE_CONTROL, policy.cache);
+        }
+        Ok(answer)
+    }
+}
+
+/// Those of a path that is described nowhere and is there all the same.
+const METHODS_OF_PAGES: HeaderValue = HeaderValue::from_static("GET, HEAD");
+
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    let value = HeaderValue::from_str(value).expect("the edge's headers are made of visible characters");
+    headers.insert(name, value);
+}
+
+/// What became of the body decides, whatever a parser made of it; cookies that were set stay set.
+fn cut_off(verdict: BodyError, answered: &Response, id: &RequestId) -> Response {
+    let code = match verdict {
+        BodyError::TooLarge { .. } => Code::TooLarge,
+        BodyError::TooSlow => Code::RequestTimeout,
+        BodyError::BrokenOff => Code::BadRequest,
+    };
+    let mut answer = ApiError::new(code, verdict.to_string()).to_response(id);
+    for cookie in answered.headers().get_all(SET_COOKIE) {
+        answer.headers_mut().append(SET_COOKIE, cookie.clone());
+    }
+    answer
+}
+
+/// The first two segments of a path: further ones may name what a user has.
+fn route(uri: &Uri) -> &str {
+    let path = uri.path();
+    path.match_indices('/').nth(2).map_or(path, |(at, _)| &path[..at])
+}
+
+/// Media is found by the project's id; what follows a further slash is a file name for people.
+fn trimmed_media_path(uri: &Uri) -> Option<&str> {
+    const MEDIA: &str = "/home/media/";
+    let rest = uri.path().strip_prefix(MEDIA)?;
+    Some(&uri.path()[..MEDIA.len() + rest.find('/')?])
+}
+
+fn trim_media_path(request: &mut Request) {
+    let uri = request.uri();
+    let Some(path) = trimmed_media_path(uri) else { return };
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    if let Ok(trimmed) = format!("{path}{query}").parse() {
+        *request.uri_mut() = trimmed;
+    }
+}

@@ -1,0 +1,22 @@
+//! The method of a request, whatever the router makes of it.
+
+use poem::Request;
+use poem::http::Method;
+
+/// The method that the client asked with: the router calls a `GET` operation for a `HEAD` as if it were a `GET`.
+#[derive(Clone, Debug)]
+pub struct OriginalMethod(Method);
+
+impl OriginalMethod {
+    /// Keeps the method of a request before it is routed.
+    pub fn keep(request: &mut Request) {
+        let method = Self(request.method().clone());
+        request.extensions_mut().insert(method);
+    }
+
+    /// The method that was kept.
+    pub fn of(request: &Request) -> &Method {
+        let kept = request.extensions().get::<Self>();
+        &kept.expect("the edge keeps the method of every request").0
+    }
+}

@@ -1,0 +1,141 @@
+//! How long an answer may take.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use poem::{FromRequest, Request, RequestBody};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::body_guard::BodyGuard;
+
+/// How long an answer may take, beside the time in which the client is waited for, and what its bytes need.
+pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(8);
+
+/// What the stores take at the least while a body flows to them.
+const BYTES_PER_SECOND_MIN: u32 = 1 << 20;
+
+/// How much of that is for what has been given up, to say what became of it.
+const END_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// Tells the operation of a request when its time is up.
+#[derive(Clone, Debug, Default)]
+pub struct RequestDeadline(CancellationToken);
+
+impl RequestDeadline {
+    /// Waits until the time is up. What would change anything after that must be stopped.
+    pub async fn is_up(&self) {
+        self.0.cancelled().await;
+    }
+}
+
+impl<'a> FromRequest<'a> for RequestDeadline {
+    async fn from_request(request: &'a Request, _body: &mut RequestBody) -> poem::Result<Self> {
+        let given = request.extensions().get::<Self>();
+        Ok(given.cloned().expect("the edge gives every request its time"))
+    }
+}
+
+/// The answer, unless it takes too long.
+///
+/// Each store says in time that it does not answer. One that does, but late, may be asked many things for one
+/// request: this limits them all together.
+pub async fn in_time<T>(
+    guard: &BodyGuard,
+    time: &RequestDeadline,
+    answer: impl Future<Output = T>,
+) -> Option<T> {
+    let mut answer = pin!(answer);
+    let begun = Instant::now();
+    let late = async {
+        loop {
+            let bytes_time = Duration::from_secs(guard.bytes()) / BYTES_PER_SECOND_MIN;
+            let time_max = REQUEST_TIME_MAX - END_TIME_MAX + bytes_time + guard.waited();
+            let left = time_max.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                return;
+            }
+            sleep(left).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        answer = &mut answer => Some(answer),
+        () = late => {
+            time.0.cancel();
+            timeout(END_TIME_MAX, answer).await.ok()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::io;
+
+    use bytes::Bytes;
+    use futures_util::{StreamExt, stream};
+    use poem::Body;
+
+    use super::*;
+
+    /// A request whose body takes longer than an answer may.
+    fn slow_body(bytes: usize) -> (Body, BodyGuard) {
+        let frames = stream::once(async move {
+            sleep(Duration::from_secs(20)).await;
+            Ok::<_, io::Error>(Bytes::from(vec![0; bytes]))
+        });
+        let mut request = Request::builder().body(Body::from_bytes_stream(frames));
+        let guard = BodyGuard::install(&mut request, u64::MAX);
+        (request.take_body(), guard)
+    }
+
+    async fn read(body: Body) {
+        let mut frames = body.into_bytes_stream();
+        while let Some(frame) = frames.next().await {
+            frame.unwrap();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_never_comes_is_late() {
+        let (_, guard) = slow_body(0);
+        let begun = Instant::now();
+        assert_eq!(in_time(&guard, &RequestDeadline::default(), pending::<()>()).await, None);
+        assert_eq!(begun.elapsed(), REQUEST_TIME_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_may_take_its_time() {
+        let (body, guard) = slow_body(1);
+        let answer = async {
+            sleep(REQUEST_TIME_MAX / 2).await;
+            read(body).await;
+            sleep(REQUEST_TIME_MAX / 4).await;
+        };
+        assert_eq!(in_time(&guard, &RequestDeadline::default(), answer).await, Some(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_bytes_may_take_longer() {
+        for (bytes, answered) in [(32 << 20, Some(())), (1, None)] {
+            let (body, guard) = slow_body(bytes);
+            let answer = async {
+                read(body).await;
+                sleep(4 * REQUEST_TIME_MAX).await;
+            };
+            assert_eq!(in_time(&guard, &RequestDeadline::default(), answer).await, answered);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_told_that_its_time_is_up_may_say_what_became_of_it() {
+        let (_, guard) = slow_body(0);
+        let time = RequestDeadline::default();
+        let answer = async {
+            time.is_up().await;
+            "given up"
+        };
+        assert_eq!(in_time(&guard, &time, answer).await, Some("given up"));
+    }
+}

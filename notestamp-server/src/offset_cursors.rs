@@ -1,0 +1,104 @@
+//! Where the pages of clients that count go on.
+
+use std::collections::HashMap;
+use std::mem;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use notestamp_store::{Cursor, Digest, ListQuery, SessionId};
+
+/// How many places are remembered for sure; there may be twice as many.
+const REMEMBERED_MIN: usize = 10_000;
+
+/// Remembers, for each session, with which project a page ended, so that the next one goes on right behind it.
+///
+/// Clients of this dialect ask for a page by how many projects come before it. Counted anew each time, that would
+/// repeat a project for each one that was saved meanwhile, skip one for each that was deleted, and cost the more
+/// the further the page. What has been forgotten, or was told by another process, is counted.
+#[derive(Debug, Default)]
+pub struct OffsetCursors(Mutex<Generations>);
+
+/// Those of the latest, and those before them, which go when the latest are many.
+#[derive(Debug, Default)]
+struct Generations {
+    latest: HashMap<Digest, Cursor>,
+    before: HashMap<Digest, Cursor>,
+}
+
+impl OffsetCursors {
+    /// The query that goes on where the session's page before ended, as far as that is known.
+    pub fn resume(&self, session: SessionId, query: &ListQuery) -> ListQuery {
+        let key = key(session, query, query.skip);
+        let places = self.lock();
+        match places.latest.get(&key).or_else(|| places.before.get(&key)) {
+            Some(place) => ListQuery { after: Some(place.clone()), skip: 0, ..query.clone() },
+            None => query.clone(),
+        }
+    }
+
+    /// Remembers that a page ended there, and so many projects come before the next one.
+    pub fn remember(&self, session: SessionId, query: &ListQuery, next_offset: usize, place: Cursor) {
+        let mut places = self.lock();
+        if places.latest.len() >= REMEMBERED_MIN {
+            places.before = mem::take(&mut places.latest);
+        }
+        places.latest.insert(key(session, query, next_offset), place);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Generations> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Of a listing and an offset in it. The digest is short, however long the text is that a client searches for.
+fn key(session: SessionId, query: &ListQuery, offset: usize) -> Digest {
+    let listing = (session, &query.search, &query.contains, &query.kind, query.sort, query.order(), offset);
+    Digest::of(format!("{listing:?}").as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use notestamp_store::Order;
+
+    use super::*;
+
+    fn session(number: u8) -> SessionId {
+        SessionId::from_bytes([number; 16])
+    }
+
+    fn page(skip: usize) -> ListQuery {
+        ListQuery { skip, ..ListQuery::default() }
+    }
+
+    #[test]
+    fn a_place_is_of_one_session_listing_and_offset() {
+        let places = OffsetCursors::default();
+        places.remember(session(1), &page(0), 20, Cursor::Saved(7));
+        let resumed = places.resume(session(1), &page(20));
+        assert_eq!((resumed.after, resumed.skip), (Some(Cursor::Saved(7)), 0));
+
+        let of_type = ListQuery { kind: Some("pdf".to_owned()), ..page(20) };
+        let searched = ListQuery { contains: Some("text".to_owned()), ..page(20) };
+        let reversed = ListQuery { order: Some(Order::Ascending), ..page(20) };
+        for (session, query) in [
+            (session(2), page(20)),
+            (session(1), page(19)),
+            (session(1), of_type),
+            (session(1), searched),
+            (session(1), reversed),
+        ] {
+            let counted = places.resume(session, &query);
+            assert_eq!((counted.after, counted.skip), (None, query.skip), "{query:?}");
+        }
+    }
+
+    #[test]
+    fn the_latest_are_remembered_and_not_too_many() {
+        let places = OffsetCursors::default();
+        for n in 0..3 * REMEMBERED_MIN {
+            places.remember(session(1), &page(0), n, Cursor::Saved(n as u64));
+        }
+        let knows = |n: usize| places.resume(session(1), &page(n)).after.is_some();
+        assert!((2 * REMEMBERED_MIN..3 * REMEMBERED_MIN).all(knows));
+        assert!(!(0..REMEMBERED_MIN).any(knows));
+    }
+}

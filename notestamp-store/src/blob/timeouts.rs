@@ -1,0 +1,268 @@
+//! How long a backend behind a network may take: so that who waits for it hears within seconds that it is away.
+
+use std::fmt;
+use std::future::Future;
+use std::io::{self, ErrorKind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::stream::{self, BoxStream, StreamExt};
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
+};
+use tokio::{task, time};
+
+use super::error::is_away;
+
+/// How long an answer may take, all tries included, beside the time that its bytes need.
+pub(super) const REQUEST_TIME_MAX: Duration = Duration::from_secs(4);
+
+/// The slowest link over which bytes still arrive in time, for each of the parts that share it.
+const BYTES_PER_SECOND_MIN: u32 = 128 << 10;
+
+/// How long bytes may be on their way however many they are: nobody who waits for it is kept waiting longer than
+/// connections are.
+const TRANSFER_TIME_MAX: Duration = Duration::from_secs(90);
+
+/// How long it may take to put the parts of a large object together, which S3 does at its leisure.
+const COMPLETE_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// How long to wait for what may take long, before something small is asked beside it, and again.
+const SILENCE_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// How long the next bytes of an object may take.
+const IDLE_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How long the answer of a failure waits for what it left to be taken away.
+const TIDY_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// An object store that fails where another one would let its callers wait.
+#[derive(Debug)]
+pub(super) struct TimeoutStore<T>(Arc<T>);
+
+impl<T: ObjectStore> TimeoutStore<T> {
+    pub(super) fn new(objects: T) -> Self {
+        Self(Arc::new(objects))
+    }
+}
+
+impl<T: ObjectStore> fmt::Display for TimeoutStore<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+#[async_trait]
+impl<T: ObjectStore> ObjectStore for TimeoutStore<T> {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        let put = within(transfer_time_max(&payload), self.0.put_opts(location, payload, opts));
+        unless_silent(&*self.0, location, put).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        opts: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        let upload = within(REQUEST_TIME_MAX, self.0.put_multipart_opts(location, opts)).await?;
+        Ok(Box::new(PatientUpload { objects: Arc::clone(&self.0), location: location.clone(), upload }))
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let mut found = within(REQUEST_TIME_MAX, self.0.get_opts(location, options)).await?;
+        if let GetResultPayload::Stream(bytes) = found.payload {
+            found.payload = GetResultPayload::Stream(never_idle(IDLE_TIME_MAX, bytes));
+        }
+        Ok(found)
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        never_idle(REQUEST_TIME_MAX, self.0.delete_stream(locations))
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        never_idle(REQUEST_TIME_MAX, self.0.list(prefix))
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        within(REQUEST_TIME_MAX, self.0.list_with_delimiter(prefix)).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        within(REQUEST_TIME_MAX, self.0.copy_opts(from, to, options)).await
+    }
+}
+
+#[derive(Debug)]
+struct PatientUpload<T> {
+    objects: Arc<T>,
+    location: Path,
+    upload: Box<dyn MultipartUpload>,
+}
+
+#[async_trait]
+impl<T: ObjectStore> MultipartUpload for PatientUpload<T> {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        let part = within(transfer_time_max(&data), self.upload.put_part(data));
+        let (objects, location) = (Arc::clone(&self.objects), self.location.clone());
+        Box::pin(async move { unless_silent(&*objects, &location, part).await })
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        let complete = within(COMPLETE_TIME_MAX, self.upload.complete());
+        unless_silent(&*self.objects, &self.location, complete).await
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        within(REQUEST_TIME_MAX, self.upload.abort()).await
+    }
+}
+
+/// Waits for an answer, but not for ever.
+pub(super) async fn within<T>(time_max: Duration, answer: impl Future<Output = Result<T>>) -> Result<T> {
+    time::timeout(time_max, answer).await.unwrap_or_else(|_| Err(no_answer(time_max)))
+}
+
+/// Waits for an answer that may take long, but only from a backend that says anything at all: while there is none, it
+/// is asked about the object, and whatever it says of it will do.
+async fn unless_silent<T>(
+    objects: &impl ObjectStore,
+    location: &Path,
+    answer: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let mut answer = pin!(answer);
+    loop {
+        if let Ok(answer) = time::timeout(SILENCE_TIME_MAX, &mut answer).await {
+            return answer;
+        }
+        tokio::select! {
+            biased;
+            answer = &mut answer => return answer,
+            asked = within(REQUEST_TIME_MAX, objects.head(location)) => {
+                if let Err(error) = asked && is_away(&error) {
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
+/// Does what a failure has left to be done. It goes on by itself where it takes long: the backend may
+/// be away, and whoever waits to be told so shall not wait for that another time.
+pub(crate) async fn tidy_up(work: impl Future<Output = ()> + Send + 'static) {
+    // Whether it has come to its end by now is all the same.
+    let _ = time::timeout(TIDY_TIME_MAX, task::spawn(work)).await;
+}
+
+fn transfer_time_max(payload: &PutPayload) -> Duration {
+    let time_max =
+        REQUEST_TIME_MAX + Duration::from_secs(payload.content_length() as u64) / BYTES_PER_SECOND_MIN;
+    time_max.min(TRANSFER_TIME_MAX)
+}
+
+/// Ends in an error where the next item takes too long. Only the time counts in which somebody waits for it.
+pub(super) fn never_idle<T: Send + 'static>(
+    time_max: Duration,
+    items: BoxStream<'static, Result<T>>,
+) -> BoxStream<'static, Result<T>> {
+    let patient = stream::unfold(Some(items), move |items| async move {
+        let mut items = items?;
+        match time::timeout(time_max, items.next()).await {
+            Ok(item) => item.map(|item| (item, Some(items))),
+            Err(_) => Some((Err(no_answer(time_max)), None)),
+        }
+    });
+    patient.boxed()
+}
+
+fn no_answer(time_max: Duration) -> object_store::Error {
+    let why = format!("no answer within {} s", time_max.as_secs());
+    object_store::Error::Generic {
+        store: "remote",
+        source: Box::new(io::Error::new(ErrorKind::TimedOut, why)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future;
+
+    use object_store::memory::InMemory;
+    use object_store::throttle::{ThrottleConfig, ThrottledStore};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_never_answers_has_timed_out() {
+        let begun = time::Instant::now();
+        let error = within::<()>(REQUEST_TIME_MAX, future::pending()).await.unwrap_err();
+        assert!(error.to_string().contains("no answer within 4 s"), "{error}");
+        assert_eq!(begun.elapsed(), REQUEST_TIME_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_stalls_ends_in_an_error() {
+        let stalls = stream::iter([Ok(1)]).chain(stream::pending()).boxed();
+        let items: Vec<_> = never_idle(IDLE_TIME_MAX, stalls).collect().await;
+        assert!(matches!(items[..], [Ok(1), Err(_)]), "{items:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_may_take_its_time() {
+        let mut items = never_idle(IDLE_TIME_MAX, stream::iter([Ok(1), Ok(2)]).boxed());
+        while let Some(item) = items.next().await {
+            item.expect("the backend is never late");
+            time::advance(2 * IDLE_TIME_MAX).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_waits_for_its_remains_but_not_long() {
+        let begun = time::Instant::now();
+        tidy_up(future::ready(())).await;
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        tidy_up(future::pending()).await;
+        assert_eq!(begun.elapsed(), TIDY_TIME_MAX);
+    }
+
+    #[test]
+    fn more_bytes_may_take_longer() {
+        let part = PutPayload::from(vec![0; 8 << 20]);
+        assert_eq!(transfer_time_max(&part), REQUEST_TIME_MAX + Duration::from_secs(64));
+        let notes = PutPayload::from(vec![0; 16 << 20]);
+        assert_eq!(transfer_time_max(&notes), TRANSFER_TIME_MAX);
+    }
+
+    /// Waits for `answer` from a backend that knows nothing but answers all else `after` that time.
+    async fn beside(after: Duration, answer: impl Future<Output = Result<()>>) -> (Result<()>, Duration) {
+        let slow = ThrottledStore::new(
+            InMemory::new(),
+            ThrottleConfig { wait_get_per_call: after, ..ThrottleConfig::default() },
+        );
+        let begun = time::Instant::now();
+        let answer = unless_silent(&slow, &Path::from("object"), answer).await;
+        (answer, begun.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_transfer_has_its_time_while_the_backend_answers_others() {
+        let slow = async {
+            time::sleep(COMPLETE_TIME_MAX).await;
+            Ok(())
+        };
+        let (answer, took) = beside(Duration::from_secs(1), slow).await;
+        answer.expect("it came");
+        assert_eq!(took, COMPLETE_TIME_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_transfer_ends_soon_after_the_backend_has_fallen_silent() {
+        let (answer, took) = beside(Duration::MAX, future::pending()).await;
+        assert!(is_away(&answer.expect_err("nobody says anything")));
+        assert_eq!(took, SILENCE_TIME_MAX + REQUEST_TIME_MAX);
+    }
+}

@@ -1,0 +1,380 @@
+//! Listings: what they admit, in which order, and page by page while the projects change.
+
+use super::fixture::*;
+use crate::domain::{
+    Cursor, InvalidValue, LastModified, ListQuery, Metadata, Order, Project, Sort, Title, UserId,
+};
+use crate::error::Error;
+use crate::records::RecordStore;
+
+const SORTS: [Sort; 3] = [Sort::Saved, Sort::LastModified, Sort::Title];
+const ORDERS: [Option<Order>; 3] = [None, Some(Order::Ascending), Some(Order::Descending)];
+
+async fn save_all(store: &dyn RecordStore, owner: UserId, titles: &[&str]) {
+    for title in titles {
+        save(store, owner, title).await.project().await;
+    }
+}
+
+/// Follows the cursors to the end, as text, which is how clients carry them.
+async fn walk(store: &dyn RecordStore, owner: UserId, query: &ListQuery) -> Vec<Project> {
+    let mut query = query.clone();
+    let mut met: Vec<Project> = Vec::new();
+    loop {
+        let page = store.list_projects(owner, &query).await.unwrap();
+        assert!(query.limit.is_none_or(|limit| page.projects.len() <= limit.get()));
+        met.extend(page.projects);
+        assert!(met.len() <= MANY, "the walk makes no end");
+        match page.next {
+            Some(next) => {
+                let last = met.last().expect("a page with a next one is not empty");
+                assert_eq!(next, Cursor::of(last, query.sort));
+                query.after = Some(next.to_string().parse::<Cursor>().unwrap());
+            }
+            None => return met,
+        }
+    }
+}
+
+pub async fn the_latest_save_comes_first(store: &dyn RecordStore) {
+    let ada = account(store).await;
+    save_all(store, ada, &["b", "a", "c"]).await;
+    let all = ListQuery::default();
+    assert_eq!(titles(store, ada, &all).await, ["c", "a", "b"]);
+    save_all(store, ada, &["b"]).await;
+    assert_eq!(titles(store, ada, &all).await, ["b", "c", "a"]);
+    store.delete_project(ada, &title("c"), NOW).await.unwrap();
+    assert_eq!(titles(store, ada, &all).await, ["b", "a"]);
+    save_all(store, ada, &["c"]).await;
+    assert_eq!(titles(store, ada, &all).await, ["c", "b", "a"]);
+}
+
+pub async fn each_sort_goes_both_ways(store: &dyn RecordStore) {
+    let ada = account(store).await;
+    let modified = [
+        ("b", "2024-03-01T12:00:00Z"),
+        ("Ä", "2024-03-01T14:00:00+01:00"),
+        ("B", "2024-02-29"),
+        ("a", "2024-03-01T11:59:59.999Z"),
+        ("ß", "2024-03-01T13:00+01:00"),
+    ];
+    for (text, last_modified) in modified {
+        let last_modified = LastModified::parse_or(last_modified, NOW);
+        save_as(store, ada, Metadata { last_modified, ..metadata(text) }).await.project().await;
+    }
+    let expected = [
+        (Sort::Saved, ["b", "Ä", "B", "a", "ß"]),
+        // Equal instants go by id: `b` was made before `ß`.
+        (Sort::LastModified, ["B", "a", "b", "ß", "Ä"]),
+        // Without regard to letter case, and then by the title itself.
+        (Sort::Title, ["a", "B", "b", "ß", "Ä"]),
+    ];
+    for (sort, ascending) in expected {
+        let descending: Vec<_> = ascending.iter().rev().copied().collect();
+        let sorted = |order| ListQuery { sort, order, ..ListQuery::default() };
+        assert_eq!(titles(store, ada, &sorted(Some(Order::Ascending))).await, ascending, "{sort:?}");
+        assert_eq!(titles(store, ada, &sorted(Some(Order::Descending))).await, descending, "{sort:?}");
+        let by_default = if sort == Sort::Title { ascending.to_vec() } else { descending };
+        assert_eq!(titles(store, ada, &sorted(None)).await, by_default, "{sort:?}");
+    }
+}
+
+pub async fn a_walk_of_any_limit_meets_all_in_order(store: &dyn RecordStore) {
+    let (ada, bob) = (account(store).await, account(store).await);
+    save_all(store, bob, &["song", "Song", "other"]).await;
+    let names =
+        ["Song", "song", "SONG", "Straße", "STRASSE", "ΣΟΦΟΣ", "σοφος", "%", "Песня", "ПЕСНЯ", "é", "🎧"];
+    for (at, text) in names.into_iter().enumerate() {
+        // Three instants, so that there are ties; three types.
+        let last_modified = LastModified::at(NOW.after(SECOND * u32::try_from(at * 7 % 3).unwrap()));
+        let kind = ["audio", "youtube", "Audio"][at % 3].to_owned();
+        save_as(store, ada, Metadata { last_modified, kind, ..metadata(text) }).await.project().await;
+    }
+    save_all(store, ada, &["song", "%"]).await;
+    let all = store.list_projects(ada, &ListQuery::default()).await.unwrap().projects;
+    assert_eq!(all.len(), names.len());
+
+    for sort in SORTS {
+        for order in ORDERS {
+            for (search, kind) in
+                [(None, None), (Some("s"), None), (None, Some("audio")), (Some("SS"), Some("youtube"))]
+            {
+                let (search, kind) = (search.map(str::to_owned), kind.map(str::to_owned));
+                let query = ListQuery { search, kind, sort, order, ..ListQuery::default() };
+                let mut expected: Vec<_> = all.iter().filter(|it| query.admits(it)).cloned().collect();
+                expected.sort_by_key(|project| Cursor::of(project, sort));
+                if query.order() == Order::Descending {
+                    expected.reverse();
+                }
+                assert_eq!(walk(store, ada, &query).await, expected, "{query:?}");
+                for limit in [1, 2, expected.len().max(1), MANY] {
+                    let query = ListQuery { limit: by(limit).limit, ..query.clone() };
+                    assert_eq!(walk(store, ada, &query).await, expected, "{query:?}");
+                }
+            }
+        }
+    }
+}
+
+pub async fn a_search_is_literal_and_knows_no_letter_case(store: &dyn RecordStore) {
+    let ada = account(store).await;
+    let found: &[(&str, &[&str])] = &[
+        ("Song", &["song", "SONG", "on", "", "sonG"]),
+        ("100% of_it*?", &["%", "_", "*", "?", "0% OF_", "of_it*"]),
+        ("back\\slash", &["\\", "K\\S"]),
+        ("[a-z]^$.|(x)", &["[", "$", ".", "(X)", "|"]),
+        ("it's \"quoted\"", &["'", "\"", "'S \""]),
+        ("Straße", &["SS", "ss", "ß", "ẞ", "strasse", "STRASSE"]),
+        ("STRASSE", &["straße", "ß"]),
+        ("İstanbul", &["i\u{307}", "İ", "i\u{307}STAN"]),
+        ("ΣΟΦΟΣ", &["σοφος", "σοφοσ", "ς"]),
+        ("σοφός", &["ΣΟΦΌΣ", "ΣΟΦΟ\u{301}Σ"]),
+        ("Песня", &["ПЕСНЯ", "песня", "НЯ"]),
+        ("Café", &["CAFÉ", "cafe\u{301}", "É"]),
+        ("ﬁlm", &["FILM", "fi"]),
+        ("🎧 tab\there", &["🎧", "\t", "🎧 T"]),
+    ];
+    let absent: &[(&str, &[&str])] = &[
+        ("Song", &["s%g", "s_ng", "s*g", ".", "song ", "songs", "\\", "sng"]),
+        ("100% of_it*?", &["%_", "100_", "o_it", "\\%"]),
+        ("Café", &["cafe", "CAFE"]),
+        ("Illinois", &["ı"]),
+        ("Песня", &["песняя"]),
+    ];
+    let mut stored: Vec<Title> = Vec::new();
+    for (text, _) in found.iter().chain(absent) {
+        if !stored.contains(&title(text)) {
+            save(store, ada, text).await.project().await;
+            stored.push(title(text));
+        }
+    }
+    for (table, expected) in [(found, true), (absent, false)] {
+        for (text, searches) in table {
+            for search in *searches {
+                let query = ListQuery { search: Some((*search).to_owned()), ..ListQuery::default() };
+                let met = titles(store, ada, &query).await.contains(&(*text).to_owned());
+                assert_eq!(met, expected, "{search:?} in {text:?}");
+            }
+        }
+    }
+}
+
+pub async fn a_contained_text_is_literal_and_knows_letter_case(store: &dyn RecordStore) {
+    let ada = account(store).await;
+    save_all(store, ada, &["Song", "song", "100% of_it", "Café", "ΣΟΦΟΣ", "🎧 x"]).await;
+    for (contains, expected) in [
+        ("S", vec!["Song"]),
+        ("ong", vec!["song", "Song"]),
+        ("0% of", vec!["100% of_it"]),
+        ("f_i", vec!["100% of_it"]),
+        ("0%it", vec![]),
+        ("s_ng", vec![]),
+        ("SONG", vec![]),
+        ("Cafe\u{301}", vec!["Café"]),
+        ("É", vec![]),
+        ("ΟΦ", vec!["ΣΟΦΟΣ"]),
+        ("οφ", vec![]),
+        ("🎧", vec!["🎧 x"]),
+        ("", vec!["🎧 x", "ΣΟΦΟΣ", "Café", "100% of_it", "song", "Song"]),
+        ("\0", vec![]),
+    ] {
+        let query = ListQuery { contains: Some(contains.to_owned()), ..ListQuery::default() };
+        assert_eq!(titles(store, ada, &query).await, expected, "{contains:?}");
+    }
+    let both =
+        ListQuery { search: Some("SONG".to_owned()), contains: Some("s".to_owned()), ..ListQuery::default() };
+    assert_eq!(titles(store, ada, &both).await, ["song"]);
+}
+
+pub async fn a_page_behind_skipped_ones_is_a_slice_of_all(store: &dyn RecordStore) {
+    let (ada, bob) = (account(store).await, account(store).await);
+    save_all(store, bob, &["x", "y"]).await;
+    for (at, text) in ["a", "B", "c", "D", "e", "F", "g"].into_iter().enumerate() {
+        let kind = ["audio", "video"][at % 2].to_owned();
+        save_as(store, ada, Metadata { kind, ..metadata(text) }).await.project().await;
+    }
+    for sort in SORTS {
+        for order in ORDERS {
+            for (kind, contains) in [(None, None), (Some("audio"), None), (None, Some("B"))] {
+                let (kind, contains) = (kind.map(str::to_owned), contains.map(str::to_owned));
+                let query = ListQuery { sort, order, kind, contains, ..ListQuery::default() };
+                let all = store.list_projects(ada, &query).await.unwrap().projects;
+                for skip in [0, 1, 3, all.len(), all.len() + 1, usize::MAX] {
+                    let rest = &all[skip.min(all.len())..];
+                    let query = ListQuery { skip, ..query.clone() };
+                    let page = store.list_projects(ada, &query).await.unwrap();
+                    assert_eq!((&*page.projects, page.next), (rest, None), "{query:?}");
+                    for limit in [1, 2, 3, MANY] {
+                        let query = ListQuery { limit: by(limit).limit, ..query.clone() };
+                        let page = store.list_projects(ada, &query).await.unwrap();
+                        let slice = &rest[..limit.min(rest.len())];
+                        let next = slice.last().filter(|_| rest.len() > limit);
+                        let next = next.map(|last| Cursor::of(last, sort));
+                        assert_eq!((&*page.projects, page.next), (slice, next), "{query:?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+pub async fn a_saved_search_follows_the_title(store: &dyn RecordStore) {
+    let ada = account(store).await;
+    save_all(store, ada, &["Song"]).await;
+    let query = ListQuery { search: Some("song".to_owned()), ..ListQuery::default() };
+    store.delete_project(ada, &title("Song"), NOW).await.unwrap();
+    assert_eq!(titles(store, ada, &query).await, [""; 0]);
+    save_all(store, ada, &["My songs"]).await;
+    assert_eq!(titles(store, ada, &query).await, ["My songs"]);
+}
+
+/// More than a backend would look at one by one, and few among them.
+pub async fn a_search_among_many_finds_what_is_rare_and_what_is_common(store: &dyn RecordStore) {
+    let ada = account(store).await;
+    for n in 0..250 {
+        let kind = ["audio", "video"][n % 2].to_owned();
+        save_as(store, ada, Metadata { kind, ..metadata(&format!("Lecture {n:03}")) }).await.project().await;
+    }
+    save_all(store, ada, &["Reading 7", "lecture on leeks", "Lecture 100"]).await;
+    let all = store.list_projects(ada, &ListQuery::default()).await.unwrap().projects;
+    for (text, found) in [
+        ("lecture", 251),
+        ("lecture 24", 10),
+        ("7", 44),
+        ("r", 252),
+        ("re", 252),
+        ("ee", 1),
+        ("leeks", 1),
+        // Each three letters of it are common, and it is not there.
+        ("lecturelecture", 0),
+        ("q", 0),
+        ("qz", 0),
+        ("absent", 0),
+    ] {
+        let search = ListQuery { search: Some(text.to_uppercase()), ..ListQuery::default() };
+        let contains = ListQuery { contains: Some(text.to_owned()), ..ListQuery::default() };
+        assert_eq!(titles(store, ada, &search).await.len(), found, "{text}");
+        for query in [search, contains] {
+            for (sort, kind) in
+                [(Sort::Saved, None), (Sort::LastModified, Some("audio")), (Sort::Title, None)]
+            {
+                let query = ListQuery { sort, kind: kind.map(str::to_owned), ..query.clone() };
+                let mut expected: Vec<_> = all.iter().filter(|it| query.admits(it)).cloned().collect();
+                expected.sort_by_key(|project| Cursor::of(project, sort));
+                if query.order() == Order::Descending {
+                    expected.reverse();
+                }
+                let query = ListQuery { limit: by(100).limit, ..query };
+                assert_eq!(walk(store, ada, &query).await, expected, "{query:?}");
+            }
+        }
+    }
+}
+
+pub async fn a_type_is_compared_exactly(store: &dyn RecordStore) {
+    let ada = account(store).await;
+    for (text, kind) in
+        [("one", "audio"), ("two", "Audio"), ("three", ""), ("four", "audio "), ("five", "a%")]
+    {
+        save_as(store, ada, Metadata { kind: kind.to_owned(), ..metadata(text) }).await.project().await;
+    }
+    for (kind, expected) in
+        [("audio", vec!["one"]), ("", vec!["three"]), ("a%", vec!["five"]), ("video", vec![])]
+    {
+        let query = ListQuery { kind: Some(kind.to_owned()), ..ListQuery::default() };
+        assert_eq!(titles(store, ada, &query).await, expected, "{kind:?}");
+    }
+    // The type of the latest save counts.
+    save_as(store, ada, Metadata { kind: "video".to_owned(), ..metadata("one") }).await.project().await;
+    let query = |kind: &str| ListQuery { kind: Some(kind.to_owned()), ..ListQuery::default() };
+    assert_eq!(titles(store, ada, &query("audio")).await, [""; 0]);
+    assert_eq!(titles(store, ada, &query("video")).await, ["one"]);
+}
+
+pub async fn the_last_page_names_no_next(store: &dyn RecordStore) {
+    let ada = account(store).await;
+    save_all(store, ada, &["a", "b", "c", "Else"]).await;
+    for (limit, more) in [(1, true), (3, true), (4, false), (5, false)] {
+        let page = store.list_projects(ada, &by(limit)).await.unwrap();
+        assert_eq!((page.projects.len(), page.next.is_some()), (limit.min(4), more), "{limit}");
+    }
+    // What is not admitted makes no next page.
+    let query = ListQuery { search: Some("else".to_owned()), ..by(1) };
+    assert!(store.list_projects(ada, &query).await.unwrap().next.is_none());
+    assert!(store.list_projects(ada, &ListQuery::default()).await.unwrap().next.is_none());
+}
+
+pub async fn a_cursor_without_a_limit_lists_the_rest(store: &dyn RecordStore) {
+    let ada = account(store).await;
+    save_all(store, ada, &["a", "b", "c", "d"]).await;
+    let first = store.list_projects(ada, &by(1)).await.unwrap();
+    let rest = ListQuery { after: first.next, ..ListQuery::default() };
+    assert_eq!(titles(store, ada, &rest).await, ["c", "b", "a"]);
+}
+
+pub async fn a_cursor_outlives_its_project(store: &dyn RecordStore) {
+    let ada = account(store).await;
+    for sort in SORTS {
+        save_all(store, ada, &["a", "b", "c", "d"]).await;
+        let query = ListQuery { sort, order: Some(Order::Ascending), ..by(2) };
+        let page = store.list_projects(ada, &query).await.unwrap();
+        let last = &page.projects.last().unwrap().metadata.title;
+        assert_eq!(last.as_str(), "b");
+        store.delete_project(ada, last, NOW).await.unwrap();
+        let rest = ListQuery { after: page.next, ..query };
+        assert_eq!(titles(store, ada, &rest).await, ["c", "d"], "{sort:?}");
+        for text in ["a", "c", "d"] {
+            store.delete_project(ada, &title(text), NOW).await.unwrap();
+        }
+        assert_eq!(titles(store, ada, &rest).await, [""; 0], "{sort:?}");
+    }
+}
+
+pub async fn a_cursor_of_another_sort_is_refused(store: &dyn RecordStore) {
+    let ada = account(store).await;
+    let project = save(store, ada, "Song").await.project().await;
+    for made_for in SORTS {
+        for sort in SORTS {
+            let after = Some(Cursor::of(&project, made_for));
+            let query = ListQuery { sort, after, ..ListQuery::default() };
+            match store.list_projects(ada, &query).await {
+                Ok(page) => assert!(made_for == sort && page.projects.is_empty()),
+                Err(Error::Invalid(why)) => {
+                    assert_ne!(made_for, sort);
+                    assert_eq!(InvalidValue::what(&why), "cursor");
+                }
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+pub async fn a_walk_while_others_change_meets_the_untouched_once(store: &dyn RecordStore) {
+    for sort in SORTS {
+        for order in ORDERS {
+            let ada = account(store).await;
+            let untouched: Vec<String> = (0..12).map(|at| format!("untouched {at:02}")).collect();
+            for (at, text) in untouched.iter().enumerate() {
+                save_all(store, ada, &[text, &format!("saved {at:02}"), &format!("deleted {at:02}")]).await;
+            }
+            let mut query = ListQuery { sort, order, ..by(2) };
+            let mut met = Vec::new();
+            // The changes end before the walk, which could follow new saves for ever.
+            for step in 0.. {
+                let page = store.list_projects(ada, &query).await.unwrap();
+                met.extend(page.projects.into_iter().map(|it| it.metadata.title.as_str().to_owned()));
+                assert!(met.len() <= MANY, "the walk makes no end");
+                let Some(next) = page.next else { break };
+                query.after = Some(next);
+                if step < untouched.len() {
+                    let deleted = title(&format!("deleted {step:02}"));
+                    store.delete_project(ada, &deleted, NOW).await.unwrap();
+                    save_all(store, ada, &[&format!("saved {step:02}"), &format!("new {step:02}")]).await;
+                }
+            }
+            met.retain(|text| text.starts_with("untouched"));
+            met.sort();
+            assert_eq!(met, untouched, "{sort:?} {order:?}");
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! What every metadata backend promises: the contract of [`RecordStore`](crate::records::RecordStore), case by case.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use notestamp_store::records::{MemoryRecords, RecordStore};
+//!
+//! // A fresh store, and whatever has to outlive it, such as its temporary folder.
+//! async fn fresh() -> (Arc<dyn RecordStore>, ()) {
+//!     (Arc::new(MemoryRecords::new()), ())
+//! }
+//!
+//! notestamp_store::records_conformance!(fresh);
+//! # fn main() {}
+//! ```
+#![expect(missing_docs, reason = "a case is named for what it claims")]
+#![expect(clippy::unwrap_used, reason = "a case fails by panicking")]
+
+mod fixture;
+
+pub mod listing;
+pub mod media;
+pub mod objects;
+pub mod projects;
+pub mod races;
+pub mod removal;
+pub mod saves;
+pub mod sessions;
+pub mod users;
+
+/// Makes a test of each case from an async factory for a fresh store.
+///
+/// The factory answers an `Arc<dyn RecordStore>` and a value that is dropped after it. Attributes
+/// before it are given to each test, such as the reason why it is ignored where a service is needed.
+#[macro_export]
+macro_rules! records_conformance {
+    ($(#[$attribute:meta])* $factory:path) => {
+        $crate::records_conformance! { @each [$(#[$attribute])*] $factory;
+            users {
+                a_changed_password_ends_every_session_and_starts_one
+                a_new_password_hash_changes_nothing_else
+                a_password_is_changed_only_as_it_was_read
+                a_password_hash_is_replaced_only_as_it_was_read
+                a_taken_address_is_refused
+                an_account_round_trips
+                an_unknown_account_is_absent
+                what_is_closed_refuses
+            }
+            removal {
+                a_purge_is_bounded_and_complete
+                a_purge_of_nothing_answers_none
+                a_purge_spares_media_that_others_share
+                a_removed_account_is_not_found
+                a_removed_account_keeps_its_new_namesake_apart
+                an_account_is_removed_once
+                projects_of_a_removed_account_are_refused_at_once
+                sessions_of_a_removed_account_are_refused_at_once
+                the_address_of_a_removed_account_is_free_at_once
+            }
+            sessions {
+                a_revoked_session_is_not_reopened_by_a_stale_replacement
+                a_session_of_an_unknown_account_is_refused
+                a_session_round_trips
+                a_session_that_has_changed_is_not_replaced
+                all_sessions_but_one_are_revoked
+                an_unknown_session_is_absent
+                every_field_of_a_session_is_replaced
+                every_reason_of_a_revocation_round_trips
+                expired_sessions_are_forgotten_bit_by_bit
+                neither_revoked_nor_expired_sessions_are_listed
+                sessions_are_listed_latest_used_first
+            }
+            projects {
+                a_project_is_deleted_once
+                a_project_is_found_as_it_was_saved
+                a_save_without_a_link_keeps_the_one_of_the_same_type
+                a_title_that_is_saved_again_is_a_new_project
+                no_revision_stands_for_two_projects_of_one_title
+                all_metadata_round_trips
+                an_accent_typed_on_two_machines_is_one_title
+                every_odd_title_is_a_project_of_its_own
+                owned_media_is_found_under_any_project
+                what_is_not_there_is_absent
+                what_is_somebody_elses_is_absent
+            }
+            saves {
+                a_committed_save_is_not_committed_again
+                a_save_of_an_unknown_account_is_refused
+                a_save_whose_media_is_no_longer_reserved_has_expired
+                a_save_whose_notes_are_no_longer_reserved_has_expired
+                each_precondition_is_kept
+                metadata_that_is_too_large_is_refused
+                the_first_save_makes_a_project
+                the_quota_is_kept
+                the_second_save_replaces_the_first
+                usage_is_exact_after_each_operation
+                what_was_doomed_is_reported_as_it_is_kept
+            }
+            media {
+                a_digest_alone_gives_nothing
+                a_digest_that_its_owner_has_is_enough
+                a_project_without_media_takes_it_later
+                a_shared_namespace_stores_once_for_all
+                equal_bytes_are_one_object
+                equal_bytes_in_two_namespaces_are_two_objects
+                media_is_found_wherever_its_owner_has_it
+                media_of_a_saved_project_is_immutable
+                media_with_the_digest_of_notes_is_another_object
+                only_live_media_is_found_by_its_digest
+                saving_again_revives_what_nobody_refers_to
+                unfinished_media_that_is_here_need_not_be_finished
+                unfinished_media_that_is_new_is_needed
+                what_is_doomed_is_never_revived
+                written_media_turns_live
+            }
+            listing {
+                a_contained_text_is_literal_and_knows_letter_case
+                a_cursor_of_another_sort_is_refused
+                a_cursor_outlives_its_project
+                a_cursor_without_a_limit_lists_the_rest
+                a_page_behind_skipped_ones_is_a_slice_of_all
+                a_saved_search_follows_the_title
+                a_search_among_many_finds_what_is_rare_and_what_is_common
+                a_search_is_literal_and_knows_no_letter_case
+                a_type_is_compared_exactly
+                a_walk_of_any_limit_meets_all_in_order
+                a_walk_while_others_change_meets_the_untouched_once
+                each_sort_goes_both_ways
+                the_last_page_names_no_next
+                the_latest_save_comes_first
+            }
+            objects {
+                a_doom_of_the_stale_is_bounded
+                a_writer_gives_up_only_what_is_reserved
+                an_id_is_never_reserved_twice
+                only_the_doomed_are_forgotten
+                reserved_rows_round_trip
+                rows_are_listed_in_the_order_of_their_ids
+                what_is_exactly_at_the_cutoff_is_spared
+            }
+            races {
+                a_late_save_and_a_racing_sweep_agree_on_reserved_rows
+                a_racing_delete_and_save_leave_all_in_step
+                a_revocation_is_not_undone_by_a_racing_refresh
+                a_save_and_a_racing_sweep_agree_on_unreferenced_media
+                a_writer_that_gives_up_and_its_commit_agree
+                no_save_outlives_the_removal_that_it_raced
+                no_session_outlives_the_removal_that_it_raced
+                of_racing_conditional_saves_one_succeeds
+                of_racing_creators_of_one_address_one_succeeds
+                of_racing_deletes_one_succeeds
+                of_racing_password_changes_one_succeeds
+                of_racing_refreshes_one_succeeds
+                of_racing_removals_one_succeeds
+                racing_accounts_share_one_object_of_a_shared_namespace
+                racing_purges_release_each_project_once
+                racing_savers_of_equal_bytes_share_one_object
+                racing_saves_of_one_title_are_all_counted
+                racing_saves_stay_within_the_quota
+            }
+        }
+    };
+    (@each $attributes:tt $factory:path; $($module:ident { $($case:ident)* })*) => {
+        $($($crate::records_conformance! { @test $attributes $factory, $module, $case })*)*
+    };
+    // Races run in tasks, which share the store.
+    (@test [$($attribute:tt)*] $factory:path, races, $case:ident) => {
+        $($attribute)*
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $case() {
+            let (store, _outlives_it) = $factory().await;
+            $crate::conformance::records::races::$case(store).await;
+        }
+    };
+    (@test [$($attribute:tt)*] $factory:path, $module:ident, $case:ident) => {
+        $($attribute)*
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $case() {
+            let (store, _outlives_it) = $factory().await;
+            $crate::conformance::records::$module::$case(&*store).await;
+        }
+    };
+}

@@ -1,0 +1,382 @@
+//! Steps that race: each is atomic, and of two that exclude each other one is refused.
+
+use std::sync::Arc;
+
+use super::fixture::*;
+use crate::domain::{
+    Digest, ListQuery, Namespace, ObjectKind, Precondition, Revision, RevocationReason, Session, User,
+};
+use crate::error::Error;
+use crate::protocol::SaveCommit;
+use crate::records::{RecordStore, SaveOutcome};
+
+type Store = Arc<dyn RecordStore>;
+
+/// How often the races run whose order decides what comes of them.
+const ROUNDS: usize = 8;
+
+/// Commits all of these at the same moment.
+async fn commit_all(store: &Store, commits: Vec<SaveCommit>) -> Vec<crate::Result<SaveOutcome>> {
+    let commit = |commit: SaveCommit| {
+        let store = Arc::clone(store);
+        async move { store.commit_save(&commit).await }
+    };
+    race(commits.into_iter().map(commit)).await
+}
+
+fn count<T>(outcomes: &[T], is: impl Fn(&T) -> bool) -> usize {
+    outcomes.iter().filter(|outcome| is(outcome)).count()
+}
+
+fn is_saved(outcome: &crate::Result<SaveOutcome>) -> bool {
+    matches!(outcome, Ok(SaveOutcome::Saved { .. }))
+}
+
+pub async fn of_racing_creators_of_one_address_one_succeeds(store: Store) {
+    let users: Vec<User> = (0..RACERS).map(|_| user("ada@example.org")).collect();
+    let create = |user: User| {
+        let store = Arc::clone(&store);
+        async move { store.create_user(&user).await }
+    };
+    let outcomes = race(users.iter().cloned().map(create)).await;
+    assert_eq!(count(&outcomes, Result::is_ok), 1);
+    assert_eq!(count(&outcomes, |it| matches!(it, Err(Error::AlreadyExists { .. }))), RACERS - 1);
+    let winner = outcomes.iter().position(Result::is_ok).unwrap();
+    let address = email("ada@example.org");
+    assert_eq!(store.find_user_by_email(&address).await.unwrap().as_ref(), Some(&users[winner]));
+    for (at, user) in users.iter().enumerate() {
+        assert_eq!(store.find_user(user.id).await.unwrap().is_some(), at == winner);
+    }
+}
+
+pub async fn of_racing_password_changes_one_succeeds(store: Store) {
+    let ada = account(&*store).await;
+    let hashes: Vec<_> = (0..RACERS).map(|at| hash(&format!("new{at}"))).collect();
+    let replace = |after| {
+        let store = Arc::clone(&store);
+        async move { store.replace_password_hash(ada, &hash("first"), &after).await.unwrap() }
+    };
+    let outcomes = race(hashes.iter().cloned().map(replace)).await;
+    assert_eq!(count(&outcomes, |won| *won), 1);
+    let winner = outcomes.iter().position(|won| *won).unwrap();
+    assert_eq!(store.find_user(ada).await.unwrap().unwrap().password_hash, hashes[winner]);
+}
+
+pub async fn of_racing_removals_one_succeeds(store: Store) {
+    let ada = account(&*store).await;
+    let remove = |_| {
+        let store = Arc::clone(&store);
+        async move { store.remove_user(ada).await.unwrap() }
+    };
+    assert_eq!(count(&race((0..RACERS).map(remove)).await, |removed| *removed), 1);
+}
+
+pub async fn of_racing_refreshes_one_succeeds(store: Store) {
+    let before = session(account(&*store).await);
+    store.start_session(&before).await.unwrap();
+    let successors: Vec<_> = (0..RACERS)
+        .map(|_| Session {
+            generation: 1,
+            current: token_id(),
+            previous: Some(before.current),
+            ..before.clone()
+        })
+        .collect();
+    let replace = |after: Session| {
+        let (store, before) = (Arc::clone(&store), before.clone());
+        async move { store.replace_session(&before, &after).await.unwrap() }
+    };
+    let outcomes = race(successors.iter().cloned().map(replace)).await;
+    assert_eq!(count(&outcomes, |won| *won), 1);
+    let winner = outcomes.iter().position(|won| *won).unwrap();
+    assert_eq!(store.find_session(before.id).await.unwrap().as_ref(), Some(&successors[winner]));
+}
+
+pub async fn a_revocation_is_not_undone_by_a_racing_refresh(store: Store) {
+    let ada = account(&*store).await;
+    for _ in 0..ROUNDS {
+        let before = session(ada);
+        store.start_session(&before).await.unwrap();
+        let act = |revokes: bool| {
+            let (store, before) = (Arc::clone(&store), before.clone());
+            async move {
+                if revokes {
+                    let reason = RevocationReason::SignedOut;
+                    assert_eq!(store.revoke_sessions(ada, None, reason, NOW).await.unwrap(), 1);
+                } else {
+                    let after = Session { generation: 1, ..before.clone() };
+                    store.replace_session(&before, &after).await.unwrap();
+                }
+            }
+        };
+        race([true, false].map(act)).await;
+        assert!(store.find_session(before.id).await.unwrap().unwrap().revoked.is_some());
+    }
+}
+
+pub async fn no_session_outlives_the_removal_that_it_raced(store: Store) {
+    for _ in 0..ROUNDS {
+        let ada = account(&*store).await;
+        let started = session(ada);
+        let act = |removes: bool| {
+            let (store, started) = (Arc::clone(&store), started.clone());
+            async move {
+                match removes {
+                    true => assert!(store.remove_user(ada).await.unwrap()),
+                    false => drop(store.start_session(&started).await),
+                }
+            }
+        };
+        race([true, false].map(act)).await;
+        assert_eq!(store.find_session(started.id).await.unwrap(), None);
+    }
+    purge(&*store, NOW).await;
+    assert_eq!(store.count_sessions().await.unwrap(), 0);
+}
+
+pub async fn racing_savers_of_equal_bytes_share_one_object(store: Store) {
+    let ada = account(&*store).await;
+    for round in 0..ROUNDS {
+        let bytes = format!("song {round}");
+        let mut commits = Vec::new();
+        for racer in 0..RACERS {
+            let save = save(&*store, ada, &format!("{round} of {racer}")).await;
+            commits.push(save.media(bytes.as_bytes()).await.commit);
+        }
+        let outcomes = commit_all(&store, commits).await;
+        assert_eq!(count(&outcomes, is_saved), RACERS, "{outcomes:?}");
+        let digest = Digest::of(bytes.as_bytes());
+        let live = store.find_live_media(Namespace::Owner(ada), digest).await.unwrap().unwrap();
+        assert_eq!(live.references, RACERS as u64);
+    }
+    assert_eq!(live(&*store, ObjectKind::Media).await.len(), ROUNDS);
+    assert_all_agrees(&*store, &[ada]).await;
+}
+
+pub async fn racing_accounts_share_one_object_of_a_shared_namespace(store: Store) {
+    let mut owners = Vec::new();
+    let mut commits = Vec::new();
+    for _ in 0..RACERS {
+        let owner = account(&*store).await;
+        owners.push(owner);
+        commits.push(save(&*store, owner, "Song").await.shared().media(b"song").await.commit);
+    }
+    let outcomes = commit_all(&store, commits).await;
+    assert_eq!(count(&outcomes, is_saved), RACERS, "{outcomes:?}");
+    let live = live(&*store, ObjectKind::Media).await;
+    assert_eq!(live.iter().map(|row| row.references).collect::<Vec<_>>(), [RACERS as u64]);
+    assert_all_agrees(&*store, &owners).await;
+}
+
+pub async fn racing_saves_of_one_title_are_all_counted(store: Store) {
+    let ada = account(&*store).await;
+    let mut commits = Vec::new();
+    for racer in 0..RACERS {
+        let save = save(&*store, ada, "Song").await.notes_of(racer as u64);
+        commits.push(save.media(format!("media {racer}").as_bytes()).await.commit);
+    }
+    let outcomes = commit_all(&store, commits).await;
+    let mut revisions: Vec<_> = outcomes
+        .iter()
+        .map(|outcome| match outcome {
+            Ok(SaveOutcome::Saved { project, .. }) => project.revision.get(),
+            other => panic!("a save came to {other:?}"),
+        })
+        .collect();
+    revisions.sort_unstable();
+    assert_eq!(revisions, (1..=RACERS as u64).collect::<Vec<_>>());
+
+    let user = store.find_user(ada).await.unwrap().unwrap();
+    assert_eq!((user.saves, user.usage.projects), (RACERS as u64, 1));
+    assert_eq!(live(&*store, ObjectKind::Notes).await.len(), 1);
+    assert_eq!(live(&*store, ObjectKind::Media).await.len(), 1);
+    assert_eq!(store.list_doomed(None, MANY).await.unwrap().len(), 2 * (RACERS - 1));
+    assert_all_agrees(&*store, &[ada]).await;
+}
+
+pub async fn of_racing_conditional_saves_one_succeeds(store: Store) {
+    let ada = account(&*store).await;
+    let demands = [Precondition::Absent, Precondition::OneOf(vec![Revision::FIRST])];
+    for (before, demand) in demands.into_iter().enumerate() {
+        let mut commits = Vec::new();
+        for _ in 0..RACERS {
+            commits.push(save(&*store, ada, "Song").await.demanding(demand.clone()).commit);
+        }
+        let outcomes = commit_all(&store, commits).await;
+        assert_eq!(count(&outcomes, is_saved), 1, "{outcomes:?}");
+        let refused = count(&outcomes, |it| matches!(it, Err(Error::PreconditionFailed { .. })));
+        assert_eq!(refused, RACERS - 1, "{outcomes:?}");
+        let song = store.find_project(ada, &title("Song")).await.unwrap().unwrap();
+        assert_eq!(song.revision, Revision::new(before as u64 + 1));
+    }
+    assert_all_agrees(&*store, &[ada]).await;
+}
+
+pub async fn racing_saves_stay_within_the_quota(store: Store) {
+    let ada = account(&*store).await;
+    let mut commits = Vec::new();
+    for racer in 0..RACERS {
+        commits.push(save(&*store, ada, &format!("title {racer}")).await.quota(30).commit);
+    }
+    let outcomes = commit_all(&store, commits).await;
+    assert_eq!(count(&outcomes, is_saved), 3, "{outcomes:?}");
+    let refused = count(&outcomes, |it| matches!(it, Err(Error::QuotaExceeded { max: 30 })));
+    assert_eq!(refused, RACERS - 3, "{outcomes:?}");
+    assert_eq!(usage(&*store, ada).await, (3, 30));
+}
+
+pub async fn of_racing_deletes_one_succeeds(store: Store) {
+    let ada = account(&*store).await;
+    save(&*store, ada, "Other").await.media(b"song").await.project().await;
+    save(&*store, ada, "Song").await.media(b"song").await.project().await;
+    let delete = |_| {
+        let store = Arc::clone(&store);
+        async move { store.delete_project(ada, &title("Song"), NOW).await }
+    };
+    let outcomes = race((0..RACERS).map(delete)).await;
+    assert_eq!(count(&outcomes, Result::is_ok), 1);
+    assert_eq!(count(&outcomes, |it| matches!(it, Err(Error::NotFound { .. }))), RACERS - 1);
+    assert_all_agrees(&*store, &[ada]).await;
+}
+
+pub async fn a_racing_delete_and_save_leave_all_in_step(store: Store) {
+    let ada = account(&*store).await;
+    for _ in 0..ROUNDS {
+        let old = save(&*store, ada, "Song").await.media(b"song").await.project().await;
+        let again = save(&*store, ada, "Song").await.media(b"song").await.commit;
+        let act = |deletes: bool| {
+            let (store, again) = (Arc::clone(&store), again.clone());
+            async move {
+                match deletes {
+                    true => store.delete_project(ada, &title("Song"), NOW).await.map(drop),
+                    false => store.commit_save(&again).await.map(drop),
+                }
+            }
+        };
+        let outcomes = race([true, false].map(act)).await;
+        assert_eq!(count(&outcomes, Result::is_ok), 2, "{outcomes:?}");
+        // Either the save came first and is gone, or it came second and made a new project.
+        match store.find_project(ada, &title("Song")).await.unwrap() {
+            Some(new) => assert!(new.id != old.id && new.revision > old.revision),
+            None => assert_eq!(usage(&*store, ada).await, (0, 0)),
+        }
+        assert_all_agrees(&*store, &[ada]).await;
+        let _ = store.delete_project(ada, &title("Song"), NOW).await;
+    }
+}
+
+pub async fn a_save_and_a_racing_sweep_agree_on_unreferenced_media(store: Store) {
+    let ada = account(&*store).await;
+    for _ in 0..ROUNDS {
+        save(&*store, ada, "Song").await.media(b"song").await.project().await;
+        store.delete_project(ada, &title("Song"), NOW).await.unwrap();
+        let later = NOW.after(HOUR);
+        let again = save(&*store, ada, "Song").await.media(b"song").await.at(later).commit;
+        let act = |sweeps: bool| {
+            let (store, again) = (Arc::clone(&store), again.clone());
+            async move {
+                if sweeps {
+                    let stale = crate::protocol::StaleBefore { reserved: NOW, unreferenced: later };
+                    store.doom_stale(&stale, MANY, later).await.unwrap();
+                    let doomed = ids(&store.list_doomed(None, MANY).await.unwrap());
+                    store.forget_doomed(&doomed).await.unwrap();
+                } else {
+                    assert!(is_saved(&store.commit_save(&again).await));
+                }
+            }
+        };
+        race([true, false].map(act)).await;
+        assert_all_agrees(&*store, &[ada]).await;
+        store.delete_project(ada, &title("Song"), NOW).await.unwrap();
+    }
+}
+
+pub async fn a_late_save_and_a_racing_sweep_agree_on_reserved_rows(store: Store) {
+    let ada = account(&*store).await;
+    for round in 0..ROUNDS {
+        let late = save(&*store, ada, &format!("title {round}")).await;
+        let late = late.media(format!("media {round}").as_bytes()).await.commit;
+        let act = |sweeps: bool| {
+            let (store, late) = (Arc::clone(&store), late.clone());
+            async move {
+                if sweeps {
+                    let stale = stale_before(NOW.after(SECOND));
+                    store.doom_stale(&stale, MANY, NOW).await.unwrap();
+                    return;
+                }
+                let saved = store.commit_save(&late).await;
+                assert!(is_saved(&saved) || matches!(saved, Err(Error::UploadExpired)), "{saved:?}");
+            }
+        };
+        race([true, false].map(act)).await;
+        assert_all_agrees(&*store, &[ada]).await;
+    }
+}
+
+pub async fn a_writer_that_gives_up_and_its_commit_agree(store: Store) {
+    let ada = account(&*store).await;
+    for round in 0..ROUNDS {
+        let save = save(&*store, ada, &format!("title {round}")).await.media(b"song").await;
+        let (commit, media) = (save.commit.clone(), save.media_object());
+        let act = |gives_up: bool| {
+            let (store, commit) = (Arc::clone(&store), commit.clone());
+            async move {
+                match gives_up {
+                    true => drop(store.doom_reserved(&[media, commit.notes.object], NOW).await.unwrap()),
+                    false => drop(store.commit_save(&commit).await),
+                }
+            }
+        };
+        race([true, false].map(act)).await;
+        assert_all_agrees(&*store, &[ada]).await;
+    }
+}
+
+pub async fn racing_purges_release_each_project_once(store: Store) {
+    let (ada, bob) = (account(&*store).await, account(&*store).await);
+    save(&*store, bob, "Song").await.shared().media(b"song").await.project().await;
+    for at in 0..10 {
+        save(&*store, ada, &format!("title {at}")).await.shared().media(b"song").await.project().await;
+        store.start_session(&session(ada)).await.unwrap();
+    }
+    store.remove_user(ada).await.unwrap();
+    let purge = |_| {
+        let store = Arc::clone(&store);
+        async move {
+            let mut purged = 0;
+            loop {
+                match store.purge_removed(3, NOW).await.unwrap() {
+                    0 => return purged,
+                    some => purged += some,
+                }
+            }
+        }
+    };
+    let purged = race((0..4).map(purge)).await;
+    assert_eq!(purged.into_iter().sum::<usize>(), 20);
+    assert_eq!(store.count_sessions().await.unwrap(), 0);
+    assert_eq!(live(&*store, ObjectKind::Media).await[0].references, 1);
+    assert_all_agrees(&*store, &[bob]).await;
+}
+
+pub async fn no_save_outlives_the_removal_that_it_raced(store: Store) {
+    for _ in 0..ROUNDS {
+        let ada = account(&*store).await;
+        let commit = save(&*store, ada, "Song").await.media(b"song").await.commit;
+        let act = |removes: bool| {
+            let (store, commit) = (Arc::clone(&store), commit.clone());
+            async move {
+                if removes {
+                    assert!(store.remove_user(ada).await.unwrap());
+                    return;
+                }
+                let saved = store.commit_save(&commit).await;
+                assert!(is_saved(&saved) || matches!(saved, Err(Error::NotFound { .. })), "{saved:?}");
+            }
+        };
+        race([true, false].map(act)).await;
+        assert_eq!(titles(&*store, ada, &ListQuery::default()).await, [""; 0]);
+    }
+    purge(&*store, NOW).await;
+    assert_all_agrees(&*store, &[]).await;
+}

@@ -1,0 +1,89 @@
+//! All records in this process's memory: for tests, for demos, and as the reference for other backends.
+
+mod objects;
+mod projects;
+mod sessions;
+mod users;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard};
+
+use async_trait::async_trait;
+
+use self::objects::Ledger;
+use self::projects::Library;
+use super::RecordStore;
+use crate::domain::{Email, Session, SessionId, User, UserId};
+use crate::error::{Error, Result};
+
+const BACKEND: &str = "memory";
+
+/// Keeps all records in memory: they are gone with it.
+///
+/// One lock around plain data, and each method one critical section without a suspension point:
+/// the simplest code that keeps the contract, so that other backends can be compared with it.
+///
+/// ```
+/// use notestamp_store::records::{MemoryRecords, UserStore};
+/// use notestamp_store::{Clock, Email, OsRandom, PasswordHash, SystemClock, User, UserId};
+/// # tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(async {
+/// let store = MemoryRecords::new();
+/// let now = SystemClock.now();
+/// let email = Email::parse("ada@example.org")?;
+/// let ada = User::new(UserId::generate(now, &OsRandom), email, PasswordHash::new("$argon2id$…"), now);
+/// store.create_user(&ada).await?;
+/// assert_eq!(store.find_user(ada.id).await?, Some(ada));
+/// # Ok::<(), notestamp_store::Error>(())
+/// # }).expect("it works");
+/// ```
+#[derive(Debug, Default)]
+pub struct MemoryRecords {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    closed: bool,
+    users: HashMap<UserId, User>,
+    emails: HashMap<Email, UserId>,
+    /// The accounts that are no more, but of which sessions or projects may be left.
+    removed: BTreeSet<UserId>,
+    sessions: BTreeMap<SessionId, Session>,
+    libraries: HashMap<UserId, Library>,
+    ledger: Ledger,
+}
+
+impl MemoryRecords {
+    /// One that holds nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn lock(&self) -> Result<MutexGuard<'_, State>> {
+        let state = self.state.lock().expect("nothing panics while it holds the lock");
+        if state.closed {
+            return Err(Error::Unavailable { backend: BACKEND, source: "it is closed".into() });
+        }
+        Ok(state)
+    }
+}
+
+#[async_trait]
+impl RecordStore for MemoryRecords {
+    fn name(&self) -> &'static str {
+        BACKEND
+    }
+
+    fn is_exclusive(&self) -> bool {
+        true
+    }
+
+    async fn ping(&self) -> Result<()> {
+        self.lock().map(drop)
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.lock()?.closed = true;
+        Ok(())
+    }
+}

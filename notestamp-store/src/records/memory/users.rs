@@ -1,0 +1,99 @@
+use std::collections::hash_map::Entry;
+
+use async_trait::async_trait;
+
+use super::{MemoryRecords, State};
+use crate::clock::Timestamp;
+use crate::domain::{Email, PasswordHash, ProjectId, RevocationReason, Session, SessionId, User, UserId};
+use crate::error::{Error, Result};
+use crate::records::UserStore;
+
+#[async_trait]
+impl UserStore for MemoryRecords {
+    async fn create_user(&self, user: &User) -> Result<()> {
+        let mut state = self.lock()?;
+        match state.emails.entry(user.email.clone()) {
+            Entry::Occupied(_) => return Err(Error::AlreadyExists { what: "account" }),
+            Entry::Vacant(email) => email.insert(user.id),
+        };
+        state.users.insert(user.id, user.clone());
+        Ok(())
+    }
+
+    async fn find_user(&self, id: UserId) -> Result<Option<User>> {
+        Ok(self.lock()?.users.get(&id).cloned())
+    }
+
+    async fn find_user_by_email(&self, email: &Email) -> Result<Option<User>> {
+        let state = self.lock()?;
+        Ok(state.emails.get(email).and_then(|id| state.users.get(id)).cloned())
+    }
+
+    async fn replace_password_hash(
+        &self,
+        id: UserId,
+        before: &PasswordHash,
+        after: &PasswordHash,
+    ) -> Result<bool> {
+        let mut state = self.lock()?;
+        let user = state.users.get_mut(&id).filter(|user| user.password_hash == *before);
+        Ok(user.map(|user| user.password_hash.clone_from(after)).is_some())
+    }
+
+    async fn change_password(
+        &self,
+        before: &PasswordHash,
+        after: &PasswordHash,
+        session: &Session,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let mut state = self.lock()?;
+        let user = state.users.get_mut(&session.user).filter(|user| user.password_hash == *before);
+        let Some(user) = user else { return Ok(false) };
+        user.password_hash.clone_from(after);
+        state.revoke_sessions(session.user, None, RevocationReason::PasswordChanged, now);
+        state.sessions.insert(session.id, session.clone());
+        Ok(true)
+    }
+
+    async fn remove_user(&self, id: UserId) -> Result<bool> {
+        let mut state = self.lock()?;
+        let Some(user) = state.users.remove(&id) else { return Ok(false) };
+        state.emails.remove(&user.email);
+        state.removed.insert(id);
+        Ok(true)
+    }
+
+    async fn purge_removed(&self, limit: usize, now: Timestamp) -> Result<usize> {
+        let mut state = self.lock()?;
+        let mut purged = 0;
+        while purged < limit
+            && let Some(owner) = state.removed.first().copied()
+        {
+            let sessions = state.sessions_of(owner, limit - purged);
+            purged += sessions.len();
+            sessions.iter().for_each(|id| drop(state.sessions.remove(id)));
+
+            let projects = state.projects_of(owner, limit - purged);
+            purged += projects.len();
+            projects.into_iter().for_each(|id| drop(state.delete_project(owner, id, now)));
+
+            if purged < limit {
+                state.libraries.remove(&owner);
+                state.removed.remove(&owner);
+            }
+        }
+        Ok(purged)
+    }
+}
+
+impl State {
+    fn sessions_of(&self, user: UserId, limit: usize) -> Vec<SessionId> {
+        let sessions = self.sessions.values().filter(|session| session.user == user);
+        sessions.map(|session| session.id).take(limit).collect()
+    }
+
+    fn projects_of(&self, owner: UserId, limit: usize) -> Vec<ProjectId> {
+        self.libraries.get(&owner).into_iter().flat_map(|library| library.ids()).take(limit).collect()
+    }
+}

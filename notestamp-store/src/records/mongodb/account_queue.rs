@@ -1,0 +1,83 @@
+//! AccountQueue: of this process's transactions that write to one account, one runs at a time.
+//!
+//! They would only abort each other, again and again: the more there are, the fewer come through. Nothing depends on it;
+//! against other processes there are still the conflicts.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Mutex as Queue, OwnedMutexGuard};
+
+use crate::domain::UserId;
+
+/// Who is waiting for which account: the first come is the first served.
+#[derive(Default)]
+pub(super) struct AccountQueue(Mutex<HashMap<UserId, Arc<Queue<()>>>>);
+
+impl AccountQueue {
+    /// Waits until nobody else has a turn with that account.
+    pub(super) async fn wait(&self, account: UserId) -> Turn<'_> {
+        let queue = Arc::clone(self.lock().entry(account).or_default());
+        let mut turn = Turn { turns: self, account, held: None };
+        turn.held = Some(queue.lock_owned().await);
+        turn
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<UserId, Arc<Queue<()>>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A turn with an account, or a place in the queue for one; it ends when it is dropped.
+pub(super) struct Turn<'a> {
+    turns: &'a AccountQueue,
+    account: UserId,
+    held: Option<OwnedMutexGuard<()>>,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut queues = self.turns.lock();
+        self.held = None;
+        // Whoever waits has it too.
+        if queues.get(&self.account).is_some_and(|queue| Arc::strong_count(queue) == 1) {
+            queues.remove(&self.account);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt, poll};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn one_account_is_one_queue() {
+        let turns = AccountQueue::default();
+        let (ada, bob) = (UserId::from_bytes([1; 16]), UserId::from_bytes([2; 16]));
+        let first = turns.wait(ada).await;
+        let (mut second, mut third) = (turns.wait(ada).boxed(), turns.wait(ada).boxed());
+        assert!(poll!(&mut second).is_pending() && poll!(&mut third).is_pending());
+        drop(turns.wait(bob).await);
+
+        drop(first);
+        assert!(poll!(&mut third).is_pending(), "the second comes first");
+        let second = second.await;
+        drop(second);
+        drop(third.await);
+        assert!(turns.lock().is_empty(), "nothing is kept of accounts that nobody waits for");
+    }
+
+    #[tokio::test]
+    async fn who_waits_no_longer_is_in_nobodys_way() {
+        let turns = AccountQueue::default();
+        let ada = UserId::from_bytes([1; 16]);
+        let first = turns.wait(ada).await;
+        let mut second = turns.wait(ada).boxed();
+        assert!(poll!(&mut second).is_pending());
+        drop(first);
+        drop(second);
+        assert!(turns.lock().is_empty());
+    }
+}

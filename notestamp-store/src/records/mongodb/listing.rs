@@ -1,0 +1,118 @@
+//! Pages of projects: each is a walk along one index, from the cursor to the limit, or the few that a search leads to.
+
+use futures_util::TryStreamExt;
+use mongodb::bson::{Bson, Document, doc, serialize_to_bson};
+use mongodb::error::Error as DriverError;
+use mongodb::options::Hint;
+
+use super::bson::{limit as document_limit, uuid};
+use super::error::Result;
+use super::projects::{LastModifiedPlace, ProjectDocument, TitlePlace};
+use super::transaction::Transaction;
+use crate::domain::{Cursor, InvalidValue, ListQuery, Order, Page, Project, Sort, UserId};
+
+/// More projects than there are, and little enough to be added to a limit, whose sum MongoDB wants to fit.
+const SKIP_MAX: u64 = 1 << 62;
+
+/// As many projects are looked at one by one rather than walked past in their order.
+const CANDIDATES_MAX: u64 = 1_000;
+
+const BY_GRAM: &str = "projects_by_gram";
+
+/// A page of an owner's projects.
+pub(super) async fn list(transaction: &mut Transaction, owner: UserId, query: &ListQuery) -> Result<Page> {
+    if query.after.as_ref().is_some_and(|cursor| cursor.sort() != query.sort) {
+        return Err(InvalidValue::new("cursor", "was made for another sort").into());
+    }
+    let Transaction { session, collections } = transaction;
+    let id = doc! { "_id": uuid(owner.as_bytes()) };
+    if collections.users.find_one(id).session(&mut *session).await?.is_none() {
+        return Ok(Page { projects: Vec::new(), next: None });
+    }
+    // Where each is of many, a walk in their order soon meets enough.
+    let mut rare = None;
+    for gram in query.lookups() {
+        let filter = doc! { "owner": uuid(owner.as_bytes()), "grams": gram };
+        let found = collections.projects.count_documents(filter.clone()).limit(CANDIDATES_MAX + 1);
+        let found = found.hint(Hint::Name(BY_GRAM.to_owned())).session(&mut *session).await?;
+        if found <= CANDIDATES_MAX {
+            rare = Some(filter);
+            break;
+        }
+    }
+    let Listing { filter, sort, index, limit } = Listing::of(owner, query, rare)?;
+    let skip = u64::try_from(query.skip).unwrap_or(SKIP_MAX).min(SKIP_MAX);
+    let mut found = collections.projects.find(filter).sort(sort).hint(Hint::Name(index)).skip(skip);
+    found = found.projection(doc! { "grams": 0 });
+    if let Some(limit) = limit {
+        found = found.limit(limit);
+    }
+    let mut found = found.session(&mut *session).await?;
+    let found: Vec<ProjectDocument> = found.stream(session).try_collect().await?;
+    let mut projects = found.into_iter().map(Project::try_from).collect::<Result<Vec<_>>>()?;
+
+    // One more than the limit was asked for, to learn whether there is a next page.
+    let limit = query.limit.map_or(usize::MAX, |limit| limit.get());
+    let more = projects.len() > limit;
+    projects.truncate(limit);
+    let next = projects.last().filter(|_| more).map(|last| Cursor::of(last, query.sort));
+    Ok(Page { projects, next })
+}
+
+/// What is asked of the collection.
+struct Listing {
+    filter: Document,
+    sort: Document,
+    index: String,
+    limit: Option<i64>,
+}
+
+impl Listing {
+    /// Looks up what is rare, or walks past all.
+    fn of(owner: UserId, query: &ListQuery, rare: Option<Document>) -> Result<Self> {
+        let is_rare = rare.is_some();
+        let mut filter = rare.unwrap_or_else(|| doc! { "owner": uuid(owner.as_bytes()) });
+        if let Some(kind) = &query.kind {
+            filter.insert("type", kind);
+        }
+        let (beyond, direction) = match query.order() {
+            Order::Ascending => ("$gt", 1),
+            Order::Descending => ("$lt", -1),
+        };
+        let (index, key) = match query.sort {
+            Sort::Saved => ("save", "save"),
+            Sort::LastModified => ("last_modified", "by_last_modified"),
+            Sort::Title => ("title", "by_title"),
+        };
+        if let Some(cursor) = &query.after {
+            filter.insert(key, doc! { beyond: place_of(cursor)? });
+        }
+        let texts = [("$by_title.folded", query.folded_search()), ("$title", query.normalized_contains())];
+        let conditions = texts.into_iter().filter_map(|(field, text)| {
+            let found_at = doc! { "$indexOfBytes": [field, { "$literal": text? }] };
+            Some(Bson::from(doc! { "$gte": [found_at, 0] }))
+        });
+        let conditions: Vec<_> = conditions.collect();
+        if !conditions.is_empty() {
+            filter.insert("$expr", doc! { "$and": conditions });
+        }
+        let of_type = if query.kind.is_some() { "of_type_" } else { "" };
+        Ok(Self {
+            filter,
+            sort: doc! { key: direction },
+            index: if is_rare { BY_GRAM.to_owned() } else { format!("projects_{of_type}by_{index}") },
+            limit: query.limit.and_then(|limit| document_limit(limit.get().saturating_add(1))),
+        })
+    }
+}
+
+/// The value of the field that a listing is sorted by, where it goes on.
+fn place_of(cursor: &Cursor) -> Result<Bson> {
+    let place = match cursor {
+        // Clients can make up any number; none that is kept is greater than the greatest here.
+        Cursor::Saved(save) => Ok(Bson::from(i64::try_from(*save).unwrap_or(i64::MAX))),
+        Cursor::LastModified(at, id) => serialize_to_bson(&LastModifiedPlace::of(*at, *id)),
+        Cursor::Title(folded, title) => serialize_to_bson(&TitlePlace::of(folded.clone(), title)),
+    };
+    place.map_err(|error| DriverError::from(error).into())
+}

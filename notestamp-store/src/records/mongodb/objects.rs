@@ -1,0 +1,263 @@
+use async_trait::async_trait;
+use futures_util::{FutureExt, TryStreamExt};
+use mongodb::bson::{Binary, DateTime, Document, Uuid, doc, serialize_to_document};
+use mongodb::options::{Hint, ReadConcern};
+use serde::{Deserialize, Serialize};
+
+use super::MongoDbRecords;
+use super::bson::{
+    binary, date, digest as digest_of, limit as document_limit, namespace as namespace_of, namespace_owner,
+    timestamp, uuid,
+};
+use super::error::{Failure, Result as StepResult, is_duplicate_key};
+use super::transaction::Transaction;
+use crate::clock::Timestamp;
+use crate::domain::{Digest, Namespace, Object, ObjectId, ObjectKind, ObjectState};
+use crate::error::{Error, Result};
+use crate::protocol::{StaleBefore, discard, doom_if_stale};
+use crate::records::ObjectLedger;
+
+#[async_trait]
+impl ObjectLedger for MongoDbRecords {
+    async fn reserve(&self, rows: &[Object]) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.transaction(rows, |transaction, rows| insert(transaction, rows).boxed()).await
+    }
+
+    async fn find_live_media(&self, namespace: Namespace, digest: Digest) -> Result<Option<Object>> {
+        self.bounded(async {
+            let found = self.collections.objects.find_one(live(namespace, digest)).await?;
+            found.map(Object::try_from).transpose()
+        })
+        .await
+    }
+
+    async fn doom_reserved(&self, ids: &[ObjectId], now: Timestamp) -> Result<Vec<ObjectId>> {
+        self.transaction(&(ids, now), |transaction, (ids, now)| {
+            async move {
+                let rows = find_all(transaction, ids).await?;
+                let given_up = rows.iter().filter_map(|row| discard(Some(row), *now).ok());
+                let doomed: Vec<Object> = given_up.collect();
+                write(transaction, &doomed).await?;
+                Ok(rows.iter().filter(|row| row.state == ObjectState::Live).map(|row| row.id).collect())
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    async fn doom_stale(&self, before: &StaleBefore, limit: usize, now: Timestamp) -> Result<usize> {
+        self.transaction(&(before, limit, now), |transaction, (before, limit, now)| {
+            doom_stale(transaction, before, *limit, *now).boxed()
+        })
+        .await
+    }
+
+    async fn list_doomed(&self, after: Option<ObjectId>, limit: usize) -> Result<Vec<Object>> {
+        self.list(doomed(after), limit, Hint::Name("objects_doomed".to_owned())).await
+    }
+
+    async fn forget_doomed(&self, ids: &[ObjectId]) -> Result<()> {
+        let ids: Vec<Uuid> = ids.iter().map(|id| uuid(id.as_bytes())).collect();
+        self.transaction(&ids, |transaction, ids| {
+            async move {
+                let Transaction { session, collections } = transaction;
+                let doomed = doc! { "_id": { "$in": ids }, "state": state_word(ObjectState::Doomed) };
+                Ok(collections.objects.delete_many(doomed).session(session).await.map(drop)?)
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    async fn list_objects(&self, after: Option<ObjectId>, limit: usize) -> Result<Vec<Object>> {
+        self.list(beyond(after), limit, Hint::Keys(doc! { "_id": 1 })).await
+    }
+}
+
+impl MongoDbRecords {
+    /// The rows in the order of their ids, as a majority has them: their bytes may be deleted for it.
+    async fn list(&self, filter: Document, limit: usize, hint: Hint) -> Result<Vec<Object>> {
+        let Some(limit) = document_limit(limit) else { return Ok(Vec::new()) };
+        self.bounded(async {
+            let found = self.collections.objects.find(filter).sort(doc! { "_id": 1 }).limit(limit).hint(hint);
+            let found: Vec<ObjectDocument> =
+                found.read_concern(ReadConcern::majority()).await?.try_collect().await?;
+            found.into_iter().map(Object::try_from).collect()
+        })
+        .await
+    }
+}
+
+/// Those of these rows that are there, each once.
+pub(super) async fn find_all(transaction: &mut Transaction, ids: &[ObjectId]) -> StepResult<Vec<Object>> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| uuid(id.as_bytes())).collect();
+    find(transaction, doc! { "_id": { "$in": ids } }, None).await
+}
+
+/// The live media of that namespace and digest.
+pub(super) async fn find_live(
+    transaction: &mut Transaction,
+    namespace: Namespace,
+    digest: Digest,
+) -> StepResult<Option<Object>> {
+    Ok(find(transaction, live(namespace, digest), None).await?.pop())
+}
+
+/// Writes rows that are there, all in one command.
+///
+/// # Errors
+/// [`Failure::DuplicateKey`] where another has become the live row of the same bytes.
+pub(super) async fn write(transaction: &mut Transaction, rows: &[Object]) -> StepResult<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut updates = Vec::new();
+    for row in rows {
+        let fields = serialize_to_document(&ObjectDocument::of(row)).map_err(mongodb::error::Error::from)?;
+        let update = doc! { "$set": fields, "$inc": { "writes": 1 } };
+        updates.push(doc! { "q": { "_id": uuid(row.id.as_bytes()) }, "u": update });
+    }
+    let Transaction { session, collections } = transaction;
+    let command = doc! { "update": collections.objects.name(), "updates": updates };
+    let answer = collections.database.run_command(command).session(session).await?;
+    // The only index that can refuse a row that is there is the one of the live media.
+    if answer.contains_key("writeErrors") {
+        return Err(Failure::DuplicateKey);
+    }
+    let written = answer.get_i32("n").ok().and_then(|n| usize::try_from(n).ok());
+    if written == Some(rows.len()) { Ok(()) } else { Err(Failure::RowLost) }
+}
+
+async fn insert(transaction: &mut Transaction, rows: &[Object]) -> StepResult<()> {
+    let Transaction { session, collections } = transaction;
+    match collections.objects.insert_many(rows.iter().map(ObjectDocument::of)).session(session).await {
+        Err(taken) if is_duplicate_key(&taken) => Err(Error::AlreadyExists { what: "object" }.into()),
+        inserted => Ok(inserted.map(drop)?),
+    }
+}
+
+async fn doom_stale(
+    transaction: &mut Transaction,
+    before: &StaleBefore,
+    limit: usize,
+    now: Timestamp,
+) -> StepResult<usize> {
+    let mut stale = Vec::new();
+    for filter in [stale_reserved(before.reserved), stale_unreferenced(before.unreferenced)] {
+        if let Some(limit) = document_limit(limit - stale.len()) {
+            stale.extend(find(transaction, filter, Some(limit)).await?);
+        }
+    }
+    let doomed: Vec<Object> = stale.iter().filter_map(|row| doom_if_stale(row, before, now)).collect();
+    write(transaction, &doomed).await?;
+    Ok(doomed.len())
+}
+
+async fn find(
+    transaction: &mut Transaction,
+    filter: Document,
+    limit: Option<i64>,
+) -> StepResult<Vec<Object>> {
+    let Transaction { session, collections } = transaction;
+    let mut found = collections.objects.find(filter).session(&mut *session);
+    if let Some(limit) = limit {
+        found = found.limit(limit);
+    }
+    let found: Vec<ObjectDocument> = found.await?.stream(session).try_collect().await?;
+    found.into_iter().map(Object::try_from).collect()
+}
+
+fn live(namespace: Namespace, digest: Digest) -> Document {
+    doc! {
+        "namespace": namespace_owner(namespace),
+        "digest": binary(&digest),
+        "kind": kind_word(ObjectKind::Media),
+        "state": state_word(ObjectState::Live),
+    }
+}
+
+fn stale_reserved(before: Timestamp) -> Document {
+    doc! { "state": state_word(ObjectState::Reserved), "since": { "$lt": date(before) } }
+}
+
+fn stale_unreferenced(before: Timestamp) -> Document {
+    doc! { "state": state_word(ObjectState::Live), "references": 0, "since": { "$lt": date(before) } }
+}
+
+fn doomed(after: Option<ObjectId>) -> Document {
+    let mut filter = doc! { "state": state_word(ObjectState::Doomed) };
+    filter.extend(beyond(after));
+    filter
+}
+
+fn beyond(after: Option<ObjectId>) -> Document {
+    after.map(|id| doc! { "_id": { "$gt": uuid(id.as_bytes()) } }).unwrap_or_default()
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct ObjectDocument {
+    #[serde(rename = "_id")]
+    id: Uuid,
+    kind: String,
+    /// The owner's id, or null where it is shared.
+    namespace: Option<Uuid>,
+    state: String,
+    digest: Option<Binary>,
+    size: Option<u64>,
+    references: u64,
+    since: DateTime,
+}
+
+impl ObjectDocument {
+    fn of(row: &Object) -> Self {
+        Self {
+            id: uuid(row.id.as_bytes()),
+            kind: kind_word(row.kind).to_owned(),
+            namespace: namespace_owner(row.namespace),
+            state: state_word(row.state).to_owned(),
+            digest: row.content.map(|(digest, _)| binary(&digest)),
+            size: row.content.map(|(_, size)| size),
+            references: row.references,
+            since: date(row.since),
+        }
+    }
+}
+
+impl TryFrom<ObjectDocument> for Object {
+    type Error = Failure;
+
+    fn try_from(document: ObjectDocument) -> StepResult<Self> {
+        const KINDS: [ObjectKind; 2] = [ObjectKind::Notes, ObjectKind::Media];
+        const STATES: [ObjectState; 3] = [ObjectState::Reserved, ObjectState::Live, ObjectState::Doomed];
+        let kind = KINDS.into_iter().find(|kind| kind_word(*kind) == document.kind);
+        let state = STATES.into_iter().find(|state| state_word(*state) == document.state);
+        let digest = document.digest.map(|digest| digest_of(&digest, "objects.digest")).transpose()?;
+        Ok(Self {
+            id: ObjectId::from_bytes(document.id.bytes()),
+            kind: kind.ok_or(Failure::Field { field: "objects.kind" })?,
+            namespace: namespace_of(document.namespace),
+            state: state.ok_or(Failure::Field { field: "objects.state" })?,
+            content: digest.zip(document.size),
+            references: document.references,
+            since: timestamp(document.since),
+        })
+    }
+}
+
+fn kind_word(kind: ObjectKind) -> &'static str {
+    match kind {
+        ObjectKind::Notes => "notes",
+        ObjectKind::Media => "media",
+    }
+}
+
+fn state_word(state: ObjectState) -> &'static str {
+    match state {
+        ObjectState::Reserved => "reserved",
+        ObjectState::Live => "live",
+        ObjectState::Doomed => "doomed",
+    }
+}

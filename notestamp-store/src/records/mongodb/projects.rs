@@ -1,0 +1,335 @@
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use futures_util::{FutureExt, TryStreamExt};
+use mongodb::bson::{Binary, DateTime, Document, Uuid, doc};
+use serde::{Deserialize, Serialize};
+
+use super::bson::{
+    binary, date, digest as digest_of, limit as document_limit, namespace as namespace_of, namespace_owner,
+    timestamp, uuid,
+};
+use super::error::{Failure, Result as StepResult};
+use super::transaction::Transaction;
+use super::{MongoDbRecords, listing, objects, users};
+use crate::clock::Timestamp;
+use crate::domain::{
+    Digest, ExtraFields, LastModified, ListQuery, MediaRef, Metadata, NotesRef, Object, ObjectId, Page,
+    Project, ProjectId, Revision, Title, User, UserId,
+};
+use crate::error::{Error, Result};
+use crate::protocol::{DeleteReads, SaveCommit, SaveReads, plan_delete, plan_save};
+use crate::records::{Deleted, ProjectStore, SaveOutcome};
+
+#[async_trait]
+impl ProjectStore for MongoDbRecords {
+    async fn find_project(&self, owner: UserId, title: &Title) -> Result<Option<Project>> {
+        self.find_one_project(owner, titled(owner, title)).await
+    }
+
+    async fn find_project_by_id(&self, owner: UserId, id: ProjectId) -> Result<Option<Project>> {
+        let filter = doc! { "_id": uuid(id.as_bytes()), "owner": uuid(owner.as_bytes()) };
+        self.find_one_project(owner, filter).await
+    }
+
+    async fn find_owned_media(&self, owner: UserId, digest: Digest) -> Result<Option<MediaRef>> {
+        let found = self.find_one_project(owner, with_media(owner, digest)).await?;
+        Ok(found.and_then(|project| project.media))
+    }
+
+    async fn list_projects(&self, owner: UserId, query: &ListQuery) -> Result<Page> {
+        self.transaction(&(owner, query), |transaction, (owner, query)| {
+            listing::list(transaction, *owner, query).boxed()
+        })
+        .await
+    }
+
+    async fn commit_save(&self, commit: &SaveCommit) -> Result<SaveOutcome> {
+        self.account_transaction(commit.owner, commit, |transaction, commit| {
+            save(transaction, commit).boxed()
+        })
+        .await
+    }
+
+    async fn delete_project(&self, owner: UserId, title: &Title, now: Timestamp) -> Result<Deleted> {
+        self.account_transaction(owner, &(owner, title, now), |transaction, (owner, title, now)| {
+            delete_titled(transaction, *owner, title, *now).boxed()
+        })
+        .await
+    }
+}
+
+impl MongoDbRecords {
+    /// A project, if its owner has not been removed.
+    async fn find_one_project(&self, owner: UserId, filter: Document) -> Result<Option<Project>> {
+        self.bounded(async {
+            let found = self.collections.projects.find_one(filter).await?;
+            let Some(project) = found.map(Project::try_from).transpose()? else { return Ok(None) };
+            Ok(users::is_present(&self.collections, owner).await?.then_some(project))
+        })
+        .await
+    }
+}
+
+/// Deletes up to `limit` projects of removed accounts; answers how many.
+pub(super) async fn purge(
+    transaction: &mut Transaction,
+    owners: &[Uuid],
+    limit: usize,
+    now: Timestamp,
+) -> StepResult<usize> {
+    let Some(limit) = document_limit(limit) else { return Ok(0) };
+    let Transaction { session, collections } = &mut *transaction;
+    let left = collections.projects.find(doc! { "owner": { "$in": owners } }).limit(limit);
+    let left: Vec<ProjectDocument> = left.session(&mut *session).await?.stream(session).try_collect().await?;
+    let count = left.len();
+    for document in left {
+        delete(transaction, None, document.try_into()?, now).await?;
+    }
+    Ok(count)
+}
+
+async fn save(transaction: &mut Transaction, commit: &SaveCommit) -> StepResult<SaveOutcome> {
+    let Some(plan) = plan_save(&save_reads(transaction, commit).await?, commit)? else {
+        return Ok(SaveOutcome::BytesNeeded);
+    };
+    objects::write(transaction, &plan.rows).await?;
+    put(transaction, &plan.project).await?;
+    users::update_usage(transaction, &plan.user).await?;
+    let doomed = plan.doomed().cloned().collect();
+    Ok(SaveOutcome::Saved { project: Box::new(plan.project), doomed })
+}
+
+async fn save_reads(transaction: &mut Transaction, commit: &SaveCommit) -> StepResult<SaveReads> {
+    // First of all, so that of several saves of one account only one goes on.
+    let Some(user) = users::lock(transaction, commit.owner).await? else { return Ok(SaveReads::default()) };
+    let project = find_one(transaction, titled(commit.owner, &commit.metadata.title)).await?;
+    let digest = commit.media.as_ref().map(|offer| offer.digest());
+    let owned = match digest {
+        None => None,
+        Some(digest) => find_one(transaction, with_media(commit.owner, digest)).await?,
+    };
+    let owned = owned.and_then(|project| project.media);
+    let offered = commit.media.as_ref().and_then(|offer| offer.object());
+    let old_notes = project.as_ref().map(|project| project.notes.object);
+    let ids = [Some(commit.notes.object), old_notes, offered, owned.map(|media| media.object)];
+    let rows = objects::find_all(transaction, &ids.into_iter().flatten().collect::<Vec<_>>()).await?;
+    let row = |id: Option<ObjectId>| rows.iter().find(|row| Some(row.id) == id).cloned();
+    let live = match (owned, digest) {
+        (None, Some(digest)) => objects::find_live(transaction, commit.namespace, digest).await?,
+        (owned, _) => row(owned.map(|media| media.object)),
+    };
+    Ok(SaveReads {
+        user: Some(user),
+        notes: row(Some(commit.notes.object)),
+        old_notes: row(old_notes),
+        media: row(offered),
+        project,
+        owned,
+        live,
+    })
+}
+
+async fn delete_titled(
+    transaction: &mut Transaction,
+    owner: UserId,
+    title: &Title,
+    now: Timestamp,
+) -> StepResult<Deleted> {
+    let absent = || Failure::from(Error::NotFound { what: "project" });
+    let user = users::lock(transaction, owner).await?.ok_or_else(absent)?;
+    let project = find_one(transaction, titled(owner, title)).await?.ok_or_else(absent)?;
+    delete(transaction, Some(user), project, now).await
+}
+
+/// Deletes a project, of whose owner the caller knows whether it has been removed.
+async fn delete(
+    transaction: &mut Transaction,
+    user: Option<User>,
+    project: Project,
+    now: Timestamp,
+) -> StepResult<Deleted> {
+    let (id, notes, media) = (uuid(project.id.as_bytes()), project.notes, project.media);
+    let media_shared = match media {
+        None => false,
+        Some(media) => {
+            let mut others = with_media(project.owner, media.digest);
+            others.insert("_id", doc! { "$ne": id });
+            find_one(transaction, others).await?.is_some()
+        }
+    };
+    let ids = [Some(notes.object), media.map(|media| media.object)];
+    let rows = objects::find_all(transaction, &ids.into_iter().flatten().collect::<Vec<_>>()).await?;
+    let row = |id: ObjectId| rows.iter().find(|row| row.id == id).cloned();
+    let reads = DeleteReads {
+        user,
+        notes: row(notes.object),
+        media: media.and_then(|media| row(media.object)),
+        media_shared,
+        project,
+    };
+    let plan = plan_delete(&reads, now);
+    let Transaction { session, collections } = &mut *transaction;
+    collections.projects.delete_one(doc! { "_id": id }).session(session).await?;
+    objects::write(transaction, &plan.rows).await?;
+    if let Some(user) = &plan.user {
+        users::update_usage(transaction, user).await?;
+    }
+    Ok(Deleted { doomed: plan.doomed().cloned().collect::<Vec<Object>>() })
+}
+
+async fn find_one(transaction: &mut Transaction, filter: Document) -> StepResult<Option<Project>> {
+    let Transaction { session, collections } = transaction;
+    collections.projects.find_one(filter).session(session).await?.map(Project::try_from).transpose()
+}
+
+/// Adds a project, or replaces the one of its id.
+async fn put(transaction: &mut Transaction, project: &Project) -> StepResult<()> {
+    let Transaction { session, collections } = transaction;
+    let id = doc! { "_id": uuid(project.id.as_bytes()) };
+    let put = collections.projects.replace_one(id, ProjectDocument::of(project)).upsert(true);
+    Ok(put.session(session).await.map(drop)?)
+}
+
+fn titled(owner: UserId, title: &Title) -> Document {
+    doc! { "owner": uuid(owner.as_bytes()), "title": title.as_str() }
+}
+
+fn with_media(owner: UserId, digest: Digest) -> Document {
+    doc! { "owner": uuid(owner.as_bytes()), "media.digest": binary(&digest) }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct ProjectDocument {
+    #[serde(rename = "_id")]
+    id: Uuid,
+    owner: Uuid,
+    title: String,
+    #[serde(rename = "type")]
+    kind: String,
+    label: String,
+    src: String,
+    mimetype: String,
+    last_modified: String,
+    by_last_modified: LastModifiedPlace,
+    by_title: TitlePlace,
+    /// For an index only.
+    #[serde(skip_deserializing)]
+    grams: BTreeSet<String>,
+    /// As JSON text: numbers beyond any float, and names of any kind, stay as they are.
+    extra: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    media: Option<MediaDocument>,
+    notes: NotesDocument,
+    revision: u64,
+    save: u64,
+    created: DateTime,
+}
+
+/// Where a project is in the listings by last modification: subdocuments are compared field by field.
+#[derive(Serialize, Deserialize)]
+pub(super) struct LastModifiedPlace {
+    at: DateTime,
+    id: Uuid,
+}
+
+/// Where a project is in the listings by title.
+#[derive(Serialize, Deserialize)]
+pub(super) struct TitlePlace {
+    folded: String,
+    title: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct MediaDocument {
+    object: Uuid,
+    /// The owner's id, or null where it is shared.
+    namespace: Option<Uuid>,
+    digest: Binary,
+    size: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct NotesDocument {
+    object: Uuid,
+    size: u64,
+}
+
+impl LastModifiedPlace {
+    pub(super) fn of(at: Timestamp, id: ProjectId) -> Self {
+        Self { at: date(at), id: uuid(id.as_bytes()) }
+    }
+}
+
+impl TitlePlace {
+    pub(super) fn of(folded: String, title: &Title) -> Self {
+        Self { folded, title: title.as_str().to_owned() }
+    }
+}
+
+impl ProjectDocument {
+    fn of(project: &Project) -> Self {
+        let Project { metadata, notes, .. } = project;
+        Self {
+            id: uuid(project.id.as_bytes()),
+            owner: uuid(project.owner.as_bytes()),
+            title: metadata.title.as_str().to_owned(),
+            kind: metadata.kind.clone(),
+            label: metadata.label.clone(),
+            src: metadata.src.clone(),
+            mimetype: metadata.mimetype.clone(),
+            last_modified: metadata.last_modified.as_str().to_owned(),
+            by_last_modified: LastModifiedPlace::of(metadata.last_modified.instant(), project.id),
+            by_title: TitlePlace::of(metadata.title.folded(), &metadata.title),
+            grams: metadata.title.ngrams(),
+            extra: metadata.extra.to_json(),
+            media: project.media.map(|media| MediaDocument {
+                object: uuid(media.object.as_bytes()),
+                namespace: namespace_owner(media.namespace),
+                digest: binary(&media.digest),
+                size: media.size,
+            }),
+            notes: NotesDocument { object: uuid(notes.object.as_bytes()), size: notes.size },
+            revision: project.revision.get(),
+            save: project.save,
+            created: date(project.created),
+        }
+    }
+}
+
+impl TryFrom<ProjectDocument> for Project {
+    type Error = Failure;
+
+    fn try_from(document: ProjectDocument) -> StepResult<Self> {
+        let last_modified = timestamp(document.by_last_modified.at);
+        let title = Title::parse(&document.title).map_err(|_| Failure::Field { field: "projects.title" })?;
+        let metadata = Metadata {
+            title,
+            kind: document.kind,
+            label: document.label,
+            src: document.src,
+            mimetype: document.mimetype,
+            last_modified: LastModified::parse_or(&document.last_modified, last_modified),
+            extra: ExtraFields::from_json(&document.extra)?,
+        };
+        let media = |media: MediaDocument| {
+            Ok::<_, Failure>(MediaRef {
+                object: ObjectId::from_bytes(media.object.bytes()),
+                namespace: namespace_of(media.namespace),
+                digest: digest_of(&media.digest, "projects.media.digest")?,
+                size: media.size,
+            })
+        };
+        let notes = document.notes;
+        Ok(Self {
+            id: ProjectId::from_bytes(document.id.bytes()),
+            owner: UserId::from_bytes(document.owner.bytes()),
+            metadata,
+            media: document.media.map(media).transpose()?,
+            notes: NotesRef { object: ObjectId::from_bytes(notes.object.bytes()), size: notes.size },
+            revision: Revision::new(document.revision),
+            save: document.save,
+            created: timestamp(document.created),
+        })
+    }
+}

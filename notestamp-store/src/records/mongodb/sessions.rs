@@ -1,0 +1,247 @@
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::{FutureExt, TryStreamExt};
+use mongodb::bson::{DateTime, Document, Uuid, doc, serialize_to_document};
+use serde::{Deserialize, Serialize};
+
+use super::bson::{date, limit as document_limit, timestamp, uuid};
+use super::error::{Failure, Result as StepResult};
+use super::transaction::Transaction;
+use super::{MongoDbRecords, TIME_MAX, users};
+use crate::clock::Timestamp;
+use crate::domain::{Revocation, RevocationReason, Session, SessionId, TokenId, UserId};
+use crate::error::{Error, Result};
+use crate::records::SessionStore;
+
+#[async_trait]
+impl SessionStore for MongoDbRecords {
+    async fn start_session(&self, session: &Session) -> Result<()> {
+        self.account_transaction(session.user, session, |transaction, started| {
+            start(transaction, started).boxed()
+        })
+        .await
+    }
+
+    async fn find_session(&self, id: SessionId) -> Result<Option<Session>> {
+        self.bounded(async {
+            let found = self.collections.sessions.find_one(doc! { "_id": uuid(id.as_bytes()) });
+            // The server would wait for a majority after we have ceased to.
+            let found = found.read_concern(self.session_reads.clone()).max_time(TIME_MAX).await?;
+            let Some(session) = found.map(Session::try_from).transpose()? else { return Ok(None) };
+            let is_present = users::is_present(&self.collections, session.user).await?;
+            Ok(is_present.then_some(session))
+        })
+        .await
+    }
+
+    async fn replace_session(&self, before: &Session, after: &Session) -> Result<bool> {
+        self.bounded(async {
+            if !users::is_present(&self.collections, before.user).await? {
+                return Ok(false);
+            }
+            let unchanged = doc! {
+                "_id": uuid(before.id.as_bytes()),
+                "generation": i64::try_from(before.generation).unwrap_or(i64::MAX),
+                "confirmed": before.confirmed,
+                "is_revoked": before.revoked.is_some(),
+            };
+            let replaced = self.collections.sessions.update_one(unchanged, keep(after)?).await?;
+            Ok(replaced.matched_count > 0)
+        })
+        .await
+    }
+
+    async fn revoke_sessions(
+        &self,
+        user: UserId,
+        except: Option<SessionId>,
+        reason: RevocationReason,
+        now: Timestamp,
+    ) -> Result<u64> {
+        self.transaction(&(user, except, reason, now), |transaction, (user, except, reason, now)| {
+            revoke_all(transaction, *user, *except, *reason, *now).boxed()
+        })
+        .await
+    }
+
+    async fn list_sessions(&self, user: UserId, limit: usize, now: Timestamp) -> Result<Vec<Session>> {
+        self.transaction(&(user, limit, now), |transaction, (user, limit, now)| {
+            list(transaction, *user, *limit, *now).boxed()
+        })
+        .await
+    }
+
+    async fn forget_expired_sessions(&self, limit: usize, now: Timestamp) -> Result<usize> {
+        self.transaction(&(limit, now), |transaction, (limit, now)| {
+            forget_expired(transaction, *limit, *now).boxed()
+        })
+        .await
+    }
+
+    async fn count_sessions(&self) -> Result<u64> {
+        self.bounded(async { Ok(self.collections.sessions.count_documents(doc! {}).await?) }).await
+    }
+}
+
+/// Revokes what is not revoked yet of a user's sessions; answers how many.
+pub(super) async fn revoke_all(
+    transaction: &mut Transaction,
+    user: UserId,
+    except: Option<SessionId>,
+    reason: RevocationReason,
+    now: Timestamp,
+) -> StepResult<u64> {
+    let Transaction { session, collections } = transaction;
+    let mut open = doc! { "user": uuid(user.as_bytes()), "is_revoked": false };
+    if let Some(except) = except {
+        open.insert("_id", doc! { "$ne": uuid(except.as_bytes()) });
+    }
+    let revoked = doc! { "at": date(now), "reason": reason.as_str() };
+    let revoke = doc! { "$set": { "is_revoked": true, "revoked": revoked } };
+    Ok(collections.sessions.update_many(open, revoke).session(session).await?.modified_count)
+}
+
+pub(super) async fn start(transaction: &mut Transaction, started: &Session) -> StepResult<()> {
+    if users::lock(transaction, started.user).await?.is_none() {
+        return Err(Error::NotFound { what: "account" }.into());
+    }
+    let Transaction { session, collections } = transaction;
+    let new = doc! { "_id": uuid(started.id.as_bytes()) };
+    collections.sessions.update_one(new, keep(started)?).upsert(true).session(session).await?;
+    Ok(())
+}
+
+async fn list(
+    transaction: &mut Transaction,
+    user: UserId,
+    limit: usize,
+    now: Timestamp,
+) -> StepResult<Vec<Session>> {
+    let Some(limit) = document_limit(limit) else { return Ok(Vec::new()) };
+    let Transaction { session, collections } = transaction;
+    let id = uuid(user.as_bytes());
+    if collections.users.find_one(doc! { "_id": id }).session(&mut *session).await?.is_none() {
+        return Ok(Vec::new());
+    }
+    let open = collections.sessions.find(open(user, now)).sort(latest_used_first()).limit(limit);
+    let mut open = open.session(&mut *session).await?;
+    let open: Vec<SessionDocument> = open.stream(session).try_collect().await?;
+    open.into_iter().map(Session::try_from).collect()
+}
+
+async fn forget_expired(transaction: &mut Transaction, limit: usize, now: Timestamp) -> StepResult<usize> {
+    let Some(limit) = document_limit(limit) else { return Ok(0) };
+    let Transaction { session, collections } = transaction;
+    let found = collections.sessions.find(expired(now)).sort(doc! { "tokens_end": 1 }).limit(limit);
+    let mut found = found.session(&mut *session).await?;
+    let found: Vec<Uuid> = found.stream(session).map_ok(|session| session.id).try_collect().await?;
+    collections.sessions.delete_many(doc! { "_id": { "$in": &found } }).session(session).await?;
+    Ok(found.len())
+}
+
+fn open(user: UserId, now: Timestamp) -> Document {
+    doc! { "user": uuid(user.as_bytes()), "is_revoked": false, "tokens_end": { "$gt": date(now) } }
+}
+
+fn latest_used_first() -> Document {
+    doc! { "last_used": -1, "_id": -1 }
+}
+
+fn expired(now: Timestamp) -> Document {
+    doc! { "tokens_end": { "$lte": date(now) } }
+}
+
+/// The longest time that a date is moved by: beyond it MongoDB's dates could overflow.
+const LIFETIME_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+
+/// What makes a document be this session.
+///
+/// By the server's clock its tokens end as long from now as they do by ours: an index removes what has
+/// ended long since, and must not do so early where the clocks disagree.
+fn keep(session: &Session) -> StepResult<Vec<Document>> {
+    let fields = serialize_to_document(&SessionDocument::of(session)).map_err(mongodb::error::Error::from)?;
+    let lifetime = session.tokens_end.since(session.last_used).min(LIFETIME_MAX);
+    let lifetime = i64::try_from(lifetime.as_millis()).expect("a hundred years are few milliseconds");
+    let by_server = doc! { "tokens_end_by_server": { "$add": ["$$NOW", lifetime] } };
+    Ok(vec![doc! { "$replaceWith": { "$mergeObjects": [{ "$literal": fields }, by_server] } }])
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct SessionDocument {
+    #[serde(rename = "_id")]
+    pub(super) id: Uuid,
+    user: Uuid,
+    generation: u64,
+    current: Uuid,
+    previous: Option<Uuid>,
+    rotated_at: DateTime,
+    refresh_expires: DateTime,
+    confirmed: bool,
+    created: DateTime,
+    last_used: DateTime,
+    absolute_end: DateTime,
+    tokens_end: DateTime,
+    user_agent: String,
+    is_revoked: bool,
+    revoked: Option<RevocationDocument>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RevocationDocument {
+    at: DateTime,
+    reason: String,
+}
+
+impl SessionDocument {
+    fn of(session: &Session) -> Self {
+        let revoked = |revoked: Revocation| RevocationDocument {
+            at: date(revoked.at),
+            reason: revoked.reason.as_str().to_owned(),
+        };
+        Self {
+            id: uuid(session.id.as_bytes()),
+            user: uuid(session.user.as_bytes()),
+            generation: session.generation,
+            current: uuid(session.current.as_bytes()),
+            previous: session.previous.map(|previous| uuid(previous.as_bytes())),
+            rotated_at: date(session.rotated_at),
+            refresh_expires: date(session.refresh_expires),
+            confirmed: session.confirmed,
+            created: date(session.created),
+            last_used: date(session.last_used),
+            absolute_end: date(session.absolute_end),
+            tokens_end: date(session.tokens_end),
+            user_agent: session.user_agent.clone(),
+            is_revoked: session.revoked.is_some(),
+            revoked: session.revoked.map(revoked),
+        }
+    }
+}
+
+impl TryFrom<SessionDocument> for Session {
+    type Error = Failure;
+
+    fn try_from(document: SessionDocument) -> StepResult<Self> {
+        let revoked = |revoked: RevocationDocument| match RevocationReason::parse(&revoked.reason) {
+            Some(reason) => Ok(Revocation { at: timestamp(revoked.at), reason }),
+            None => Err(Failure::Field { field: "sessions.revoked.reason" }),
+        };
+        Ok(Self {
+            id: SessionId::from_bytes(document.id.bytes()),
+            user: UserId::from_bytes(document.user.bytes()),
+            generation: document.generation,
+            current: TokenId::from_bytes(document.current.bytes()),
+            previous: document.previous.map(|previous| TokenId::from_bytes(previous.bytes())),
+            rotated_at: timestamp(document.rotated_at),
+            refresh_expires: timestamp(document.refresh_expires),
+            confirmed: document.confirmed,
+            created: timestamp(document.created),
+            last_used: timestamp(document.last_used),
+            absolute_end: timestamp(document.absolute_end),
+            tokens_end: timestamp(document.tokens_end),
+            user_agent: document.user_agent,
+            revoked: document.revoked.map(revoked).transpose()?,
+        })
+    }
+}

@@ -1,0 +1,197 @@
+//! Pages of projects: each is a walk along one index, from the cursor to the limit, or the few that a search leads to.
+
+use rusqlite::{Connection, ToSql};
+
+use super::error::Result;
+use super::projects::from_row;
+use super::{ngrams, row_limit};
+use crate::domain::{Cursor, InvalidValue, ListQuery, Order, Page, Project, Sort, UserId};
+
+/// A page of an owner's projects.
+pub(super) fn list(connection: &Connection, owner: UserId, query: &ListQuery) -> Result<Page> {
+    if query.after.as_ref().is_some_and(|cursor| cursor.sort() != query.sort) {
+        return Err(InvalidValue::new("cursor", "was made for another sort").into());
+    }
+    let listing = Listing::of(owner, query, ngrams::rare(connection, owner, query)?);
+    let params: Vec<_> = listing.params.iter().map(|(name, value)| (*name, &**value)).collect();
+    let mut statement = connection.prepare_cached(&listing.sql)?;
+    let found = statement.query_and_then(&*params, from_row)?;
+    let mut projects: Vec<Project> = found.collect::<Result<_>>()?;
+
+    // One more than the limit was asked for, to learn whether there is a next page.
+    let limit = query.limit.map_or(usize::MAX, |limit| limit.get());
+    let more = projects.len() > limit;
+    projects.truncate(limit);
+    let next = projects.last().filter(|_| more).map(|last| Cursor::of(last, query.sort));
+    Ok(Page { projects, next })
+}
+
+/// A statement and what is bound to it.
+struct Listing {
+    sql: String,
+    params: Vec<(&'static str, Box<dyn ToSql>)>,
+}
+
+impl Listing {
+    /// Looks up what is rare, or walks past all.
+    fn of(owner: UserId, query: &ListQuery, rare: Option<String>) -> Self {
+        let mut params: Vec<(_, Box<dyn ToSql>)> = vec![(":owner", Box::new(*owner.as_bytes()))];
+        let mut conditions = String::new();
+        if let Some(kind) = &query.kind {
+            conditions.push_str(" AND type = :type");
+            params.push((":type", Box::new(kind.clone())));
+        }
+        let (beyond, direction) = match query.order() {
+            Order::Ascending => (">", "ASC"),
+            Order::Descending => ("<", "DESC"),
+        };
+        let (index, key) = match query.sort {
+            Sort::Saved => ("save", ["save"].as_slice()),
+            Sort::LastModified => ("last_modified", ["last_modified", "id"].as_slice()),
+            Sort::Title => ("title", ["title_folded", "title"].as_slice()),
+        };
+        if let Some(cursor) = &query.after {
+            let place = [":place", ":place_tie"];
+            let values = place.into_iter().zip(place_of(cursor));
+            conditions += &format!(" AND ({}) {beyond} ({})", key.join(", "), place[..key.len()].join(", "));
+            params.extend(values);
+        }
+        if let Some(search) = query.folded_search() {
+            conditions.push_str(" AND instr(title_folded, :search) > 0");
+            params.push((":search", Box::new(search)));
+        }
+        if let Some(contains) = query.normalized_contains() {
+            conditions.push_str(" AND instr(title, :contains) > 0");
+            params.push((":contains", Box::new(contains)));
+        }
+        if let Some(limit) = query.limit {
+            params.push((":limit", Box::new(row_limit(limit.get().saturating_add(1)))));
+        }
+        let of_type = if query.kind.is_some() { "of_type_" } else { "" };
+        let order: Vec<_> = key.iter().map(|column| format!("{column} {direction}")).collect();
+        // There is no OFFSET without a LIMIT; a negative one is none.
+        let mut limit = match (query.limit, query.skip) {
+            (Some(_), _) => " LIMIT :limit".to_owned(),
+            (None, 0) => String::new(),
+            (None, _) => " LIMIT -1".to_owned(),
+        };
+        if query.skip > 0 {
+            limit.push_str(" OFFSET :skip");
+            params.push((":skip", Box::new(row_limit(query.skip))));
+        }
+        let from = match rare {
+            None => format!("projects INDEXED BY projects_{of_type}by_{index}"),
+            Some(words) => {
+                params.push((":words", Box::new(words)));
+                // Cross joins are done in this order.
+                "title_grams(:words) \
+                 CROSS JOIN title_documents ON number = title_grams.rowid \
+                 CROSS JOIN projects ON id = project"
+                    .to_owned()
+            }
+        };
+        let sql = format!(
+            "SELECT projects.* FROM {from} \
+             WHERE owner = :owner AND EXISTS (SELECT 1 FROM users WHERE id = :owner){conditions} \
+             ORDER BY {}{limit}",
+            order.join(", "),
+        );
+        Self { sql, params }
+    }
+}
+
+/// The columns that a listing is sorted by, where it goes on.
+fn place_of(cursor: &Cursor) -> Vec<Box<dyn ToSql>> {
+    match cursor {
+        // Clients can make up any number; none that is kept is greater than the greatest here.
+        Cursor::Saved(save) => vec![Box::new(i64::try_from(*save).unwrap_or(i64::MAX))],
+        Cursor::LastModified(at, id) => vec![Box::new(at.as_millis()), Box::new(*id.as_bytes())],
+        Cursor::Title(folded, title) => vec![Box::new(folded.clone()), Box::new(title.as_str().to_owned())],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::domain::{ProjectId, Title};
+    use crate::records::sqlite::schema::{empty_database, query_plan};
+
+    fn every_listing() -> Vec<ListQuery> {
+        let mut queries = Vec::new();
+        let title = Title::parse("Title").unwrap();
+        for place in [
+            Cursor::Saved(1),
+            Cursor::LastModified(Timestamp::from_millis(0), ProjectId::from_bytes([0; 16])),
+            Cursor::Title(title.folded(), title.clone()),
+        ] {
+            for order in [Order::Ascending, Order::Descending] {
+                for kind in [None, Some("audio".to_owned())] {
+                    for text in [None, Some("it".to_owned())] {
+                        for (limit, after, skip) in [
+                            (None, None, 0),
+                            (None, None, 20),
+                            (NonZeroUsize::new(20), None, 0),
+                            (NonZeroUsize::new(20), None, 20),
+                            (NonZeroUsize::new(20), Some(&place), 0),
+                        ] {
+                            queries.push(ListQuery {
+                                search: text.clone(),
+                                contains: text.clone(),
+                                kind: kind.clone(),
+                                sort: place.sort(),
+                                order: Some(order),
+                                limit,
+                                after: after.cloned(),
+                                skip,
+                            });
+                        }
+                    }
+                }
+            }
+        }
+        queries
+    }
+
+    #[test]
+    fn every_page_of_every_listing_walks_an_index_from_its_cursor() {
+        let database = empty_database();
+        for query in every_listing() {
+            let sql = Listing::of(UserId::from_bytes([0; 16]), &query, None).sql;
+            let plan = query_plan(&database, &sql);
+            let kind = if query.kind.is_some() { " AND type=?" } else { "" };
+            let beyond = if query.order() == Order::Ascending { ">" } else { "<" };
+            let place = match (&query.after, query.sort) {
+                (None, _) => String::new(),
+                (_, Sort::Saved) => format!(" AND save{beyond}?"),
+                (_, Sort::LastModified) => format!(" AND (last_modified,id){beyond}(?,?)"),
+                (_, Sort::Title) => format!(" AND (title_folded,title){beyond}(?,?)"),
+            };
+            let walk = format!("(owner=?{kind}{place})");
+            let walks = |step: &&String| step.starts_with("SEARCH projects USING INDEX projects_");
+            let walks: Vec<_> = plan.iter().filter(walks).collect();
+            assert!(matches!(&*walks, [step] if step.ends_with(&walk)), "{sql}: {plan:#?}");
+            let costs = |step: &String| step.contains("TEMP B-TREE") || step.contains("SCAN projects");
+            assert!(!plan.iter().any(costs), "{sql}: {plan:#?}");
+        }
+    }
+
+    #[test]
+    fn what_a_search_leads_to_is_found_by_its_grams_and_then_by_its_id() {
+        let database = empty_database();
+        for query in every_listing().into_iter().filter(|query| query.search.is_some()) {
+            let rare = query.lookups().pop().map(|_| "g00".to_owned());
+            let sql = Listing::of(UserId::from_bytes([0; 16]), &query, rare).sql;
+            let plan = query_plan(&database, &sql);
+            for step in [
+                "SCAN title_grams VIRTUAL TABLE INDEX 0:M1",
+                "SEARCH title_documents USING INTEGER PRIMARY KEY (rowid=?)",
+                "SEARCH projects USING INDEX sqlite_autoindex_projects_1 (id=?)",
+            ] {
+                assert!(plan.iter().any(|it| it == step), "{sql}: {plan:#?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The tables, and how an older database is brought up to date.
+//!
+//! Ids and digests are BLOBs of their bytes, times are milliseconds since 1970, a namespace is its
+//! owner's id or, where it is shared, empty. Each listing walks an index of its own, so a page costs
+//! the same wherever it is, and a search looks up what few titles have; there is no `ANALYZE`, so the plans of
+//! the tests are those of production.
+
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::error::{Failure, Result};
+use super::ngrams;
+use crate::domain::{ProjectId, Title, UserId};
+
+/// What leads from each version to the next; `user_version` counts those that have been done.
+const MIGRATIONS: &[fn(&Connection) -> Result<()>] =
+    &[|database| Ok(database.execute_batch(VERSION_1)?), to_version_2];
+
+/// Brings the tables up to date, all in one transaction.
+///
+/// # Errors
+/// [`Failure::NewerSchema`] where it was written by a newer version, which is left alone.
+pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let known = i64::try_from(MIGRATIONS.len()).expect("there are few versions");
+    let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let done = match usize::try_from(found) {
+        Ok(done) if found <= known => done,
+        _ => return Err(Failure::NewerSchema { path: path.to_owned(), found, known }),
+    };
+    if found == 0
+        && transaction.query_one("SELECT EXISTS (SELECT 1 FROM sqlite_schema)", (), |row| row.get(0))?
+    {
+        return Err(Failure::ForeignSchema { path: path.to_owned() });
+    }
+    for migration in &MIGRATIONS[done..] {
+        migration(&transaction)?;
+    }
+    if found < known {
+        transaction.pragma_update(None, "user_version", known)?;
+    }
+    Ok(transaction.commit()?)
+}
+
+const VERSION_1: &str = "
+CREATE TABLE users (
+    id             BLOB    NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    email          TEXT    NOT NULL UNIQUE,
+    password_hash  TEXT    NOT NULL,
+    created        INTEGER NOT NULL,
+    usage_projects INTEGER NOT NULL CHECK (usage_projects >= 0),
+    usage_bytes    INTEGER NOT NULL CHECK (usage_bytes >= 0),
+    saves          INTEGER NOT NULL CHECK (saves >= 0)
+) STRICT;
+
+-- Accounts that are no more, but of which sessions or projects may be left. So neither refers to users:
+-- what finds them asks whether their user is still there.
+CREATE TABLE removed_users (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE sessions (
+    id              BLOB    NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    user            BLOB    NOT NULL CHECK (length(user) = 16),
+    generation      INTEGER NOT NULL CHECK (generation >= 0),
+    current         BLOB    NOT NULL CHECK (length(current) = 16),
+    previous        BLOB    CHECK (length(previous) = 16),
+    rotated_at      INTEGER NOT NULL,
+    refresh_expires INTEGER NOT NULL,
+    confirmed       INTEGER NOT NULL CHECK (confirmed IN (0, 1)),
+    created         INTEGER NOT NULL,
+    last_used       INTEGER NOT NULL,
+    absolute_end    INTEGER NOT NULL,
+    tokens_end      INTEGER NOT NULL,
+    user_agent      TEXT    NOT NULL,
+    revoked_at      INTEGER,
+    revoked_reason  TEXT,
+    CHECK ((revoked_at IS NULL) = (revoked_reason IS NULL))
+) STRICT;
+
+CREATE INDEX sessions_by_user ON sessions (user, revoked_at, last_used, id);
+CREATE INDEX sessions_by_tokens_end ON sessions (tokens_end);
+
+-- The ledger.
+CREATE TABLE objects (
+    id         BLOB    NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    kind       TEXT    NOT NULL CHECK (kind IN ('notes', 'media')),
+    namespace  BLOB    NOT NULL CHECK (length(namespace) IN (0, 16)),
+    state      TEXT    NOT NULL CHECK (state IN ('reserved', 'live', 'doomed')),
+    digest     BLOB    CHECK (length(digest) = 32),
+    size       INTEGER CHECK (size >= 0),
+    reference_count INTEGER NOT NULL CHECK (reference_count >= 0),
+    since      INTEGER NOT NULL,
+    CHECK ((digest IS NULL) = (size IS NULL)),
+    CHECK (state <> 'live' OR digest IS NOT NULL),
+    CHECK (state = 'live' OR reference_count = 0)
+) STRICT, WITHOUT ROWID;
+
+-- Stored once: equal bytes in one namespace are one live object.
+CREATE UNIQUE INDEX objects_live_media ON objects (namespace, digest) WHERE kind = 'media' AND state = 'live';
+CREATE INDEX objects_reserved ON objects (since) WHERE state = 'reserved';
+CREATE INDEX objects_unreferenced ON objects (since) WHERE state = 'live' AND reference_count = 0;
+CREATE INDEX objects_doomed ON objects (id) WHERE state = 'doomed';
+
+-- Never dangling: an object that a project refers to cannot be forgotten.
+CREATE TABLE projects (
+    id                 BLOB    NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    owner              BLOB    NOT NULL CHECK (length(owner) = 16),
+    title              TEXT    NOT NULL,
+    title_folded       TEXT    NOT NULL,
+    type               TEXT    NOT NULL,
+    label              TEXT    NOT NULL,
+    src                TEXT    NOT NULL,
+    mimetype           TEXT    NOT NULL,
+    last_modified      INTEGER NOT NULL,
+    last_modified_text TEXT    NOT NULL,
+    extra              TEXT    NOT NULL,
+    media              BLOB    REFERENCES objects (id),
+    media_namespace    BLOB    CHECK (length(media_namespace) IN (0, 16)),
+    media_digest       BLOB    CHECK (length(media_digest) = 32),
+    media_size         INTEGER CHECK (media_size >= 0),
+    notes              BLOB    NOT NULL UNIQUE REFERENCES objects (id),
+    notes_size         INTEGER NOT NULL CHECK (notes_size >= 0),
+    revision           INTEGER NOT NULL CHECK (revision > 0),
+    save               INTEGER NOT NULL CHECK (save > 0),
+    created            INTEGER NOT NULL,
+    CHECK ((media IS NULL) = (media_namespace IS NULL)),
+    CHECK ((media IS NULL) = (media_digest IS NULL)),
+    CHECK ((media IS NULL) = (media_size IS NULL))
+) STRICT;
+
+CREATE UNIQUE INDEX projects_by_exact_title ON projects (owner, title);
+CREATE UNIQUE INDEX projects_by_save ON projects (owner, save);
+CREATE INDEX projects_by_last_modified ON projects (owner, last_modified, id);
+CREATE INDEX projects_by_title ON projects (owner, title_folded, title);
+CREATE INDEX projects_of_type_by_save ON projects (owner, type, save);
+CREATE INDEX projects_of_type_by_last_modified ON projects (owner, type, last_modified, id);
+CREATE INDEX projects_of_type_by_title ON projects (owner, type, title_folded, title);
+CREATE INDEX projects_by_media ON projects (media) WHERE media IS NOT NULL;
+CREATE INDEX projects_by_media_digest ON projects (owner, media_digest, id) WHERE media_digest IS NOT NULL;
+";
+
+/// A search looks titles up by their grams. Whoever deletes a project knows its number in that index.
+const VERSION_2: &str = "
+CREATE TABLE title_documents (
+    number  INTEGER PRIMARY KEY,
+    project BLOB    NOT NULL UNIQUE CHECK (length(project) = 16)
+) STRICT;
+
+CREATE VIRTUAL TABLE title_grams USING fts5 (
+    grams, content = '', contentless_delete = 1, detail = none, tokenize = 'ascii'
+);
+
+ALTER TABLE users ADD COLUMN revision_floor INTEGER NOT NULL DEFAULT 0 CHECK (revision_floor >= 0);
+";
+
+fn to_version_2(database: &Connection) -> Result<()> {
+    database.execute_batch(VERSION_2)?;
+    let mut projects = database.prepare("SELECT owner, id, title FROM projects")?;
+    let mut projects = projects.query(())?;
+    while let Some(project) = projects.next()? {
+        let (owner, id) = (UserId::from_bytes(project.get(0)?), ProjectId::from_bytes(project.get(1)?));
+        let title = Title::parse(&project.get::<_, String>(2)?);
+        let title = title.map_err(|_| Failure::Column { column: "projects.title" })?;
+        ngrams::add(database, owner, id, &title)?;
+    }
+    Ok(())
+}
+
+/// Answers the plan of a statement, a line for each step.
+#[cfg(test)]
+pub(super) fn query_plan(connection: &Connection, sql: &str) -> Vec<String> {
+    let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    let mut rows = statement.raw_query();
+    let mut plan = Vec::new();
+    while let Some(row) = rows.next().unwrap() {
+        plan.push(row.get("detail").unwrap());
+    }
+    plan
+}
+
+/// A database with these tables, in memory.
+#[cfg(test)]
+pub(super) fn empty_database() -> Connection {
+    let mut connection = Connection::open_in_memory().unwrap();
+    migrate(&mut connection, Path::new(":memory:")).unwrap();
+    connection
+}

@@ -1,0 +1,220 @@
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
+
+use super::error::{Failure, Result as StepResult};
+use super::{SqliteRecords, row_limit};
+use crate::clock::Timestamp;
+use crate::domain::{Revocation, RevocationReason, Session, SessionId, TokenId, UserId};
+use crate::error::{Error, Result};
+use crate::records::SessionStore;
+
+#[async_trait]
+impl SessionStore for SqliteRecords {
+    async fn start_session(&self, session: &Session) -> Result<()> {
+        let session = session.clone();
+        self.write(move |connection| start(connection, &session)).await
+    }
+
+    async fn find_session(&self, id: SessionId) -> Result<Option<Session>> {
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(FIND)?;
+            statement.query_row([id.as_bytes()], |row| Ok(from_row(row))).optional()?.transpose()
+        })
+        .await
+    }
+
+    async fn replace_session(&self, before: &Session, after: &Session) -> Result<bool> {
+        let (before, after) = (before.clone(), after.clone());
+        self.write(move |connection| {
+            let unchanged = connection.prepare_cached(IS_UNCHANGED)?.query_one(
+                named_params! {
+                    ":id": before.id.as_bytes(),
+                    ":generation": before.generation,
+                    ":confirmed": before.confirmed,
+                    ":revoked": before.revoked.is_some(),
+                },
+                |row| row.get(0),
+            )?;
+            if unchanged {
+                execute_with(connection, REPLACE, &after)?;
+            }
+            Ok(unchanged)
+        })
+        .await
+    }
+
+    async fn revoke_sessions(
+        &self,
+        user: UserId,
+        except: Option<SessionId>,
+        reason: RevocationReason,
+        now: Timestamp,
+    ) -> Result<u64> {
+        self.write(move |connection| revoke_all(connection, user, except, reason, now)).await
+    }
+
+    async fn list_sessions(&self, user: UserId, limit: usize, now: Timestamp) -> Result<Vec<Session>> {
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(LIST)?;
+            let sessions = statement.query_and_then(
+                named_params! { ":user": user.as_bytes(), ":now": now.as_millis(), ":limit": row_limit(limit) },
+                from_row,
+            )?;
+            sessions.collect()
+        })
+        .await
+    }
+
+    async fn forget_expired_sessions(&self, limit: usize, now: Timestamp) -> Result<usize> {
+        self.write(move |connection| {
+            let params = named_params! { ":now": now.as_millis(), ":limit": row_limit(limit) };
+            Ok(connection.prepare_cached(FORGET_EXPIRED)?.execute(params)?)
+        })
+        .await
+    }
+
+    async fn count_sessions(&self) -> Result<u64> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached("SELECT count(*) FROM sessions")?;
+            Ok(statement.query_one((), |row| row.get(0))?)
+        })
+        .await
+    }
+}
+
+/// Adds a session, if its user is there.
+pub(super) fn start(connection: &Connection, session: &Session) -> StepResult<()> {
+    match execute_with(connection, START, session)? {
+        0 => Err(Error::NotFound { what: "account" }.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Revokes what is not revoked yet of a user's sessions; answers how many.
+pub(super) fn revoke_all(
+    connection: &Connection,
+    user: UserId,
+    except: Option<SessionId>,
+    reason: RevocationReason,
+    now: Timestamp,
+) -> StepResult<u64> {
+    let revoked = connection.prepare_cached(REVOKE)?.execute(named_params! {
+        ":user": user.as_bytes(),
+        ":except": except.as_ref().map(SessionId::as_bytes),
+        ":revoked_at": now.as_millis(),
+        ":revoked_reason": reason.as_str(),
+    })?;
+    Ok(revoked as u64)
+}
+
+const START: &str = "
+    INSERT INTO sessions
+        (id, user, generation, current, previous, rotated_at, refresh_expires, confirmed, created,
+         last_used, absolute_end, tokens_end, user_agent, revoked_at, revoked_reason)
+    SELECT
+        :id, :user, :generation, :current, :previous, :rotated_at, :refresh_expires, :confirmed, :created,
+        :last_used, :absolute_end, :tokens_end, :user_agent, :revoked_at, :revoked_reason
+    WHERE EXISTS (SELECT 1 FROM users WHERE id = :user)";
+
+const REPLACE: &str = "
+    UPDATE sessions SET
+        user = :user, generation = :generation, current = :current, previous = :previous,
+        rotated_at = :rotated_at, refresh_expires = :refresh_expires, confirmed = :confirmed,
+        created = :created, last_used = :last_used, absolute_end = :absolute_end,
+        tokens_end = :tokens_end, user_agent = :user_agent, revoked_at = :revoked_at,
+        revoked_reason = :revoked_reason
+    WHERE id = :id";
+
+const FIND: &str = "
+    SELECT * FROM sessions WHERE id = ?1 AND EXISTS (SELECT 1 FROM users WHERE id = sessions.user)";
+
+const IS_UNCHANGED: &str = "
+    SELECT EXISTS (
+        SELECT 1 FROM sessions
+        WHERE id = :id AND generation = :generation AND confirmed = :confirmed
+            AND (revoked_at IS NOT NULL) = :revoked
+            AND EXISTS (SELECT 1 FROM users WHERE id = sessions.user))";
+
+const REVOKE: &str = "
+    UPDATE sessions SET revoked_at = :revoked_at, revoked_reason = :revoked_reason
+    WHERE user = :user AND revoked_at IS NULL AND id IS NOT :except";
+
+const LIST: &str = "
+    SELECT * FROM sessions
+    WHERE user = :user AND revoked_at IS NULL AND tokens_end > :now
+        AND EXISTS (SELECT 1 FROM users WHERE id = :user)
+    ORDER BY last_used DESC, id DESC LIMIT :limit";
+
+const FORGET_EXPIRED: &str = "
+    DELETE FROM sessions WHERE id IN
+        (SELECT id FROM sessions WHERE tokens_end <= :now ORDER BY tokens_end LIMIT :limit)";
+
+/// Executes a statement whose parameters are all the columns of a session.
+fn execute_with(connection: &Connection, sql: &str, session: &Session) -> StepResult<usize> {
+    Ok(connection.prepare_cached(sql)?.execute(named_params! {
+        ":id": session.id.as_bytes(),
+        ":user": session.user.as_bytes(),
+        ":generation": session.generation,
+        ":current": session.current.as_bytes(),
+        ":previous": session.previous.as_ref().map(TokenId::as_bytes),
+        ":rotated_at": session.rotated_at.as_millis(),
+        ":refresh_expires": session.refresh_expires.as_millis(),
+        ":confirmed": session.confirmed,
+        ":created": session.created.as_millis(),
+        ":last_used": session.last_used.as_millis(),
+        ":absolute_end": session.absolute_end.as_millis(),
+        ":tokens_end": session.tokens_end.as_millis(),
+        ":user_agent": session.user_agent,
+        ":revoked_at": session.revoked.map(|revoked| revoked.at.as_millis()),
+        ":revoked_reason": session.revoked.map(|revoked| revoked.reason.as_str()),
+    })?)
+}
+
+fn from_row(row: &Row<'_>) -> StepResult<Session> {
+    let at = |column| row.get(column).map(Timestamp::from_millis);
+    let revoked = match row.get("revoked_at")? {
+        None => None,
+        Some(millis) => {
+            let reason = RevocationReason::parse(&row.get::<_, String>("revoked_reason")?);
+            let reason = reason.ok_or(Failure::Column { column: "sessions.revoked_reason" })?;
+            Some(Revocation { at: Timestamp::from_millis(millis), reason })
+        }
+    };
+    Ok(Session {
+        id: SessionId::from_bytes(row.get("id")?),
+        user: UserId::from_bytes(row.get("user")?),
+        generation: row.get("generation")?,
+        current: TokenId::from_bytes(row.get("current")?),
+        previous: row.get::<_, Option<_>>("previous")?.map(TokenId::from_bytes),
+        rotated_at: at("rotated_at")?,
+        refresh_expires: at("refresh_expires")?,
+        confirmed: row.get("confirmed")?,
+        created: at("created")?,
+        last_used: at("last_used")?,
+        absolute_end: at("absolute_end")?,
+        tokens_end: at("tokens_end")?,
+        user_agent: row.get("user_agent")?,
+        revoked,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::sqlite::schema::{empty_database, query_plan};
+
+    #[test]
+    fn each_statement_over_many_sessions_walks_an_index() {
+        let database = empty_database();
+        for (sql, step) in [
+            (LIST, "SEARCH sessions USING INDEX sessions_by_user (user=? AND revoked_at=?)"),
+            (REVOKE, "SEARCH sessions USING INDEX sessions_by_user (user=? AND revoked_at=?)"),
+            (FORGET_EXPIRED, "SEARCH sessions USING INDEX sessions_by_tokens_end (tokens_end<?)"),
+        ] {
+            let plan = query_plan(&database, sql);
+            assert!(plan.iter().any(|it| it == step), "{sql}: {plan:#?}");
+            assert!(!plan.iter().any(|it| it.contains("TEMP B-TREE FOR ORDER")), "{sql}: {plan:#?}");
+            assert!(!plan.iter().any(|it| it.starts_with("SCAN sessions")), "{sql}: {plan:#?}");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Deletes what a save or a deletion has doomed, soon after it: an optimisation, the sweep would do it too.
+
+use futures_util::StreamExt;
+
+use crate::domain::{Object, ObjectId};
+use crate::error::{Result, error_chain};
+
+use super::Store;
+
+/// How many saves' remains are taken away at once; beyond it the sweep does it.
+pub(super) const REAPERS_MAX: usize = 64;
+
+/// How many objects one reaper deletes at once.
+const DELETES_AT_ONCE: usize = 8;
+
+impl Store {
+    /// Deletes doomed objects in the background.
+    pub(super) fn reap(&self, doomed: Vec<Object>) {
+        if doomed.is_empty() {
+            return;
+        }
+        if let Ok(permit) = self.shared.reapers.clone().try_acquire_owned() {
+            let store = self.clone();
+            self.shared.tasks.spawn(async move {
+                let _permit = permit;
+                if let Err(error) = store.delete_doomed(doomed).await {
+                    tracing::debug!(error = error_chain(&error), "left to the sweep");
+                }
+            });
+        }
+    }
+
+    /// Deletes the bytes of doomed objects, then forgets their rows; answers how many are gone.
+    /// One whose bytes cannot be deleted now keeps its row.
+    pub(super) async fn delete_doomed(&self, doomed: Vec<Object>) -> Result<usize> {
+        let deletions = doomed.into_iter().map(|row| async move {
+            match self.shared.blobs(row.kind).delete(row.namespace, row.id).await {
+                Ok(()) => Some(row.id),
+                Err(error) => {
+                    tracing::warn!(object = %row.id, error = error_chain(&error), "cannot delete a doomed object now");
+                    None
+                }
+            }
+        });
+        let deleted = futures_util::stream::iter(deletions).buffer_unordered(DELETES_AT_ONCE);
+        let gone: Vec<ObjectId> = deleted.filter_map(std::future::ready).collect().await;
+        if !gone.is_empty() {
+            self.shared.records.forget_doomed(&gone).await?;
+        }
+        Ok(gone.len())
+    }
+}

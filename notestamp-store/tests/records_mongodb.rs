@@ -1,0 +1,21 @@
+//! The MongoDB backend keeps the contract.
+
+#![cfg(feature = "mongodb")]
+
+#[path = "mongodb/database.rs"]
+mod database;
+
+use std::sync::Arc;
+
+use database::TestDatabase;
+use notestamp_store::records::RecordStore;
+
+async fn fresh() -> (Arc<dyn RecordStore>, TestDatabase) {
+    let database = TestDatabase::new();
+    (Arc::new(database.open().await), database)
+}
+
+notestamp_store::records_conformance!(
+    #[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
+    fresh
+);
