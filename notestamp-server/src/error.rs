@@ -199,7 +199,7 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         let message = error.to_string();
         match error {
-            StoreError::NotFound { what: "account" } => Self::unauthorized(),
+            StoreError::NotFound { what: "account" } | StoreError::SessionEnded => Self::unauthorized(),
             StoreError::NotFound { .. } => Self::new(Code::NotFound, message),
             StoreError::AlreadyExists { .. } => Self::new(Code::EmailTaken, message),
             StoreError::Invalid(_) => Self::bad_request(message),

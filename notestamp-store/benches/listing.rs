@@ -132,7 +132,7 @@ async fn save(store: &dyn RecordStore, owner: UserId, count: usize) {
         let notes = Object::reserve(ObjectId::generate(NOW, &OsRandom), ObjectKind::Notes, home, NOW);
         store.reserve(std::slice::from_ref(&notes)).await?;
         let commit = SaveCommit {
-            owner,
+            caller: owner.into(),
             new_id: ProjectId::generate(NOW, &OsRandom),
             metadata: metadata(n),
             precondition: Precondition::None,

@@ -62,6 +62,9 @@ pub enum Error {
     /// The upload took longer than an upload may; nothing of it is kept.
     #[error("the upload took longer than an upload may")]
     UploadExpired,
+    /// The session that asked for it has ended meanwhile: nothing is changed.
+    #[error("the session has ended")]
+    SessionEnded,
     /// The account would use more than its quota.
     #[error("the account's quota of {max} bytes is used up")]
     QuotaExceeded {

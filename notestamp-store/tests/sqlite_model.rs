@@ -131,7 +131,7 @@ async fn perform(store: &dyn RecordStore, act: &Act, nth: usize) -> String {
         }
         Act::Save(save) => commit(store, save, nth).await,
         Act::Delete { user, title } => {
-            format!("{:?}", store.delete_project(USERS[*user], &title_of(*title), now).await)
+            format!("{:?}", store.delete_project(USERS[*user].into(), &title_of(*title), now).await)
         }
         Act::List { user, query } => walk(store, USERS[*user], query).await,
         Act::DoomStale { reserved, unreferenced } => {
@@ -145,7 +145,7 @@ async fn perform(store: &dyn RecordStore, act: &Act, nth: usize) -> String {
             store.forget_doomed(&ids).await.unwrap();
             format!("{doomed:?}")
         }
-        Act::Remove { user } => format!("{:?}", store.remove_user(USERS[*user]).await),
+        Act::Remove { user } => format!("{:?}", store.remove_user(USERS[*user].into(), now).await),
         Act::PurgeRemoved => format!("{:?}", store.purge_removed(MANY, now).await),
     }
 }
@@ -174,7 +174,7 @@ async fn commit(store: &dyn RecordStore, save: &Save, nth: usize) -> String {
         }
     };
     let commit = SaveCommit {
-        owner,
+        caller: owner.into(),
         new_id: ProjectId::from_bytes(*object_id(nth, 2).as_bytes()),
         metadata,
         precondition: save.precondition.clone(),

@@ -70,7 +70,7 @@ impl Accounts {
         state: Data<&Arc<State>>,
         jar: &CookieJar,
     ) -> Result<Json<Message>, Failed<RemoveFailures>> {
-        state.store.remove_account(user.id).await?;
+        state.store.remove_account(&user).await?;
         tracing::info!(user = %user.id, "account removed");
         state.sweep_soon.notify_one();
         state.cookies.clear(jar);

@@ -15,7 +15,7 @@ failures! {
 /// # Errors
 /// [`DeleteFailures`].
 pub async fn delete(state: &State, user: &CurrentUser, title: &str) -> Result<(), ApiError> {
-    state.store.delete_project(user.id, &requested_title(title)?).await?;
+    state.store.delete_project(user, &requested_title(title)?).await?;
     tracing::info!(user = %user.id, "project deleted");
     Ok(())
 }

@@ -27,7 +27,7 @@ pub async fn save(
     body: impl SaveBody,
 ) -> Result<Project, ApiError> {
     let precondition = precondition(headers).map_err(|e| ApiError::bad_request(e.to_string()))?;
-    let mut save = state.store.begin_save(user.id);
+    let mut save = state.store.begin_save(user);
     let mut request = body.receive(&mut save, state).await?;
     request.precondition = precondition;
     let project = save.commit_unless(request, time.is_up()).await?;

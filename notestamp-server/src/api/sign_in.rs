@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use notestamp_store::{Email, ListQuery, PasswordHash, RevocationReason, Session, User};
+use notestamp_store::{Caller, Email, ListQuery, PasswordHash, RevocationReason, Session, User};
 use poem::web::Data;
 use poem::web::cookie::CookieJar;
 use poem_openapi::OpenApi;
@@ -109,6 +109,8 @@ impl SignIn {
     ) -> Result<Json<Message>, Failed<ChangePasswordFailures>> {
         let (current, new) = body.into_parts()?;
         new.check_new().map_err(notestamp_store::Error::from)?;
+        // The body may have come long after the head, and an ended session is told nothing of the password.
+        state.store.admit(&user).await?;
         let account = state.store.find_account(user.id).await?.ok_or_else(ApiError::unauthorized)?;
         let attempt = state.throttle.attempt(account.email.as_str(), client.ip)?;
         let matches = state.passwords.verify(&current, Some(&account.password_hash)).await;
@@ -118,7 +120,8 @@ impl SignIn {
         attempt.withdraw();
         matches?;
         let hash = state.passwords.hash(&new).await?;
-        let changed = state.store.change_password(&account, &hash, &user.session.user_agent).await?;
+        let (by, user_agent) = (Some(user.session.id), &user.session.user_agent);
+        let changed = state.store.change_password(&account, by, &hash, user_agent).await?;
         let session = changed.ok_or_else(ApiError::unauthorized)?;
         state.set_cookies(jar, &session);
         tracing::info!(user = %user.id, session = %session.id, "password changed");
@@ -153,7 +156,7 @@ impl SignIn {
     ) -> Result<Json<Message>, Failed<EndSessionFailures>> {
         let not_found = || ApiError::new(Code::NotFound, "session not found");
         let id = id.0.parse().map_err(|_| not_found())?;
-        if !state.store.revoke_session(user.id, id, RevocationReason::Ended).await? {
+        if !state.store.revoke_session(&user, id, RevocationReason::Ended).await? {
             return Err(not_found().into());
         }
         tracing::info!(user = %user.id, session = %id, "session ended");
@@ -190,7 +193,8 @@ async fn sign_in(
             continue;
         };
         attempt.withdraw();
-        let directory = state.store.list_projects(account.id, &ListQuery::default()).await?;
+        let caller = Caller::by_session(account.id, session.id);
+        let directory = state.store.list_projects(caller, &ListQuery::default()).await?;
         state.set_cookies(jar, &session);
         tracing::info!(user = %account.id, session = %session.id, "signed in");
         let entry = |project| ProjectMetadata::new(project, media_url(base));

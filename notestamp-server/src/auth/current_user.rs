@@ -1,6 +1,6 @@
 //! Who is asking: read from the cookies, refreshed on the way where that is needed.
 
-use notestamp_store::{Session, TokenId, UserId};
+use notestamp_store::{Caller, Session, TokenId, UserId};
 use poem::web::cookie::CookieJar;
 use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaSecurityScheme, Registry};
@@ -21,6 +21,12 @@ pub struct CurrentUser {
     pub id: UserId,
     /// The session.
     pub session: Session,
+}
+
+impl From<&CurrentUser> for Caller {
+    fn from(user: &CurrentUser) -> Self {
+        Self::by_session(user.id, user.session.id)
+    }
 }
 
 impl State {

@@ -246,6 +246,29 @@ impl Client {
         self.send(self.request(Method::DELETE, path)).await
     }
 
+    /// Sends the head of a request and waits until the server asks for its body, which it does once it knows whose
+    /// request it is.
+    pub async fn hold(&self, path: &str, content_type: &str, body: Vec<u8>) -> HeldRequest {
+        let cookies = self.cookie_header().unwrap_or_default();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: {}\r\nCookie: {cookies}\r\nContent-Type: {content_type}\r\n\
+             Content-Length: {}\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n",
+            self.address,
+            body.len(),
+        );
+        let held = async {
+            let mut stream = TcpStream::connect(self.address).await.unwrap();
+            stream.write_all(head.as_bytes()).await.unwrap();
+            const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+            let mut asked = [0; CONTINUE.len()];
+            stream.read_exact(&mut asked).await.unwrap();
+            assert_eq!(asked, *CONTINUE);
+            stream
+        };
+        let stream = tokio::time::timeout(PATIENCE, held).await.expect("the server asks for the body");
+        HeldRequest { stream, body }
+    }
+
     pub async fn register(&self, email: &str) -> Answer {
         self.post_json("/auth/register", &credentials(email)).await
     }
@@ -336,6 +359,35 @@ impl Client {
         let cookies = self.cookies.lock().unwrap();
         let pairs: Vec<_> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         (!pairs.is_empty()).then(|| pairs.join("; "))
+    }
+}
+
+/// A request whose head has arrived, and whose body has not.
+pub struct HeldRequest {
+    stream: TcpStream,
+    body: Vec<u8>,
+}
+
+impl HeldRequest {
+    /// Sends the first half of what is left of the body.
+    pub async fn send_half(&mut self) {
+        let rest = self.body.split_off(self.body.len() / 2);
+        self.stream.write_all(&self.body).await.unwrap();
+        self.body = rest;
+    }
+
+    /// Sends the rest of the body, and reads the answer.
+    pub async fn finish(mut self) -> Answer {
+        let exchange = async {
+            self.stream.write_all(&self.body).await.unwrap();
+            let mut answer = Vec::new();
+            self.stream.read_to_end(&mut answer).await.unwrap();
+            answer
+        };
+        let bytes = tokio::time::timeout(PATIENCE, exchange).await.expect("the server answers");
+        let answer = Answer::parse(&bytes);
+        answer.assert_is_one_of_ours(false);
+        answer
     }
 }
 

@@ -32,6 +32,7 @@ mod memory {
     mod ended_sessions;
     mod errors;
     mod failed_sign_ins;
+    mod held_requests;
     mod limits;
     mod listing;
     mod media;
@@ -63,6 +64,7 @@ mod embedded {
     mod ended_sessions;
     mod errors;
     mod failed_sign_ins;
+    mod held_requests;
     mod limits;
     mod listing;
     mod media;
@@ -113,6 +115,7 @@ mod mongodb_s3 {
     mod ended_sessions;
     mod errors;
     mod failed_sign_ins;
+    mod held_requests;
     mod limits;
     mod listing;
     mod media;

@@ -1,5 +1,6 @@
 //! Values that cannot be wrong: no I/O, no async.
 
+mod caller;
 mod digest;
 mod email;
 mod id;
@@ -17,6 +18,7 @@ mod session;
 mod title;
 mod user;
 
+pub use caller::Caller;
 pub use digest::{Digest, Hasher};
 pub use email::Email;
 pub use id::{ObjectId, ProjectId, SessionId, TokenId, UserId};

@@ -25,10 +25,12 @@
 //! `tests/protocol/` walks every interleaving of these functions with a model checker, with a crash after
 //! every step, and shows that it finds the fault in variants that leave one of the rules out.
 
+mod admit;
 mod delete;
 mod ledger;
 mod save;
 
+pub use admit::admit;
 pub use delete::{DeletePlan, DeleteReads, plan_delete};
 pub use ledger::{Settled, StaleBefore, adopt, discard, doom_if_stale, release, settle_media};
 pub use save::{MediaOffer, SaveCommit, SavePlan, SaveReads, Written, plan_save};

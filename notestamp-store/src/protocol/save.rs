@@ -2,18 +2,19 @@
 
 use crate::clock::Timestamp;
 use crate::domain::{
-    Digest, MediaRef, Metadata, Namespace, NotesRef, Object, ObjectId, ObjectState, Precondition, Project,
-    ProjectId, User, UserId,
+    Caller, Digest, MediaRef, Metadata, Namespace, NotesRef, Object, ObjectId, ObjectState, Precondition,
+    Project, ProjectId, Session, User,
 };
 use crate::error::{Error, Result};
 
+use super::admit::admit;
 use super::ledger::{adopt, discard, release, settle_media};
 
 /// What a save wants to commit, once its bytes are written.
 #[derive(Clone, Debug)]
 pub struct SaveCommit {
-    /// Whose project it is.
-    pub owner: UserId,
+    /// Whose project it is, and by which session it is saved.
+    pub caller: Caller,
     /// The project's id, should there be none of this title yet.
     pub new_id: ProjectId,
     /// What the owner says of it.
@@ -76,6 +77,8 @@ impl MediaOffer {
 /// What the commit of a save reads, all in the transaction that writes the plan.
 #[derive(Clone, Debug, Default)]
 pub struct SaveReads {
+    /// The session that the caller names.
+    pub session: Option<Session>,
     /// The owner's account.
     pub user: Option<User>,
     /// The owner's project of that title.
@@ -120,6 +123,7 @@ impl SavePlan {
 ///   player of a link is not ready.
 ///
 /// # Errors
+/// - [`Error::SessionEnded`] where the session of the save has ended.
 /// - [`Error::NotFound`] where the account has been removed.
 /// - [`Error::PreconditionFailed`] where the project is not as demanded.
 /// - [`Error::UploadExpired`] where a row of ours is no longer reserved.
@@ -127,6 +131,7 @@ impl SavePlan {
 /// - [`Error::TooLarge`], [`Error::Invalid`] where the metadata is too large.
 /// - [`Error::QuotaExceeded`] where the account would use more than before, and more than it may.
 pub fn plan_save(reads: &SaveReads, commit: &SaveCommit) -> Result<Option<SavePlan>> {
+    admit(commit.caller, reads.session.as_ref(), commit.now)?;
     let user = reads.user.as_ref().ok_or(Error::NotFound { what: "account" })?;
     let old = reads.project.as_ref();
     let current = old.map(|project| project.revision);
@@ -188,7 +193,7 @@ pub fn plan_save(reads: &SaveReads, commit: &SaveCommit) -> Result<Option<SavePl
 
     let project = Project {
         id: old.map_or(commit.new_id, |project| project.id),
-        owner: commit.owner,
+        owner: commit.caller.user,
         metadata,
         media,
         notes: NotesRef { object: commit.notes.object, size: commit.notes.size },

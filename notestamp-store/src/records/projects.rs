@@ -3,7 +3,7 @@ use std::fmt;
 use async_trait::async_trait;
 
 use crate::clock::Timestamp;
-use crate::domain::{Digest, ListQuery, MediaRef, Object, Page, Project, ProjectId, Title, UserId};
+use crate::domain::{Caller, Digest, ListQuery, MediaRef, Object, Page, Project, ProjectId, Title, UserId};
 use crate::error::Result;
 use crate::protocol::SaveCommit;
 
@@ -44,8 +44,9 @@ pub trait ProjectStore: fmt::Debug + Send + Sync {
     /// [`plan_delete`](crate::protocol::plan_delete), and writes the plan, all in one transaction.
     ///
     /// # Errors
-    /// [`Error::NotFound`](crate::Error::NotFound) where the owner has no such project.
-    async fn delete_project(&self, owner: UserId, title: &Title, now: Timestamp) -> Result<Deleted>;
+    /// - [`Error::SessionEnded`](crate::Error::SessionEnded) where the caller's session has ended.
+    /// - [`Error::NotFound`](crate::Error::NotFound) where the owner has no such project.
+    async fn delete_project(&self, caller: Caller, title: &Title, now: Timestamp) -> Result<Deleted>;
 }
 
 /// What came of the commit of a save.

@@ -3,10 +3,13 @@ use std::fmt;
 use async_trait::async_trait;
 
 use crate::clock::Timestamp;
-use crate::domain::{RevocationReason, Session, SessionId, UserId};
+use crate::domain::{Caller, RevocationReason, Session, SessionId, UserId};
 use crate::error::Result;
 
 /// Keeps the sessions. The revoked among them are the log of revoked tokens.
+///
+/// What ends a session before its time excludes every operation of that session that takes effect: of the two, one
+/// comes first, and the operation is refused where that is the end ([`admit`](crate::protocol::admit)).
 #[async_trait]
 pub trait SessionStore: fmt::Debug + Send + Sync {
     /// Adds a session.
@@ -23,6 +26,18 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     /// Compared are the generation, whether it is confirmed, and whether it is revoked: no two
     /// states of a session agree in all three. A session whose user has been removed is not there.
     async fn replace_session(&self, before: &Session, after: &Session) -> Result<bool>;
+
+    /// Revokes the session of that id, if it is the caller's user's and open; says whether it was.
+    ///
+    /// # Errors
+    /// [`Error::SessionEnded`](crate::Error::SessionEnded) where the caller's session has ended.
+    async fn revoke_session(
+        &self,
+        caller: Caller,
+        id: SessionId,
+        reason: RevocationReason,
+        now: Timestamp,
+    ) -> Result<bool>;
 
     /// Revokes all sessions of a user that are not revoked yet, but for `except`; answers how many.
     async fn revoke_sessions(

@@ -3,7 +3,7 @@ use std::fmt;
 use async_trait::async_trait;
 
 use crate::clock::Timestamp;
-use crate::domain::{Email, PasswordHash, Session, User, UserId};
+use crate::domain::{Caller, Email, PasswordHash, Session, User, UserId};
 use crate::error::Result;
 
 /// Keeps the accounts.
@@ -32,8 +32,12 @@ pub trait UserStore: fmt::Debug + Send + Sync {
 
     /// Changes the password of the session's user, if its hash still is `before`: replaces the hash by `after`,
     /// revokes every session of the user, and adds `session`, all in one step. Says whether it was.
+    ///
+    /// # Errors
+    /// [`Error::SessionEnded`](crate::Error::SessionEnded) where the caller's session has ended.
     async fn change_password(
         &self,
+        caller: Caller,
         before: &PasswordHash,
         after: &PasswordHash,
         session: &Session,
@@ -44,7 +48,10 @@ pub trait UserStore: fmt::Debug + Send + Sync {
     ///
     /// From now on the account, its address, its sessions and its projects are found no more, and a save or a session
     /// of it cannot be committed. What is left of it is taken away by [`purge_removed`](Self::purge_removed).
-    async fn remove_user(&self, id: UserId) -> Result<bool>;
+    ///
+    /// # Errors
+    /// [`Error::SessionEnded`](crate::Error::SessionEnded) where the caller's session has ended.
+    async fn remove_user(&self, caller: Caller, now: Timestamp) -> Result<bool>;
 
     /// Takes away up to `limit` records (projects, with what that does to the ledger, and sessions) of
     /// removed accounts; answers how many those were, none when nothing is left.

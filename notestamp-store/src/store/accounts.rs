@@ -1,6 +1,6 @@
 //! Accounts: creation, the password's hash, removal.
 
-use crate::domain::{Email, PasswordHash, User, UserId};
+use crate::domain::{Caller, Email, PasswordHash, User, UserId};
 use crate::error::Result;
 
 use super::Store;
@@ -47,8 +47,8 @@ impl Store {
     /// request, in every process. The bytes go with the next sweep.
     ///
     /// # Errors
-    /// Where the records do not answer.
-    pub async fn remove_account(&self, id: UserId) -> Result<bool> {
-        self.shared.records.remove_user(id).await
+    /// [`Error::SessionEnded`](crate::Error::SessionEnded) where the caller's session has ended.
+    pub async fn remove_account(&self, caller: impl Into<Caller>) -> Result<bool> {
+        self.shared.records.remove_user(caller.into(), self.shared.clock.now()).await
     }
 }

@@ -1,6 +1,6 @@
 //! Deleting a project: the record first, the bytes afterwards.
 
-use crate::domain::{Title, UserId};
+use crate::domain::{Caller, Title};
 use crate::error::Result;
 
 use super::Store;
@@ -10,10 +10,11 @@ impl Store {
     /// that saving it again is cheap.
     ///
     /// # Errors
-    /// [`Error::NotFound`](crate::Error::NotFound) where the account has none of that title.
-    pub async fn delete_project(&self, owner: UserId, title: &Title) -> Result<()> {
+    /// - [`Error::SessionEnded`](crate::Error::SessionEnded) where the caller's session has ended.
+    /// - [`Error::NotFound`](crate::Error::NotFound) where the account has none of that title.
+    pub async fn delete_project(&self, caller: impl Into<Caller>, title: &Title) -> Result<()> {
         let now = self.shared.clock.now();
-        let deleted = self.shared.records.delete_project(owner, title, now).await?;
+        let deleted = self.shared.records.delete_project(caller.into(), title, now).await?;
         self.reap(deleted.doomed);
         Ok(())
     }

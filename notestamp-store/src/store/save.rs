@@ -6,8 +6,8 @@ use futures_util::{Stream, StreamExt, future, pin_mut};
 use crate::blob::{Ingest, StagedObject, tidy_up};
 use crate::clock::Timestamp;
 use crate::domain::{
-    Digest, Metadata, Namespace, Notes, Object, ObjectId, ObjectKind, Precondition, Project, ProjectId,
-    UserId,
+    Caller, Digest, Metadata, Namespace, Notes, Object, ObjectId, ObjectKind, Precondition, Project,
+    ProjectId,
 };
 use crate::error::{Error, Result, error_chain};
 use crate::protocol::{MediaOffer, SaveCommit, Written};
@@ -21,7 +21,7 @@ use super::{Shared, Store};
 /// Dropped before [`commit`](Self::commit) has succeeded, it leaves nothing: what it wrote is deleted at once.
 pub struct Save {
     store: Store,
-    owner: UserId,
+    caller: Caller,
     reservation: Reservation,
     /// When this writer stops: well before a sweep may take its rows.
     deadline: Timestamp,
@@ -50,12 +50,13 @@ impl SaveRequest {
 }
 
 impl Store {
-    /// Begins to save a project of that account.
-    pub fn begin_save(&self, owner: UserId) -> Save {
+    /// Begins to save a project of that account. Where the caller names a session, it must be open at the commit, too.
+    pub fn begin_save(&self, caller: impl Into<Caller>) -> Save {
+        let caller = caller.into();
         let now = self.shared.clock.now();
         let deadline = now.after(self.settings().upload_time_max);
         let reservation = Reservation::new(self.clone());
-        Save { store: self.clone(), owner, reservation, deadline, media: None }
+        Save { store: self.clone(), caller, reservation, deadline, media: None }
     }
 }
 
@@ -76,7 +77,7 @@ impl Save {
     {
         assert!(self.media.is_none(), "a save has one media file");
         let shared = self.store.shared.clone();
-        let namespace = shared.media_namespace(self.owner);
+        let namespace = shared.media_namespace(self.caller.user);
         let written = async {
             let object = self.reserve(ObjectKind::Media, namespace).await?;
             let mut ingest = shared.media.ingest(namespace, object);
@@ -169,14 +170,17 @@ impl Save {
             return Err(Error::TooLarge { what: "notes", max });
         }
 
-        let found = shared.records.find_project(self.owner, &request.metadata.title).await?;
+        let owner = self.caller.user;
+        let found = shared.records.find_project(owner, &request.metadata.title).await?;
+        // A refusal tells something of the project, too.
+        self.store.admit(self.caller).await?;
         let current = found.as_ref().map(|project| project.revision);
         if !request.precondition.is_met_by(current) {
             return Err(Error::PreconditionFailed { current });
         }
         let has_media = found.is_some_and(|project| project.media.is_some());
 
-        let (namespace, home) = (shared.media_namespace(self.owner), Namespace::Owner(self.owner));
+        let (namespace, home) = (shared.media_namespace(owner), Namespace::Owner(owner));
         let offer = self.offer(request.media_digest, has_media)?;
         let notes = self.reserve(ObjectKind::Notes, home).await?;
         let notes = Written { object: notes, digest: Digest::of(&bytes), size: bytes.len() as u64 };
@@ -192,7 +196,7 @@ impl Save {
 
         let now = shared.clock.now();
         let mut commit = SaveCommit {
-            owner: self.owner,
+            caller: self.caller,
             new_id: ProjectId::generate(now, &*shared.random),
             metadata: request.metadata,
             precondition: request.precondition,

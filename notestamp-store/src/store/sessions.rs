@@ -1,9 +1,10 @@
 //! Sessions: what the pure machine of [`Session`] decides, committed by comparing and replacing.
 
 use crate::domain::{
-    AccessUse, PasswordHash, Refresh, RevocationReason, Session, SessionId, TokenId, User, UserId,
+    AccessUse, Caller, PasswordHash, Refresh, RevocationReason, Session, SessionId, TokenId, User, UserId,
 };
 use crate::error::{Error, Result};
+use crate::protocol;
 
 use super::Store;
 
@@ -34,17 +35,21 @@ impl Store {
     /// Changes a password that has just been verified against this record of the user: ends every
     /// session, and starts a new one. None where the password has been changed since the record was read.
     ///
+    /// `by` is the session that asks for it, where there is one.
+    ///
     /// # Errors
-    /// Where the records do not answer.
+    /// [`Error::SessionEnded`] where that session has ended.
     pub async fn change_password(
         &self,
         user: &User,
+        by: Option<SessionId>,
         new: &PasswordHash,
         user_agent: &str,
     ) -> Result<Option<Session>> {
+        let caller = Caller { user: user.id, session: by };
         let session = self.new_session(user.id, user_agent);
         let (before, now) = (&user.password_hash, self.shared.clock.now());
-        let changed = self.shared.records.change_password(before, new, &session, now).await?;
+        let changed = self.shared.records.change_password(caller, before, new, &session, now).await?;
         Ok(changed.then_some(session))
     }
 
@@ -121,24 +126,31 @@ impl Store {
         Ok(self.decide_session(id, decide).await?.flatten())
     }
 
-    /// Ends one session of this user; says whether there was such an open one.
+    /// Ends one session of the caller's user; says whether there was such an open one.
     ///
     /// # Errors
-    /// Where the records do not answer.
+    /// [`Error::SessionEnded`] where the session by which the caller asks has ended.
     pub async fn revoke_session(
         &self,
-        user: UserId,
+        caller: impl Into<Caller>,
         id: SessionId,
         reason: RevocationReason,
     ) -> Result<bool> {
-        let now = self.shared.clock.now();
-        let decide = |session: Session| {
-            if session.user != user || !session.is_open(now) {
-                return Decision::Keep(false);
-            }
-            Decision::Replace { answer: true, after: session.revoke(now, reason) }
+        self.shared.records.revoke_session(caller.into(), id, reason, self.shared.clock.now()).await
+    }
+
+    /// Returns if the session that the caller names is open: for what takes long and changes nothing. What changes
+    /// something looks at the session by itself.
+    ///
+    /// # Errors
+    /// [`Error::SessionEnded`] where it has ended.
+    pub async fn admit(&self, caller: impl Into<Caller>) -> Result<()> {
+        let caller = caller.into();
+        let session = match caller.session {
+            Some(id) => self.shared.records.find_session(id).await?,
+            None => None,
         };
-        Ok(self.decide_session(id, decide).await?.unwrap_or(false))
+        protocol::admit(caller, session.as_ref(), self.shared.clock.now())
     }
 
     /// Forgets the sessions whose last token has expired, in steps of `limit`; answers how many.

@@ -8,8 +8,8 @@ use notestamp_store::records::{
     Deleted, ObjectLedger, ProjectStore, RecordStore, SaveOutcome, SessionStore, UserStore,
 };
 use notestamp_store::{
-    Digest, Email, Error, ListQuery, MediaRef, Namespace, Object, ObjectId, Page, PasswordHash, Project,
-    ProjectId, Result, RevocationReason, Session, SessionId, Timestamp, Title, User, UserId,
+    Caller, Digest, Email, Error, ListQuery, MediaRef, Namespace, Object, ObjectId, Page, PasswordHash,
+    Project, ProjectId, Result, RevocationReason, Session, SessionId, Timestamp, Title, User, UserId,
 };
 
 use super::faults::{Faults, reason};
@@ -40,15 +40,16 @@ pass_on! {
         fn find_user_by_email(email: &Email) -> Option<User>;
         fn replace_password_hash(id: UserId, before: &PasswordHash, after: &PasswordHash) -> bool;
         fn change_password(
-            before: &PasswordHash, after: &PasswordHash, session: &Session, now: Timestamp
+            caller: Caller, before: &PasswordHash, after: &PasswordHash, session: &Session, now: Timestamp
         ) -> bool;
-        fn remove_user(id: UserId) -> bool;
+        fn remove_user(caller: Caller, now: Timestamp) -> bool;
         fn purge_removed(limit: usize, now: Timestamp) -> usize;
     }
     SessionStore {
         fn start_session(session: &Session) -> ();
         fn find_session(id: SessionId) -> Option<Session>;
         fn replace_session(before: &Session, after: &Session) -> bool;
+        fn revoke_session(caller: Caller, id: SessionId, reason: RevocationReason, now: Timestamp) -> bool;
         fn revoke_sessions(
             user: UserId, except: Option<SessionId>, reason: RevocationReason, now: Timestamp
         ) -> u64;
@@ -62,7 +63,7 @@ pass_on! {
         fn find_owned_media(owner: UserId, digest: Digest) -> Option<MediaRef>;
         fn list_projects(owner: UserId, query: &ListQuery) -> Page;
         fn commit_save(commit: &SaveCommit) -> SaveOutcome;
-        fn delete_project(owner: UserId, title: &Title, now: Timestamp) -> Deleted;
+        fn delete_project(caller: Caller, title: &Title, now: Timestamp) -> Deleted;
     }
     ObjectLedger {
         fn reserve(rows: &[Object]) -> ();

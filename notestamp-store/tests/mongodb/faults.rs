@@ -119,7 +119,7 @@ async fn no_session_is_left_of_an_account_that_is_removed_while_it_starts() {
     let disturbance = server.disturb("update", 1, doc! { "blockConnection": true, "blockTimeMS": 500 }).await;
     let start = tokio::spawn(async move { store.start_session(&session(ada)).await });
     disturbance.has_begun().await;
-    assert!(other.remove_user(ada).await.unwrap());
+    assert!(other.remove_user(ada.into(), NOW).await.unwrap());
     while other.purge_removed(10, NOW).await.unwrap() > 0 {}
     let started = start.await.unwrap();
     assert!(matches!(started, Ok(()) | Err(Error::NotFound { .. })), "{started:?}");

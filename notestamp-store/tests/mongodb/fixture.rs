@@ -58,7 +58,7 @@ pub(crate) async fn save(
     let written =
         media.map(|bytes| Written { object: row.id, digest: Digest::of(bytes), size: bytes.len() as u64 });
     let commit = SaveCommit {
-        owner,
+        caller: owner.into(),
         new_id: ProjectId::generate(NOW, &OsRandom),
         metadata: Metadata::new(title(text), NOW),
         precondition: Precondition::None,

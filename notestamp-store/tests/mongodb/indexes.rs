@@ -181,7 +181,7 @@ async fn use_everything(store: &MongoDbRecords) {
     let digest = Digest::of(b"song");
     store.find_owned_media(ada.id, digest).await.unwrap().unwrap();
     store.find_live_media(Namespace::Owner(ada.id), digest).await.unwrap().unwrap();
-    store.delete_project(ada.id, &title("Song"), NOW).await.unwrap();
+    store.delete_project(ada.id.into(), &title("Song"), NOW).await.unwrap();
     store.doom_reserved(&[song.notes.object], NOW).await.unwrap();
     let before = StaleBefore { reserved: Timestamp::MAX, unreferenced: Timestamp::MAX };
     store.doom_stale(&before, 10, NOW).await.unwrap();
@@ -189,7 +189,7 @@ async fn use_everything(store: &MongoDbRecords) {
     store.list_objects(Some(song.notes.object), 10).await.unwrap();
     store.forget_doomed(&doomed.iter().map(|row| row.id).collect::<Vec<_>>()).await.unwrap();
 
-    store.remove_user(ada.id).await.unwrap();
+    store.remove_user(ada.id.into(), NOW).await.unwrap();
     store.purge_removed(10, NOW).await.unwrap();
 }
 

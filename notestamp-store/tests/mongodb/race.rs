@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use notestamp_store::protocol::StaleBefore;
-use notestamp_store::records::{MongoDbRecords, ObjectLedger, ProjectStore, UserStore};
+use notestamp_store::records::{MongoDbRecords, ObjectLedger, ProjectStore, SessionStore, UserStore};
 use notestamp_store::{
-    Error, ListQuery, Namespace, ObjectId, ObjectKind, ObjectState, OsRandom, Random, Timestamp, UserId,
+    Caller, Error, ListQuery, Namespace, ObjectId, ObjectKind, ObjectState, OsRandom, Random,
+    RevocationReason, Timestamp, UserId,
 };
 
 use crate::database::TestDatabase;
-use crate::fixture::{NOW, account, save, title};
+use crate::fixture::{NOW, account, save, session, title};
 
 const TASKS: usize = 6;
 const ACTS: usize = 40;
@@ -52,6 +54,45 @@ async fn two_processes_that_race_keep_all_in_step() {
     assert_in_step(&stores[1], owners, &deleted).await;
 }
 
+/// Saves at one process, while another ends the session by which they are made: each save that succeeds was there when
+/// the end was answered. The two transactions must collide, though one only reads what the other writes.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
+async fn no_save_at_one_process_follows_the_end_of_its_session_at_another() {
+    const ROUNDS: usize = 60;
+    let database = TestDatabase::new();
+    let [here, there] = [Arc::new(database.open().await), Arc::new(database.open().await)];
+    let ada = account(&*here, "ada").await;
+    let mut ended_first = 0;
+    for round in 0..ROUNDS {
+        let session = session(ada);
+        here.start_session(&session).await.unwrap();
+        let mut commit = save(&*here, ada, "one", None, Namespace::Owner(ada)).await.unwrap();
+        commit.caller = Caller::by_session(ada, session.id);
+        let notes = commit.notes.object;
+        let saving = {
+            let here = Arc::clone(&here);
+            tokio::spawn(async move { here.commit_save(&commit).await })
+        };
+        // Each round meets the save at another of its steps.
+        tokio::time::sleep(Duration::from_micros(100 * (round as u64 % 30))).await;
+        let end = session.clone().revoke(NOW, RevocationReason::Replayed);
+        assert!(match round % 2 {
+            0 => there.replace_session(&session, &end).await.unwrap(),
+            _ => there.revoke_session(ada.into(), session.id, RevocationReason::Ended, NOW).await.unwrap(),
+        });
+        let project = there.find_project(ada, &title("one")).await.unwrap();
+        let was_saved = project.is_some_and(|project| project.notes.object == notes);
+        let outcome = saving.await.unwrap();
+        assert_eq!(outcome.is_ok(), was_saved, "{outcome:?}");
+        if let Err(refused) = outcome {
+            assert!(matches!(refused, Error::SessionEnded), "{refused:?}");
+            ended_first += 1;
+        }
+    }
+    println!("{ended_first} of {ROUNDS} ended before the save");
+}
+
 /// Does something; only what the contract allows may be refused, and contention is not among it.
 async fn act(store: &MongoDbRecords, owners: [UserId; 2], deleted: &Deleted) -> notestamp_store::Result<()> {
     let owner = pick(owners);
@@ -62,7 +103,7 @@ async fn act(store: &MongoDbRecords, owners: [UserId; 2], deleted: &Deleted) -> 
             let commit = save(store, owner, pick(TITLES), media, namespace).await?;
             store.commit_save(&commit).await.map(drop)
         }
-        4 => store.delete_project(owner, &title(pick(TITLES)), NOW).await.map(drop),
+        4 => store.delete_project(owner.into(), &title(pick(TITLES)), NOW).await.map(drop),
         5 => {
             let commit = save(store, owner, pick(TITLES), None, Namespace::Owner(owner)).await?;
             store.doom_reserved(&[commit.notes.object], NOW).await.map(drop)

@@ -168,7 +168,7 @@ impl Projects {
 }
 
 async fn directory(state: &State, user: &CurrentUser, base: &BaseUrl) -> Result<Directory, ApiError> {
-    let all = state.store.list_projects(user.id, &ListQuery::default()).await?;
+    let all = state.store.list_projects(user, &ListQuery::default()).await?;
     Ok(answer(all.projects, base))
 }
 

@@ -156,7 +156,7 @@ impl ProjectDialect {
         title: Path<String>,
     ) -> Result<Json<Directory>, Failed<DeleteFailures>> {
         delete(&state, &user, &title.0).await?;
-        let all = state.store.list_projects(user.id, &ListQuery::default()).await?;
+        let all = state.store.list_projects(&user, &ListQuery::default()).await?;
         let media_url = media_url(&state, &user, &base);
         let directory = all.projects.into_iter().map(|project| ProjectMetadata::new(project, &media_url));
         Ok(Json(Directory { directory: directory.collect() }))

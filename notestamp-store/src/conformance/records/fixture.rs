@@ -112,7 +112,7 @@ pub(super) async fn save<'a>(store: &'a dyn RecordStore, owner: UserId, title: &
 pub(super) async fn save_as(store: &dyn RecordStore, owner: UserId, metadata: Metadata) -> Save<'_> {
     let object = reserve(store, ObjectKind::Notes, Namespace::Owner(owner)).await;
     let commit = SaveCommit {
-        owner,
+        caller: owner.into(),
         new_id: project_id(),
         metadata,
         precondition: Precondition::None,
@@ -145,6 +145,12 @@ impl Save<'_> {
 
     pub(super) fn demanding(mut self, precondition: Precondition) -> Self {
         self.commit.precondition = precondition;
+        self
+    }
+
+    /// By that session.
+    pub(super) fn by(mut self, session: &Session) -> Self {
+        self.commit.caller.session = Some(session.id);
         self
     }
 

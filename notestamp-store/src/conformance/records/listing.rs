@@ -43,7 +43,7 @@ pub async fn the_latest_save_comes_first(store: &dyn RecordStore) {
     assert_eq!(titles(store, ada, &all).await, ["c", "a", "b"]);
     save_all(store, ada, &["b"]).await;
     assert_eq!(titles(store, ada, &all).await, ["b", "c", "a"]);
-    store.delete_project(ada, &title("c"), NOW).await.unwrap();
+    store.delete_project(ada.into(), &title("c"), NOW).await.unwrap();
     assert_eq!(titles(store, ada, &all).await, ["b", "a"]);
     save_all(store, ada, &["c"]).await;
     assert_eq!(titles(store, ada, &all).await, ["c", "b", "a"]);
@@ -222,7 +222,7 @@ pub async fn a_saved_search_follows_the_title(store: &dyn RecordStore) {
     let ada = account(store).await;
     save_all(store, ada, &["Song"]).await;
     let query = ListQuery { search: Some("song".to_owned()), ..ListQuery::default() };
-    store.delete_project(ada, &title("Song"), NOW).await.unwrap();
+    store.delete_project(ada.into(), &title("Song"), NOW).await.unwrap();
     assert_eq!(titles(store, ada, &query).await, [""; 0]);
     save_all(store, ada, &["My songs"]).await;
     assert_eq!(titles(store, ada, &query).await, ["My songs"]);
@@ -320,11 +320,11 @@ pub async fn a_cursor_outlives_its_project(store: &dyn RecordStore) {
         let page = store.list_projects(ada, &query).await.unwrap();
         let last = &page.projects.last().unwrap().metadata.title;
         assert_eq!(last.as_str(), "b");
-        store.delete_project(ada, last, NOW).await.unwrap();
+        store.delete_project(ada.into(), last, NOW).await.unwrap();
         let rest = ListQuery { after: page.next, ..query };
         assert_eq!(titles(store, ada, &rest).await, ["c", "d"], "{sort:?}");
         for text in ["a", "c", "d"] {
-            store.delete_project(ada, &title(text), NOW).await.unwrap();
+            store.delete_project(ada.into(), &title(text), NOW).await.unwrap();
         }
         assert_eq!(titles(store, ada, &rest).await, [""; 0], "{sort:?}");
     }
@@ -368,7 +368,7 @@ pub async fn a_walk_while_others_change_meets_the_untouched_once(store: &dyn Rec
                 query.after = Some(next);
                 if step < untouched.len() {
                     let deleted = title(&format!("deleted {step:02}"));
-                    store.delete_project(ada, &deleted, NOW).await.unwrap();
+                    store.delete_project(ada.into(), &deleted, NOW).await.unwrap();
                     save_all(store, ada, &[&format!("saved {step:02}"), &format!("new {step:02}")]).await;
                 }
             }

@@ -40,7 +40,7 @@ pub async fn only_live_media_is_found_by_its_digest(store: &dyn RecordStore) {
     }
     assert_eq!(store.find_live_media(namespace, Digest::of(b"else")).await.unwrap(), None);
 
-    store.delete_project(ada, &title("Song"), NOW).await.unwrap();
+    store.delete_project(ada.into(), &title("Song"), NOW).await.unwrap();
     assert!(store.find_live_media(namespace, Digest::of(b"song")).await.unwrap().is_some());
     store.doom_stale(&stale_before(NOW.after(SECOND)), MANY, NOW).await.unwrap();
     assert_eq!(store.find_live_media(namespace, Digest::of(b"song")).await.unwrap(), None);
@@ -75,7 +75,7 @@ pub async fn equal_bytes_are_one_object(store: &dyn RecordStore) {
     let media = live(store, ObjectKind::Media).await;
     assert_eq!(media.len(), 1);
     assert_eq!((media[0].references, media[0].since), (2, NOW.after(SECOND)));
-    store.delete_project(ada, &title("One"), NOW).await.unwrap();
+    store.delete_project(ada.into(), &title("One"), NOW).await.unwrap();
     assert_eq!(live(store, ObjectKind::Media).await[0].references, 1);
     assert_eq!(store.doom_stale(&stale_before(NOW.after(HOUR)), MANY, NOW).await.unwrap(), 0);
 }
@@ -98,7 +98,7 @@ pub async fn a_shared_namespace_stores_once_for_all(store: &dyn RecordStore) {
     assert_eq!(one.media.unwrap().namespace, Namespace::Shared);
     assert_eq!(live(store, ObjectKind::Media).await[0].references, 2);
     assert_eq!((usage(store, ada).await, usage(store, bob).await), ((1, 14), (1, 14)));
-    store.delete_project(ada, &title("Song"), NOW).await.unwrap();
+    store.delete_project(ada.into(), &title("Song"), NOW).await.unwrap();
     assert_eq!((usage(store, ada).await, usage(store, bob).await), ((0, 0), (1, 14)));
     assert_eq!(live(store, ObjectKind::Media).await[0].references, 1);
 }
@@ -146,7 +146,7 @@ pub async fn a_digest_alone_gives_nothing(store: &dyn RecordStore) {
     save(store, bob, "Shared").await.shared().media(b"shared").await.project().await;
     save(store, bob, "Own").await.media(b"own").await.project().await;
     save(store, ada, "Gone").await.media(b"gone").await.project().await;
-    store.delete_project(ada, &title("Gone"), NOW).await.unwrap();
+    store.delete_project(ada.into(), &title("Gone"), NOW).await.unwrap();
     save(store, ada, "Saved").await.project().await;
 
     let saves = [
@@ -231,7 +231,7 @@ pub async fn a_project_without_media_takes_it_later(store: &dyn RecordStore) {
 pub async fn saving_again_revives_what_nobody_refers_to(store: &dyn RecordStore) {
     let ada = account(store).await;
     let first = save(store, ada, "Song").await.media(b"song").await.project().await;
-    store.delete_project(ada, &title("Song"), NOW).await.unwrap();
+    store.delete_project(ada.into(), &title("Song"), NOW).await.unwrap();
     assert_eq!(live(store, ObjectKind::Media).await[0].references, 0);
 
     let later = NOW.after(HOUR);
@@ -246,7 +246,7 @@ pub async fn what_is_doomed_is_never_revived(store: &dyn RecordStore) {
     let ada = account(store).await;
     let first = save(store, ada, "Song").await.media(b"song").await.project().await;
     let old = first.media.unwrap().object;
-    store.delete_project(ada, &title("Song"), NOW).await.unwrap();
+    store.delete_project(ada.into(), &title("Song"), NOW).await.unwrap();
     assert_eq!(store.doom_stale(&stale_before(NOW.after(SECOND)), MANY, NOW).await.unwrap(), 1);
 
     let staged = save(store, ada, "Song").await.staged(b"song").await;

@@ -17,6 +17,7 @@
 
 mod fixture;
 
+pub mod ended_sessions;
 pub mod listing;
 pub mod media;
 pub mod objects;
@@ -68,6 +69,16 @@ macro_rules! records_conformance {
                 expired_sessions_are_forgotten_bit_by_bit
                 neither_revoked_nor_expired_sessions_are_listed
                 sessions_are_listed_latest_used_first
+            }
+            ended_sessions {
+                a_caller_without_a_session_is_admitted
+                a_deletion_by_an_ended_session_is_refused
+                a_password_change_by_an_ended_session_is_refused
+                a_removal_by_an_ended_session_is_refused
+                a_revocation_by_an_ended_session_is_refused
+                a_save_by_an_ended_session_is_refused
+                an_open_session_is_revoked_once
+                what_an_open_session_asks_for_takes_effect
             }
             projects {
                 a_project_is_deleted_once
@@ -143,6 +154,8 @@ macro_rules! records_conformance {
                 a_revocation_is_not_undone_by_a_racing_refresh
                 a_save_and_a_racing_sweep_agree_on_unreferenced_media
                 a_writer_that_gives_up_and_its_commit_agree
+                no_deletion_follows_the_end_of_its_session
+                no_save_follows_the_end_of_its_session
                 no_save_outlives_the_removal_that_it_raced
                 no_session_outlives_the_removal_that_it_raced
                 of_racing_conditional_saves_one_succeeds

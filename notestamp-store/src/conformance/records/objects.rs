@@ -56,7 +56,7 @@ pub async fn a_writer_gives_up_only_what_is_reserved(store: &dyn RecordStore) {
 pub async fn what_is_exactly_at_the_cutoff_is_spared(store: &dyn RecordStore) {
     let ada = account(store).await;
     let song = save(store, ada, "Song").await.media(b"song").await.project().await;
-    store.delete_project(ada, &title("Song"), NOW).await.unwrap();
+    store.delete_project(ada.into(), &title("Song"), NOW).await.unwrap();
     let unreferenced = song.media.unwrap().object;
     let reserved_media = reserve(store, ObjectKind::Media, Namespace::Shared).await;
     let reserved_notes = reserve(store, ObjectKind::Notes, Namespace::Owner(ada)).await;

@@ -91,7 +91,7 @@ pub async fn every_odd_title_is_a_project_of_its_own(store: &dyn RecordStore) {
     let listed: BTreeSet<_> = titles(store, ada, &ListQuery::default()).await.into_iter().collect();
     assert_eq!(listed, all.iter().cloned().collect());
     for text in &all {
-        store.delete_project(ada, &title(text), NOW).await.unwrap();
+        store.delete_project(ada.into(), &title(text), NOW).await.unwrap();
         assert_eq!(store.find_project(ada, &title(text)).await.unwrap(), None);
     }
     assert_eq!(usage(store, ada).await, (0, 0));
@@ -164,7 +164,7 @@ pub async fn what_is_not_there_is_absent(store: &dyn RecordStore) {
         assert_eq!(store.find_project(owner, &title("Song")).await.unwrap(), None);
         assert_eq!(store.find_project_by_id(owner, project_id()).await.unwrap(), None);
         assert_eq!(store.find_owned_media(owner, Digest::of(b"song")).await.unwrap(), None);
-        let refused = store.delete_project(owner, &title("Song"), NOW).await;
+        let refused = store.delete_project(owner.into(), &title("Song"), NOW).await;
         assert!(matches!(refused, Err(Error::NotFound { .. })), "{refused:?}");
         let page = store.list_projects(owner, &by(1)).await.unwrap();
         assert!(page.projects.is_empty() && page.next.is_none());
@@ -180,7 +180,7 @@ pub async fn what_is_somebody_elses_is_absent(store: &dyn RecordStore) {
     assert_eq!(store.find_project_by_id(bob, song.id).await.unwrap(), None);
     assert_eq!(store.find_owned_media(bob, Digest::of(b"song")).await.unwrap(), None);
     assert_eq!(titles(store, bob, &ListQuery::default()).await, [""; 0]);
-    let refused = store.delete_project(bob, &title("Song"), NOW).await;
+    let refused = store.delete_project(bob.into(), &title("Song"), NOW).await;
     assert!(matches!(refused, Err(Error::NotFound { .. })), "{refused:?}");
     assert_eq!(snapshot(store, ada).await, before);
 
@@ -188,7 +188,7 @@ pub async fn what_is_somebody_elses_is_absent(store: &dyn RecordStore) {
     assert_eq!((namesake.revision, namesake.owner), (Revision::FIRST, bob));
     assert_ne!(namesake.id, song.id);
     assert_eq!(store.find_project_by_id(ada, namesake.id).await.unwrap(), None);
-    store.delete_project(bob, &title("Song"), NOW).await.unwrap();
+    store.delete_project(bob.into(), &title("Song"), NOW).await.unwrap();
     assert_eq!(store.find_project(ada, &title("Song")).await.unwrap(), Some(song));
     assert_eq!(usage(store, ada).await, (1, 14));
 }
@@ -203,9 +203,9 @@ pub async fn owned_media_is_found_under_any_project(store: &dyn RecordStore) {
     let expected = MediaRef { object: media.object, namespace: Namespace::Owner(ada), digest, size: 4 };
     assert_eq!(store.find_owned_media(ada, digest).await.unwrap(), Some(expected));
 
-    store.delete_project(ada, &title("One"), NOW).await.unwrap();
+    store.delete_project(ada.into(), &title("One"), NOW).await.unwrap();
     assert_eq!(store.find_owned_media(ada, digest).await.unwrap(), Some(expected));
-    store.delete_project(ada, &title("Two"), NOW).await.unwrap();
+    store.delete_project(ada.into(), &title("Two"), NOW).await.unwrap();
     assert_eq!(store.find_owned_media(ada, digest).await.unwrap(), None);
     // Its bytes are still there, for a while, but it belongs to nobody.
     assert!(store.find_live_media(Namespace::Owner(ada), digest).await.unwrap().is_some());
@@ -218,7 +218,7 @@ pub async fn a_project_is_deleted_once(store: &dyn RecordStore) {
     let (notes, media) = (song.notes.object, song.media.unwrap().object);
 
     let later = NOW.after(SECOND);
-    let deleted = store.delete_project(ada, &title("Song"), later).await.unwrap();
+    let deleted = store.delete_project(ada.into(), &title("Song"), later).await.unwrap();
     let doomed = row(store, notes).await.unwrap();
     assert_eq!((doomed.state, doomed.references, doomed.since), (ObjectState::Doomed, 0, later));
     assert_eq!(deleted.doomed, [doomed]);
@@ -226,7 +226,7 @@ pub async fn a_project_is_deleted_once(store: &dyn RecordStore) {
     assert_eq!((spared.state, spared.references, spared.since), (ObjectState::Live, 0, later));
 
     let before = snapshot(store, ada).await;
-    let refused = store.delete_project(ada, &title("Song"), later.after(SECOND)).await;
+    let refused = store.delete_project(ada.into(), &title("Song"), later.after(SECOND)).await;
     assert!(matches!(refused, Err(Error::NotFound { .. })), "{refused:?}");
     assert_eq!(snapshot(store, ada).await, before);
     assert_eq!(store.find_project(ada, &title("Song")).await.unwrap(), None);
@@ -263,7 +263,7 @@ pub async fn no_revision_stands_for_two_projects_of_one_title(store: &dyn Record
         for _ in 0..saves {
             seen.push(save(store, ada, "Song").await.project().await.revision);
         }
-        store.delete_project(ada, &title("Song"), NOW).await.unwrap();
+        store.delete_project(ada.into(), &title("Song"), NOW).await.unwrap();
     }
     assert!(seen.is_sorted_by(|a, b| a < b), "{seen:?}");
     let again = save(store, ada, "Song").await.project().await;
@@ -284,7 +284,7 @@ pub async fn no_revision_stands_for_two_projects_of_one_title(store: &dyn Record
 pub async fn a_title_that_is_saved_again_is_a_new_project(store: &dyn RecordStore) {
     let ada = account(store).await;
     let first = save(store, ada, "Song").await.project().await;
-    store.delete_project(ada, &title("Song"), NOW).await.unwrap();
+    store.delete_project(ada.into(), &title("Song"), NOW).await.unwrap();
     let second = save(store, ada, "Song").await.at(NOW.after(SECOND)).project().await;
     assert_ne!(first.id, second.id);
     assert_eq!(second.created, NOW.after(SECOND));

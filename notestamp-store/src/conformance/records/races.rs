@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
 use super::fixture::*;
 use crate::domain::{
-    Digest, ListQuery, Namespace, ObjectKind, Precondition, Revision, RevocationReason, Session, User,
+    Caller, Digest, ListQuery, Namespace, ObjectKind, Precondition, Revision, RevocationReason, Session, User,
 };
 use crate::error::Error;
 use crate::protocol::SaveCommit;
@@ -66,7 +69,7 @@ pub async fn of_racing_removals_one_succeeds(store: Store) {
     let ada = account(&*store).await;
     let remove = |_| {
         let store = Arc::clone(&store);
-        async move { store.remove_user(ada).await.unwrap() }
+        async move { store.remove_user(ada.into(), NOW).await.unwrap() }
     };
     assert_eq!(count(&race((0..RACERS).map(remove)).await, |removed| *removed), 1);
 }
@@ -122,7 +125,7 @@ pub async fn no_session_outlives_the_removal_that_it_raced(store: Store) {
             let (store, started) = (Arc::clone(&store), started.clone());
             async move {
                 match removes {
-                    true => assert!(store.remove_user(ada).await.unwrap()),
+                    true => assert!(store.remove_user(ada.into(), NOW).await.unwrap()),
                     false => drop(store.start_session(&started).await),
                 }
             }
@@ -231,7 +234,7 @@ pub async fn of_racing_deletes_one_succeeds(store: Store) {
     save(&*store, ada, "Song").await.media(b"song").await.project().await;
     let delete = |_| {
         let store = Arc::clone(&store);
-        async move { store.delete_project(ada, &title("Song"), NOW).await }
+        async move { store.delete_project(ada.into(), &title("Song"), NOW).await }
     };
     let outcomes = race((0..RACERS).map(delete)).await;
     assert_eq!(count(&outcomes, Result::is_ok), 1);
@@ -248,7 +251,7 @@ pub async fn a_racing_delete_and_save_leave_all_in_step(store: Store) {
             let (store, again) = (Arc::clone(&store), again.clone());
             async move {
                 match deletes {
-                    true => store.delete_project(ada, &title("Song"), NOW).await.map(drop),
+                    true => store.delete_project(ada.into(), &title("Song"), NOW).await.map(drop),
                     false => store.commit_save(&again).await.map(drop),
                 }
             }
@@ -261,7 +264,7 @@ pub async fn a_racing_delete_and_save_leave_all_in_step(store: Store) {
             None => assert_eq!(usage(&*store, ada).await, (0, 0)),
         }
         assert_all_agrees(&*store, &[ada]).await;
-        let _ = store.delete_project(ada, &title("Song"), NOW).await;
+        let _ = store.delete_project(ada.into(), &title("Song"), NOW).await;
     }
 }
 
@@ -269,7 +272,7 @@ pub async fn a_save_and_a_racing_sweep_agree_on_unreferenced_media(store: Store)
     let ada = account(&*store).await;
     for _ in 0..ROUNDS {
         save(&*store, ada, "Song").await.media(b"song").await.project().await;
-        store.delete_project(ada, &title("Song"), NOW).await.unwrap();
+        store.delete_project(ada.into(), &title("Song"), NOW).await.unwrap();
         let later = NOW.after(HOUR);
         let again = save(&*store, ada, "Song").await.media(b"song").await.at(later).commit;
         let act = |sweeps: bool| {
@@ -287,7 +290,7 @@ pub async fn a_save_and_a_racing_sweep_agree_on_unreferenced_media(store: Store)
         };
         race([true, false].map(act)).await;
         assert_all_agrees(&*store, &[ada]).await;
-        store.delete_project(ada, &title("Song"), NOW).await.unwrap();
+        store.delete_project(ada.into(), &title("Song"), NOW).await.unwrap();
     }
 }
 
@@ -339,7 +342,7 @@ pub async fn racing_purges_release_each_project_once(store: Store) {
         save(&*store, ada, &format!("title {at}")).await.shared().media(b"song").await.project().await;
         store.start_session(&session(ada)).await.unwrap();
     }
-    store.remove_user(ada).await.unwrap();
+    store.remove_user(ada.into(), NOW).await.unwrap();
     let purge = |_| {
         let store = Arc::clone(&store);
         async move {
@@ -367,7 +370,7 @@ pub async fn no_save_outlives_the_removal_that_it_raced(store: Store) {
             let (store, commit) = (Arc::clone(&store), commit.clone());
             async move {
                 if removes {
-                    assert!(store.remove_user(ada).await.unwrap());
+                    assert!(store.remove_user(ada.into(), NOW).await.unwrap());
                     return;
                 }
                 let saved = store.commit_save(&commit).await;
@@ -379,4 +382,94 @@ pub async fn no_save_outlives_the_removal_that_it_raced(store: Store) {
     }
     purge(&*store, NOW).await;
     assert_all_agrees(&*store, &[]).await;
+}
+
+/// Each way to end a session before its time.
+const ENDS: [fn(Store, Session) -> BoxFuture<'static, crate::Result<bool>>; 5] = [
+    |store, ended| {
+        async move {
+            store.revoke_session(ended.user.into(), ended.id, RevocationReason::SignedOut, NOW).await
+        }
+        .boxed()
+    },
+    |store, ended| {
+        async move { Ok(store.revoke_sessions(ended.user, None, RevocationReason::Ended, NOW).await? > 0) }
+            .boxed()
+    },
+    |store, ended| {
+        async move {
+            let end = ended.clone().revoke(NOW, RevocationReason::Replayed);
+            store.replace_session(&ended, &end).await
+        }
+        .boxed()
+    },
+    |store, ended| {
+        async move {
+            let new = session(ended.user);
+            let caller = ended.user.into();
+            store.change_password(caller, &hash("first"), &hash("second"), &new, NOW).await
+        }
+        .boxed()
+    },
+    |store, ended| async move { store.remove_user(ended.user.into(), NOW).await }.boxed(),
+];
+
+pub async fn no_save_follows_the_end_of_its_session(store: Store) {
+    for end in ENDS {
+        let ada = account(&*store).await;
+        let ended = session(ada);
+        store.start_session(&ended).await.unwrap();
+        let mut commits = Vec::new();
+        for racer in 1..RACERS {
+            commits.push(save(&*store, ada, &format!("title {racer}")).await.by(&ended).commit);
+        }
+        let saves = commits.iter().cloned().map(|commit| {
+            let store = Arc::clone(&store);
+            async move { store.commit_save(&commit).await.map(|saved| (saved, None)) }.boxed()
+        });
+        let ending = {
+            let (store, ended) = (Arc::clone(&store), ended.clone());
+            async move {
+                assert!(end(Arc::clone(&store), ended).await.unwrap());
+                // What is saved by now came before the end.
+                let before = ledger(&*store).await;
+                Ok((SaveOutcome::BytesNeeded, Some(before)))
+            }
+            .boxed()
+        };
+        let outcomes = race([ending].into_iter().chain(saves)).await;
+        let before = outcomes[0].as_ref().unwrap().1.clone().unwrap();
+        for (commit, outcome) in commits.iter().zip(&outcomes[1..]) {
+            let was_saved = before.iter().any(|row| row.id == commit.notes.object && row.content.is_some());
+            assert_eq!(was_saved, outcome.is_ok(), "{outcome:?}");
+            assert!(was_saved || matches!(outcome, Err(Error::SessionEnded)), "{outcome:?}");
+        }
+    }
+}
+
+pub async fn no_deletion_follows_the_end_of_its_session(store: Store) {
+    for _ in 0..ROUNDS {
+        let ada = account(&*store).await;
+        let ended = session(ada);
+        store.start_session(&ended).await.unwrap();
+        save(&*store, ada, "Song").await.project().await;
+        let act = |ends: bool| {
+            let (store, ended) = (Arc::clone(&store), ended.clone());
+            async move {
+                if ends {
+                    let caller = Caller::by_session(ada, ended.id);
+                    assert!(
+                        store
+                            .revoke_session(caller, ended.id, RevocationReason::SignedOut, NOW)
+                            .await
+                            .unwrap()
+                    );
+                    return store.find_project(ada, &title("Song")).await.unwrap().is_none();
+                }
+                store.delete_project(Caller::by_session(ada, ended.id), &title("Song"), NOW).await.is_ok()
+            }
+        };
+        let outcomes = race([true, false].map(act)).await;
+        assert_eq!(outcomes[0], outcomes[1], "deleted before the end, or not at all");
+    }
 }

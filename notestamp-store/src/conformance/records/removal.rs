@@ -7,16 +7,16 @@ use crate::records::RecordStore;
 
 pub async fn an_account_is_removed_once(store: &dyn RecordStore) {
     let (ada, bob) = (account(store).await, account(store).await);
-    assert!(store.remove_user(ada).await.unwrap());
-    assert!(!store.remove_user(ada).await.unwrap());
-    assert!(!store.remove_user(user_id()).await.unwrap());
+    assert!(store.remove_user(ada.into(), NOW).await.unwrap());
+    assert!(!store.remove_user(ada.into(), NOW).await.unwrap());
+    assert!(!store.remove_user(user_id().into(), NOW).await.unwrap());
     assert!(store.find_user(bob).await.unwrap().is_some());
 }
 
 pub async fn a_removed_account_is_not_found(store: &dyn RecordStore) {
     let ada = user("ada@example.org");
     store.create_user(&ada).await.unwrap();
-    store.remove_user(ada.id).await.unwrap();
+    store.remove_user(ada.id.into(), NOW).await.unwrap();
     assert_eq!(store.find_user(ada.id).await.unwrap(), None);
     assert_eq!(store.find_user_by_email(&ada.email).await.unwrap(), None);
     assert!(!store.replace_password_hash(ada.id, &ada.password_hash, &hash("second")).await.unwrap());
@@ -26,7 +26,7 @@ pub async fn the_address_of_a_removed_account_is_free_at_once(store: &dyn Record
     let first = user("ada@example.org");
     store.create_user(&first).await.unwrap();
     save(store, first.id, "Song").await.media(b"song").await.project().await;
-    store.remove_user(first.id).await.unwrap();
+    store.remove_user(first.id.into(), NOW).await.unwrap();
 
     let second = user("ada@example.org");
     store.create_user(&second).await.unwrap();
@@ -37,7 +37,7 @@ pub async fn the_address_of_a_removed_account_is_free_at_once(store: &dyn Record
     purge(store, NOW).await;
     assert_eq!(titles(store, second.id, &ListQuery::default()).await, ["Song"]);
     assert_eq!(usage(store, second.id).await, (1, 14));
-    assert!(!store.remove_user(first.id).await.unwrap());
+    assert!(!store.remove_user(first.id.into(), NOW).await.unwrap());
     assert_eq!(store.find_user_by_email(&second.email).await.unwrap().map(|user| user.id), Some(second.id));
 }
 
@@ -46,7 +46,7 @@ pub async fn sessions_of_a_removed_account_are_refused_at_once(store: &dyn Recor
     let (session_of_ada, session_of_bob) = (session(ada), session(bob));
     store.start_session(&session_of_ada).await.unwrap();
     store.start_session(&session_of_bob).await.unwrap();
-    store.remove_user(ada).await.unwrap();
+    store.remove_user(ada.into(), NOW).await.unwrap();
 
     assert_eq!(store.find_session(session_of_ada.id).await.unwrap(), None);
     assert_eq!(store.list_sessions(ada, MANY, NOW).await.unwrap(), []);
@@ -66,7 +66,7 @@ pub async fn projects_of_a_removed_account_are_refused_at_once(store: &dyn Recor
     let again = save(store, ada, "Song").await;
     let other = save(store, ada, "Other").await.media(b"other").await;
     let ledger_before = ledger(store).await;
-    store.remove_user(ada).await.unwrap();
+    store.remove_user(ada.into(), NOW).await.unwrap();
 
     assert_eq!(store.find_project(ada, &title("Song")).await.unwrap(), None);
     assert_eq!(store.find_project_by_id(ada, project.id).await.unwrap(), None);
@@ -76,7 +76,7 @@ pub async fn projects_of_a_removed_account_are_refused_at_once(store: &dyn Recor
         let refused = save.outcome().await;
         assert!(matches!(refused, Err(Error::NotFound { .. })), "{refused:?}");
     }
-    let refused = store.delete_project(ada, &title("Song"), NOW).await;
+    let refused = store.delete_project(ada.into(), &title("Song"), NOW).await;
     assert!(matches!(refused, Err(Error::NotFound { .. })), "{refused:?}");
     assert_eq!(ledger(store).await, ledger_before);
 }
@@ -97,8 +97,8 @@ pub async fn a_purge_is_bounded_and_complete(store: &dyn RecordStore) {
     store.start_session(&session(spare)).await.unwrap();
     save(store, spare, "one").await.media(b"same").await.project().await;
     let spared = snapshot(store, spare).await;
-    store.remove_user(ada).await.unwrap();
-    store.remove_user(bob).await.unwrap();
+    store.remove_user(ada.into(), NOW).await.unwrap();
+    store.remove_user(bob.into(), NOW).await.unwrap();
 
     let later = NOW.after(HOUR);
     let (mut purged, mut steps) = (0, 0);
@@ -154,7 +154,7 @@ pub async fn a_purge_spares_media_that_others_share(store: &dyn RecordStore) {
     let same = save(store, bob, "Same").await.shared().media(b"song").await.project().await;
     assert_eq!(song.media, same.media);
 
-    store.remove_user(ada).await.unwrap();
+    store.remove_user(ada.into(), NOW).await.unwrap();
     assert_eq!(store.purge_removed(MANY, NOW).await.unwrap(), 1);
     let media = store.find_live_media(Namespace::Shared, Digest::of(b"song")).await.unwrap().unwrap();
     assert_eq!(Some(media.id), same.media.map(|media| media.object));
@@ -167,10 +167,10 @@ pub async fn a_purge_spares_media_that_others_share(store: &dyn RecordStore) {
 pub async fn a_removed_account_keeps_its_new_namesake_apart(store: &dyn RecordStore) {
     let first = user("ada@example.org");
     store.create_user(&first).await.unwrap();
-    store.remove_user(first.id).await.unwrap();
+    store.remove_user(first.id.into(), NOW).await.unwrap();
     let second = User { password_hash: hash("second"), ..user("ada@example.org") };
     store.create_user(&second).await.unwrap();
-    store.remove_user(second.id).await.unwrap();
+    store.remove_user(second.id.into(), NOW).await.unwrap();
     let third = user("ada@example.org");
     store.create_user(&third).await.unwrap();
     assert_eq!(store.find_user_by_email(&third.email).await.unwrap(), Some(third));

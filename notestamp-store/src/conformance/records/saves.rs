@@ -227,18 +227,18 @@ pub async fn usage_is_exact_after_each_operation(store: &dyn RecordStore) {
     check(4, 22).await;
     save(store, ada, "Five").await.notes_of(1).staged(b"seven!!").await.project().await;
     check(5, 23).await;
-    store.delete_project(ada, &title("One"), NOW).await.unwrap();
+    store.delete_project(ada.into(), &title("One"), NOW).await.unwrap();
     check(4, 23).await;
-    store.delete_project(ada, &title("Two"), NOW).await.unwrap();
+    store.delete_project(ada.into(), &title("Two"), NOW).await.unwrap();
     check(3, 18).await;
-    store.delete_project(ada, &title("Three"), NOW).await.unwrap();
+    store.delete_project(ada.into(), &title("Three"), NOW).await.unwrap();
     check(2, 8).await;
     store.doom_stale(&stale_before(NOW.after(SECOND)), MANY, NOW).await.unwrap();
     check(2, 8).await;
     save(store, ada, "Three").await.notes_of(2).media(b"four").await.project().await;
     check(3, 14).await;
     for text in ["Three", "Four", "Five"] {
-        store.delete_project(ada, &title(text), NOW).await.unwrap();
+        store.delete_project(ada.into(), &title(text), NOW).await.unwrap();
     }
     check(0, 0).await;
     let user = store.find_user(ada).await.unwrap().unwrap();

@@ -81,7 +81,8 @@ pub async fn a_changed_password_ends_every_session_and_starts_one(store: &dyn Re
     }
 
     let later = NOW.after(SECOND);
-    let changed = store.change_password(&ada.password_hash, &hash("second"), &new, later).await.unwrap();
+    let changed =
+        store.change_password(ada.id.into(), &ada.password_hash, &hash("second"), &new, later).await.unwrap();
     assert!(changed);
     assert_eq!(store.find_user(ada.id).await.unwrap().unwrap().password_hash, hash("second"));
     for ended in [old, other] {
@@ -99,12 +100,16 @@ pub async fn a_password_is_changed_only_as_it_was_read(store: &dyn RecordStore) 
     let (old, new) = (session(ada.id), session(ada.id));
     store.start_session(&old).await.unwrap();
 
-    assert!(!store.change_password(&hash("not this"), &hash("second"), &new, NOW).await.unwrap());
+    assert!(
+        !store.change_password(ada.id.into(), &hash("not this"), &hash("second"), &new, NOW).await.unwrap()
+    );
     assert_eq!(store.find_user(ada.id).await.unwrap(), Some(ada.clone()));
     assert_eq!(store.find_session(old.id).await.unwrap(), Some(old));
     assert_eq!(store.find_session(new.id).await.unwrap(), None);
 
-    store.remove_user(ada.id).await.unwrap();
-    assert!(!store.change_password(&ada.password_hash, &hash("second"), &new, NOW).await.unwrap());
+    store.remove_user(ada.id.into(), NOW).await.unwrap();
+    assert!(
+        !store.change_password(ada.id.into(), &ada.password_hash, &hash("second"), &new, NOW).await.unwrap()
+    );
     assert_eq!(store.find_session(new.id).await.unwrap(), None);
 }

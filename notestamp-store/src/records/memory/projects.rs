@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use super::{MemoryRecords, State};
 use crate::clock::Timestamp;
 use crate::domain::{
-    Cursor, Digest, InvalidValue, ListQuery, MediaRef, Order, Page, Project, ProjectId, Sort, Title, UserId,
+    Caller, Cursor, Digest, InvalidValue, ListQuery, MediaRef, Order, Page, Project, ProjectId, Sort, Title,
+    UserId,
 };
 use crate::error::{Error, Result};
 use crate::protocol::{DeleteReads, SaveCommit, SaveReads, plan_delete, plan_save};
@@ -42,13 +43,15 @@ impl ProjectStore for MemoryRecords {
         };
         let doomed = plan.doomed().cloned().collect();
         plan.rows.into_iter().for_each(|row| state.ledger.put(row));
-        state.libraries.entry(commit.owner).or_default().put(plan.project.clone());
-        state.users.insert(commit.owner, plan.user);
+        state.libraries.entry(commit.caller.user).or_default().put(plan.project.clone());
+        state.users.insert(plan.user.id, plan.user);
         Ok(SaveOutcome::Saved { project: Box::new(plan.project), doomed })
     }
 
-    async fn delete_project(&self, owner: UserId, title: &Title, now: Timestamp) -> Result<Deleted> {
+    async fn delete_project(&self, caller: Caller, title: &Title, now: Timestamp) -> Result<Deleted> {
         let mut state = self.lock()?;
+        state.admit(caller, now)?;
+        let owner = caller.user;
         let id = state.library(owner).and_then(|library| library.titles.get(title)).copied();
         id.and_then(|id| state.delete_project(owner, id, now)).ok_or(Error::NotFound { what: "project" })
     }
@@ -61,7 +64,7 @@ impl State {
     }
 
     fn save_reads(&self, commit: &SaveCommit) -> SaveReads {
-        let library = self.library(commit.owner);
+        let library = self.library(commit.caller.user);
         let project = library.and_then(|library| library.titled(&commit.metadata.title));
         let digest = commit.media.as_ref().map(|offer| offer.digest());
         let owned = library.zip(digest).and_then(|(library, digest)| library.media_of(digest));
@@ -72,7 +75,8 @@ impl State {
         };
         let offered = commit.media.as_ref().and_then(|offer| offer.object());
         SaveReads {
-            user: self.users.get(&commit.owner).cloned(),
+            session: commit.caller.session.and_then(|id| self.session(id)).cloned(),
+            user: self.users.get(&commit.caller.user).cloned(),
             project: project.cloned(),
             notes: self.ledger.get(commit.notes.object).cloned(),
             old_notes: project.and_then(|project| self.ledger.get(project.notes.object)).cloned(),

@@ -4,8 +4,9 @@ use async_trait::async_trait;
 
 use super::{MemoryRecords, State};
 use crate::clock::Timestamp;
-use crate::domain::{RevocationReason, Session, SessionId, UserId};
+use crate::domain::{Caller, RevocationReason, Session, SessionId, UserId};
 use crate::error::{Error, Result};
+use crate::protocol::admit;
 use crate::records::SessionStore;
 
 #[async_trait]
@@ -30,6 +31,21 @@ impl SessionStore for MemoryRecords {
             state.sessions.insert(before.id, after.clone());
         }
         Ok(unchanged)
+    }
+
+    async fn revoke_session(
+        &self,
+        caller: Caller,
+        id: SessionId,
+        reason: RevocationReason,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let mut state = self.lock()?;
+        state.admit(caller, now)?;
+        let open = state.session(id).filter(|session| session.user == caller.user && session.is_open(now));
+        let Some(session) = open.cloned() else { return Ok(false) };
+        state.sessions.insert(id, session.revoke(now, reason));
+        Ok(true)
     }
 
     async fn revoke_sessions(
@@ -86,7 +102,12 @@ impl State {
         revoked
     }
 
-    fn session(&self, id: SessionId) -> Option<&Session> {
+    /// Refuses a caller whose session has ended.
+    pub(super) fn admit(&self, caller: Caller, now: Timestamp) -> Result<()> {
+        admit(caller, caller.session.and_then(|id| self.session(id)), now)
+    }
+
+    pub(super) fn session(&self, id: SessionId) -> Option<&Session> {
         self.sessions.get(&id).filter(|session| self.users.contains_key(&session.user))
     }
 }

@@ -4,7 +4,9 @@ use async_trait::async_trait;
 
 use super::{MemoryRecords, State};
 use crate::clock::Timestamp;
-use crate::domain::{Email, PasswordHash, ProjectId, RevocationReason, Session, SessionId, User, UserId};
+use crate::domain::{
+    Caller, Email, PasswordHash, ProjectId, RevocationReason, Session, SessionId, User, UserId,
+};
 use crate::error::{Error, Result};
 use crate::records::UserStore;
 
@@ -42,12 +44,14 @@ impl UserStore for MemoryRecords {
 
     async fn change_password(
         &self,
+        caller: Caller,
         before: &PasswordHash,
         after: &PasswordHash,
         session: &Session,
         now: Timestamp,
     ) -> Result<bool> {
         let mut state = self.lock()?;
+        state.admit(caller, now)?;
         let user = state.users.get_mut(&session.user).filter(|user| user.password_hash == *before);
         let Some(user) = user else { return Ok(false) };
         user.password_hash.clone_from(after);
@@ -56,8 +60,10 @@ impl UserStore for MemoryRecords {
         Ok(true)
     }
 
-    async fn remove_user(&self, id: UserId) -> Result<bool> {
+    async fn remove_user(&self, caller: Caller, now: Timestamp) -> Result<bool> {
         let mut state = self.lock()?;
+        state.admit(caller, now)?;
+        let id = caller.user;
         let Some(user) = state.users.remove(&id) else { return Ok(false) };
         state.emails.remove(&user.email);
         state.removed.insert(id);

@@ -27,8 +27,10 @@
 //!
 //! - Who relies on a document writes to it: the account before all else, then every ledger row of a
 //!   plan. A write that changes nothing does not count as one, so each of these writes counts `writes` up.
-//! - A session is started in a transaction that writes to its account, so it collides with the removal. What
-//!   replaces a session reads the account first and then changes the one document: either it comes before
+//! - A session is started in a transaction that writes to its account, so it collides with the removal. So is one ended
+//!   before its time: an operation by that session writes to the account and only reads the session, and of the two
+//!   transactions one is done again. What
+//!   rotates or confirms a session reads the account first and then changes the one document: either it comes before
 //!   the removal, or what it changes is found no more, since whoever finds a session asks for its account.
 //! - A lookup of one record asks for the account after it has the record. An account does not come back, so
 //!   an account that is there afterwards was there when the record was read.

@@ -11,11 +11,11 @@ use super::bson::{
 };
 use super::error::{Failure, Result as StepResult};
 use super::transaction::Transaction;
-use super::{MongoDbRecords, listing, objects, users};
+use super::{MongoDbRecords, listing, objects, sessions, users};
 use crate::clock::Timestamp;
 use crate::domain::{
-    Digest, ExtraFields, LastModified, ListQuery, MediaRef, Metadata, NotesRef, Object, ObjectId, Page,
-    Project, ProjectId, Revision, Title, User, UserId,
+    Caller, Digest, ExtraFields, LastModified, ListQuery, MediaRef, Metadata, NotesRef, Object, ObjectId,
+    Page, Project, ProjectId, Revision, Title, User, UserId,
 };
 use crate::error::{Error, Result};
 use crate::protocol::{DeleteReads, SaveCommit, SaveReads, plan_delete, plan_save};
@@ -45,15 +45,15 @@ impl ProjectStore for MongoDbRecords {
     }
 
     async fn commit_save(&self, commit: &SaveCommit) -> Result<SaveOutcome> {
-        self.account_transaction(commit.owner, commit, |transaction, commit| {
+        self.account_transaction(commit.caller.user, commit, |transaction, commit| {
             save(transaction, commit).boxed()
         })
         .await
     }
 
-    async fn delete_project(&self, owner: UserId, title: &Title, now: Timestamp) -> Result<Deleted> {
-        self.account_transaction(owner, &(owner, title, now), |transaction, (owner, title, now)| {
-            delete_titled(transaction, *owner, title, *now).boxed()
+    async fn delete_project(&self, caller: Caller, title: &Title, now: Timestamp) -> Result<Deleted> {
+        self.account_transaction(caller.user, &(caller, title, now), |transaction, (caller, title, now)| {
+            delete_titled(transaction, *caller, title, *now).boxed()
         })
         .await
     }
@@ -102,12 +102,14 @@ async fn save(transaction: &mut Transaction, commit: &SaveCommit) -> StepResult<
 
 async fn save_reads(transaction: &mut Transaction, commit: &SaveCommit) -> StepResult<SaveReads> {
     // First of all, so that of several saves of one account only one goes on.
-    let Some(user) = users::lock(transaction, commit.owner).await? else { return Ok(SaveReads::default()) };
-    let project = find_one(transaction, titled(commit.owner, &commit.metadata.title)).await?;
+    let owner = commit.caller.user;
+    let Some(user) = users::lock(transaction, owner).await? else { return Ok(SaveReads::default()) };
+    let session = sessions::find_of(transaction, commit.caller).await?;
+    let project = find_one(transaction, titled(owner, &commit.metadata.title)).await?;
     let digest = commit.media.as_ref().map(|offer| offer.digest());
     let owned = match digest {
         None => None,
-        Some(digest) => find_one(transaction, with_media(commit.owner, digest)).await?,
+        Some(digest) => find_one(transaction, with_media(owner, digest)).await?,
     };
     let owned = owned.and_then(|project| project.media);
     let offered = commit.media.as_ref().and_then(|offer| offer.object());
@@ -120,6 +122,7 @@ async fn save_reads(transaction: &mut Transaction, commit: &SaveCommit) -> StepR
         (owned, _) => row(owned.map(|media| media.object)),
     };
     Ok(SaveReads {
+        session,
         user: Some(user),
         notes: row(Some(commit.notes.object)),
         old_notes: row(old_notes),
@@ -132,13 +135,15 @@ async fn save_reads(transaction: &mut Transaction, commit: &SaveCommit) -> StepR
 
 async fn delete_titled(
     transaction: &mut Transaction,
-    owner: UserId,
+    caller: Caller,
     title: &Title,
     now: Timestamp,
 ) -> StepResult<Deleted> {
     let absent = || Failure::from(Error::NotFound { what: "project" });
-    let user = users::lock(transaction, owner).await?.ok_or_else(absent)?;
-    let project = find_one(transaction, titled(owner, title)).await?.ok_or_else(absent)?;
+    let user = users::lock(transaction, caller.user).await?;
+    sessions::admit(transaction, caller, user.is_some(), now).await?;
+    let user = user.ok_or_else(absent)?;
+    let project = find_one(transaction, titled(caller.user, title)).await?.ok_or_else(absent)?;
     delete(transaction, Some(user), project, now).await
 }
 

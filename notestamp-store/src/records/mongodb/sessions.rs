@@ -10,8 +10,9 @@ use super::error::{Failure, Result as StepResult};
 use super::transaction::Transaction;
 use super::{MongoDbRecords, TIME_MAX, users};
 use crate::clock::Timestamp;
-use crate::domain::{Revocation, RevocationReason, Session, SessionId, TokenId, UserId};
+use crate::domain::{Caller, Revocation, RevocationReason, Session, SessionId, TokenId, UserId};
 use crate::error::{Error, Result};
+use crate::protocol;
 use crate::records::SessionStore;
 
 #[async_trait]
@@ -36,18 +37,33 @@ impl SessionStore for MongoDbRecords {
     }
 
     async fn replace_session(&self, before: &Session, after: &Session) -> Result<bool> {
+        if after.revoked.is_some() {
+            return self
+                .account_transaction(before.user, &(before, after), |transaction, (before, after)| {
+                    end(transaction, before, after).boxed()
+                })
+                .await;
+        }
         self.bounded(async {
             if !users::is_present(&self.collections, before.user).await? {
                 return Ok(false);
             }
-            let unchanged = doc! {
-                "_id": uuid(before.id.as_bytes()),
-                "generation": i64::try_from(before.generation).unwrap_or(i64::MAX),
-                "confirmed": before.confirmed,
-                "is_revoked": before.revoked.is_some(),
-            };
-            let replaced = self.collections.sessions.update_one(unchanged, keep(after)?).await?;
+            let replaced = self.collections.sessions.update_one(as_it_was(before), keep(after)?).await?;
             Ok(replaced.matched_count > 0)
+        })
+        .await
+    }
+
+    async fn revoke_session(
+        &self,
+        caller: Caller,
+        id: SessionId,
+        reason: RevocationReason,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let context = (caller, id, reason, now);
+        self.account_transaction(caller.user, &context, |transaction, (caller, id, reason, now)| {
+            revoke(transaction, *caller, *id, *reason, *now).boxed()
         })
         .await
     }
@@ -59,8 +75,13 @@ impl SessionStore for MongoDbRecords {
         reason: RevocationReason,
         now: Timestamp,
     ) -> Result<u64> {
-        self.transaction(&(user, except, reason, now), |transaction, (user, except, reason, now)| {
-            revoke_all(transaction, *user, *except, *reason, *now).boxed()
+        let context = (user, except, reason, now);
+        self.account_transaction(user, &context, |transaction, (user, except, reason, now)| {
+            async move {
+                users::touch(transaction, *user).await?;
+                revoke_all(transaction, *user, *except, *reason, *now).await
+            }
+            .boxed()
         })
         .await
     }
@@ -84,7 +105,73 @@ impl SessionStore for MongoDbRecords {
     }
 }
 
+/// The session of that id, as the transaction sees it. Its account is the caller's to look at.
+async fn find(transaction: &mut Transaction, id: SessionId) -> StepResult<Option<Session>> {
+    let Transaction { session, collections } = transaction;
+    let found = collections.sessions.find_one(doc! { "_id": uuid(id.as_bytes()) }).session(session);
+    found.await?.map(Session::try_from).transpose()
+}
+
+/// The session that a caller names.
+pub(super) async fn find_of(transaction: &mut Transaction, caller: Caller) -> StepResult<Option<Session>> {
+    match caller.session {
+        Some(id) => find(transaction, id).await,
+        None => Ok(None),
+    }
+}
+
+/// Refuses a caller whose session has ended, or whose account is not there. The transaction has written to the account,
+/// and knows whether it is.
+pub(super) async fn admit(
+    transaction: &mut Transaction,
+    caller: Caller,
+    is_present: bool,
+    now: Timestamp,
+) -> StepResult<()> {
+    let session = find_of(transaction, caller).await?.filter(|_| is_present);
+    Ok(protocol::admit(caller, session.as_ref(), now)?)
+}
+
+/// Replaces a session by its end, if it still is as it was read.
+async fn end(transaction: &mut Transaction, before: &Session, after: &Session) -> StepResult<bool> {
+    if !users::touch(transaction, before.user).await? {
+        return Ok(false);
+    }
+    let Transaction { session, collections } = transaction;
+    let replaced = collections.sessions.update_one(as_it_was(before), keep(after)?).session(session);
+    Ok(replaced.await?.matched_count > 0)
+}
+
+async fn revoke(
+    transaction: &mut Transaction,
+    caller: Caller,
+    id: SessionId,
+    reason: RevocationReason,
+    now: Timestamp,
+) -> StepResult<bool> {
+    let is_present = users::touch(transaction, caller.user).await?;
+    admit(transaction, caller, is_present, now).await?;
+    let open = find(transaction, id).await?;
+    let open = open.filter(|session| is_present && session.user == caller.user && session.is_open(now));
+    match open {
+        Some(before) => end(transaction, &before, &before.clone().revoke(now, reason)).await,
+        None => Ok(false),
+    }
+}
+
+/// What tells the states of one session apart.
+fn as_it_was(session: &Session) -> Document {
+    doc! {
+        "_id": uuid(session.id.as_bytes()),
+        "generation": i64::try_from(session.generation).unwrap_or(i64::MAX),
+        "confirmed": session.confirmed,
+        "is_revoked": session.revoked.is_some(),
+    }
+}
+
 /// Revokes what is not revoked yet of a user's sessions; answers how many.
+///
+/// The transaction has written the account.
 pub(super) async fn revoke_all(
     transaction: &mut Transaction,
     user: UserId,

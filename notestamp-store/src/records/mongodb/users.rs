@@ -10,7 +10,7 @@ use super::error::{Failure, Result as StepResult, is_duplicate_key};
 use super::transaction::Transaction;
 use super::{MongoDbRecords, projects, sessions};
 use crate::clock::Timestamp;
-use crate::domain::{Email, PasswordHash, Revision, RevocationReason, Session, Usage, User, UserId};
+use crate::domain::{Caller, Email, PasswordHash, Revision, RevocationReason, Session, Usage, User, UserId};
 use crate::error::{Error, Result};
 use crate::records::UserStore;
 
@@ -59,20 +59,28 @@ impl UserStore for MongoDbRecords {
 
     async fn change_password(
         &self,
+        caller: Caller,
         before: &PasswordHash,
         after: &PasswordHash,
         session: &Session,
         now: Timestamp,
     ) -> Result<bool> {
-        let context = (before, after, session, now);
-        self.account_transaction(session.user, &context, |transaction, (before, after, session, now)| {
-            change_password(transaction, before, after, session, *now).boxed()
-        })
+        let context = (caller, before, after, session, now);
+        self.account_transaction(
+            session.user,
+            &context,
+            |transaction, (caller, before, after, session, now)| {
+                change_password(transaction, *caller, before, after, session, *now).boxed()
+            },
+        )
         .await
     }
 
-    async fn remove_user(&self, id: UserId) -> Result<bool> {
-        self.account_transaction(id, &id, |transaction, id| remove(transaction, *id).boxed()).await
+    async fn remove_user(&self, caller: Caller, now: Timestamp) -> Result<bool> {
+        self.account_transaction(caller.user, &(caller, now), |transaction, (caller, now)| {
+            remove(transaction, *caller, *now).boxed()
+        })
+        .await
     }
 
     async fn purge_removed(&self, limit: usize, now: Timestamp) -> Result<usize> {
@@ -112,6 +120,14 @@ pub(super) async fn lock(transaction: &mut Transaction, id: UserId) -> StepResul
     found.await?.map(User::try_from).transpose()
 }
 
+/// Writes to an account without a change, as [`lock`] does; says whether it is there.
+pub(super) async fn touch(transaction: &mut Transaction, id: UserId) -> StepResult<bool> {
+    let Transaction { session, collections } = transaction;
+    let touch = doc! { "$inc": { "writes": 1 } };
+    let touched = collections.users.update_one(doc! { "_id": uuid(id.as_bytes()) }, touch).session(session);
+    Ok(touched.await?.matched_count > 0)
+}
+
 /// Writes what a save or a deletion changes of an account.
 pub(super) async fn update_usage(transaction: &mut Transaction, user: &User) -> StepResult<()> {
     let Transaction { session, collections } = transaction;
@@ -130,11 +146,14 @@ pub(super) async fn update_usage(transaction: &mut Transaction, user: &User) -> 
 /// Whoever starts a session meanwhile collides with the change of the account, and finds the new password.
 async fn change_password(
     transaction: &mut Transaction,
+    caller: Caller,
     before: &PasswordHash,
     after: &PasswordHash,
     new: &Session,
     now: Timestamp,
 ) -> StepResult<bool> {
+    let is_present = touch(transaction, new.user).await?;
+    sessions::admit(transaction, caller, is_present, now).await?;
     let Transaction { session, collections } = &mut *transaction;
     let unchanged = doc! { "_id": uuid(new.user.as_bytes()), "password_hash": before.as_phc() };
     let replace = doc! { "$set": { "password_hash": after.as_phc() }, "$inc": { "writes": 1 } };
@@ -147,10 +166,12 @@ async fn change_password(
     Ok(true)
 }
 
-async fn remove(transaction: &mut Transaction, id: UserId) -> StepResult<bool> {
+async fn remove(transaction: &mut Transaction, caller: Caller, now: Timestamp) -> StepResult<bool> {
+    let id = uuid(caller.user.as_bytes());
+    let Transaction { session, collections } = &mut *transaction;
+    let removed = collections.users.delete_one(doc! { "_id": id }).session(session).await?;
+    sessions::admit(transaction, caller, removed.deleted_count > 0, now).await?;
     let Transaction { session, collections } = transaction;
-    let id = uuid(id.as_bytes());
-    let removed = collections.users.delete_one(doc! { "_id": id }).session(&mut *session).await?;
     if removed.deleted_count == 0 {
         return Ok(false);
     }

@@ -2,11 +2,11 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Params, Row, named_params};
 
 use super::error::{Failure, Result as StepResult};
-use super::{SqliteRecords, listing, ngrams, objects, row_limit, users};
+use super::{SqliteRecords, listing, ngrams, objects, row_limit, sessions, users};
 use crate::clock::Timestamp;
 use crate::domain::{
-    Digest, ExtraFields, LastModified, ListQuery, MediaRef, Metadata, NotesRef, ObjectId, Page, Project,
-    ProjectId, Revision, Title, UserId,
+    Caller, Digest, ExtraFields, LastModified, ListQuery, MediaRef, Metadata, NotesRef, ObjectId, Page,
+    Project, ProjectId, Revision, Title, UserId,
 };
 use crate::error::{Error, Result};
 use crate::protocol::{DeleteReads, SaveCommit, SaveReads, plan_delete, plan_save};
@@ -53,7 +53,7 @@ impl ProjectStore for SqliteRecords {
             }
             put(connection, &plan.project)?;
             if is_new {
-                ngrams::add(connection, commit.owner, plan.project.id, &plan.project.metadata.title)?;
+                ngrams::add(connection, plan.project.owner, plan.project.id, &plan.project.metadata.title)?;
             }
             users::update_usage(connection, &plan.user)?;
             let doomed = plan.doomed().cloned().collect();
@@ -62,11 +62,14 @@ impl ProjectStore for SqliteRecords {
         .await
     }
 
-    async fn delete_project(&self, owner: UserId, title: &Title, now: Timestamp) -> Result<Deleted> {
+    async fn delete_project(&self, caller: Caller, title: &Title, now: Timestamp) -> Result<Deleted> {
         let title = title.clone();
-        self.write(move |connection| match find(connection, owner, &title)? {
-            None => Err(Error::NotFound { what: "project" }.into()),
-            Some(project) => delete(connection, project, now),
+        self.write(move |connection| {
+            sessions::admit(connection, caller, now)?;
+            match find(connection, caller.user, &title)? {
+                None => Err(Error::NotFound { what: "project" }.into()),
+                Some(project) => delete(connection, project, now),
+            }
         })
         .await
     }
@@ -122,13 +125,14 @@ pub(super) fn purge_removed(connection: &Connection, limit: usize, now: Timestam
 }
 
 fn save_reads(connection: &Connection, commit: &SaveCommit) -> StepResult<SaveReads> {
+    let owner = commit.caller.user;
     let object = |id: Option<ObjectId>| match id {
         Some(id) => objects::find(connection, id),
         None => Ok(None),
     };
     let digest = commit.media.as_ref().map(|offer| offer.digest());
     let owned = match digest {
-        Some(digest) => owned_media(connection, commit.owner, digest)?,
+        Some(digest) => owned_media(connection, owner, digest)?,
         None => None,
     };
     let live = match (owned, digest) {
@@ -136,9 +140,10 @@ fn save_reads(connection: &Connection, commit: &SaveCommit) -> StepResult<SaveRe
         (None, Some(digest)) => objects::live_media(connection, commit.namespace, digest)?,
         (None, None) => None,
     };
-    let project = find(connection, commit.owner, &commit.metadata.title)?;
+    let project = find(connection, owner, &commit.metadata.title)?;
     Ok(SaveReads {
-        user: users::find(connection, commit.owner)?,
+        session: sessions::find_of(connection, commit.caller)?,
+        user: users::find(connection, owner)?,
         notes: objects::find(connection, commit.notes.object)?,
         old_notes: object(project.as_ref().map(|project| project.notes.object))?,
         media: object(commit.media.as_ref().and_then(|offer| offer.object()))?,

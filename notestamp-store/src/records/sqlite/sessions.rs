@@ -4,8 +4,9 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use super::error::{Failure, Result as StepResult};
 use super::{SqliteRecords, row_limit};
 use crate::clock::Timestamp;
-use crate::domain::{Revocation, RevocationReason, Session, SessionId, TokenId, UserId};
+use crate::domain::{Caller, Revocation, RevocationReason, Session, SessionId, TokenId, UserId};
 use crate::error::{Error, Result};
+use crate::protocol;
 use crate::records::SessionStore;
 
 #[async_trait]
@@ -16,11 +17,7 @@ impl SessionStore for SqliteRecords {
     }
 
     async fn find_session(&self, id: SessionId) -> Result<Option<Session>> {
-        self.read(move |connection| {
-            let mut statement = connection.prepare_cached(FIND)?;
-            statement.query_row([id.as_bytes()], |row| Ok(from_row(row))).optional()?.transpose()
-        })
-        .await
+        self.read(move |connection| find(connection, id)).await
     }
 
     async fn replace_session(&self, before: &Session, after: &Session) -> Result<bool> {
@@ -39,6 +36,23 @@ impl SessionStore for SqliteRecords {
                 execute_with(connection, REPLACE, &after)?;
             }
             Ok(unchanged)
+        })
+        .await
+    }
+
+    async fn revoke_session(
+        &self,
+        caller: Caller,
+        id: SessionId,
+        reason: RevocationReason,
+        now: Timestamp,
+    ) -> Result<bool> {
+        self.write(move |connection| {
+            admit(connection, caller, now)?;
+            let open = find(connection, id)?.filter(|it| it.user == caller.user && it.is_open(now));
+            let Some(session) = open else { return Ok(false) };
+            execute_with(connection, REPLACE, &session.revoke(now, reason))?;
+            Ok(true)
         })
         .await
     }
@@ -80,6 +94,25 @@ impl SessionStore for SqliteRecords {
         })
         .await
     }
+}
+
+/// The session of that id, unless its user has been removed.
+fn find(connection: &Connection, id: SessionId) -> StepResult<Option<Session>> {
+    let mut statement = connection.prepare_cached(FIND)?;
+    statement.query_row([id.as_bytes()], |row| Ok(from_row(row))).optional()?.transpose()
+}
+
+/// The session that a caller names.
+pub(super) fn find_of(connection: &Connection, caller: Caller) -> StepResult<Option<Session>> {
+    match caller.session {
+        Some(id) => find(connection, id),
+        None => Ok(None),
+    }
+}
+
+/// Refuses a caller whose session has ended.
+pub(super) fn admit(connection: &Connection, caller: Caller, now: Timestamp) -> StepResult<()> {
+    Ok(protocol::admit(caller, find_of(connection, caller)?.as_ref(), now)?)
 }
 
 /// Adds a session, if its user is there.

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use super::error::{Failure, Result as StepResult};
 use super::{SqliteRecords, projects, row_limit, sessions};
 use crate::clock::Timestamp;
-use crate::domain::{Email, PasswordHash, Revision, RevocationReason, Session, Usage, User, UserId};
+use crate::domain::{Caller, Email, PasswordHash, Revision, RevocationReason, Session, Usage, User, UserId};
 use crate::error::{Error, Result};
 use crate::records::UserStore;
 
@@ -47,6 +47,7 @@ impl UserStore for SqliteRecords {
 
     async fn change_password(
         &self,
+        caller: Caller,
         before: &PasswordHash,
         after: &PasswordHash,
         session: &Session,
@@ -54,6 +55,7 @@ impl UserStore for SqliteRecords {
     ) -> Result<bool> {
         let (before, after, session) = (before.clone(), after.clone(), session.clone());
         self.write(move |connection| {
+            sessions::admit(connection, caller, now)?;
             let replaced = replace_hash(connection, session.user, &before, &after)?;
             if replaced {
                 let reason = RevocationReason::PasswordChanged;
@@ -65,8 +67,10 @@ impl UserStore for SqliteRecords {
         .await
     }
 
-    async fn remove_user(&self, id: UserId) -> Result<bool> {
+    async fn remove_user(&self, caller: Caller, now: Timestamp) -> Result<bool> {
         self.write(move |connection| {
+            sessions::admit(connection, caller, now)?;
+            let id = caller.user;
             let removed =
                 connection.prepare_cached("DELETE FROM users WHERE id = ?1")?.execute([id.as_bytes()])?;
             if removed > 0 {

@@ -1,0 +1,155 @@
+//! Signed out is out for what has begun before, too: it takes no effect, and returns nothing of the account.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::TestServer;
+use crate::harness::{ADA, Client, HeldRequest, PASSWORD, Upload};
+
+const NEW_PASSWORD: &str = "eighteen otters in a canoe";
+
+/// How the session of a held request ends.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    SignedOut,
+    EndedElsewhere,
+    PasswordChanged,
+    AccountRemoved,
+    Expired,
+}
+
+const ENDS: [End; 5] =
+    [End::SignedOut, End::EndedElsewhere, End::PasswordChanged, End::AccountRemoved, End::Expired];
+
+impl End {
+    /// Ends the session of one client, by it or by another session of its account.
+    async fn of(self, server: &TestServer, client: &Client, elsewhere: &Client) {
+        let ended = match self {
+            Self::SignedOut => client.twin().sign_out().await,
+            Self::EndedElsewhere => {
+                let sessions = client.get("/auth/sessions").await.assert_status(200).json();
+                let is_current = |it: &&serde_json::Value| it["current"] == true;
+                let current = sessions.as_array().unwrap().iter().find(is_current).unwrap();
+                elsewhere.delete(&format!("/auth/sessions/{}", current["id"].as_str().unwrap())).await
+            }
+            Self::PasswordChanged => {
+                let change = json!({"current": PASSWORD, "new": NEW_PASSWORD});
+                elsewhere.post_json("/auth/password", &change).await
+            }
+            Self::AccountRemoved => elsewhere.remove_account().await,
+            Self::Expired => return server.advance(SESSION_MAX),
+        };
+        ended.assert_status(200);
+    }
+}
+
+const SESSION_MAX: Duration = Duration::from_secs(60 * 60);
+
+struct Scene {
+    server: TestServer,
+    ada: Client,
+    elsewhere: Client,
+}
+
+impl Scene {
+    /// Two sessions of one account, which has one project.
+    async fn new() -> Self {
+        let server = TestServer::spawn_with(|config| config.tokens.session_max = SESSION_MAX).await;
+        let ada = server.ada().await;
+        let elsewhere = server.visitor();
+        elsewhere.sign_in(ADA).await.assert_status(200);
+        ada.save(Upload::of("a").notes(r#"["before"]"#)).await.assert_status(200);
+        Self { server, ada, elsewhere }
+    }
+
+    /// The only project as it is, and the account's projects; absent where the account is.
+    async fn look(&self, end: End) -> Option<(String, (u64, u64))> {
+        let password = if matches!(end, End::PasswordChanged) { NEW_PASSWORD } else { PASSWORD };
+        let credentials = json!({"username": ADA, "password": password});
+        let visitor = self.server.visitor();
+        let signed_in = visitor.post_json("/auth/signin", &credentials).await;
+        if matches!(end, End::AccountRemoved) {
+            signed_in.assert_error(401, "bad_credentials");
+            return None;
+        }
+        signed_in.assert_status(200);
+        assert_eq!(visitor.titles().await, ["a"]);
+        let opened = visitor.open("a").await.assert_status(200).json();
+        Some((opened["content"].as_str().unwrap().to_owned(), visitor.usage().await))
+    }
+}
+
+async fn hold_upload(client: &Client, path: &str, upload: Upload) -> HeldRequest {
+    client.hold(path, &Upload::content_type(), upload.into_body()).await
+}
+
+#[apply(api_test)]
+async fn an_upload_whose_session_ends_meanwhile_is_refused_and_changes_nothing() {
+    for end in ENDS {
+        for (path, notes) in [("/home/upload", "content"), ("/project/save", "notesFile")] {
+            let scene = Scene::new().await;
+            let media = vec![7; 300_000];
+            let upload = Upload::empty()
+                .media(&media)
+                .part(notes, (notes == "notesFile").then_some("n.json"), None, r#"["after"]"#)
+                .text("metadata", json!({"title": "a"}).to_string());
+            let mut held = hold_upload(&scene.ada, path, upload).await;
+            held.send_half().await;
+            end.of(&scene.server, &scene.ada, &scene.elsewhere).await;
+            let answer = held.finish().await.assert_error(401, "unauthorized");
+            answer.assert_sets_no_cookie();
+            let kept = scene.look(end).await;
+            assert!(kept.is_none_or(|kept| kept == (r#"["before"]"#.to_owned(), (1, 10))), "{end:?}");
+            scene.server.let_the_sweep_catch_up();
+            scene.server.assert_nothing_leaks().await;
+        }
+    }
+}
+
+#[apply(api_test)]
+async fn a_held_save_without_a_form_by_an_ended_session_is_refused() {
+    let scene = Scene::new().await;
+    let body = json!({"title": "a", "stmp": "[]"}).to_string().into_bytes();
+    let held = scene.ada.hold("/home/upload", "application/json", body).await;
+    End::SignedOut.of(&scene.server, &scene.ada, &scene.elsewhere).await;
+    held.finish().await.assert_error(401, "unauthorized");
+    assert_eq!(scene.look(End::SignedOut).await.unwrap().0, r#"["before"]"#);
+}
+
+#[apply(api_test)]
+async fn a_password_change_whose_session_ends_meanwhile_is_refused() {
+    for end in ENDS {
+        let scene = Scene::new().await;
+        for current in [PASSWORD, "not the password at all"] {
+            let client = scene.server.visitor();
+            let signed_in = client.sign_in(ADA).await;
+            if signed_in.status != 200 {
+                // The account or its password is gone by the first round.
+                break;
+            }
+            let change = json!({"current": current, "new": "nineteen otters in a canoe"});
+            let body = change.to_string().into_bytes();
+            let held = client.hold("/auth/password", "application/json", body).await;
+            end.of(&scene.server, &client, &scene.elsewhere).await;
+            let answer = held.finish().await.assert_error(401, "unauthorized");
+            answer.assert_sets_no_cookie();
+            if matches!(end, End::Expired) {
+                break;
+            }
+        }
+        scene.look(end).await;
+    }
+}
+
+#[apply(api_test)]
+async fn a_held_upload_of_an_open_session_is_saved() {
+    let scene = Scene::new().await;
+    let upload = Upload::of("a").notes(r#"["after"]"#).media(b"song");
+    let mut held = hold_upload(&scene.ada, "/home/upload", upload).await;
+    held.send_half().await;
+    // What ends another session does not end this one.
+    scene.elsewhere.sign_out().await.assert_status(200);
+    held.finish().await.assert_status(200);
+    assert_eq!(scene.look(End::SignedOut).await.unwrap().0, r#"["after"]"#);
+}

@@ -1,0 +1,150 @@
+//! Operations whose session has ended since they were asked for: refused, and nothing is changed.
+
+use super::fixture::*;
+use crate::domain::{Caller, Precondition, RevocationReason, Session, SessionId, UserId};
+use crate::error::{Error, Result};
+use crate::records::RecordStore;
+
+/// A session of that account, stored.
+async fn started(store: &dyn RecordStore, user: UserId) -> Session {
+    let started = session(user);
+    store.start_session(&started).await.unwrap();
+    started
+}
+
+/// Sessions of that account which have ended, each in another way, and one of somebody else.
+async fn ended(store: &dyn RecordStore, user: UserId) -> Vec<Session> {
+    let signed_out = started(store, user).await;
+    assert!(
+        store.revoke_session(user.into(), signed_out.id, RevocationReason::SignedOut, NOW).await.unwrap()
+    );
+    let replayed = started(store, user).await;
+    let end = replayed.clone().revoke(NOW, RevocationReason::Replayed);
+    assert!(store.replace_session(&replayed, &end).await.unwrap());
+    let over = Session { absolute_end: NOW, ..session(user) };
+    let unused = Session { tokens_end: NOW, ..session(user) };
+    for expired in [&over, &unused] {
+        store.start_session(expired).await.unwrap();
+    }
+    let unknown = session(user);
+    let others = started(store, account(store).await).await;
+    vec![signed_out, replayed, over, unused, unknown, others]
+}
+
+fn by(user: UserId, session: &Session) -> Caller {
+    Caller::by_session(user, session.id)
+}
+
+#[track_caller]
+fn assert_ended<T: std::fmt::Debug>(outcome: Result<T>, session: &Session) {
+    assert!(matches!(outcome, Err(Error::SessionEnded)), "{outcome:?} of {session:?}");
+}
+
+pub async fn a_save_by_an_ended_session_is_refused(store: &dyn RecordStore) {
+    let ada = account(store).await;
+    save(store, ada, "Song").await.media(b"song").await.project().await;
+    for session in ended(store, ada).await {
+        // Whatever else would be refused: an ended session is told nothing of the project.
+        let save = save(store, ada, "Song").await.by(&session).demanding(Precondition::Absent);
+        let before = snapshot(store, ada).await;
+        assert_ended(save.outcome().await, &session);
+        assert_eq!(snapshot(store, ada).await, before);
+    }
+    let gone = started(store, ada).await;
+    let save = save(store, ada, "Song").await.by(&gone);
+    store.remove_user(ada.into(), NOW).await.unwrap();
+    assert_ended(save.outcome().await, &gone);
+}
+
+pub async fn a_deletion_by_an_ended_session_is_refused(store: &dyn RecordStore) {
+    let ada = account(store).await;
+    save(store, ada, "Song").await.media(b"song").await.project().await;
+    let before = snapshot(store, ada).await;
+    for session in ended(store, ada).await {
+        for text in ["Song", "Unknown"] {
+            assert_ended(store.delete_project(by(ada, &session), &title(text), NOW).await, &session);
+        }
+        assert_eq!(snapshot(store, ada).await, before);
+    }
+}
+
+pub async fn a_removal_by_an_ended_session_is_refused(store: &dyn RecordStore) {
+    let ada = account(store).await;
+    for session in ended(store, ada).await {
+        assert_ended(store.remove_user(by(ada, &session), NOW).await, &session);
+        assert!(store.find_user(ada).await.unwrap().is_some());
+    }
+    let open = started(store, ada).await;
+    assert!(store.remove_user(by(ada, &open), NOW).await.unwrap());
+    assert_ended(store.remove_user(by(ada, &open), NOW).await, &open);
+}
+
+pub async fn a_password_change_by_an_ended_session_is_refused(store: &dyn RecordStore) {
+    let ada = account(store).await;
+    let open = started(store, ada).await;
+    for session in ended(store, ada).await {
+        for before in ["first", "another"] {
+            let new = super::fixture::session(ada);
+            let changed =
+                store.change_password(by(ada, &session), &hash(before), &hash("second"), &new, NOW).await;
+            assert_ended(changed, &session);
+            assert_eq!(store.find_session(new.id).await.unwrap(), None);
+        }
+    }
+    assert_eq!(store.find_user(ada).await.unwrap().unwrap().password_hash, hash("first"));
+    assert_eq!(store.find_session(open.id).await.unwrap(), Some(open));
+}
+
+pub async fn a_revocation_by_an_ended_session_is_refused(store: &dyn RecordStore) {
+    let ada = account(store).await;
+    let open = started(store, ada).await;
+    let revoke =
+        |caller: Caller, id: SessionId| store.revoke_session(caller, id, RevocationReason::Ended, NOW);
+    for session in ended(store, ada).await {
+        assert_ended(revoke(by(ada, &session), open.id).await, &session);
+        assert_ended(revoke(by(ada, &session), session.id).await, &session);
+    }
+    assert_eq!(store.find_session(open.id).await.unwrap(), Some(open));
+}
+
+pub async fn an_open_session_is_revoked_once(store: &dyn RecordStore) {
+    let (ada, bob) = (account(store).await, account(store).await);
+    let (asking, asked, others) =
+        (started(store, ada).await, started(store, ada).await, started(store, bob).await);
+    let over = Session { absolute_end: NOW, ..session(ada) };
+    store.start_session(&over).await.unwrap();
+    let revoke =
+        |session: &Session| store.revoke_session(by(ada, &asking), session.id, RevocationReason::Ended, NOW);
+    for (session, is_revoked) in
+        [(&asked, true), (&asked, false), (&others, false), (&over, false), (&session(ada), false)]
+    {
+        assert_eq!(revoke(session).await.unwrap(), is_revoked, "{session:?}");
+    }
+    let expected = asked.revoke(NOW, RevocationReason::Ended);
+    assert_eq!(store.find_session(expected.id).await.unwrap(), Some(expected));
+    assert_eq!(store.find_session(others.id).await.unwrap(), Some(others));
+
+    assert!(revoke(&asking).await.unwrap(), "a session can end itself");
+    store.remove_user(bob.into(), NOW).await.unwrap();
+    let of_removed = store.revoke_session(bob.into(), session_id(), RevocationReason::Ended, NOW).await;
+    assert!(!of_removed.unwrap());
+}
+
+pub async fn what_an_open_session_asks_for_takes_effect(store: &dyn RecordStore) {
+    let ada = account(store).await;
+    let open = started(store, ada).await;
+    save(store, ada, "Song").await.by(&open).project().await;
+    store.delete_project(by(ada, &open), &title("Song"), NOW).await.unwrap();
+    let new = session(ada);
+    assert!(store.change_password(by(ada, &open), &hash("first"), &hash("second"), &new, NOW).await.unwrap());
+    assert_ended(store.remove_user(by(ada, &open), NOW).await, &open);
+    assert!(store.remove_user(by(ada, &new), NOW).await.unwrap());
+}
+
+pub async fn a_caller_without_a_session_is_admitted(store: &dyn RecordStore) {
+    let ada = account(store).await;
+    ended(store, ada).await;
+    save(store, ada, "Song").await.project().await;
+    store.delete_project(ada.into(), &title("Song"), NOW).await.unwrap();
+    assert!(store.remove_user(ada.into(), NOW).await.unwrap());
+}
