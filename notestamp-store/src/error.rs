@@ -48,6 +48,9 @@ pub enum Error {
     /// A save named media by digest that its owner does not have: send the bytes.
     #[error("the media of this digest is needed")]
     MediaNeeded,
+    /// The project has media of other bytes already: they are not replaced.
+    #[error("the project has other media already")]
+    MediaDiffers,
     /// The media that came has another digest than was announced.
     #[error("the media does not have the announced digest")]
     DigestMismatch,

@@ -176,7 +176,7 @@ pub(super) fn schema() -> MetaSchema {
                      absolute URL of its bytes.",
                 ),
             ),
-            ("mimetype", text("What its media are; fixed with the first media file.")),
+            ("mimetype", text("What its media are; kept with the media.")),
             ("lastModified", text("ISO 8601; the server's time where it is none.")),
             ("id", field("string", "Names the project.", true)),
             ("revision", field("integer", "How often it has been saved.", true)),

@@ -79,7 +79,7 @@ async fn a_part_that_nobody_asked_for_does_not_make_a_body_endless() {
 }
 
 #[apply(api_test)]
-async fn the_media_limit_counts_for_media_that_is_dropped_too() {
+async fn the_media_limit_counts_before_anything_is_known_of_the_project() {
     let server = tight().await;
     let ada = server.ada().await;
     ada.save(Upload::of("a").media(b"first")).await.assert_status(200);

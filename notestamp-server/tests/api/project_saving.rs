@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::TestServer;
@@ -128,17 +126,6 @@ async fn what_get_answered_can_be_echoed_for_ever() {
         }
     }
     assert_eq!(ada.usage().await, (1, 5 + 3));
-    server.assert_nothing_leaks().await;
-}
-
-#[apply(api_test)]
-async fn media_of_a_saved_project_is_immutable_here_too() {
-    let server = TestServer::spawn().await;
-    let ada = server.ada().await;
-    save(&ada, upload(json!({"title": "a"}), "[]").media(b"first")).await.assert_status(200);
-    save(&ada, upload(json!({"title": "a"}), "[]").media(b"second")).await.assert_status(200);
-    assert_eq!(ada.get("/project/media/a").await.assert_status(200).body, b"first");
-    server.advance(Duration::from_secs(2 * 60 * 60));
     server.assert_nothing_leaks().await;
 }
 

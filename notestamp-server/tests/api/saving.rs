@@ -382,18 +382,38 @@ async fn notes_nest_1000_levels_deep_and_no_deeper() {
 }
 
 #[apply(api_test)]
-async fn the_media_of_a_saved_project_is_immutable() {
+async fn another_file_for_a_project_that_has_media_is_refused_and_changes_nothing() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let first = ada.save_media("a", "audio/mpeg", b"first").await;
-    let second = ada.save_media("a", "video/mp4", b"second").await;
+    let described = || Upload::with_metadata(json!({"title": "a", "mimetype": "video/mp4", "label": "new"}));
+    let other = digest(b"second");
+    for (path, upload) in [
+        ("/home/upload", described().media(b"second")),
+        ("/home/upload", described().text("mediaDigest", other.as_str())),
+        ("/home/upload", described().media(b"second").text("mediaDigest", other.as_str())),
+        ("/project/save", described().part("notesFile", Some("n.json"), None, "[2]").media(b"second")),
+    ] {
+        ada.save_at(path, upload).await.assert_error(409, "media_differs");
+        assert_eq!(metadata(&ada, "a").await, first);
+        assert_eq!(content(&ada, "a").await, r#"[{"text":"Hello"}]"#);
+    }
+    let answer = ada.get("/home/media-file/a").await.assert_status(200);
+    assert_eq!((answer.header("content-type"), answer.body.as_slice()), (Some("audio/mpeg"), &b"first"[..]));
+    server.assert_nothing_leaks().await;
+}
+
+#[apply(api_test)]
+async fn the_same_file_again_changes_nothing_about_the_media() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    let first = ada.save_media("a", "audio/mpeg", b"first").await;
+    let second = ada.save_media("a", "video/mp4", b"first").await;
     assert_eq!(second["revision"], 2);
     for unchanged in ["mimetype", "mediaDigest", "mediaSize", "src", "id"] {
         assert_eq!(first[unchanged], second[unchanged], "{unchanged}");
     }
-    let answer = ada.get("/home/media-file/a").await.assert_status(200);
-    assert_eq!((answer.header("content-type"), answer.body.as_slice()), (Some("audio/mpeg"), &b"first"[..]));
-    server.let_the_sweep_catch_up();
+    assert_eq!(media(&ada, "a").await.unwrap(), b"first");
     server.assert_nothing_leaks().await;
 }
 
@@ -402,9 +422,13 @@ async fn a_save_without_media_keeps_the_media() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let first = ada.save_media("a", "audio/mpeg", b"first").await;
-    ada.save(Upload::of("a").notes("[2]")).await.assert_status(200);
+    let without = Upload::with_metadata(json!({"title": "a", "mimetype": "video/mp4"})).notes("[2]");
+    ada.save(without).await.assert_status(200);
     assert_eq!(media(&ada, "a").await.unwrap(), b"first");
-    assert_eq!(metadata(&ada, "a").await["src"], first["src"]);
+    let kept = metadata(&ada, "a").await;
+    for key in ["src", "mimetype", "mediaDigest"] {
+        assert_eq!(kept[key], first[key], "{key}");
+    }
 }
 
 #[apply(api_test)]
@@ -492,13 +516,14 @@ async fn a_digest_alone_of_what_the_user_has_not_is_refused_alike_whoever_has_it
 }
 
 #[apply(api_test)]
-async fn a_digest_is_ignored_where_the_project_has_media() {
+async fn a_digest_is_verified_where_the_project_has_media_too() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     ada.save_media("a", "audio/mpeg", b"media").await;
     let other = digest(b"other");
-    ada.save(Upload::of("a").text("mediaDigest", other.as_str())).await.assert_status(200);
-    ada.save(Upload::of("a").media(b"third").text("mediaDigest", other.as_str())).await.assert_status(200);
+    let mismatch = Upload::of("a").media(b"media").text("mediaDigest", other.as_str());
+    ada.save(mismatch).await.assert_error(400, "digest_mismatch");
+    ada.save(Upload::of("a").text("mediaDigest", digest(b"media"))).await.assert_status(200);
     assert_eq!(media(&ada, "a").await.unwrap(), b"media");
 }
 

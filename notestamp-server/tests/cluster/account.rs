@@ -154,6 +154,7 @@ impl Account {
         let needed = matches!(brought, Brought::Digest(..)) && !has_bytes;
 
         let kept = before.as_ref().and_then(|before| before.media);
+        let differs = kept.is_some() && media.is_some() && kept != media;
         // A new project begins after all that have been deleted.
         let revision = before.as_ref().and_then(|before| Some(before.revision? + 1));
         let after = Content { notes, media: kept.or(media), revision };
@@ -162,10 +163,11 @@ impl Account {
         let answer = session.send(request).await;
         let answer = self.keep(session, answer);
         let answer = match answer {
-            Ok(answer) if needed && kept.is_none() => {
+            Ok(answer) if differs || needed && kept.is_none() => {
                 answer.assert_status(409);
                 return Ok(());
             }
+            Err(unanswered) if differs => return Err(unanswered),
             Ok(answer) => answer.assert_status(200).json(),
             Err(unanswered) => {
                 let after = Content { revision: None, ..after };

@@ -95,7 +95,8 @@ async fn use_until_broken(
     answered: Arc<AtomicUsize>,
 ) -> Known {
     for step in 0.. {
-        let title = format!("{task}: {}", numbers.below(TITLES_OF_A_TASK));
+        let number = numbers.below(TITLES_OF_A_TASK);
+        let title = format!("{task}: {number}");
         let states = known.entry(title.clone()).or_insert_with(|| vec![None]);
         let [before] = &states[..] else { panic!("{title} has been verified") };
         let before = before.clone();
@@ -107,8 +108,8 @@ async fn use_until_broken(
             (None, deleted.map(drop))
         } else {
             let notes = format!("{step} {}", "words ".repeat(numbers.below(1_000)));
-            let size = FILES[numbers.below(FILES.len())];
-            let media = (numbers.below(4) > 0).then(|| file(size));
+            // A project's media is not replaced by another file.
+            let media = (numbers.below(4) > 0).then(|| file(FILES[number % FILES.len()]));
             let brought = media.as_ref().map(|bytes| Digest::of(bytes));
             let media = media.map(|bytes| pieces(&bytes));
             let outcome = client.save(&title, &notes, media).await;

@@ -116,8 +116,8 @@ impl SavePlan {
 /// Decides what a save writes; none where the offered media must be completed first.
 ///
 /// - The last write wins, unless there is a precondition.
-/// - The media of a saved project is immutable, and its media type with it: what came is dropped.
-///   A project that has none yet takes it.
+/// - A save without media keeps what the project has, and its media type. The same bytes again change nothing about
+///   it, and other bytes are refused. A project without media takes what comes.
 /// - A project with media here has no other source: its `src` is empty.
 /// - A save without a `src` keeps the one that a project of the same type has: clients send none while the
 ///   player of a link is not ready.
@@ -127,6 +127,7 @@ impl SavePlan {
 /// - [`Error::NotFound`] where the account has been removed.
 /// - [`Error::PreconditionFailed`] where the project is not as demanded.
 /// - [`Error::UploadExpired`] where a row of ours is no longer reserved.
+/// - [`Error::MediaDiffers`] where the project has media of another digest.
 /// - [`Error::MediaNeeded`] where only a digest came, and the owner does not have its bytes.
 /// - [`Error::TooLarge`], [`Error::Invalid`] where the metadata is too large.
 /// - [`Error::QuotaExceeded`] where the account would use more than before, and more than it may.
@@ -144,6 +145,7 @@ pub fn plan_save(reads: &SaveReads, commit: &SaveCommit) -> Result<Option<SavePl
 
     let kept = old.and_then(|project| project.media);
     let media = match (kept, &commit.media) {
+        (Some(kept), Some(offer)) if offer.digest() != kept.digest => return Err(Error::MediaDiffers),
         (Some(kept), offer) => {
             let dropped = offer.as_ref().and_then(|_| discard(reads.media.as_ref(), commit.now).ok());
             rows.extend(dropped);

@@ -178,10 +178,16 @@ impl Save {
         if !request.precondition.is_met_by(current) {
             return Err(Error::PreconditionFailed { current });
         }
-        let has_media = found.is_some_and(|project| project.media.is_some());
+        let offer = self.offer(request.media_digest)?;
+        let kept = found.and_then(|project| project.media);
+        if let (Some(kept), Some(offer)) = (kept, offer)
+            && kept.digest != offer.digest()
+        {
+            return Err(Error::MediaDiffers);
+        }
+        let has_media = kept.is_some();
 
         let (namespace, home) = (shared.media_namespace(owner), Namespace::Owner(owner));
-        let offer = self.offer(request.media_digest, has_media)?;
         let notes = self.reserve(ObjectKind::Notes, home).await?;
         let notes = Written { object: notes, digest: Digest::of(&bytes), size: bytes.len() as u64 };
         self.reservation.may_appear(notes.object);
@@ -229,17 +235,11 @@ impl Save {
         Ok(outcome)
     }
 
-    /// What media this save brings, should its project have none.
-    ///
-    /// Also where the project has some already: it may be deleted before the commit, and media that
-    /// was sent must not be lost then.
-    fn offer(&self, announced: Option<Digest>, has_media: bool) -> Result<Option<MediaOffer>> {
+    /// What media this save brings.
+    fn offer(&self, announced: Option<Digest>) -> Result<Option<MediaOffer>> {
         match (&self.media, announced) {
             (None, announced) => Ok(announced.map(MediaOffer::Known)),
-            (Some((_, came)), Some(announced)) if came.digest != announced => {
-                // What came will be dropped anyway; and if not, it is worth no more than its announcement.
-                if has_media { Ok(Some(MediaOffer::Known(announced))) } else { Err(Error::DigestMismatch) }
-            }
+            (Some((_, came)), Some(announced)) if came.digest != announced => Err(Error::DigestMismatch),
             (Some((object, came)), _) => {
                 let written = Written { object: *object, digest: came.digest, size: came.size };
                 Ok(Some(MediaOffer::Staged(written)))

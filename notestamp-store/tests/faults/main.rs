@@ -35,8 +35,8 @@ fn life() -> Vec<Step> {
         save("second", "b", Media::Large(1)),
         save("third", "c", Media::Small(2)),
         save("fourth", "d", Media::Small(2)),
-        save("first", "e", Media::Large(3)),
-        save("third", "f", Media::Small(4)),
+        save("first", "e", Media::Large(1)),
+        save("third", "f", Media::Small(2)),
         save("fifth", "g", Media::KnownSmall(2)),
         save("sixth", "h", Media::None),
         save("sixth", "i", Media::Small(5)),
@@ -77,6 +77,7 @@ async fn live_with(nth: usize, fault: Fault) -> bool {
                 Error::Unavailable { .. }
                 | Error::Backend { .. }
                 | Error::NotFound { .. }
+                | Error::MediaDiffers
                 | Error::MediaNeeded,
             ) if broken.is_some() => {}
             Err(error) => panic!("{step:?} with {broken:?} and {fault:?}: {error:?}"),
@@ -189,8 +190,11 @@ async fn hang_in(step: &Step, before: &[Step], others: &[Step], nth: usize, faul
     }
     world.faults.release();
     let outcome = task.await.unwrap();
-    let told =
-        matches!(outcome, Ok(()) | Err(Error::NotFound { .. } | Error::UploadExpired | Error::MediaNeeded));
+    let told = matches!(
+        outcome,
+        Ok(())
+            | Err(Error::NotFound { .. } | Error::UploadExpired | Error::MediaNeeded | Error::MediaDiffers)
+    );
     assert!(told, "{step:?} while {others:?}: {outcome:?}");
 
     let (mut first, mut last) = (world.model.clone(), world.model.clone());

@@ -236,6 +236,15 @@ impl Model {
                     Err(_) => {}
                 }
             }
+            if let Step::Save { title: saved, media, .. } = step
+                && saved == title
+            {
+                match outcome {
+                    Ok(()) => old.retain(|old| !differs(old, *media)),
+                    Err(Error::MediaDiffers) => old.retain(|old| differs(old, *media)),
+                    Err(_) => {}
+                }
+            }
             if old.is_empty() {
                 return false;
             }
@@ -260,10 +269,16 @@ impl Model {
     }
 }
 
+/// Whether a save brings other media than the project has.
+fn differs(old: &Option<Content>, brought: Media) -> bool {
+    let kept = old.as_ref().and_then(|old| old.media);
+    kept.is_some() && brought != Media::None && kept != brought.digest()
+}
+
 /// What a step makes of a project of that title.
 fn after(title: &str, old: &Option<Content>, step: &Step) -> Option<Content> {
     match step {
-        Step::Save { title: saved, notes, media } if *saved == title => {
+        Step::Save { title: saved, notes, media } if *saved == title && !differs(old, *media) => {
             let kept = old.as_ref().and_then(|old| old.media);
             Some(Content { notes: notes.clone(), media: kept.or(media.digest()) })
         }

@@ -111,7 +111,7 @@ async fn act(store: &MongoDbRecords, owners: [UserId; 2], deleted: &Deleted) -> 
         _ => sweep(store, deleted).await,
     };
     match refused {
-        Err(Error::UploadExpired | Error::NotFound { .. }) => Ok(()),
+        Err(Error::UploadExpired | Error::NotFound { .. } | Error::MediaDiffers) => Ok(()),
         other => other,
     }
 }

@@ -40,7 +40,7 @@ on_every_backend! {
         a_digest_stands_for_media_that_the_owner_has
         a_digest_of_somebody_elses_media_is_worth_nothing
         media_that_is_not_what_was_announced_is_refused
-        an_announcement_counts_for_nothing_where_there_is_media_already
+        other_media_for_a_project_that_has_some_is_refused
         a_stale_revision_is_refused
         what_an_account_uses_is_exact
     }

@@ -72,8 +72,8 @@ enum ListAnswer {
 impl Projects {
     /// Save a project
     ///
-    /// Creates the project of that title, or replaces its notes and metadata. The media of a saved
-    /// project is immutable: another file is read and dropped. Equal files are stored once. The answer
+    /// Creates the project of that title, or replaces its notes and metadata. A save without
+    /// a file keeps the project's media; another file is refused with 409 `media_differs`. Equal files are stored once. The answer
     /// is the updated directory, the latest save first.
     #[oai(path = "/home/upload", method = "post", operation_id = "saveProject")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]

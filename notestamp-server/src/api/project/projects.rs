@@ -60,8 +60,8 @@ enum NotesAnswer {
 impl ProjectDialect {
     /// Save a project, media and notes as files
     ///
-    /// Creates the project of that title, or replaces its notes and metadata. The media of a saved
-    /// project is immutable: another file is read and dropped. The metadata may be what was answered
+    /// Creates the project of that title, or replaces its notes and metadata. A save without
+    /// a file keeps the project's media; another file is refused with 409 `media_differs`. The metadata may be what was answered
     /// before, the notes in it included: those count only where no file of notes comes with them.
     #[oai(path = "/project/save", method = "post", operation_id = "saveProjectFiles")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]

@@ -1,4 +1,4 @@
-//! Media: stored once, immutable, shared by nobody who does not have it.
+//! Media: stored once, never replaced, shared only by those who have it.
 
 use super::fixture::*;
 use crate::domain::{Digest, MediaRef, Metadata, Namespace, Object, ObjectKind, ObjectState};
@@ -178,33 +178,44 @@ pub async fn media_is_found_wherever_its_owner_has_it(store: &dyn RecordStore) {
     assert_eq!(usage(store, ada).await, (3, 34));
 }
 
-pub async fn media_of_a_saved_project_is_immutable(store: &dyn RecordStore) {
+pub async fn media_of_a_saved_project_is_not_replaced(store: &dyn RecordStore) {
     let ada = account(store).await;
     let described = |mimetype: &str| Metadata { mimetype: mimetype.to_owned(), ..metadata("Song") };
     save(store, ada, "Else").await.media(b"else").await.project().await;
     let first = save_as(store, ada, described("audio/mpeg")).await.media(b"song").await.project().await;
 
-    let offers = [
+    let others = [
         save_as(store, ada, described("video/mp4")).await.media(b"new").await,
         save_as(store, ada, described("video/mp4")).await.staged(b"newer").await,
         save_as(store, ada, described("video/mp4")).await.media(b"else").await,
-        save_as(store, ada, described("video/mp4")).await.media(b"song").await,
+        save_as(store, ada, described("video/mp4")).await.known(b"else"),
+        save_as(store, ada, described("video/mp4")).await.known(b"nobody's"),
     ];
+    let before = snapshot(store, ada).await;
+    for other in others {
+        let refused = other.outcome().await;
+        assert!(matches!(refused, Err(Error::MediaDiffers)), "{refused:?}");
+        assert_eq!(snapshot(store, ada).await, before);
+    }
+
     let mut notes = first.notes.object;
-    for offer in offers {
-        let dropped = offer.media_object();
-        let (project, doomed) = offer.saved().await;
+    for same in [
+        save_as(store, ada, described("video/mp4")).await.media(b"song").await,
+        save_as(store, ada, described("video/mp4")).await.staged(b"song").await,
+        save_as(store, ada, described("video/mp4")).await.known(b"song"),
+    ] {
+        let dropped = same.commit.media.and_then(|offer| offer.object());
+        let (project, doomed) = same.saved().await;
         assert_eq!((project.media, project.metadata.mimetype.as_str()), (first.media, "audio/mpeg"));
-        assert_eq!(doomed.len(), 2);
-        assert!(doomed.contains(&notes) && doomed.contains(&dropped));
+        let mut expected: Vec<_> = [notes].into_iter().chain(dropped).collect();
+        expected.sort();
+        assert_eq!(doomed, expected);
         notes = project.notes.object;
     }
-    let known = save(store, ada, "Song").await.known(b"nobody's").project().await;
-    assert_eq!(known.media, first.media);
-    let expired = save(store, ada, "Song").await.media(b"new").await;
+    let expired = save(store, ada, "Song").await.media(b"song").await;
     store.doom_reserved(&[expired.media_object()], NOW).await.unwrap();
     let last = expired.project().await;
-    assert_eq!((last.media, last.revision.get()), (first.media, 7));
+    assert_eq!((last.media, last.revision.get()), (first.media, 5));
 
     let live = live(store, ObjectKind::Media).await;
     assert_eq!(live.iter().map(|row| row.references).collect::<Vec<_>>(), [1, 1]);

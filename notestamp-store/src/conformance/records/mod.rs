@@ -114,7 +114,7 @@ macro_rules! records_conformance {
                 equal_bytes_are_one_object
                 equal_bytes_in_two_namespaces_are_two_objects
                 media_is_found_wherever_its_owner_has_it
-                media_of_a_saved_project_is_immutable
+                media_of_a_saved_project_is_not_replaced
                 media_with_the_digest_of_notes_is_another_object
                 only_live_media_is_found_by_its_digest
                 saving_again_revives_what_nobody_refers_to

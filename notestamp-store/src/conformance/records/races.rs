@@ -176,7 +176,7 @@ pub async fn racing_saves_of_one_title_are_all_counted(store: Store) {
     let mut commits = Vec::new();
     for racer in 0..RACERS {
         let save = save(&*store, ada, "Song").await.notes_of(racer as u64);
-        commits.push(save.media(format!("media {racer}").as_bytes()).await.commit);
+        commits.push(save.media(b"song").await.commit);
     }
     let outcomes = commit_all(&store, commits).await;
     let mut revisions: Vec<_> = outcomes
