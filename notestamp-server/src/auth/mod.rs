@@ -1,5 +1,6 @@
 //! Who is asking: passwords, tokens, cookies.
 
+mod argon2id;
 mod common_passwords;
 mod cookies;
 mod current_user;

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use argon2::password_hash::phc::PasswordHash as Phc;
-use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier};
 use notestamp_store::{InvalidValue, PasswordHash};
 use tokio::sync::Semaphore;
 
+use super::argon2id::Argon2id;
 use super::common_passwords::is_common;
 use crate::error::{ApiError, Code};
 
@@ -58,22 +57,22 @@ impl fmt::Debug for Password {
 
 /// Hashes and verifies passwords, on no more than half of the cores.
 pub struct Passwords {
-    argon2: Argon2<'static>,
+    argon2id: Arc<Argon2id>,
     turns: Arc<Semaphore>,
-    waiting: AtomicUsize,
+    waiting: Arc<AtomicUsize>,
     /// Verified in place of an account that is not there, so that it takes as long.
-    nobody: PasswordHash,
+    decoy: PasswordHash,
 }
 
-/// With Argon2id, 19 MiB, 2 passes, 1 lane (RFC 9106; OWASP's first choice).
 impl Default for Passwords {
     fn default() -> Self {
-        let argon2 = Argon2::default();
-        // Half of the cores, so that a storm of sign-ins leaves the others to everybody else.
+        let argon2id = Arc::new(Argon2id::default());
+        // Half of the cores, so that a storm of sign-ins leaves the others to all other requests.
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let at_once = (cores / 2).max(1);
-        let nobody = hash(&argon2, "the password of nobody");
-        Self { argon2, turns: Arc::new(Semaphore::new(at_once)), waiting: AtomicUsize::new(0), nobody }
+        let decoy = argon2id.hash(b"the password of no account");
+        argon2id.free_memory();
+        Self { argon2id, turns: Arc::new(Semaphore::new(at_once)), waiting: Arc::default(), decoy }
     }
 }
 
@@ -83,45 +82,36 @@ impl Passwords {
     /// # Errors
     /// 503 where too many wait.
     pub async fn hash(&self, password: &Password) -> Result<PasswordHash, ApiError> {
-        let (argon2, password) = (self.argon2.clone(), password.clone());
-        self.in_turn(move || hash(&argon2, &password.0)).await
+        let password = password.clone();
+        self.in_turn(move |argon2id| argon2id.hash(password.0.as_bytes())).await
     }
 
-    /// Whether this is the password of that hash. For no hash it is not, and takes as long to tell.
+    /// Returns whether this is the password of that hash. Without a hash it is not, and that takes as long to tell.
     ///
     /// # Errors
     /// 503 where too many wait.
     pub async fn verify(&self, password: &Password, hash: Option<&PasswordHash>) -> Result<bool, ApiError> {
-        let (argon2, password) = (self.argon2.clone(), password.clone());
-        let (known, hash) = (hash.is_some(), hash.unwrap_or(&self.nobody).clone());
-        let matches = move || {
-            let phc = Phc::new(hash.as_phc());
-            phc.is_ok_and(|phc| argon2.verify_password(password.0.as_bytes(), &phc).is_ok())
-        };
-        Ok(self.in_turn(matches).await? && known)
+        let password = password.clone();
+        let (known, hash) = (hash.is_some(), hash.unwrap_or(&self.decoy).clone());
+        Ok(self.in_turn(move |argon2id| argon2id.verify(password.0.as_bytes(), &hash)).await? && known)
     }
 
-    /// Whether a hash was made with weaker parameters than are used now, or by another algorithm.
+    /// Returns whether a hash was made with weaker parameters than are used now, or by another algorithm.
     pub fn is_weak(&self, hash: &PasswordHash) -> bool {
-        let current = self.argon2.params();
-        let Ok(phc) = Phc::new(hash.as_phc()) else { return true };
-        let Ok(made_with) = Params::try_from(&phc) else { return true };
-        phc.algorithm != Algorithm::Argon2id.ident()
-            || made_with.m_cost() < current.m_cost()
-            || made_with.t_cost() < current.t_cost()
+        self.argon2id.is_weak(hash)
     }
 
     async fn in_turn<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> T + Send + 'static,
+        work: impl FnOnce(&Argon2id) -> T + Send + 'static,
     ) -> Result<T, ApiError> {
-        let _waiting = Waiting::enter(&self.waiting)?;
+        let waiting = Waiting::enter(self.waiting.clone(), self.argon2id.clone())?;
         let turn = self.turns.clone().acquire_owned().await;
         let turn = turn.expect("the semaphore is never closed");
         // The turn ends with the work, not with a caller that goes away.
         let done = tokio::task::spawn_blocking(move || {
-            let result = work();
-            drop(turn);
+            let result = work(&waiting.argon2id);
+            drop((turn, waiting));
             result
         });
         done.await.map_err(|e| ApiError::new(Code::Internal, "something went wrong here").caused_by(e))
@@ -134,18 +124,17 @@ impl fmt::Debug for Passwords {
     }
 }
 
-fn hash(argon2: &Argon2<'_>, password: &str) -> PasswordHash {
-    let phc = argon2.hash_password(password.as_bytes());
-    PasswordHash::new(phc.expect("the parameters and the password's length are allowed").to_string())
+/// One hashing that waits or goes on, for as long as this lives. The last one frees the memory.
+struct Waiting {
+    count: Arc<AtomicUsize>,
+    argon2id: Arc<Argon2id>,
 }
 
-/// One that waits, for as long as this lives.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn enter(count: &'a AtomicUsize) -> Result<Self, ApiError> {
-        let entered = Self(count);
-        if count.fetch_add(1, Ordering::Relaxed) >= WAITING_MAX {
+impl Waiting {
+    fn enter(count: Arc<AtomicUsize>, argon2id: Arc<Argon2id>) -> Result<Self, ApiError> {
+        let before = count.fetch_add(1, Ordering::Relaxed);
+        let entered = Self { count, argon2id };
+        if before >= WAITING_MAX {
             let after = Duration::from_secs(2);
             return Err(ApiError::retry_after(Code::Busy, "too many are signing in at once", after));
         }
@@ -153,9 +142,11 @@ impl<'a> Waiting<'a> {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Waiting {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        if self.count.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.argon2id.free_memory();
+        }
     }
 }
 
@@ -177,12 +168,10 @@ mod tests {
 
     #[test]
     fn a_hash_with_weaker_parameters_is_weak() {
-        let weaker = Argon2::new(
-            Algorithm::Argon2id,
-            argon2::Version::V0x13,
-            Params::new(8 * 1024, 1, 1, None).unwrap(),
-        );
-        assert!(Passwords::default().is_weak(&hash(&weaker, "seventeen otters")));
+        let hash = Argon2id::default().hash(b"seventeen otters");
+        for weaker in [hash.as_phc().replace("m=19456", "m=8192"), hash.as_phc().replace("t=2", "t=1")] {
+            assert!(Passwords::default().is_weak(&PasswordHash::new(weaker)));
+        }
     }
 
     #[test]
