@@ -35,6 +35,7 @@ pub struct ErrorBody {
 pub enum Code {
     BadRequest,
     DigestMismatch,
+    MediaUnreadable,
     Unauthorized,
     BadCredentials,
     ForbiddenOrigin,
@@ -62,6 +63,7 @@ impl Code {
         match self {
             Self::BadRequest => (StatusCode::BAD_REQUEST, "bad_request"),
             Self::DigestMismatch => (StatusCode::BAD_REQUEST, "digest_mismatch"),
+            Self::MediaUnreadable => (StatusCode::BAD_REQUEST, "media_unreadable"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::BadCredentials => (StatusCode::UNAUTHORIZED, "bad_credentials"),
             Self::ForbiddenOrigin => (StatusCode::FORBIDDEN, "forbidden_origin"),

@@ -36,6 +36,7 @@ use self::request_id::RequestId;
 use crate::config::{Config, RecordsUrl};
 use crate::error::{ApiError, Code};
 use crate::http::base_url::BaseUrl;
+use crate::http::content_type;
 use crate::http::urlencoded;
 use crate::metrics::Metrics;
 use crate::openapi;
@@ -129,6 +130,7 @@ impl Edge {
         request.extensions_mut().insert(base);
         request.extensions_mut().insert(client.clone());
         trim_media_path(request);
+        content_type::respell(request.headers_mut());
         Ok(())
     }
 }
