@@ -13,20 +13,21 @@ use poem_openapi::payload::{Binary, Payload as _};
 use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry};
 use poem_openapi::types::Type as _;
 
+use super::conditional::is_not_modified;
 use super::requested_title::requested_title;
 use crate::auth::CurrentUser;
 use crate::config::MediaDelivery;
 use crate::error::{ApiError, Code, Failed, failures};
 use crate::http::byte_range::Selection;
 use crate::http::content_disposition::{Disposition, content_disposition, content_type};
-use crate::http::entity_tag::{EntityTag, is_not_modified};
+use crate::http::entity_tag::EntityTag;
 use crate::http::fetch_metadata::is_player;
 use crate::middleware::original_method::OriginalMethod;
 use crate::state::State;
 
 failures! {
     /// Of reading media.
-    MediaFailures: 400 401 404 416;
+    MediaFailures: 400 401 404 412 416;
 }
 
 /// 200, 206, 304 or 307: an answer of bytes, with headers that are the same for every way in.
@@ -117,10 +118,13 @@ pub async fn media_response(
         return Err(no_media().into());
     };
     let tag = EntityTag::of_digest(&media.digest);
+    let media_type = project.media_type();
+    // A browser keeps the media and asks each time whether it is still the same: a project's media may be replaced,
+    // and a session may end.
     let answer = Response::builder()
         .header(ETAG, tag.to_header())
         .header(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    if is_not_modified(request.headers(), &tag) {
+    if is_not_modified(request.headers(), &tag)? {
         return Ok(MediaResponse(answer.status(StatusCode::NOT_MODIFIED).finish()));
     }
     if let Some(redirect) = redirect(state, request, &project, &media, disposition).await? {
@@ -137,7 +141,6 @@ pub async fn media_response(
             return Err(error.with_header(CONTENT_RANGE, &format!("bytes */{}", media.size)).into());
         }
     };
-    let media_type = project.media_type();
     let mut answer = answer
         .header(CONTENT_TYPE, content_type(&project.metadata.mimetype))
         .header(CONTENT_LENGTH, range.end - range.start)
