@@ -164,9 +164,12 @@ impl Endpoint for Edge {
         set(headers, HeaderName::from_static(request_id::HEADER), id.as_str());
         set(headers, X_CONTENT_TYPE_OPTIONS, "nosniff");
         set(headers, REFERRER_POLICY, "no-referrer");
-        set(headers, CONTENT_SECURITY_POLICY, policy.content_security);
-        if !headers.contains_key(CACHE_CONTROL) {
-            set(headers, CACHE_CONTROL, policy.cache);
+        for (name, value) in
+            [(CONTENT_SECURITY_POLICY, policy.content_security), (CACHE_CONTROL, policy.cache)]
+        {
+            if !headers.contains_key(&name) {
+                set(headers, name, value);
+            }
         }
         Ok(answer)
     }
