@@ -5,7 +5,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use notestamp_store::{Error as StoreError, Revision, error_chain};
+use notestamp_store::{Error as StoreError, error_chain};
 use poem::error::ResponseError;
 use poem::http::{HeaderValue, StatusCode, header};
 use poem::{IntoResponse, Response};
@@ -13,6 +13,7 @@ use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaRespon
 use poem_openapi::types::Type;
 use poem_openapi::{ApiResponse, Object};
 
+use crate::http::entity_tag::{EntityTag, MalformedPrecondition};
 use crate::http::multipart::MultipartError;
 use crate::middleware::request_id::RequestId;
 
@@ -35,6 +36,7 @@ pub struct ErrorBody {
 pub enum Code {
     BadRequest,
     DigestMismatch,
+    MediaUnreadable,
     Unauthorized,
     BadCredentials,
     ForbiddenOrigin,
@@ -62,6 +64,7 @@ impl Code {
         match self {
             Self::BadRequest => (StatusCode::BAD_REQUEST, "bad_request"),
             Self::DigestMismatch => (StatusCode::BAD_REQUEST, "digest_mismatch"),
+            Self::MediaUnreadable => (StatusCode::BAD_REQUEST, "media_unreadable"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::BadCredentials => (StatusCode::UNAUTHORIZED, "bad_credentials"),
             Self::ForbiddenOrigin => (StatusCode::FORBIDDEN, "forbidden_origin"),
@@ -135,6 +138,15 @@ impl ApiError {
         Self::retry_after(Code::Unavailable, "storage is away for a moment", RETRY_AFTER)
     }
 
+    /// What is there, if anything, is not what the preconditions of the request demand.
+    pub fn precondition_failed(current: Option<&EntityTag>) -> Self {
+        let error = Self::new(Code::PreconditionFailed, "it has changed since it was read");
+        match current {
+            Some(tag) => error.with_header(header::ETAG, &tag.to_string()),
+            None => error,
+        }
+    }
+
     /// Adds what only the log is told.
     #[must_use]
     pub fn caused_by(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
@@ -205,7 +217,9 @@ impl From<StoreError> for ApiError {
             StoreError::NotFound { .. } => Self::new(Code::NotFound, message),
             StoreError::AlreadyExists { .. } => Self::new(Code::EmailTaken, message),
             StoreError::Invalid(_) => Self::bad_request(message),
-            StoreError::PreconditionFailed { current } => precondition_failed(current),
+            StoreError::PreconditionFailed { current } => {
+                Self::precondition_failed(current.map(EntityTag::of_revision).as_ref())
+            }
             StoreError::MediaNeeded => Self::new(Code::MediaNeeded, message),
             StoreError::MediaDiffers => Self::new(Code::MediaDiffers, message),
             StoreError::DigestMismatch => Self::new(Code::DigestMismatch, message),
@@ -225,14 +239,6 @@ impl From<StoreError> for ApiError {
             }
             _ => Self::new(Code::Internal, "something went wrong here").caused_by(error),
         }
-    }
-}
-
-fn precondition_failed(current: Option<Revision>) -> ApiError {
-    let error = ApiError::new(Code::PreconditionFailed, "the project has changed since it was read");
-    match current {
-        Some(revision) => error.with_header(header::ETAG, &format!("\"{revision}\"")),
-        None => error,
     }
 }
 
@@ -310,7 +316,7 @@ fn describe(status: u16) -> MetaResponse {
         404 => "There is no such thing.",
         408 => "The body came too slowly.",
         409 => "What is there already, or what is missing, is in the way.",
-        412 => "The project is not of the revision that the request demands.",
+        412 => "What is there is not what the request's preconditions demand.",
         413 => "Something is larger than it may be.",
         415 => "The body is of a type that is not understood here.",
         416 => "No byte of the range is there.",
@@ -330,7 +336,7 @@ fn describe(status: u16) -> MetaResponse {
         schema: String::schema_ref(),
     };
     let headers = match status {
-        412 => vec![header("ETag", "The revision that the project has, where there is one.")],
+        412 => vec![header("ETag", "Names what is there, where there is something.")],
         416 => vec![header("Content-Range", "How many bytes there are: `bytes */N`.")],
         429 | 503 => vec![header("Retry-After", "How many seconds to wait.")],
         _ => Vec::new(),
@@ -357,6 +363,12 @@ impl From<poem::Error> for ApiError {
             status if status.is_client_error() => Self::bad_request(message),
             _ => Self::new(Code::Internal, "something went wrong here").caused_by(message),
         }
+    }
+}
+
+impl From<MalformedPrecondition> for ApiError {
+    fn from(error: MalformedPrecondition) -> Self {
+        Self::bad_request(error.to_string())
     }
 }
 

@@ -1,21 +1,30 @@
 //! Deleting a project, whatever the form of the answer.
 
+use poem::http::HeaderMap;
+
 use super::requested_title::requested_title;
 use crate::auth::CurrentUser;
 use crate::error::{ApiError, failures};
+use crate::http::entity_tag::precondition;
 use crate::state::State;
 
 failures! {
     /// Of deleting.
-    DeleteFailures: 400 401 403 404;
+    DeleteFailures: 400 401 403 404 412;
 }
 
-/// Deletes the user's project of that title.
+/// Deletes the user's project of that title, if the request's preconditions hold.
 ///
 /// # Errors
 /// [`DeleteFailures`].
-pub async fn delete(state: &State, user: &CurrentUser, title: &str) -> Result<(), ApiError> {
-    state.store.delete_project(user, &requested_title(title)?).await?;
+pub async fn delete(
+    state: &State,
+    user: &CurrentUser,
+    headers: &HeaderMap,
+    title: &str,
+) -> Result<(), ApiError> {
+    let precondition = precondition(headers)?;
+    state.store.delete_project_if(user, &requested_title(title)?, &precondition).await?;
     tracing::info!(user = %user.id, "project deleted");
     Ok(())
 }

@@ -3,8 +3,8 @@
 use futures_util::TryStreamExt as _;
 use notestamp_store::{MediaRef, PresignedHeaders, Project};
 use poem::http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
-    HeaderName, HeaderValue, LOCATION,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION,
 };
 use poem::http::{Method, StatusCode};
 use poem::{Body, IntoResponse, Request, Response};
@@ -13,20 +13,21 @@ use poem_openapi::payload::{Binary, Payload as _};
 use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry};
 use poem_openapi::types::Type as _;
 
+use super::conditional::is_not_modified;
 use super::requested_title::requested_title;
 use crate::auth::CurrentUser;
 use crate::config::MediaDelivery;
 use crate::error::{ApiError, Code, Failed, failures};
 use crate::http::byte_range::Selection;
-use crate::http::content_disposition::{Disposition, content_disposition, content_type};
-use crate::http::entity_tag::{EntityTag, is_not_modified};
+use crate::http::content_disposition::{Disposition, content_disposition, content_type, is_played};
+use crate::http::entity_tag::EntityTag;
 use crate::http::fetch_metadata::is_player;
 use crate::middleware::original_method::OriginalMethod;
 use crate::state::State;
 
 failures! {
     /// Of reading media.
-    MediaFailures: 400 401 404 416;
+    MediaFailures: 400 401 404 412 416;
 }
 
 /// 200, 206, 304 or 307: an answer of bytes, with headers that are the same for every way in.
@@ -106,6 +107,11 @@ pub async fn media_by_title(
     media_response(state, request, project, disposition).await
 }
 
+/// What a browser may do with audio or video (CSP Level 3): a player in a tab of its own reads its URL once more, with
+/// the user's cookies, and for that its page must be of this origin. Scripts stay forbidden, and so do forms, popups
+/// and plugins.
+const PLAYED_IN_A_TAB: &str = "sandbox allow-same-origin";
+
 /// Answers a request for media: conditions first, then the range (RFC 9110, 13.2.2).
 pub async fn media_response(
     state: &State,
@@ -117,10 +123,17 @@ pub async fn media_response(
         return Err(no_media().into());
     };
     let tag = EntityTag::of_digest(&media.digest);
-    let answer = Response::builder()
+    let media_type = project.media_type();
+    // A browser keeps the media and asks each time whether it is still the same: a project's media may be replaced,
+    // and a session may end.
+    let mut answer = Response::builder()
         .header(ETAG, tag.to_header())
         .header(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    if is_not_modified(request.headers(), &tag) {
+    if is_played(&media_type) {
+        // 304 too: a browser puts its headers in the place of those that it has kept.
+        answer = answer.header(CONTENT_SECURITY_POLICY, HeaderValue::from_static(PLAYED_IN_A_TAB));
+    }
+    if is_not_modified(request.headers(), &tag)? {
         return Ok(MediaResponse(answer.status(StatusCode::NOT_MODIFIED).finish()));
     }
     if let Some(redirect) = redirect(state, request, &project, &media, disposition).await? {
@@ -137,7 +150,6 @@ pub async fn media_response(
             return Err(error.with_header(CONTENT_RANGE, &format!("bytes */{}", media.size)).into());
         }
     };
-    let media_type = project.media_type();
     let mut answer = answer
         .header(CONTENT_TYPE, content_type(&project.metadata.mimetype))
         .header(CONTENT_LENGTH, range.end - range.start)

@@ -1,9 +1,11 @@
 //! The operations: thin routes over the store.
 
 mod accounts;
+mod conditional;
 mod delete_project;
 mod health;
 mod home;
+mod listing;
 mod media_response;
 mod open_project;
 mod project;

@@ -26,7 +26,7 @@ pub async fn save(
     headers: &HeaderMap,
     body: impl SaveBody,
 ) -> Result<Project, ApiError> {
-    let precondition = precondition(headers).map_err(|e| ApiError::bad_request(e.to_string()))?;
+    let precondition = precondition(headers)?;
     let mut save = state.store.begin_save(user);
     let mut request = body.receive(&mut save, state).await?;
     request.precondition = precondition;

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use notestamp_store::{ProjectId, SessionId, Timestamp, UserId};
-use poem::web::cookie::CookieJar;
 use sha2::Sha256;
 
 use super::keys::{SigningKeys, from_hex, hex};
-use crate::error::{ApiError, Code};
+use crate::error::ApiError;
 use crate::http::base_url::BaseUrl;
 use crate::state::State;
 
@@ -25,8 +24,11 @@ pub struct MediaUrls {
 const PURPOSE: &[u8] = b"notestamp-server media url 1";
 
 impl MediaUrls {
-    /// How long a URL needs no cookies.
-    pub const TTL: Duration = Duration::from_secs(15 * 60);
+    /// How long a URL needs no cookies, at most.
+    pub const TTL_MAX: Duration = Duration::from_secs(15 * 60);
+    /// URLs expire at multiples of this only, so those that are made within it are the same, and a browser's cache
+    /// finds the media again.
+    const EXPIRY_STEP: Duration = Duration::from_secs(5 * 60);
 
     /// Derives a key of its own from each of these.
     pub fn new(keys: &SigningKeys) -> Self {
@@ -37,7 +39,8 @@ impl MediaUrls {
 
     /// A URL of the project's media, on behalf of this session.
     pub fn url(&self, base: &BaseUrl, project: ProjectId, session: SessionId, now: Timestamp) -> String {
-        let expires = now.after(Self::TTL).as_secs();
+        let latest = now.after(Self::TTL_MAX).as_secs();
+        let expires = latest - latest.rem_euclid(Self::EXPIRY_STEP.as_secs() as i64);
         let signature = message(&self.keys[0], project, session, expires).finalize().into_bytes();
         let (base, signature) = (base.as_str(), hex(&signature));
         format!("{base}/media/{project}?session={session}&expires={expires}&signature={signature}")
@@ -84,22 +87,17 @@ pub struct MediaGrant {
 }
 
 impl State {
-    /// Finds out for whom a URL grants its project's media: before its expiry for whoever has it, after that
-    /// only with the cookies of its session.
+    /// The user for whom a URL grants its project's media without cookies; `None` where it is not authentic, has
+    /// expired, or its session has ended.
     ///
     /// # Errors
-    /// 401 where it is not authentic, or its session has ended.
-    pub async fn authorize_media(&self, grant: &MediaGrant, jar: &CookieJar) -> Result<UserId, ApiError> {
-        let refused = || ApiError::new(Code::Unauthorized, "this URL is not good, or not any more");
-        if !self.media_urls.verify(grant) {
-            return Err(refused());
+    /// Those of the store.
+    pub async fn grantor(&self, grant: &MediaGrant) -> Result<Option<UserId>, ApiError> {
+        if !self.media_urls.verify(grant) || self.clock.now().as_secs() >= grant.expires {
+            return Ok(None);
         }
-        let session = if self.clock.now().as_secs() < grant.expires {
-            self.store.find_open_session(grant.session).await?
-        } else {
-            Some(self.authenticate(jar).await?.session).filter(|session| session.id == grant.session)
-        };
-        Ok(session.ok_or_else(refused)?.user)
+        let session = self.store.find_open_session(grant.session).await?;
+        Ok(session.map(|session| session.user))
     }
 }
 
@@ -117,9 +115,9 @@ mod tests {
     fn grant(by: &MediaUrls) -> MediaGrant {
         let (project, session) = (ProjectId::from_bytes([1; 16]), SessionId::from_bytes([2; 16]));
         let url = by.url(&BaseUrl::new("http://h/"), project, session, Timestamp::from_millis(1_000_500));
-        let expected = format!("http://h/media/{project}?session={session}&expires=1900&signature=");
+        let expected = format!("http://h/media/{project}?session={session}&expires=1800&signature=");
         let signature = url.strip_prefix(&expected).unwrap().to_owned();
-        MediaGrant { project, session, expires: 1900, signature }
+        MediaGrant { project, session, expires: 1800, signature }
     }
 
     #[test]
@@ -128,6 +126,20 @@ mod tests {
         assert!(one.verify(&grant(&one)) && both.verify(&grant(&one)) && both.verify(&grant(&two)));
         assert!(!two.verify(&grant(&one)) && !one.verify(&grant(&both)));
         assert_eq!(grant(&both), grant(&two));
+    }
+
+    #[test]
+    fn urls_of_one_step_are_the_same_and_good_for_ten_to_fifteen_minutes() {
+        let (urls, base) = (urls(ONE), BaseUrl::new("http://h"));
+        let at = |second: i64| {
+            let (project, session) = (ProjectId::from_bytes([1; 16]), SessionId::from_bytes([2; 16]));
+            urls.url(&base, project, session, Timestamp::from_millis(second * 1000 + 999))
+        };
+        for second in 0..300 {
+            assert_eq!(at(600 + second), at(600), "{second}");
+            assert!(at(600 + second).contains("expires=1500&"), "{second}");
+        }
+        assert!(at(599).contains("expires=1200&") && at(900).contains("expires=1800&"));
     }
 
     #[test]
@@ -144,7 +156,7 @@ mod tests {
         for bad in [
             MediaGrant { project: ProjectId::from_bytes([3; 16]), ..good.clone() },
             MediaGrant { session: SessionId::from_bytes([3; 16]), ..good.clone() },
-            MediaGrant { expires: 1901, ..good.clone() },
+            MediaGrant { expires: 1801, ..good.clone() },
             MediaGrant { signature: format!("{flipped}{}", &good.signature[1..]), ..good.clone() },
             MediaGrant { signature: good.signature[2..].to_owned(), ..good.clone() },
             MediaGrant { signature: good.signature[1..].to_owned(), ..good.clone() },

@@ -1,6 +1,6 @@
 //! How media is handed to a browser: shown or saved, and under which file name (RFC 6266).
 
-use notestamp_store::{MediaType, Title};
+use notestamp_store::{ContentType, MediaType, Title};
 use poem::http::HeaderValue;
 
 /// The longest file name, in bytes: what file systems allow.
@@ -65,23 +65,27 @@ const EXTENSIONS: [(&str, &str); 35] = [
 
 /// Whether a browser may show media of this type in place; else it is an attachment.
 pub fn is_inline(media_type: &MediaType) -> bool {
+    is_played(media_type) || INLINE.contains(&media_type.essence())
+}
+
+/// Whether it is audio or video. An XML type is neither, whatever it claims: browsers show `audio/x+xml` as a
+/// document, which may have scripts.
+pub fn is_played(media_type: &MediaType) -> bool {
     let essence = media_type.essence();
-    essence.starts_with("audio/") || essence.starts_with("video/") || INLINE.contains(&essence)
+    (essence.starts_with("audio/") || essence.starts_with("video/")) && !essence.ends_with("+xml")
 }
 
 /// The `Content-Type` that media is served with: its own, or `application/octet-stream` for an
 /// attachment, which no page can load as a script or a style sheet either.
 ///
 /// `mimetype` is its own as it was saved: with parameters, such as the codecs of a recording, which are
-/// served too where they are well-formed.
+/// served too.
 pub fn content_type(mimetype: &str) -> HeaderValue {
-    let media_type = MediaType::parse(mimetype);
-    let served = if is_inline(&media_type) { &media_type } else { &MediaType::OCTET_STREAM };
-    let whole = mimetype.trim().parse::<mime::Mime>().ok().filter(|whole| {
-        let text = whole.as_ref();
-        whole.essence_str() == served.essence() && text.is_ascii() && text.len() <= MEDIA_TYPE_BYTES_MAX
-    });
-    HeaderValue::from_str(whole.as_ref().map_or(served.essence(), AsRef::as_ref))
+    let Some(given) = ContentType::parse(mimetype).filter(|given| is_inline(given.media_type())) else {
+        return HeaderValue::from_static("application/octet-stream");
+    };
+    let whole = Some(given.to_string()).filter(|text| text.is_ascii() && text.len() <= MEDIA_TYPE_BYTES_MAX);
+    HeaderValue::from_str(whole.as_deref().unwrap_or(given.media_type().essence()))
         .expect("a media type is made of tokens and of quoted texts without control characters")
 }
 
@@ -292,7 +296,7 @@ mod tests {
         assert_eq!(value, "attachment; filename=\"Lecture.mp3\"; filename*=UTF-8''Lecture.mp3");
     }
     #[test]
-    fn well_formed_parameters_are_served_with_a_media_type_that_is() {
+    fn a_media_type_is_served_with_its_parameters_where_the_whole_is_well_formed() {
         let long = format!("audio/webm;codecs={}", "o".repeat(300));
         for (saved, served) in [
             ("audio/webm;codecs=opus", "audio/webm;codecs=opus"),
@@ -301,16 +305,19 @@ mod tests {
             ("application/pdf;version=1.7", "application/pdf;version=1.7"),
             ("image/png; a=b; c=d", "image/png; a=b; c=d"),
             ("audio/webm;", "audio/webm"),
-            ("audio/webm; codecs", "audio/webm"),
-            ("audio/webm;codecs=avc1, mp4a", "audio/webm"),
-            ("audio/webm;codecs=\"opus", "audio/webm"),
-            ("audio/webm;codecs=a\r\nX-Evil: 1", "audio/webm"),
-            ("audio/webm;codecs=\"a\r\nX-Evil: 1\"", "audio/webm"),
+            ("audio/webm; codecs", "application/octet-stream"),
+            ("audio/webm;codecs=avc1, mp4a", "application/octet-stream"),
+            ("audio/webm;codecs=\"opus", "application/octet-stream"),
+            ("audio/webm;codecs=a\r\nX-Evil: 1", "application/octet-stream"),
+            ("audio/webm;codecs=\"a\r\nX-Evil: 1\"", "application/octet-stream"),
             ("audio/webm;codecs=\"é\"", "audio/webm"),
             (&long, "audio/webm"),
             ("text/html;charset=utf-8", "application/octet-stream"),
             ("image/svg+xml;x=audio/webm", "application/octet-stream"),
-            ("application/octet-stream;x=y", "application/octet-stream;x=y"),
+            ("application/octet-stream;x=y", "application/octet-stream"),
+            ("audio/x+xml", "application/octet-stream"),
+            ("video/webm;codecs=vp8,opus", "video/webm;codecs=\"vp8,opus\""),
+            ("audio/wav;,text/html", "application/octet-stream"),
             ("nonsense;codecs=opus", "application/octet-stream"),
         ] {
             assert_eq!(content_type(saved), served, "{saved:?}");

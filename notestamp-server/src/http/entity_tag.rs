@@ -20,7 +20,7 @@ impl EntityTag {
         Self { weak: false, opaque: revision.to_string().into_bytes() }
     }
 
-    /// The strong tag of media.
+    /// The strong tag of media, or of a response that is known by its digest.
     pub fn of_digest(digest: &Digest) -> Self {
         Self { weak: false, opaque: digest.to_string().into_bytes() }
     }
@@ -83,14 +83,14 @@ pub struct MalformedPrecondition {
     header: HeaderName,
 }
 
-/// What the headers of a save demand of the project that it finds.
+/// What the headers of a save or a deletion demand of the project that it finds.
 ///
 /// Where `If-Match` and `If-None-Match` come together, both must hold (RFC 9110, 13.2.2: the second
 /// is evaluated when the first is true).
 ///
 /// # Errors
-/// [`MalformedPrecondition`]: a demand that cannot be read must not be dropped, or the save would
-/// overwrite what its sender meant to keep.
+/// [`MalformedPrecondition`]: a demand that cannot be read must not be dropped, or the request would
+/// overwrite or delete what its sender meant to keep.
 pub fn precondition(headers: &HeaderMap) -> Result<Precondition, MalformedPrecondition> {
     let if_match = TagList::read(headers, &IF_MATCH)?.map(|list| match list {
         TagList::Any => Precondition::Exists,
@@ -109,15 +109,41 @@ pub fn precondition(headers: &HeaderMap) -> Result<Precondition, MalformedPrecon
     })
 }
 
-/// Whether a `GET` or `HEAD` is answered with 304, because the client has what `current` names.
+/// What the preconditions of a `GET` or `HEAD` come to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReadCondition {
+    /// The response is sent as if there were none.
+    Met,
+    /// 304: the client has what it asks for.
+    NotModified,
+    /// 412: what is there is not what `If-Match` demands.
+    Failed,
+}
+
+/// Evaluates the preconditions of a `GET` or `HEAD` of what `current` names, in the order of RFC 9110, 13.2.2:
+/// `If-Match`, then `If-None-Match`. Ranges come after both. The two conditions by date do not count, because
+/// nothing here has a modification date (13.1.3 and 13.1.4).
 ///
-/// Ask before ranges are looked at (RFC 9110, 13.2.2). A malformed `If-None-Match` is ignored: the
-/// full answer is always right.
-pub fn is_not_modified(headers: &HeaderMap, current: &EntityTag) -> bool {
+/// A malformed `If-None-Match` is ignored: the full response is always right.
+///
+/// # Errors
+/// [`MalformedPrecondition`] where `If-Match` cannot be read.
+pub fn read_condition(
+    headers: &HeaderMap,
+    current: &EntityTag,
+) -> Result<ReadCondition, MalformedPrecondition> {
+    let is_any = |list: &TagList, matches: fn(&EntityTag, &EntityTag) -> bool| match list {
+        TagList::Any => true,
+        TagList::Tags(tags) => tags.iter().any(|tag| matches(tag, current)),
+    };
+    if let Some(list) = TagList::read(headers, &IF_MATCH)?
+        && !is_any(&list, EntityTag::matches_strongly)
+    {
+        return Ok(ReadCondition::Failed);
+    }
     match TagList::read(headers, &IF_NONE_MATCH) {
-        Ok(Some(TagList::Any)) => true,
-        Ok(Some(TagList::Tags(tags))) => tags.iter().any(|tag| tag.matches_weakly(current)),
-        Ok(None) | Err(_) => false,
+        Ok(Some(list)) if is_any(&list, EntityTag::matches_weakly) => Ok(ReadCondition::NotModified),
+        _ => Ok(ReadCondition::Met),
     }
 }
 
@@ -248,16 +274,38 @@ mod tests {
     }
 
     #[test]
-    fn media_that_the_client_has_is_not_modified() {
+    fn what_the_client_has_is_not_modified() {
         let current = EntityTag::of_digest(&Digest::of(b"song"));
         let text = current.to_string();
+        let evaluate = |value: &str| read_condition(&headers(&[(IF_NONE_MATCH, value)]), &current).unwrap();
         for value in [text.as_str(), &format!("W/{text}"), &format!("\"other\", {text}"), "*"] {
-            assert!(is_not_modified(&headers(&[(IF_NONE_MATCH, value)]), &current), "{value}");
+            assert_eq!(evaluate(value), ReadCondition::NotModified, "{value}");
         }
         for value in ["\"other\"", "", "garbage", text.trim_matches('"')] {
-            assert!(!is_not_modified(&headers(&[(IF_NONE_MATCH, value)]), &current), "{value}");
+            assert_eq!(evaluate(value), ReadCondition::Met, "{value}");
         }
-        assert!(!is_not_modified(&HeaderMap::new(), &current));
+        assert_eq!(read_condition(&HeaderMap::new(), &current), Ok(ReadCondition::Met));
+    }
+
+    #[test]
+    fn if_match_compares_strongly_and_comes_first() {
+        let current = EntityTag::of_digest(&Digest::of(b"song"));
+        let text = current.to_string();
+        let evaluate = |value: &str, known: &str| {
+            read_condition(&headers(&[(IF_MATCH, value), (IF_NONE_MATCH, known)]), &current)
+        };
+        for value in [text.as_str(), &format!("\"other\" , {text}"), "*"] {
+            assert_eq!(evaluate(value, "\"other\""), Ok(ReadCondition::Met), "{value}");
+            assert_eq!(evaluate(value, &text), Ok(ReadCondition::NotModified), "{value}");
+        }
+        for value in ["\"other\"", &format!("W/{text}")] {
+            for known in [text.as_str(), "\"other\"", "*"] {
+                assert_eq!(evaluate(value, known), Ok(ReadCondition::Failed), "{value} {known}");
+            }
+        }
+        for value in ["", "garbage", &format!("*, {text}")] {
+            assert!(evaluate(value, "*").is_err(), "{value}");
+        }
     }
 
     proptest! {

@@ -36,6 +36,7 @@ use self::request_id::RequestId;
 use crate::config::{Config, RecordsUrl};
 use crate::error::{ApiError, Code};
 use crate::http::base_url::BaseUrl;
+use crate::http::content_type;
 use crate::http::urlencoded;
 use crate::metrics::Metrics;
 use crate::openapi;
@@ -129,6 +130,7 @@ impl Edge {
         request.extensions_mut().insert(base);
         request.extensions_mut().insert(client.clone());
         trim_media_path(request);
+        content_type::respell(request.headers_mut());
         Ok(())
     }
 }
@@ -162,9 +164,12 @@ impl Endpoint for Edge {
         set(headers, HeaderName::from_static(request_id::HEADER), id.as_str());
         set(headers, X_CONTENT_TYPE_OPTIONS, "nosniff");
         set(headers, REFERRER_POLICY, "no-referrer");
-        set(headers, CONTENT_SECURITY_POLICY, policy.content_security);
-        if !headers.contains_key(CACHE_CONTROL) {
-            set(headers, CACHE_CONTROL, policy.cache);
+        for (name, value) in
+            [(CONTENT_SECURITY_POLICY, policy.content_security), (CACHE_CONTROL, policy.cache)]
+        {
+            if !headers.contains_key(&name) {
+                set(headers, name, value);
+            }
         }
         Ok(answer)
     }

@@ -5,7 +5,7 @@
 pub struct Policy {
     /// How much a body may be.
     body: BodyLimit,
-    /// What a browser may do with the answer (CSP Level 3).
+    /// What a browser may do with the answer (CSP Level 3), where it does not say so itself.
     pub content_security: &'static str,
     /// Who may keep the answer, where it does not say so itself.
     pub cache: &'static str,
@@ -28,7 +28,8 @@ const API: Policy = Policy {
 
 const UPLOAD: Policy = Policy { body: BodyLimit::Upload, ..API };
 
-/// Bytes that a user brought: shown in a sandbox, should a browser be led to them.
+/// Bytes that a user brought: shown in a sandbox, should a browser be led to them. Audio and video say themselves
+/// what they may do besides.
 const MEDIA: Policy = Policy { content_security: "sandbox", ..API };
 
 /// The page about the server.

@@ -6,9 +6,8 @@ use poem_openapi::registry::{MetaSchemaRef, Registry};
 use poem_openapi::types::Type;
 use serde::de::DeserializeOwned;
 
-use super::upload::is_content_type;
 use crate::error::ApiError;
-use crate::http::urlencoded;
+use crate::http::{content_type, urlencoded};
 
 /// An `application/x-www-form-urlencoded` body.
 #[derive(Debug)]
@@ -32,7 +31,7 @@ impl<T: Type> Payload for Form<T> {
     const CONTENT_TYPE: &'static str = "application/x-www-form-urlencoded";
 
     fn check_content_type(content_type: &str) -> bool {
-        is_content_type(content_type, Self::CONTENT_TYPE)
+        content_type::is_of(content_type, Self::CONTENT_TYPE)
     }
 
     fn schema_ref() -> MetaSchemaRef {

@@ -1,5 +1,7 @@
 //! JSON answers, written by serde: texts that were taken as they came go out as they came.
 
+use std::marker::PhantomData;
+
 use poem::http::StatusCode;
 use poem::{IntoResponse, Response};
 use poem_openapi::ApiResponse;
@@ -29,8 +31,8 @@ impl<T: Type + Serialize> Payload for Json<T> {
 
 impl<T: Type + Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
-        match serde_json::to_vec(&self.0) {
-            Ok(body) => Response::builder().content_type(Self::CONTENT_TYPE).body(body),
+        match self.write() {
+            Ok(written) => written.into_response(),
             Err(error) => {
                 tracing::error!(%error, "an answer cannot be written as JSON");
                 StatusCode::INTERNAL_SERVER_ERROR.into_response()
@@ -54,6 +56,48 @@ impl<T: Type + Serialize> ApiResponse for Json<T> {
 
     fn register(registry: &mut Registry) {
         <Self as Payload>::register(registry);
+    }
+}
+
+impl<T: Type + Serialize> Json<T> {
+    /// Writes it, for responses that depend on what the body is.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn write(&self) -> serde_json::Result<WrittenJson<T>> {
+        Ok(WrittenJson { body: serde_json::to_vec(&self.0)?, of: PhantomData })
+    }
+}
+
+/// A JSON body that has been written.
+#[derive(Debug)]
+pub struct WrittenJson<T> {
+    body: Vec<u8>,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T> WrittenJson<T> {
+    /// The body.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+impl<T: Type + Serialize> Payload for WrittenJson<T> {
+    const CONTENT_TYPE: &'static str = Json::<T>::CONTENT_TYPE;
+
+    fn schema_ref() -> MetaSchemaRef {
+        T::schema_ref()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: Type + Serialize> IntoResponse for WrittenJson<T> {
+    fn into_response(self) -> Response {
+        Response::builder().content_type(Self::CONTENT_TYPE).body(self.body)
     }
 }
 

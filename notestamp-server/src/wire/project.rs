@@ -101,7 +101,7 @@ pub struct Duplicate {
 #[derive(Debug, Object, Serialize)]
 #[oai(read_only_all)]
 pub struct StreamUrl {
-    /// A URL that needs no cookies for 15 minutes.
+    /// A URL that needs no cookies for 10 to 15 minutes.
     #[oai(rename = "streamURL")]
     #[serde(rename = "streamURL")]
     pub stream_url: String,
@@ -178,7 +178,8 @@ impl ListParameters {
                 SortOrder::Descending => Order::Descending,
             }),
             limit,
-            after: given(&self.cursor).map(|cursor| cursor.parse()).transpose()?,
+            // An empty one is none of ours: read as absent, it would begin anew and never end.
+            after: self.cursor.as_ref().map(|cursor| cursor.parse()).transpose()?,
             ..ListQuery::default()
         })
     }

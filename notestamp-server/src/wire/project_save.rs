@@ -9,9 +9,10 @@ use poem_openapi::types::Type as _;
 
 use super::metadata::{MetadataInput, ProjectMetadata};
 use super::upload::{
-    NotesPart, SaveBody, digest_schema, form_reader, is_content_type, receive_form, schema, text, text_schema,
+    NotesPart, SaveBody, digest_schema, form_reader, receive_form, schema, text, text_schema,
 };
 use crate::error::ApiError;
+use crate::http::content_type;
 use crate::http::multipart::MultipartReader;
 use crate::state::State;
 
@@ -46,14 +47,14 @@ impl Payload for ProjectSaveForm {
     const CONTENT_TYPE: &'static str = "multipart/form-data";
 
     fn check_content_type(content_type: &str) -> bool {
-        is_content_type(content_type, Self::CONTENT_TYPE)
+        content_type::is_of(content_type, Self::CONTENT_TYPE)
     }
 
     fn schema_ref() -> MetaSchemaRef {
         let file = |description| text_schema(Some("binary"), description);
         schema(
             vec![
-                ("mediaFile", file("The media; a text in its place is none.")),
+                ("mediaFile", file("The media. A text that is empty, `null` or `undefined` is none.")),
                 (
                     NOTES_FILE,
                     file(

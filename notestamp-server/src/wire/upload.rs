@@ -2,8 +2,9 @@
 //! in one [`Save`].
 
 use bytes::Bytes;
-use notestamp_store::Timestamp;
-use notestamp_store::{Digest, Error as StoreError, ExtraFields, Notes, Precondition, Save, SaveRequest};
+use notestamp_store::{
+    Digest, Error as StoreError, ExtraFields, Notes, Precondition, Save, SaveRequest, Timestamp,
+};
 use poem::error::ReadBodyError;
 use poem::{Request, RequestBody};
 use poem_openapi::ApiRequest;
@@ -17,7 +18,8 @@ use super::form::Form;
 use super::metadata::{MetadataInput, ProjectMetadata};
 use crate::config::Limits;
 use crate::error::{ApiError, Code};
-use crate::http::multipart::{MultipartReader, Part};
+use crate::http::content_type;
+use crate::http::multipart::{MultipartError, MultipartReader, Part};
 use crate::state::State;
 
 /// A save's body.
@@ -56,6 +58,9 @@ impl SaveBody for UploadBody {
 
 /// The name of the notes.
 const CONTENT: &str = "content";
+
+/// The name of the media.
+const MEDIA_FILE: &str = "mediaFile";
 
 /// Text parts that describe a save, as far as they have come.
 #[derive(Default)]
@@ -131,12 +136,15 @@ pub(super) async fn receive_form(
     let mut texts = Texts::default();
     while let Some(part) = form.next_part().await? {
         match part.name() {
-            "mediaFile" => receive_media(part, save).await?,
+            MEDIA_FILE => receive_media(part, save).await?,
             name if name == notes.name => {
-                let may_be_none = notes.is_file && part.file_name().is_none_or(str::is_empty);
+                let (is_file, has_file_name) = (part.is_file(), part.has_file_name());
                 let content = part.text(notes_bytes_max).await?;
-                let is_none = may_be_none && matches!(&*content, b"" | b"null" | b"undefined");
-                texts.content = Some(content).filter(|_| !is_none);
+                let is_absent = match is_file {
+                    true => !has_file_name && content.is_empty(),
+                    false => says_nothing(&content),
+                };
+                texts.content = Some(content).filter(|_| !(notes.is_file && is_absent));
             }
             "metadata" => {
                 let max = metadata_part_bytes_max(notes_bytes_max);
@@ -153,15 +161,33 @@ pub(super) async fn receive_form(
     Ok(texts)
 }
 
-/// A part with a file name is the media, whatever content type it claims; a text in its place
-/// (`null`, `undefined`) is none, and neither is an empty file input.
+/// The longest text in the place of a file that is worth a look.
+const PLACEHOLDER_BYTES_MAX: usize = 64;
+
+/// What clients send in the place of a file that they do not have.
+fn says_nothing(text: &[u8]) -> bool {
+    matches!(text.trim_ascii(), b"" | b"null" | b"undefined")
+}
+
+/// Media in a form that it cannot be taken from: a save without it would lose it.
+fn media_is_no_file() -> ApiError {
+    let message = "mediaFile is no file: send it as a part of multipart/form-data, with a file name";
+    ApiError::new(Code::MediaUnreadable, message)
+}
+
+/// A file part is the media, whatever content type it claims, unless it has neither a name nor bytes: an empty
+/// file input sends that. A text that says nothing stands for no media; any other text is refused, because it may
+/// be media that was sent wrongly, and would be lost.
 async fn receive_media(mut part: Part<'_>, save: &mut Save) -> Result<(), ApiError> {
-    let Some(file_name) = part.file_name() else {
-        return Ok(());
-    };
-    let unnamed = file_name.is_empty();
+    if !part.is_file() {
+        return match part.text(PLACEHOLDER_BYTES_MAX).await {
+            Ok(text) if says_nothing(&text) => Ok(()),
+            Ok(_) | Err(MultipartError::TooLarge { .. }) => Err(media_is_no_file()),
+            Err(error) => Err(error.into()),
+        };
+    }
     let first = part.chunk().await?;
-    if unnamed && first.is_none() {
+    if first.is_none() && !part.has_file_name() {
         return Ok(());
     }
     let rest = futures_util::stream::try_unfold((first, part), |(first, mut part)| async move {
@@ -185,6 +211,12 @@ fn from_json(body: &[u8], now: Timestamp) -> Result<SaveRequest, ApiError> {
         let given: Option<String> = serde_json::from_str(value.get())
             .map_err(|_| ApiError::bad_request("mediaDigest is not a text"))?;
         texts.media_digest = digest(&given.unwrap_or_default())?;
+    }
+    // A file that has gone through `JSON.stringify` is `{}`.
+    if let Some(media) = fields.remove(MEDIA_FILE)
+        && !says_nothing(&text(media)?)
+    {
+        return Err(media_is_no_file());
     }
     let content = fields.remove(CONTENT);
     let stmp = fields.remove("stmp");
@@ -228,6 +260,8 @@ fn from_form(body: &[u8], now: Timestamp) -> Result<SaveRequest, ApiError> {
                 texts.metadata = Some(MetadataInput::parse(value.as_bytes()).map_err(StoreError::from)?);
             }
             "mediaDigest" => texts.media_digest = digest(&value)?,
+            MEDIA_FILE if says_nothing(value.as_bytes()) => {}
+            MEDIA_FILE => return Err(media_is_no_file()),
             _ => {
                 let json = serde_json::value::to_raw_value(&value).expect("a text is JSON");
                 flat.set(name, json).map_err(StoreError::from)?;
@@ -236,10 +270,6 @@ fn from_form(body: &[u8], now: Timestamp) -> Result<SaveRequest, ApiError> {
     }
     texts.metadata.get_or_insert(flat);
     texts.into_request(CONTENT, now)
-}
-
-pub(super) fn is_content_type(content_type: &str, essence: &str) -> bool {
-    content_type.parse::<mime::Mime>().is_ok_and(|given| given.essence_str() == essence)
 }
 
 pub(super) fn schema(
@@ -274,11 +304,12 @@ impl Payload for UploadForm {
     const CONTENT_TYPE: &'static str = "multipart/form-data";
 
     fn check_content_type(content_type: &str) -> bool {
-        is_content_type(content_type, Self::CONTENT_TYPE)
+        content_type::is_of(content_type, Self::CONTENT_TYPE)
     }
 
     fn schema_ref() -> MetaSchemaRef {
-        let media = text_schema(Some("binary"), "The media; a text in its place is none.");
+        let media =
+            text_schema(Some("binary"), "The media. A text that is empty, `null` or `undefined` is none.");
         schema(
             vec![
                 ("mediaFile", media),
@@ -316,7 +347,7 @@ macro_rules! text_payload {
             const CONTENT_TYPE: &'static str = $content_type;
 
             fn check_content_type(content_type: &str) -> bool {
-                is_content_type(content_type, Self::CONTENT_TYPE)
+                content_type::is_of(content_type, Self::CONTENT_TYPE)
             }
 
             fn schema_ref() -> MetaSchemaRef {

@@ -296,3 +296,48 @@ async fn a_message_tells_nothing_of_the_inside() {
         }
     }
 }
+
+/// Optional white space before a semicolon, and parameters that are empty (RFC 9110, 5.6.6).
+#[apply(api_test)]
+async fn a_content_type_is_read_however_it_is_spaced() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    let visitor = server.visitor();
+    let credentials = crate::harness::credentials(crate::harness::ADA).to_string();
+    let form = serde_urlencoded::to_string([
+        ("username", crate::harness::ADA),
+        ("password", crate::harness::PASSWORD),
+    ])
+    .unwrap();
+    let multipart = |fields: &[(&str, &str)]| {
+        fields.iter().fold(Upload::empty(), |form, (name, value)| form.text(name, *value)).into_body()
+    };
+    let sign_in = multipart(&[("username", crate::harness::ADA), ("password", crate::harness::PASSWORD)]);
+    for parameters in
+        [" ; charset=utf-8", "\t;\tcharset=utf-8", " ;charset=\"utf-8\" ; ", ";", "; ;  charset=utf-8"]
+    {
+        let json = format!("Application/JSON{parameters}");
+        visitor.post("/auth/signin", &json, credentials.clone()).await.assert_status(200);
+        ada.post("/home/upload", &json, r#"{"title":"a","stmp":"[]"}"#).await.assert_status(200);
+        let urlencoded = format!("application/x-www-form-urlencoded{parameters}");
+        visitor.post("/auth/signin", &urlencoded, form.clone()).await.assert_status(200);
+        ada.post("/home/upload", &urlencoded, "title=a&stmp=[]").await.assert_status(200);
+    }
+    let boundary = Upload::BOUNDARY;
+    for parameters in [
+        format!(" ; boundary={boundary}"),
+        format!("\t;\tboundary=\"{boundary}\""),
+        format!(";charset=utf-8 ;boundary={boundary} ; "),
+        format!("; Boundary={boundary};"),
+    ] {
+        let content_type = format!("Multipart/Form-Data{parameters}");
+        visitor.post("/auth/signin", &content_type, sign_in.clone()).await.assert_status(200);
+        ada.post("/home/upload", &content_type, Upload::of("a").into_body()).await.assert_status(200);
+        let files = multipart(&[("metadata", r#"{"title":"a"}"#), ("notesFile", "[]")]);
+        ada.post("/project/save", &content_type, files).await.assert_status(200);
+    }
+    for content_type in ["application/json charset=utf-8", "application /json", "a/b"] {
+        let answer = ada.post("/home/upload", content_type, r#"{"title":"a","stmp":"[]"}"#).await;
+        answer.assert_error(415, "unsupported_media_type");
+    }
+}

@@ -150,7 +150,9 @@ fn assert_guarded(answer: &Answer, what: &str) {
     assert_eq!(present("x-content-type-options"), "nosniff", "{what}");
     assert_eq!(present("referrer-policy"), "no-referrer", "{what}");
     let content_security = present("content-security-policy");
-    let is_closed = content_security == "sandbox" || content_security.starts_with("default-src 'none'");
+    // Without `allow-scripts`: whatever it is, it runs nothing.
+    let is_closed = matches!(content_security, "sandbox" | "sandbox allow-same-origin")
+        || content_security.starts_with("default-src 'none'");
     assert!(is_closed, "{what}: {content_security}");
     let cache = present("cache-control");
     assert!(cache == "no-store" || cache.starts_with("private"), "{what}: {cache}");

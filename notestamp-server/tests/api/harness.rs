@@ -243,7 +243,12 @@ impl Client {
     }
 
     pub async fn delete(&self, path: &str) -> Answer {
-        self.send(self.request(Method::DELETE, path)).await
+        self.delete_with(path, &[]).await
+    }
+
+    pub async fn delete_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let request = self.request(Method::DELETE, path);
+        self.send(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
     }
 
     /// Sends the head of a request and waits until the server asks for its body, which it does once it knows whose
@@ -437,8 +442,8 @@ pub struct Upload {
 
 struct FormPart {
     name: String,
-    file_name: Option<String>,
-    content_type: Option<String>,
+    /// What is between the boundary and the bytes.
+    head: Vec<u8>,
     bytes: Vec<u8>,
 }
 
@@ -484,18 +489,25 @@ impl Upload {
 
     /// Adds a part.
     pub fn part(
-        mut self,
+        self,
         name: &str,
         file_name: Option<&str>,
         content_type: Option<&str>,
         bytes: impl Into<Vec<u8>>,
     ) -> Self {
-        self.parts.push(FormPart {
-            name: name.to_owned(),
-            file_name: file_name.map(str::to_owned),
-            content_type: content_type.map(str::to_owned),
-            bytes: bytes.into(),
-        });
+        let mut head = format!("Content-Disposition: form-data; name=\"{name}\"");
+        if let Some(file_name) = file_name {
+            head += &format!("; filename=\"{file_name}\"");
+        }
+        if let Some(content_type) = content_type {
+            head += &format!("\r\nContent-Type: {content_type}");
+        }
+        self.part_with_head(name, head, bytes)
+    }
+
+    /// Adds a part with these headers, which may be odd; the name is for [`in_order`](Self::in_order) only.
+    pub fn part_with_head(mut self, name: &str, head: impl Into<Vec<u8>>, bytes: impl Into<Vec<u8>>) -> Self {
+        self.parts.push(FormPart { name: name.to_owned(), head: head.into(), bytes: bytes.into() });
         self
     }
 
@@ -514,15 +526,8 @@ impl Upload {
     pub fn into_body(self) -> Vec<u8> {
         let mut body = Vec::new();
         for part in self.parts {
-            let mut head =
-                format!("--{}\r\nContent-Disposition: form-data; name=\"{}\"", Self::BOUNDARY, part.name);
-            if let Some(file_name) = part.file_name {
-                head += &format!("; filename=\"{file_name}\"");
-            }
-            if let Some(content_type) = part.content_type {
-                head += &format!("\r\nContent-Type: {content_type}");
-            }
-            body.extend_from_slice(head.as_bytes());
+            body.extend_from_slice(format!("--{}\r\n", Self::BOUNDARY).as_bytes());
+            body.extend_from_slice(&part.head);
             body.extend_from_slice(b"\r\n\r\n");
             body.extend_from_slice(&part.bytes);
             body.extend_from_slice(b"\r\n");

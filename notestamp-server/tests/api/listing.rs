@@ -219,15 +219,19 @@ async fn parameters_that_cannot_be_are_refused() {
         pairs.into_iter().find(|(name, _)| name == "cursor").unwrap().1
     };
     for parameters in [
-        &[("limit", "0")][..],
+        &[("limit", "")][..],
+        &[("limit", "0")],
         &[("limit", "1001")],
         &[("limit", "-1")],
         &[("limit", "1.5")],
         &[("limit", "many")],
         &[("limit", "99999999999999999999999")],
+        &[("sort", "")],
         &[("sort", "size")],
         &[("sort", "TITLE")],
+        &[("order", "")],
         &[("order", "up")],
+        &[("cursor", "")],
         &[("cursor", "nonsense")],
         &[("cursor", "s")],
         &[("cursor", "s-1")],

@@ -32,6 +32,7 @@ mod memory {
     mod ended_sessions;
     mod errors;
     mod failed_sign_ins;
+    mod form_parts;
     mod held_requests;
     mod limits;
     mod listing;
@@ -64,6 +65,7 @@ mod embedded {
     mod ended_sessions;
     mod errors;
     mod failed_sign_ins;
+    mod form_parts;
     mod held_requests;
     mod limits;
     mod listing;
@@ -115,6 +117,7 @@ mod mongodb_s3 {
     mod ended_sessions;
     mod errors;
     mod failed_sign_ins;
+    mod form_parts;
     mod held_requests;
     mod limits;
     mod listing;

@@ -36,7 +36,7 @@ async fn every_way_leads_to_the_same_answer() {
             ("etag", &format!("\"{}\"", digest(BYTES))),
             ("content-disposition", "inline; filename=\"a.mp3\"; filename*=UTF-8''a.mp3"),
             ("x-content-type-options", "nosniff"),
-            ("content-security-policy", "sandbox"),
+            ("content-security-policy", "sandbox allow-same-origin"),
         ] {
             assert_eq!(answer.header(name), Some(value), "{way}: {name}");
         }
@@ -252,6 +252,28 @@ async fn types_that_browsers_show_safely_are_shown() {
 }
 
 #[apply(api_test)]
+async fn only_audio_and_video_are_played_in_a_tab() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    for (at, (mimetype, expected)) in [
+        ("audio/mpeg", "sandbox allow-same-origin"),
+        ("Video/WebM;codecs=vp9", "sandbox allow-same-origin"),
+        ("application/pdf", "sandbox"),
+        ("image/png", "sandbox"),
+        ("image/svg+xml", "sandbox"),
+        ("audio/x+xml", "sandbox"),
+        ("text/html", "sandbox"),
+        ("", "sandbox"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let answer = of_type(&ada, &format!("p{at}"), mimetype).await;
+        assert_eq!(answer.header("content-security-policy"), Some(expected), "{mimetype}");
+    }
+}
+
+#[apply(api_test)]
 async fn all_other_types_are_attachments() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -262,6 +284,9 @@ async fn all_other_types_are_attachments() {
         "text/html",
         "text/html; charset=utf-8",
         "image/svg+xml",
+        "audio/x+xml",
+        "video/x+XML;a=b",
+        "audio/wav;,text/html",
         "application/xhtml+xml",
         "text/javascript",
         "text/css",
@@ -314,11 +339,56 @@ async fn the_parameters_of_a_media_type_are_served_and_kept() {
     for (title, saved, served) in [
         ("a", "audio/webm;codecs=opus", "audio/webm;codecs=opus"),
         ("b", "Video/MP4; codecs=\"avc1.42E01E, mp4a.40.2\"", "video/mp4; codecs=\"avc1.42E01E, mp4a.40.2\""),
-        ("c", "audio/webm;codecs=opus\r\nx-evil: 1", "audio/webm"),
-        ("d", "text/html;charset=utf-8", "application/octet-stream"),
+        ("c", "audio/webm ; codecs=opus", "audio/webm; codecs=opus"),
+        ("d", "video/webm;codecs=vp8,opus", "video/webm;codecs=\"vp8,opus\""),
+        ("e", "text/html;charset=utf-8", "application/octet-stream"),
+        ("f", "audio/webm;codecs=opus\r\nx-evil: 1", "application/octet-stream"),
+        ("g", "audio/wav;,text/html", "application/octet-stream"),
+        ("h", "audio/wav,text/html", "application/octet-stream"),
+        ("i", "audio/wav;codecs", "application/octet-stream"),
     ] {
         let answer = of_type(&ada, title, saved).await;
         assert_eq!((answer.header("content-type"), answer.header("x-evil")), (Some(served), None));
         assert_eq!(ada.open(title).await.json()["metadata"]["mimetype"], saved);
     }
+}
+
+#[apply(api_test)]
+async fn media_that_is_not_the_one_demanded_is_not_sent() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    let project = ada.save_media("a", "audio/mpeg", BYTES).await;
+    let (tag, other) = (format!("\"{}\"", digest(BYTES)), format!("\"{}\"", digest(b"other")));
+    for way in ways(&project) {
+        let get = async |headers: &[(&str, &str)]| ada.get_with(&way, headers).await;
+        for stale in [other.as_str(), "\"x\"", &format!("W/{tag}"), &format!("{other}, W/{tag}")] {
+            for more in [
+                ("accept", "*/*"),
+                ("range", "bytes=2-3"),
+                ("range", "bytes=99-"),
+                ("if-none-match", "*"),
+                ("if-range", &tag),
+            ] {
+                let answer = get(&[("if-match", stale), more]).await.assert_error(412, "precondition_failed");
+                assert_eq!(answer.header("etag"), Some(tag.as_str()), "{stale} {more:?}");
+                assert_eq!(answer.header("content-range"), None);
+            }
+            let head = ada.request(reqwest::Method::HEAD, &way).header("if-match", stale);
+            assert_eq!(ada.send(head).await.assert_status(412).header("etag"), Some(tag.as_str()));
+        }
+        for good in [tag.as_str(), "*", &format!("{other} , {tag}")] {
+            get(&[("if-match", good)]).await.assert_status(200);
+            get(&[("if-match", good), ("range", "bytes=2-3")]).await.assert_status(206);
+            get(&[("if-match", good), ("range", "bytes=99-")]).await.assert_status(416);
+            get(&[("if-match", good), ("if-none-match", &tag)]).await.assert_status(304);
+            let head = ada.request(reqwest::Method::HEAD, &way).header("if-match", good);
+            ada.send(head).await.assert_status(200);
+        }
+        get(&[("if-match", "nonsense")]).await.assert_error(400, "bad_request");
+        // Nothing here has a modification date.
+        get(&[("if-unmodified-since", "Fri, 01 Mar 1996 12:00:00 GMT")]).await.assert_status(200);
+        get(&[("if-modified-since", "Fri, 01 Mar 2996 12:00:00 GMT")]).await.assert_status(200);
+    }
+    ada.save_project("none").await;
+    ada.get_with("/home/media-file/none", &[("if-match", "\"x\"")]).await.assert_error(404, "not_found");
 }

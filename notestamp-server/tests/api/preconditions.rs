@@ -118,3 +118,153 @@ async fn of_two_saves_of_one_revision_one_is_refused() {
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 412, 412]);
 }
+
+/// Every way to read a project with an entity tag, and what that tag depends on: this project, or all.
+const READS: [&str; 5] = [
+    "/home/open?name=a",
+    "/project/get/a",
+    "/project/notes/a",
+    "/home/list",
+    "/project/list?pageParam=0&searchParam=&columnFilters=&sorting=",
+];
+
+#[apply(api_test)]
+async fn what_the_client_has_read_is_not_sent_again_until_it_changes() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    ada.save_media("a", "audio/mpeg", b"media").await;
+    for path in READS {
+        let first = ada.get(path).await.assert_status(200);
+        let tag = first.header("etag").expect(path).to_owned();
+        assert!(!tag.starts_with("W/"), "{path}: {tag}");
+        for known in [tag.clone(), format!("W/{tag}"), format!("\"x\", {tag}"), "*".to_owned()] {
+            let answer = ada.get_with(path, &[("if-none-match", &known)]).await.assert_status(304);
+            assert!(answer.body.is_empty());
+            assert_eq!(answer.header("etag"), Some(tag.as_str()), "{path}");
+            assert_eq!(answer.header("cache-control"), first.header("cache-control"), "{path}");
+            assert_eq!(answer.header("content-type"), None, "{path}");
+            let head = ada.request(reqwest::Method::HEAD, path).header("if-none-match", known);
+            ada.send(head).await.assert_status(304);
+        }
+        for other in ["\"x\"", "nonsense", ""] {
+            let answer = ada.get_with(path, &[("if-none-match", other)]).await.assert_status(200);
+            assert_eq!(
+                (answer.body, answer.headers.get("etag")),
+                (first.body.clone(), first.headers.get("etag"))
+            );
+        }
+        ada.save(Upload::of("a").notes(format!("[\"{path}\"]"))).await.assert_status(200);
+        let changed = ada.get_with(path, &[("if-none-match", &tag)]).await.assert_status(200);
+        assert_ne!(changed.header("etag"), Some(tag.as_str()), "{path}");
+    }
+}
+
+#[apply(api_test)]
+async fn what_is_not_what_the_client_demands_is_not_sent() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    ada.save_project("a").await;
+    for path in READS {
+        let tag = ada.get(path).await.assert_status(200).header("etag").unwrap().to_owned();
+        for stale in ["\"x\"", &format!("W/{tag}"), "\"0\", \"99\""] {
+            let answer = ada.get_with(path, &[("if-match", stale), ("if-none-match", &tag)]).await;
+            let answer = answer.assert_error(412, "precondition_failed");
+            assert_eq!(answer.header("etag"), Some(tag.as_str()), "{path}: {stale}");
+            let head = ada.request(reqwest::Method::HEAD, path).header("if-match", stale);
+            ada.send(head).await.assert_status(412);
+        }
+        for good in [tag.as_str(), "*", &format!("\"x\", {tag}")] {
+            ada.get_with(path, &[("if-match", good)]).await.assert_status(200);
+            ada.get_with(path, &[("if-match", good), ("if-none-match", &tag)]).await.assert_status(304);
+        }
+        ada.get_with(path, &[("if-match", "nonsense")]).await.assert_error(400, "bad_request");
+    }
+    // What is not there is 404, whatever is demanded of it.
+    for path in ["/home/open?name=b", "/project/get/b", "/project/notes/b"] {
+        ada.get_with(path, &[("if-match", "*")]).await.assert_error(404, "not_found");
+    }
+}
+
+#[apply(api_test)]
+async fn the_tag_of_a_list_changes_with_its_response_and_only_then() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    let page = "/home/list?sort=title&limit=1";
+    let tag = async |path: &str| ada.get(path).await.assert_status(200).header("etag").unwrap().to_owned();
+    let empty = tag("/home/list").await;
+    ada.save_project("a").await;
+    let (all, first, audio) = (tag("/home/list").await, tag(page).await, tag("/home/list?type=audio").await);
+    assert_ne!(all, empty);
+    assert_eq!(audio, empty, "what is the same has the same tag");
+    // The page is the same, but for the link to the next.
+    ada.save_project("b").await;
+    let (more, linked) = (tag("/home/list").await, tag(page).await);
+    assert!(more != all && linked != first);
+    assert_eq!((tag("/home/list").await, tag(page).await), (more, linked.clone()));
+    ada.save_project("c").await;
+    assert_eq!(tag(page).await, linked, "what is saved elsewhere changes no page");
+    assert_eq!(tag("/home/list?type=audio").await, audio);
+    for title in ["a", "b", "c"] {
+        ada.delete_project(title).await.assert_status(200);
+    }
+    assert_eq!(tag("/home/list").await, empty);
+}
+
+#[apply(api_test)]
+async fn a_project_is_deleted_on_the_conditions_that_it_meets_only() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    for path in ["/home/delete?name=a", "/project/delete/a"] {
+        ada.save_project("a").await;
+        ada.save_project("a").await;
+        let tag = ada.open("a").await.assert_status(200).header("etag").unwrap().to_owned();
+        for conditions in [
+            &[("if-match", "\"0\"")][..],
+            &[("if-match", "\"x\", \"99\"")],
+            &[("if-match", &format!("W/{tag}"))],
+            &[("if-none-match", "*")],
+            &[("if-none-match", &tag)],
+            &[("if-none-match", &format!("\"x\", W/{tag}"))],
+            &[("if-match", &tag), ("if-none-match", "*")],
+            &[("if-match", "\"0\""), ("if-none-match", "\"0\"")],
+        ] {
+            let answer = ada.delete_with(path, conditions).await.assert_error(412, "precondition_failed");
+            assert_eq!(answer.header("etag"), Some(tag.as_str()), "{path}: {conditions:?}");
+            assert_eq!(ada.open("a").await.assert_status(200).header("etag"), Some(tag.as_str()));
+        }
+        for value in ["1", "\"1", "", "*, \"1\"", ","] {
+            for name in ["if-match", "if-none-match"] {
+                ada.delete_with(path, &[(name, value)]).await.assert_error(400, "bad_request");
+            }
+        }
+        for conditions in [
+            &[("if-match", tag.as_str())][..],
+            &[("if-match", &format!("\"0\", {tag}"))],
+            &[("if-match", "*")],
+            &[("if-none-match", "\"0\"")],
+            &[("if-match", "*"), ("if-none-match", "\"0\"")],
+        ] {
+            let now = ada.open("a").await.header("etag").unwrap().to_owned();
+            let current: Vec<_> =
+                conditions.iter().map(|(name, value)| (*name, value.replace(&tag, &now))).collect();
+            let current: Vec<_> = current.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            ada.delete_with(path, &current).await.assert_status(200);
+            // What is not there is 404, whatever is demanded of it.
+            ada.delete_with(path, conditions).await.assert_error(404, "not_found");
+            ada.save_project("a").await;
+        }
+        ada.delete_project("a").await.assert_status(200);
+    }
+}
+
+#[apply(api_test)]
+async fn a_project_that_was_saved_meanwhile_is_not_deleted() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    ada.save_project("a").await;
+    let seen = ada.open("a").await.header("etag").unwrap().to_owned();
+    ada.save(Upload::of("a").notes("[\"newer\"]")).await.assert_status(200);
+    let delete = ada.delete_with("/home/delete?name=a", &[("if-match", &seen)]).await;
+    delete.assert_error(412, "precondition_failed");
+    assert_eq!(ada.open("a").await.assert_status(200).json()["content"], "[\"newer\"]");
+}

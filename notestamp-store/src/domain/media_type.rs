@@ -5,8 +5,10 @@ use std::fmt;
 /// ```
 /// use notestamp_store::MediaType;
 /// assert_eq!(MediaType::parse("Audio/MPEG").essence(), "audio/mpeg");
-/// assert_eq!(MediaType::parse(""), MediaType::OCTET_STREAM);
-/// assert_eq!(MediaType::parse("no media type"), MediaType::OCTET_STREAM);
+/// assert_eq!(MediaType::parse("audio/webm ; codecs=opus").essence(), "audio/webm");
+/// for text in ["", "no media type", "audio/wav;,text/html"] {
+///     assert_eq!(MediaType::parse(text), MediaType::OCTET_STREAM);
+/// }
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MediaType(std::borrow::Cow<'static, str>);
@@ -15,29 +17,197 @@ impl MediaType {
     /// `application/octet-stream`: nothing is known about the bytes.
     pub const OCTET_STREAM: Self = Self(std::borrow::Cow::Borrowed("application/octet-stream"));
 
-    /// Reads a media type without its parameters; whatever is none is [`MediaType::OCTET_STREAM`].
+    /// Reads a media type and drops its parameters; a text that is not a [`ContentType`] as a whole gives
+    /// [`MediaType::OCTET_STREAM`].
     pub fn parse(text: &str) -> Self {
-        let is_token = |part: &str| {
-            let token_char = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-            !part.is_empty() && part.len() <= 127 && part.bytes().all(token_char)
-        };
-        let essence = text.split(';').next().unwrap_or_default().trim();
-        match essence.split_once('/') {
-            Some((kind, subtype)) if is_token(kind) && is_token(subtype) => {
-                Self(essence.to_ascii_lowercase().into())
-            }
-            _ => Self::OCTET_STREAM,
-        }
+        ContentType::parse(text).map_or(Self::OCTET_STREAM, |content_type| content_type.media_type)
     }
 
     /// `type/subtype`, in lower case.
     pub fn essence(&self) -> &str {
         &self.0
     }
+
+    fn of_essence(text: &str) -> Option<Self> {
+        let (kind, subtype) = text.split_once('/')?;
+        let is_part = |part: &str| is_token(part) && part.len() <= 127;
+        (is_part(kind) && is_part(subtype)).then(|| Self(text.to_ascii_lowercase().into()))
+    }
 }
 
 impl fmt::Display for MediaType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// A media type with its parameters (RFC 9110, 8.3.1): `type/subtype *( OWS ";" OWS [ parameter ] )`.
+///
+/// One spelling beyond the grammar is accepted, because Chromium's `MediaRecorder` uses it: a list of tokens as
+/// a value without quotes. It is displayed with quotes.
+///
+/// ```
+/// use notestamp_store::ContentType;
+/// let parsed = ContentType::parse("Text/Plain ; Charset=\"utf-8\"").unwrap();
+/// assert_eq!(parsed.media_type().essence(), "text/plain");
+/// assert_eq!(parsed.parameter("charset"), Some("utf-8"));
+/// assert_eq!(parsed.to_string(), "text/plain; charset=\"utf-8\"");
+/// assert_eq!(ContentType::parse("video/webm;codecs=vp8,opus").unwrap().to_string(), "video/webm;codecs=\"vp8,opus\"");
+/// assert_eq!(ContentType::parse("text/plain; charset"), None);
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ContentType {
+    media_type: MediaType,
+    parameters: Vec<(String, String)>,
+    /// The whole text, without white space before a semicolon and without empty parameters; white space behind a
+    /// semicolon is one space.
+    text: String,
+}
+
+/// Optional white space (RFC 9110, 5.6.3).
+const OWS: [char; 2] = [' ', '\t'];
+
+impl ContentType {
+    /// Reads all of `text`; `None` where it is not a media type with parameters.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim_matches(OWS);
+        let (essence, mut rest) = text.split_at(text.find([';', ' ', '\t']).unwrap_or(text.len()));
+        let media_type = MediaType::of_essence(essence)?;
+        let mut parsed = Self { text: media_type.essence().to_owned(), media_type, parameters: Vec::new() };
+        loop {
+            rest = rest.trim_start_matches(OWS);
+            if rest.is_empty() {
+                return Some(parsed);
+            }
+            let separated = rest.strip_prefix(';')?;
+            rest = separated.trim_start_matches(OWS);
+            if rest.is_empty() || rest.starts_with(';') {
+                continue;
+            }
+            let space = if rest.len() == separated.len() { "" } else { " " };
+            rest = parsed.read_parameter(space, rest)?;
+        }
+    }
+
+    /// Without its parameters.
+    pub fn media_type(&self) -> &MediaType {
+        &self.media_type
+    }
+
+    /// The value of the first parameter of this name, without quotes.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        let mut of_name = self.parameters.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        of_name.next().map(|(_, value)| value.as_str())
+    }
+
+    /// Reads the parameter at the start of `text` and returns what follows it.
+    fn read_parameter<'a>(&mut self, space: &str, text: &'a str) -> Option<&'a str> {
+        let (name, after) = text.split_once('=')?;
+        if !is_token(name) {
+            return None;
+        }
+        let (value, rest) = match after.strip_prefix('"') {
+            Some(quoted) => read_quoted(quoted)?,
+            None => {
+                let (value, rest) = after.split_at(after.find([';', ' ', '\t']).unwrap_or(after.len()));
+                (value.split(',').all(is_token).then(|| value.to_owned())?, rest)
+            }
+        };
+        let as_sent = &after[..after.len() - rest.len()];
+        let quotes = if !as_sent.starts_with('"') && as_sent.contains(',') { "\"" } else { "" };
+        let name = name.to_ascii_lowercase();
+        self.text += &format!(";{space}{name}={quotes}{as_sent}{quotes}");
+        self.parameters.push((name, value));
+        Some(rest)
+    }
+}
+
+/// Names in lower case and values as they were sent, in the one spelling that every reader takes.
+impl fmt::Display for ContentType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// `token` (RFC 9110, 5.6.2).
+fn is_token(text: &str) -> bool {
+    let is_token_char = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_token_char)
+}
+
+/// Reads a `quoted-string` (RFC 9110, 5.6.4) whose first quote has been read: what it says, and what follows it.
+fn read_quoted(text: &str) -> Option<(String, &str)> {
+    let mut value = String::new();
+    let mut chars = text.chars();
+    loop {
+        let next = match chars.next()? {
+            '"' => return Some((value, chars.as_str())),
+            '\\' => chars.next()?,
+            other => other,
+        };
+        if next.is_ascii_control() && next != '\t' {
+            return None;
+        }
+        value.push(next);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn optional_white_space_and_empty_parameters_are_allowed() {
+        for (text, displayed) in [
+            ("application/json", "application/json"),
+            ("application/json ; charset=utf-8", "application/json; charset=utf-8"),
+            ("application/json\t;\tcharset=utf-8", "application/json; charset=utf-8"),
+            (" application/json;", "application/json"),
+            ("application/json ; ; charset=utf-8 ;", "application/json; charset=utf-8"),
+            ("AUDIO/Webm;Codecs=Opus", "audio/webm;codecs=Opus"),
+            ("a/b;c=\"d;e\\\"f\" ; g=h", "a/b;c=\"d;e\\\"f\"; g=h"),
+        ] {
+            assert_eq!(
+                ContentType::parse(text).map(|it| it.to_string()).as_deref(),
+                Some(displayed),
+                "{text}"
+            );
+        }
+        let quoted = ContentType::parse("a/b;c=\"d;e\\\"f\" ; g=h").unwrap();
+        assert_eq!((quoted.parameter("C"), quoted.parameter("g")), (Some("d;e\"f"), Some("h")));
+        assert_eq!(quoted.parameter("d"), None);
+    }
+
+    #[test]
+    fn what_is_no_media_type_is_refused() {
+        for text in [
+            "",
+            ";",
+            "audio",
+            "audio/",
+            "/wav",
+            "audio /wav",
+            "audio/wav,text/html",
+            "audio/wav;,text/html",
+            "audio/wav, text/html",
+            "audio/wav;a",
+            "audio/wav;a=",
+            "audio/wav;=b",
+            "audio/wav;a =b",
+            "audio/wav;a= b",
+            "audio/wav;a=b c",
+            "audio/wav;a=b,text/html",
+            "audio/wav;a=b,",
+            "audio/wav;a=\"b",
+            "audio/wav;a=\"b\"c",
+            "audio/wav;a=\"b\r\nc: d\"",
+            "audio/wav;a=\"\\\u{7f}\"",
+            "audio/wav\n",
+            "audio/wav;a=b\r\nc: d",
+            "audio/\u{e9}",
+        ] {
+            assert_eq!(ContentType::parse(text), None, "{text:?}");
+            assert_eq!(MediaType::parse(text), MediaType::OCTET_STREAM, "{text:?}");
+        }
     }
 }

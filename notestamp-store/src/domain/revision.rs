@@ -35,7 +35,7 @@ impl fmt::Display for Revision {
     }
 }
 
-/// What a save demands of the project that it finds (RFC 9110, 13.1).
+/// What a save or a deletion demands of the project that it finds (RFC 9110, 13.1).
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum Precondition {
     /// Nothing: the last write wins.
@@ -54,6 +54,17 @@ pub enum Precondition {
 }
 
 impl Precondition {
+    /// Refuses to go on unless a project of revision `current` (or its absence) meets it.
+    ///
+    /// # Errors
+    /// [`Error::PreconditionFailed`](crate::Error::PreconditionFailed) where it does not.
+    pub fn check(&self, current: Option<Revision>) -> crate::Result<()> {
+        match self.is_met_by(current) {
+            true => Ok(()),
+            false => Err(crate::Error::PreconditionFailed { current }),
+        }
+    }
+
     /// Whether a project of revision `current` (or none) meets it.
     pub fn is_met_by(&self, current: Option<Revision>) -> bool {
         match self {

@@ -3,7 +3,9 @@ use std::fmt;
 use async_trait::async_trait;
 
 use crate::clock::Timestamp;
-use crate::domain::{Caller, Digest, ListQuery, MediaRef, Object, Page, Project, ProjectId, Title, UserId};
+use crate::domain::{
+    Caller, Digest, ListQuery, MediaRef, Object, Page, Precondition, Project, ProjectId, Title, UserId,
+};
 use crate::error::Result;
 use crate::protocol::SaveCommit;
 
@@ -40,13 +42,27 @@ pub trait ProjectStore: fmt::Debug + Send + Sync {
     /// [`plan_save`]: crate::protocol::plan_save
     async fn commit_save(&self, commit: &SaveCommit) -> Result<SaveOutcome>;
 
-    /// Deletes a project: reads [`DeleteReads`](crate::protocol::DeleteReads), asks
-    /// [`plan_delete`](crate::protocol::plan_delete), and writes the plan, all in one transaction.
+    /// Deletes a project that meets a precondition: reads [`DeleteReads`](crate::protocol::DeleteReads), evaluates
+    /// the precondition, asks [`plan_delete`](crate::protocol::plan_delete), and writes the plan, all in one
+    /// transaction. So a project that is saved at the same moment is not deleted on a condition that it no longer
+    /// meets.
     ///
     /// # Errors
     /// - [`Error::SessionEnded`](crate::Error::SessionEnded) where the caller's session has ended.
-    /// - [`Error::NotFound`](crate::Error::NotFound) where the owner has no such project.
-    async fn delete_project(&self, caller: Caller, title: &Title, now: Timestamp) -> Result<Deleted>;
+    /// - [`Error::NotFound`](crate::Error::NotFound) where the owner has no such project, whatever the precondition.
+    /// - [`Error::PreconditionFailed`](crate::Error::PreconditionFailed) where the project does not meet it.
+    async fn delete_project_if(
+        &self,
+        caller: Caller,
+        title: &Title,
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Result<Deleted>;
+
+    /// Deletes a project of any revision: [`delete_project_if`](Self::delete_project_if) without a precondition.
+    async fn delete_project(&self, caller: Caller, title: &Title, now: Timestamp) -> Result<Deleted> {
+        self.delete_project_if(caller, title, &Precondition::None, now).await
+    }
 }
 
 /// What came of the commit of a save.

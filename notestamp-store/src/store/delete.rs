@@ -1,6 +1,6 @@
 //! Deleting a project: the record first, the bytes afterwards.
 
-use crate::domain::{Caller, Title};
+use crate::domain::{Caller, Precondition, Title};
 use crate::error::Result;
 
 use super::Store;
@@ -13,8 +13,21 @@ impl Store {
     /// - [`Error::SessionEnded`](crate::Error::SessionEnded) where the caller's session has ended.
     /// - [`Error::NotFound`](crate::Error::NotFound) where the account has none of that title.
     pub async fn delete_project(&self, caller: impl Into<Caller>, title: &Title) -> Result<()> {
+        self.delete_project_if(caller, title, &Precondition::None).await
+    }
+
+    /// Deletes a project as [`delete_project`](Self::delete_project) does, if it meets a precondition at that moment.
+    ///
+    /// # Errors
+    /// Also [`Error::PreconditionFailed`](crate::Error::PreconditionFailed) where it does not.
+    pub async fn delete_project_if(
+        &self,
+        caller: impl Into<Caller>,
+        title: &Title,
+        precondition: &Precondition,
+    ) -> Result<()> {
         let now = self.shared.clock.now();
-        let deleted = self.shared.records.delete_project(caller.into(), title, now).await?;
+        let deleted = self.shared.records.delete_project_if(caller.into(), title, precondition, now).await?;
         self.reap(deleted.doomed);
         Ok(())
     }

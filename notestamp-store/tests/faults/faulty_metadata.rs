@@ -9,7 +9,8 @@ use notestamp_store::records::{
 };
 use notestamp_store::{
     Caller, Digest, Email, Error, ListQuery, MediaRef, Namespace, Object, ObjectId, Page, PasswordHash,
-    Project, ProjectId, Result, RevocationReason, Session, SessionId, Timestamp, Title, User, UserId,
+    Precondition, Project, ProjectId, Result, RevocationReason, Session, SessionId, Timestamp, Title, User,
+    UserId,
 };
 
 use super::faults::{Faults, reason};
@@ -63,7 +64,7 @@ pass_on! {
         fn find_owned_media(owner: UserId, digest: Digest) -> Option<MediaRef>;
         fn list_projects(owner: UserId, query: &ListQuery) -> Page;
         fn commit_save(commit: &SaveCommit) -> SaveOutcome;
-        fn delete_project(caller: Caller, title: &Title, now: Timestamp) -> Deleted;
+        fn delete_project_if(caller: Caller, title: &Title, precondition: &Precondition, now: Timestamp) -> Deleted;
     }
     ObjectLedger {
         fn reserve(rows: &[Object]) -> ();

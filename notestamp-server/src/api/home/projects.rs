@@ -9,7 +9,8 @@ use poem_openapi::{ApiResponse, OpenApi};
 use super::media_url;
 use crate::api::Tag;
 use crate::api::delete_project::{DeleteFailures, delete};
-use crate::api::open_project::{OpenFailures, open};
+use crate::api::listing::{Listing, listed};
+use crate::api::open_project::{OpenFailures, Opening, open};
 use crate::api::save_project::{SaveFailures, save};
 use crate::auth::CurrentUser;
 use crate::error::{ApiError, Failed, failures};
@@ -17,7 +18,7 @@ use crate::http::base_url::BaseUrl;
 use crate::http::entity_tag::EntityTag;
 use crate::middleware::request_deadline::RequestDeadline;
 use crate::state::State;
-use crate::wire::json::Json;
+use crate::wire::json::{Json, WrittenJson};
 use crate::wire::metadata::ProjectMetadata;
 use crate::wire::project::{ListParameters, OpenedProject, SortBy, SortOrder};
 use crate::wire::upload::UploadBody;
@@ -27,7 +28,7 @@ pub struct Projects;
 
 failures! {
     /// Of listing.
-    ListFailures: 400 401;
+    ListFailures: 400 401 412;
 }
 
 type Directory = Json<Vec<ProjectMetadata>>;
@@ -54,6 +55,13 @@ enum OpenAnswer {
         #[oai(header = "ETag")]
         String,
     ),
+    /// The client has it already.
+    #[oai(status = 304)]
+    NotModified(
+        /// As it was.
+        #[oai(header = "ETag")]
+        String,
+    ),
 }
 
 #[derive(ApiResponse)]
@@ -61,10 +69,20 @@ enum ListAnswer {
     /// A page of the account's projects, or all of them.
     #[oai(status = 200)]
     Listed(
-        Directory,
+        WrittenJson<Vec<ProjectMetadata>>,
         /// Names the next page, if there is one (RFC 8288).
         #[oai(header = "Link")]
         Option<String>,
+        /// Names this very list: it changes with anything in it.
+        #[oai(header = "ETag")]
+        String,
+    ),
+    /// The client has it already.
+    #[oai(status = 304)]
+    NotModified(
+        /// As it was.
+        #[oai(header = "ETag")]
+        String,
     ),
 }
 
@@ -99,15 +117,26 @@ impl Projects {
 
     /// Open a project
     #[oai(path = "/home/open", method = "get", operation_id = "openProject")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn open(
         &self,
         user: CurrentUser,
         state: Data<&Arc<State>>,
         base: BaseUrl,
+        headers: &HeaderMap,
+        /// Tags, or `*`: the answer is 412 unless one of them is the `ETag` of what is there.
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
+        /// Tags, or `*`: the answer is 304 if one of them is the `ETag` of what is there.
+        #[oai(name = "If-None-Match")]
+        _if_none_match: Header<Option<String>>,
         /// The project's title.
         name: Query<String>,
     ) -> Result<OpenAnswer, Failed<OpenFailures>> {
-        let opened = open(&state, &user, &name.0).await?;
+        let opened = match open(&state, &user, headers, &name.0).await? {
+            Opening::Opened(opened) => opened,
+            Opening::NotModified(revision) => return Ok(OpenAnswer::NotModified(revision)),
+        };
         let metadata = ProjectMetadata::new(opened.project, media_url(&base));
         Ok(OpenAnswer::Opened(Json(OpenedProject { metadata, content: opened.notes }), opened.revision))
     }
@@ -123,6 +152,13 @@ impl Projects {
         user: CurrentUser,
         state: Data<&Arc<State>>,
         base: BaseUrl,
+        headers: &HeaderMap,
+        /// Tags, or `*`: the answer is 412 unless one of them is the `ETag` of what is there.
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
+        /// Tags, or `*`: the answer is 304 if one of them is the `ETag` of what is there.
+        #[oai(name = "If-None-Match")]
+        _if_none_match: Header<Option<String>>,
         /// Only titles that contain this text; letter case does not count.
         search: Query<Option<String>>,
         /// Only projects of this type.
@@ -147,7 +183,11 @@ impl Projects {
         let query = parameters.to_query().map_err(notestamp_store::Error::from)?;
         let page = state.store.list_projects(user.id, &query).await?;
         let link = page.next.map(|next| parameters.next_link(base.as_str(), &next));
-        Ok(ListAnswer::Listed(answer(page.projects, &base), link))
+        let Json(projects) = answer(page.projects, &base);
+        Ok(match listed(headers, projects, link.as_deref())? {
+            Listing::Listed(list, tag) => ListAnswer::Listed(list, link, tag),
+            Listing::NotModified(tag) => ListAnswer::NotModified(tag),
+        })
     }
 
     /// Delete a project
@@ -159,10 +199,17 @@ impl Projects {
         user: CurrentUser,
         state: Data<&Arc<State>>,
         base: BaseUrl,
+        headers: &HeaderMap,
+        /// Revisions, or `*`: the project is not deleted unless it is of one of them.
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
+        /// Revisions: the project is not deleted if it is of one of them.
+        #[oai(name = "If-None-Match")]
+        _if_none_match: Header<Option<String>>,
         /// The project's title.
         name: Query<String>,
     ) -> Result<Directory, Failed<DeleteFailures>> {
-        delete(&state, &user, &name.0).await?;
+        delete(&state, &user, headers, &name.0).await?;
         Ok(directory(&state, &user, &base).await?)
     }
 }

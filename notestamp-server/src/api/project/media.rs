@@ -13,7 +13,7 @@ use crate::api::media_response::{MediaResult, media_by_title, media_response, no
 use crate::api::open_project::OpenFailures;
 use crate::api::requested_title::requested_title;
 use crate::auth::{CurrentUser, MediaGrant};
-use crate::error::{ApiError, Failed};
+use crate::error::{ApiError, Code, Failed};
 use crate::http::base_url::BaseUrl;
 use crate::http::content_disposition::Disposition;
 use crate::state::State;
@@ -28,8 +28,8 @@ impl ProjectMedia {
     /// The media that a URL grants
     ///
     /// This is where the `src` of metadata points, made by the server with all its parameters. It needs no
-    /// cookies for 15 minutes, and those of its session after that. With a parameter missing or unreadable it
-    /// grants nothing, and the cookies alone decide.
+    /// cookies for 10 to 15 minutes. After that, once its session has ended, or with a parameter missing or changed,
+    /// it grants nothing, and the cookies alone decide.
     #[oai(path = "/media/:id", method = "get", operation_id = "readGrantedMedia")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn granted(
@@ -46,16 +46,21 @@ impl ProjectMedia {
         /// What vouches for the project, the session and the time.
         signature: Query<Option<String>>,
     ) -> MediaResult {
-        // What cannot be an id was not signed here.
-        let project: ProjectId = id.0.parse().map_err(|_| ApiError::unauthorized())?;
+        let project: Option<ProjectId> = id.0.parse().ok();
         let grant = || {
             let (session, expires) = (session.0?.parse().ok()?, expires.0?.parse().ok()?);
-            Some(MediaGrant { project, session, expires, signature: signature.0? })
+            Some(MediaGrant { project: project?, session, expires, signature: signature.0? })
         };
-        let user = match grant() {
-            Some(grant) => state.authorize_media(&grant, jar).await?,
+        let granted = match grant() {
+            Some(grant) => state.grantor(&grant).await?,
+            None => None,
+        };
+        let user = match granted {
+            Some(user) => user,
             None => state.authenticate(jar).await?.id,
         };
+        // What cannot be an id is no project's.
+        let project = project.ok_or_else(|| ApiError::new(Code::NotFound, "project not found"))?;
         let project = state.store.find_project_by_id(user, project).await?;
         media_response(&state, request, project, Disposition::Inline).await
     }

@@ -9,14 +9,15 @@ use poem_openapi::{ApiResponse, OpenApi};
 use super::media_url;
 use crate::api::Tag;
 use crate::api::delete_project::{DeleteFailures, delete};
-use crate::api::open_project::{OpenFailures, open};
+use crate::api::listing::{Listing, listed};
+use crate::api::open_project::{OpenFailures, Opening, open};
 use crate::api::save_project::{SaveFailures, save};
 use crate::auth::CurrentUser;
 use crate::error::{Failed, failures};
 use crate::http::base_url::BaseUrl;
 use crate::middleware::request_deadline::RequestDeadline;
 use crate::state::State;
-use crate::wire::json::{Json, RawJson};
+use crate::wire::json::{Json, RawJson, WrittenJson};
 use crate::wire::metadata::ProjectMetadata;
 use crate::wire::project::{Directory, Duplicate, ProjectWithNotes, SavedProject};
 use crate::wire::project_list::{PageParameters, ProjectList};
@@ -27,7 +28,7 @@ pub struct ProjectDialect;
 
 failures! {
     /// Of listing.
-    ListFailures: 400 401;
+    ListFailures: 400 401 412;
     /// Of asking for a title.
     DuplicateFailures: 400 401;
 }
@@ -42,6 +43,13 @@ enum GetAnswer {
         #[oai(header = "ETag")]
         String,
     ),
+    /// The client has it already.
+    #[oai(status = 304)]
+    NotModified(
+        /// As it was.
+        #[oai(header = "ETag")]
+        String,
+    ),
 }
 
 #[derive(ApiResponse)]
@@ -51,6 +59,32 @@ enum NotesAnswer {
     Found(
         RawJson,
         /// The revision, for `If-Match` on the next save.
+        #[oai(header = "ETag")]
+        String,
+    ),
+    /// The client has it already.
+    #[oai(status = 304)]
+    NotModified(
+        /// As it was.
+        #[oai(header = "ETag")]
+        String,
+    ),
+}
+
+#[derive(ApiResponse)]
+enum ListAnswer {
+    /// A page of the account's projects, or all of them.
+    #[oai(status = 200)]
+    Listed(
+        WrittenJson<ProjectList>,
+        /// Names this very list: it changes with anything in it.
+        #[oai(header = "ETag")]
+        String,
+    ),
+    /// The client has it already.
+    #[oai(status = 304)]
+    NotModified(
+        /// As it was.
         #[oai(header = "ETag")]
         String,
     ),
@@ -87,15 +121,26 @@ impl ProjectDialect {
 
     /// Get a project, its notes among its metadata
     #[oai(path = "/project/get/:title", method = "get", operation_id = "getProject")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn get(
         &self,
         user: CurrentUser,
         state: Data<&Arc<State>>,
         base: BaseUrl,
+        headers: &HeaderMap,
+        /// Tags, or `*`: the answer is 412 unless one of them is the `ETag` of what is there.
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
+        /// Tags, or `*`: the answer is 304 if one of them is the `ETag` of what is there.
+        #[oai(name = "If-None-Match")]
+        _if_none_match: Header<Option<String>>,
         /// The project's title, percent-encoded as one segment.
         title: Path<String>,
     ) -> Result<GetAnswer, Failed<OpenFailures>> {
-        let opened = open(&state, &user, &title.0).await?;
+        let opened = match open(&state, &user, headers, &title.0).await? {
+            Opening::Opened(opened) => opened,
+            Opening::NotModified(revision) => return Ok(GetAnswer::NotModified(revision)),
+        };
         let metadata = ProjectMetadata::new(opened.project, media_url(&state, &user, &base));
         Ok(GetAnswer::Found(Json(ProjectWithNotes { metadata, notes: opened.notes }), opened.revision))
     }
@@ -114,6 +159,13 @@ impl ProjectDialect {
         user: CurrentUser,
         state: Data<&Arc<State>>,
         base: BaseUrl,
+        headers: &HeaderMap,
+        /// Tags, or `*`: the answer is 412 unless one of them is the `ETag` of what is there.
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
+        /// Tags, or `*`: the answer is 304 if one of them is the `ETag` of what is there.
+        #[oai(name = "If-None-Match")]
+        _if_none_match: Header<Option<String>>,
         /// How many projects come before the page: 0, or the `nextOffset` of the page before.
         #[oai(name = "pageParam")]
         page_param: Query<Option<usize>>,
@@ -125,7 +177,7 @@ impl ProjectDialect {
         column_filters: Query<Option<String>>,
         /// JSON: `[{"id": "lastModified", "desc": false}]` for the other way round.
         sorting: Query<Option<String>>,
-    ) -> Result<Json<ProjectList>, Failed<ListFailures>> {
+    ) -> Result<ListAnswer, Failed<ListFailures>> {
         let parameters = PageParameters {
             page_param: page_param.0,
             search_param: search_param.0,
@@ -140,7 +192,11 @@ impl ProjectDialect {
             state.offset_cursors.remember(session, &query, offset, place);
         }
         let media_url = media_url(&state, &user, &base);
-        Ok(Json(ProjectList::new(page.projects, next_offset, state.project_list, media_url)))
+        let list = ProjectList::new(page.projects, next_offset, state.project_list, media_url);
+        Ok(match listed(headers, list, None)? {
+            Listing::Listed(list, tag) => ListAnswer::Listed(list, tag),
+            Listing::NotModified(tag) => ListAnswer::NotModified(tag),
+        })
     }
 
     /// Delete a project, named in the path
@@ -152,10 +208,17 @@ impl ProjectDialect {
         user: CurrentUser,
         state: Data<&Arc<State>>,
         base: BaseUrl,
+        headers: &HeaderMap,
+        /// Revisions, or `*`: the project is not deleted unless it is of one of them.
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
+        /// Revisions: the project is not deleted if it is of one of them.
+        #[oai(name = "If-None-Match")]
+        _if_none_match: Header<Option<String>>,
         /// The project's title, percent-encoded as one segment.
         title: Path<String>,
     ) -> Result<Json<Directory>, Failed<DeleteFailures>> {
-        delete(&state, &user, &title.0).await?;
+        delete(&state, &user, headers, &title.0).await?;
         let all = state.store.list_projects(&user, &ListQuery::default()).await?;
         let media_url = media_url(&state, &user, &base);
         let directory = all.projects.into_iter().map(|project| ProjectMetadata::new(project, &media_url));
@@ -168,11 +231,20 @@ impl ProjectDialect {
         &self,
         user: CurrentUser,
         state: Data<&Arc<State>>,
+        headers: &HeaderMap,
+        /// Tags, or `*`: the answer is 412 unless one of them is the `ETag` of what is there.
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
+        /// Tags, or `*`: the answer is 304 if one of them is the `ETag` of what is there.
+        #[oai(name = "If-None-Match")]
+        _if_none_match: Header<Option<String>>,
         /// The project's title, percent-encoded as one segment.
         title: Path<String>,
     ) -> Result<NotesAnswer, Failed<OpenFailures>> {
-        let opened = open(&state, &user, &title.0).await?;
-        Ok(NotesAnswer::Found(RawJson(opened.notes), opened.revision))
+        Ok(match open(&state, &user, headers, &title.0).await? {
+            Opening::Opened(opened) => NotesAnswer::Found(RawJson(opened.notes), opened.revision),
+            Opening::NotModified(revision) => NotesAnswer::NotModified(revision),
+        })
     }
 
     /// Whether a title is taken

@@ -81,6 +81,7 @@ macro_rules! records_conformance {
                 what_an_open_session_asks_for_takes_effect
             }
             projects {
+                a_deletion_on_a_condition_that_is_not_met_changes_nothing
                 a_project_is_deleted_once
                 a_project_is_found_as_it_was_saved
                 a_save_without_a_link_keeps_the_one_of_the_same_type
@@ -149,6 +150,7 @@ macro_rules! records_conformance {
                 what_is_exactly_at_the_cutoff_is_spared
             }
             races {
+                a_deletion_of_one_revision_spares_a_racing_save
                 a_late_save_and_a_racing_sweep_agree_on_reserved_rows
                 a_racing_delete_and_save_leave_all_in_step
                 a_revocation_is_not_undone_by_a_racing_refresh

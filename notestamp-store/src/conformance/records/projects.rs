@@ -211,6 +211,35 @@ pub async fn owned_media_is_found_under_any_project(store: &dyn RecordStore) {
     assert!(store.find_live_media(Namespace::Owner(ada), digest).await.unwrap().is_some());
 }
 
+pub async fn a_deletion_on_a_condition_that_is_not_met_changes_nothing(store: &dyn RecordStore) {
+    let ada = account(store).await;
+    save(store, ada, "Song").await.media(b"song").await.project().await;
+    save(store, ada, "Song").await.project().await;
+    let (one, two, three) = (Revision::new(1), Revision::new(2), Revision::new(3));
+    let before = snapshot(store, ada).await;
+    for precondition in [
+        Precondition::Absent,
+        Precondition::OneOf(vec![one]),
+        Precondition::OneOf(vec![]),
+        Precondition::NoneOf(vec![one, two]),
+        Precondition::All(vec![Precondition::Exists, Precondition::OneOf(vec![three])]),
+    ] {
+        let refused = store.delete_project_if(ada.into(), &title("Song"), &precondition, NOW).await;
+        match refused {
+            Err(Error::PreconditionFailed { current }) => assert_eq!(current, Some(two), "{precondition:?}"),
+            other => panic!("{precondition:?}: {other:?}"),
+        }
+        // What is not there is not there, whatever is demanded of it.
+        let absent = store.delete_project_if(ada.into(), &title("None"), &precondition, NOW).await;
+        assert!(matches!(absent, Err(Error::NotFound { what: "project" })), "{absent:?}");
+    }
+    assert_eq!(snapshot(store, ada).await, before);
+
+    let met = Precondition::All(vec![Precondition::OneOf(vec![one, two]), Precondition::NoneOf(vec![three])]);
+    store.delete_project_if(ada.into(), &title("Song"), &met, NOW).await.unwrap();
+    assert_eq!(store.find_project(ada, &title("Song")).await.unwrap(), None);
+}
+
 pub async fn a_project_is_deleted_once(store: &dyn RecordStore) {
     let ada = account(store).await;
     let other = save(store, ada, "Other").await.project().await;

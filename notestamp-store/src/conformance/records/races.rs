@@ -268,6 +268,40 @@ pub async fn a_racing_delete_and_save_leave_all_in_step(store: Store) {
     }
 }
 
+pub async fn a_deletion_of_one_revision_spares_a_racing_save(store: Store) {
+    let ada = account(&*store).await;
+    for _ in 0..ROUNDS {
+        let seen = save(&*store, ada, "Song").await.media(b"song").await.project().await.revision;
+        let newer = save(&*store, ada, "Song").await.media(b"song").await.commit;
+        let act = |deletes: bool| {
+            let (store, newer) = (Arc::clone(&store), newer.clone());
+            async move {
+                match deletes {
+                    true => {
+                        let demand = Precondition::OneOf(vec![seen]);
+                        store.delete_project_if(ada.into(), &title("Song"), &demand, NOW).await.map(drop)
+                    }
+                    false => store.commit_save(&newer).await.map(drop),
+                }
+            }
+        };
+        let outcomes = race([true, false].map(act)).await;
+        let next = seen.next();
+        match &outcomes[..] {
+            [Ok(()) | Err(Error::PreconditionFailed { .. }), Ok(())] => {}
+            other => panic!("{other:?}"),
+        }
+        if let Err(Error::PreconditionFailed { current }) = &outcomes[0] {
+            assert_eq!(*current, Some(next));
+        }
+        // Whichever came first, what the deletion had not seen is there.
+        let left = store.find_project(ada, &title("Song")).await.unwrap().unwrap();
+        assert_eq!((left.revision, left.notes.object), (next, newer.notes.object));
+        assert_all_agrees(&*store, &[ada]).await;
+        store.delete_project(ada.into(), &title("Song"), NOW).await.unwrap();
+    }
+}
+
 pub async fn a_save_and_a_racing_sweep_agree_on_unreferenced_media(store: Store) {
     let ada = account(&*store).await;
     for _ in 0..ROUNDS {

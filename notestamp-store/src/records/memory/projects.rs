@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use super::{MemoryRecords, State};
 use crate::clock::Timestamp;
 use crate::domain::{
-    Caller, Cursor, Digest, InvalidValue, ListQuery, MediaRef, Order, Page, Project, ProjectId, Sort, Title,
-    UserId,
+    Caller, Cursor, Digest, InvalidValue, ListQuery, MediaRef, Order, Page, Precondition, Project, ProjectId,
+    Sort, Title, UserId,
 };
 use crate::error::{Error, Result};
 use crate::protocol::{DeleteReads, SaveCommit, SaveReads, plan_delete, plan_save};
@@ -48,12 +48,23 @@ impl ProjectStore for MemoryRecords {
         Ok(SaveOutcome::Saved { project: Box::new(plan.project), doomed })
     }
 
-    async fn delete_project(&self, caller: Caller, title: &Title, now: Timestamp) -> Result<Deleted> {
+    async fn delete_project_if(
+        &self,
+        caller: Caller,
+        title: &Title,
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Result<Deleted> {
+        let absent = Error::NotFound { what: "project" };
         let mut state = self.lock()?;
         state.admit(caller, now)?;
         let owner = caller.user;
-        let id = state.library(owner).and_then(|library| library.titles.get(title)).copied();
-        id.and_then(|id| state.delete_project(owner, id, now)).ok_or(Error::NotFound { what: "project" })
+        let found = state.library(owner).and_then(|library| library.titled(title));
+        let Some((id, revision)) = found.map(|project| (project.id, project.revision)) else {
+            return Err(absent);
+        };
+        precondition.check(Some(revision))?;
+        state.delete_project(owner, id, now).ok_or(absent)
     }
 }
 

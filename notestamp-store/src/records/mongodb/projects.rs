@@ -15,7 +15,7 @@ use super::{MongoDbRecords, listing, objects, sessions, users};
 use crate::clock::Timestamp;
 use crate::domain::{
     Caller, Digest, ExtraFields, LastModified, ListQuery, MediaRef, Metadata, NotesRef, Object, ObjectId,
-    Page, Project, ProjectId, Revision, Title, User, UserId,
+    Page, Precondition, Project, ProjectId, Revision, Title, User, UserId,
 };
 use crate::error::{Error, Result};
 use crate::protocol::{DeleteReads, SaveCommit, SaveReads, plan_delete, plan_save};
@@ -51,9 +51,16 @@ impl ProjectStore for MongoDbRecords {
         .await
     }
 
-    async fn delete_project(&self, caller: Caller, title: &Title, now: Timestamp) -> Result<Deleted> {
-        self.account_transaction(caller.user, &(caller, title, now), |transaction, (caller, title, now)| {
-            delete_titled(transaction, *caller, title, *now).boxed()
+    async fn delete_project_if(
+        &self,
+        caller: Caller,
+        title: &Title,
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Result<Deleted> {
+        let context = (caller, title, precondition, now);
+        self.account_transaction(caller.user, &context, |transaction, (caller, title, precondition, now)| {
+            delete_titled(transaction, *caller, title, precondition, *now).boxed()
         })
         .await
     }
@@ -137,6 +144,7 @@ async fn delete_titled(
     transaction: &mut Transaction,
     caller: Caller,
     title: &Title,
+    precondition: &Precondition,
     now: Timestamp,
 ) -> StepResult<Deleted> {
     let absent = || Failure::from(Error::NotFound { what: "project" });
@@ -144,6 +152,7 @@ async fn delete_titled(
     sessions::admit(transaction, caller, user.is_some(), now).await?;
     let user = user.ok_or_else(absent)?;
     let project = find_one(transaction, titled(caller.user, title)).await?.ok_or_else(absent)?;
+    precondition.check(Some(project.revision))?;
     delete(transaction, Some(user), project, now).await
 }
 

@@ -6,7 +6,7 @@ use super::{SqliteRecords, listing, ngrams, objects, row_limit, sessions, users}
 use crate::clock::Timestamp;
 use crate::domain::{
     Caller, Digest, ExtraFields, LastModified, ListQuery, MediaRef, Metadata, NotesRef, ObjectId, Page,
-    Project, ProjectId, Revision, Title, UserId,
+    Precondition, Project, ProjectId, Revision, Title, UserId,
 };
 use crate::error::{Error, Result};
 use crate::protocol::{DeleteReads, SaveCommit, SaveReads, plan_delete, plan_save};
@@ -62,14 +62,20 @@ impl ProjectStore for SqliteRecords {
         .await
     }
 
-    async fn delete_project(&self, caller: Caller, title: &Title, now: Timestamp) -> Result<Deleted> {
-        let title = title.clone();
+    async fn delete_project_if(
+        &self,
+        caller: Caller,
+        title: &Title,
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Result<Deleted> {
+        let (title, precondition) = (title.clone(), precondition.clone());
         self.write(move |connection| {
             sessions::admit(connection, caller, now)?;
-            match find(connection, caller.user, &title)? {
-                None => Err(Error::NotFound { what: "project" }.into()),
-                Some(project) => delete(connection, project, now),
-            }
+            let found = find(connection, caller.user, &title)?;
+            let project = found.ok_or(Error::NotFound { what: "project" })?;
+            precondition.check(Some(project.revision))?;
+            delete(connection, project, now)
         })
         .await
     }
