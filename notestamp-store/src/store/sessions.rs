@@ -1,7 +1,8 @@
 //! Sessions: what the pure machine of [`Session`] decides, committed by comparing and replacing.
 
 use crate::domain::{
-    AccessUse, Caller, PasswordHash, Refresh, RevocationReason, Session, SessionId, TokenId, User, UserId,
+    AccessUse, Caller, PasswordHash, Refresh, RefreshUse, RevocationReason, Session, SessionId, TokenId, User,
+    UserId,
 };
 use crate::error::{Error, Result};
 use crate::protocol;
@@ -116,11 +117,34 @@ impl Store {
             match session.refresh(token, generation, next, now, ttl) {
                 Refresh::Rotated(after) => Decision::Replace { answer: Some(after.clone()), after },
                 Refresh::SameSuccessor(session) => Decision::Keep(Some(session)),
-                Refresh::Replayed(after) => {
-                    tracing::warn!(session = %after.id, user = %after.user, "replayed refresh token: session revoked");
-                    Decision::Replace { answer: None, after }
-                }
+                Refresh::Replayed(after) => replayed(after),
                 Refresh::Refused => Decision::Keep(None),
+            }
+        };
+        Ok(self.decide_session(id, decide).await?.flatten())
+    }
+
+    /// Presents a refresh token of this user's for a request whose response sets no cookies: the session, if the token
+    /// may be served, and no token is replaced. A replay revokes the session.
+    ///
+    /// # Errors
+    /// Where the records do not answer.
+    pub async fn use_refresh_token(
+        &self,
+        user: UserId,
+        id: SessionId,
+        token: TokenId,
+        generation: u64,
+    ) -> Result<Option<Session>> {
+        let decide = |session: Session| {
+            if session.user != user {
+                return Decision::Keep(None);
+            }
+            match session.use_refresh(token, generation, self.shared.clock.now()) {
+                RefreshUse::Good(session) => Decision::Keep(Some(session)),
+                RefreshUse::Confirmed(after) => Decision::Replace { answer: Some(after.clone()), after },
+                RefreshUse::Replayed(after) => replayed(after),
+                RefreshUse::Refused => Decision::Keep(None),
             }
         };
         Ok(self.decide_session(id, decide).await?.flatten())
@@ -192,6 +216,11 @@ impl Store {
             source: "a session changes faster than it can be decided".into(),
         })
     }
+}
+
+fn replayed(after: Session) -> Decision<Option<Session>> {
+    tracing::warn!(session = %after.id, user = %after.user, "replayed refresh token: session revoked");
+    Decision::Replace { answer: None, after }
 }
 
 enum Decision<T> {
