@@ -7,5 +7,6 @@ mod crash;
 mod durability;
 mod generated;
 mod memory;
+mod output;
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod server;
