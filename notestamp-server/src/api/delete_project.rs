@@ -7,7 +7,7 @@ use crate::state::State;
 
 failures! {
     /// Of deleting.
-    DeleteFailures: 400 401 403 404;
+    DeleteFailures: 400 401 403 404 507;
 }
 
 /// Deletes the user's project of that title.

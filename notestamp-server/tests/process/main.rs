@@ -5,6 +5,8 @@
 mod client;
 mod crash;
 mod durability;
+mod file_errors;
+mod full_disk;
 mod generated;
 mod memory;
 mod output;

@@ -1,8 +1,8 @@
 //! Sessions: what the pure machine of [`Session`] decides, committed by comparing and replacing.
 
 use crate::domain::{
-    AccessUse, Caller, PasswordHash, Refresh, RefreshUse, RevocationReason, Session, SessionId, TokenId, User,
-    UserId,
+    AccessUse, Caller, PasswordHash, Refresh, RefreshUse, RevocationReason, Session, SessionId, TokenId,
+    User, UserId,
 };
 use crate::error::{Error, Result};
 use crate::protocol;
@@ -89,7 +89,7 @@ impl Store {
             }
             match session.use_access(generation, self.shared.clock.now()) {
                 AccessUse::Good(session) => Decision::Keep(Some(session)),
-                AccessUse::Confirmed(after) => Decision::Replace { answer: Some(after.clone()), after },
+                AccessUse::Confirmed(after) => Decision::Note { answer: Some(after.clone()), after },
                 AccessUse::Refused => Decision::Keep(None),
             }
         };
@@ -100,7 +100,8 @@ impl Store {
     /// is refused. A replay revokes the session.
     ///
     /// # Errors
-    /// Where the records do not answer.
+    /// Where the records do not answer. On [`Error::Full`] the token is as good as before:
+    /// [`use_refresh_token`](Self::use_refresh_token) needs no space.
     pub async fn refresh_session(
         &self,
         user: UserId,
@@ -142,7 +143,7 @@ impl Store {
             }
             match session.use_refresh(token, generation, self.shared.clock.now()) {
                 RefreshUse::Good(session) => Decision::Keep(Some(session)),
-                RefreshUse::Confirmed(after) => Decision::Replace { answer: Some(after.clone()), after },
+                RefreshUse::Confirmed(after) => Decision::Note { answer: Some(after.clone()), after },
                 RefreshUse::Replayed(after) => replayed(after),
                 RefreshUse::Refused => Decision::Keep(None),
             }
@@ -209,6 +210,13 @@ impl Store {
                         return Ok(Some(answer));
                     }
                 }
+                Decision::Note { answer, after } => {
+                    match self.shared.records.replace_session(&before, &after).await {
+                        Ok(true) | Err(Error::Full { .. }) => return Ok(Some(answer)),
+                        Ok(false) => {}
+                        Err(error) => return Err(error),
+                    }
+                }
             }
         }
         Err(Error::Unavailable {
@@ -220,10 +228,19 @@ impl Store {
 
 fn replayed(after: Session) -> Decision<Option<Session>> {
     tracing::warn!(session = %after.id, user = %after.user, "replayed refresh token: session revoked");
-    Decision::Replace { answer: None, after }
+    // It is refused even where that cannot be kept.
+    Decision::Note { answer: None, after }
 }
 
 enum Decision<T> {
     Keep(T),
-    Replace { answer: T, after: Session },
+    Replace {
+        answer: T,
+        after: Session,
+    },
+    /// Like `Replace`, but what is answered holds without it, so that reading works on a full disk.
+    Note {
+        answer: T,
+        after: Session,
+    },
 }

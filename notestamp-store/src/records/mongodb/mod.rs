@@ -256,6 +256,10 @@ impl RecordStore for MongoDbRecords {
         .await
     }
 
+    async fn ensure_room(&self) -> Result<()> {
+        Ok(())
+    }
+
     async fn close(&self) -> Result<()> {
         if self.running.close() {
             // What is under way is bounded; the driver may have to abort what was given up, and that is worth no more.

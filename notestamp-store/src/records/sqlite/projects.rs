@@ -64,7 +64,7 @@ impl ProjectStore for SqliteRecords {
 
     async fn delete_project(&self, caller: Caller, title: &Title, now: Timestamp) -> Result<Deleted> {
         let title = title.clone();
-        self.write(move |connection| {
+        self.write_essential(move |connection| {
             sessions::admit(connection, caller, now)?;
             match find(connection, caller.user, &title)? {
                 None => Err(Error::NotFound { what: "project" }.into()),
