@@ -81,7 +81,7 @@ impl App {
     /// Where the signing keys cannot be had, or an address cannot be bound.
     pub async fn build_over(store: Store, config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let random: Arc<dyn Random> = Arc::new(OsRandom);
-        let keys = config.tokens.signing_keys.load(&*random)?;
+        let keys = config.tokens.signing_keys.load(&*random, config.storage.durability)?;
         let state = Arc::new(State {
             store,
             passwords: Passwords::default(),

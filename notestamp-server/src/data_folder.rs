@@ -1,15 +1,17 @@
 //! The folder where the embedded default keeps everything.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+
+use notestamp_store::{Durability, disk};
 
 /// One folder, so that a backup, a move or a removal of everything is one of a folder.
 ///
 /// | name | what |
 /// | --- | --- |
 /// | `notestamp.sqlite` | the metadata |
+/// | `notestamp.sqlite.reserve` | nothing: space for deletions on a full disk |
 /// | `notes/`, `media/` | the blobs |
 /// | `signing-key` | what signs the tokens; whoever reads it can be anybody |
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -52,89 +54,81 @@ impl DataFolder {
         self.0.join("signing-key")
     }
 
-    /// Makes the folder, for its owner only, where it is not there; a loss of power does not undo that.
+    /// Makes the folder, for its owner only, where it is not there.
     ///
     /// The folder of somebody who made it beforehand keeps its mode.
     ///
     /// # Errors
     ///
-    /// When it cannot be made, is no folder, or takes no files.
-    pub fn create(&self) -> Result<(), DataFolderError> {
-        let refused = |reason| DataFolderError { path: self.0.clone(), reason };
-        create_durably(&self.0).map_err(|source| refused(Reason::Create(source)))?;
+    /// When it cannot be made, is no folder, or takes no files. One on a full disk is no error: its files can be read,
+    /// and deleted.
+    pub fn create(&self, durability: Durability) -> Result<(), DataFolderError> {
+        let at = || self.0.clone();
+        disk::create_folder(&self.0, durability)
+            .map_err(|source| DataFolderError::Create { path: at(), source })?;
         // Asking for the mode would not tell of a read-only file system: so it is tried.
         let probe = self.0.join(format!(".writable-{}", std::process::id()));
-        OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&probe)
-            .and_then(|_| fs::remove_file(&probe))
-            .map_err(|source| refused(Reason::Write(source)))
+        let mut options = OpenOptions::new();
+        let opened = options.write(true).create(true).truncate(true).open(&probe);
+        match opened.and_then(|_| fs::remove_file(&probe)) {
+            Err(error) if !is_full(&error) => Err(DataFolderError::Write { path: at(), source: error }),
+            _ => Ok(()),
+        }
     }
 }
 
-/// Like `mkdir -p`, and each new name is synced in the folder that holds it.
-fn create_durably(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    let parent = folder.parent().ok_or(io::ErrorKind::NotADirectory)?;
-    create_durably(parent)?;
-    match DirBuilder::new().mode(0o700).create(folder) {
-        // Somebody else was faster: fine, if it is a folder.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            return Err(io::ErrorKind::NotADirectory.into());
-        }
-        outcome => outcome?,
-    }
-    File::open(parent)?.sync_all()
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Why the data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("the data folder {} {reason}", path.display())]
-pub struct DataFolderError {
-    path: PathBuf,
-    #[source]
-    reason: Reason,
-}
-
-#[derive(Debug, thiserror::Error)]
-enum Reason {
-    #[error("cannot be made: {0}")]
-    Create(io::Error),
-    #[error("cannot be written to: {0}")]
-    Write(io::Error),
+pub enum DataFolderError {
+    /// It cannot be made.
+    #[error("the data folder {} cannot be made", path.display())]
+    Create {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// No file can be made in it.
+    #[error("the data folder {} cannot be written to", path.display())]
+    Write {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use notestamp_store::error_chain;
 
     use super::*;
 
     #[test]
-    fn it_is_made_with_its_parents_for_its_owner_only_and_found_again() {
+    fn it_is_made_and_found_again_with_nothing_in_it() {
         let place = tempfile::tempdir().unwrap();
         let folder = DataFolder::new(&place.path().join("a/b")).unwrap();
-        folder.create().unwrap();
-        folder.create().unwrap();
-        let mode = fs::metadata(folder.path()).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o700);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left in it");
+        folder.create(Durability::Full).unwrap();
+        folder.create(Durability::Full).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]
-    fn a_file_in_its_place_or_on_its_way_is_named() {
+    fn what_is_in_the_way_is_named_and_why_is_said_once() {
         let place = tempfile::tempdir().unwrap();
         let file = place.path().join("file");
         fs::write(&file, "").unwrap();
         for path in [file.clone(), file.join("below")] {
-            let error = DataFolder::new(&path).unwrap().create().unwrap_err().to_string();
-            assert!(error.contains(path.to_str().unwrap()), "{error}");
-            assert!(error.contains("cannot be made: not a directory"), "{error}");
+            let error = DataFolder::new(&path).unwrap().create(Durability::Full).unwrap_err();
+            let (path, file) = (path.display(), file.display());
+            assert_eq!(
+                error_chain(&error),
+                format!("the data folder {path} cannot be made: {file}: not a directory")
+            );
         }
     }
 

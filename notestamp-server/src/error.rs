@@ -56,6 +56,8 @@ pub enum Code {
     Unavailable,
     Busy,
     StorageFull,
+    /// Of readiness: there is no room, though what is there is served.
+    NotReadyStorageFull,
     QuotaExceeded,
 }
 
@@ -84,6 +86,7 @@ impl Code {
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::StorageFull => (StatusCode::INSUFFICIENT_STORAGE, "storage_full"),
+            Self::NotReadyStorageFull => (StatusCode::SERVICE_UNAVAILABLE, "storage_full"),
             Self::QuotaExceeded => (StatusCode::INSUFFICIENT_STORAGE, "quota_exceeded"),
         }
     }
@@ -145,6 +148,11 @@ impl ApiError {
             Some(tag) => error.with_header(header::ETAG, &tag.to_string()),
             None => error,
         }
+    }
+
+    /// There is no room for anything new.
+    pub fn not_ready_storage_full() -> Self {
+        Self::retry_after(Code::NotReadyStorageFull, "the server's storage is full", RETRY_AFTER)
     }
 
     /// Adds what only the log is told.
@@ -224,6 +232,9 @@ impl From<StoreError> for ApiError {
             StoreError::MediaDiffers => Self::new(Code::MediaDiffers, message),
             StoreError::DigestMismatch => Self::new(Code::DigestMismatch, message),
             StoreError::TooLarge { .. } => Self::new(Code::TooLarge, message),
+            StoreError::FileTooLarge { .. } => {
+                Self::new(Code::TooLarge, "the server's storage takes no file of this size").caused_by(error)
+            }
             StoreError::UploadExpired => Self::new(Code::UploadExpired, message),
             StoreError::QuotaExceeded { .. } => Self::new(Code::QuotaExceeded, message),
             StoreError::Full { .. } => {

@@ -1,8 +1,8 @@
-use std::io;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use notestamp_server::config::{self, Config, Invocation, OpenApiFormat, SweepConfig};
+use notestamp_server::config::{self, Config, Invocation, OpenApiFormat, Storage, SweepConfig};
 use notestamp_server::{App, openapi, shutdown, storage, telemetry};
 use notestamp_store::{SystemClock, error_chain};
 
@@ -12,27 +12,53 @@ fn main() -> ExitCode {
     let invocation = match config::parse(std::env::args_os(), std::env::vars_os()) {
         Ok(invocation) => invocation,
         Err(error) => {
-            eprintln!("error: {error}");
+            complain(&error.to_string());
             return ExitCode::from(2);
         }
     };
     let done = match invocation {
         Invocation::Show(text) => text.print().map_err(Failure::from),
-        Invocation::OpenApi(format) => print(format).map_err(Failure::from),
+        Invocation::OpenApi(format) => say(&document(format)),
         Invocation::Serve(config) => in_runtime(serve(*config)),
         Invocation::Sweep(config) => in_runtime(sweep(*config)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", error_chain(&*error));
+            // Who reads the output has seen enough of it.
+            if !is_broken_pipe(&*error) {
+                complain(&error_chain(&*error));
+            }
             ExitCode::FAILURE
         }
     }
 }
 
+/// Writes to standard output all that the program was run for.
+fn say(text: &str) -> Result<(), Failure> {
+    let mut output = io::stdout().lock();
+    output.write_all(text.as_bytes()).and_then(|()| output.flush()).map_err(|error| OutputError(error).into())
+}
+
+/// Standard output did not take what was written to it.
+#[derive(Debug, thiserror::Error)]
+#[error("the output cannot be written")]
+struct OutputError(#[source] io::Error);
+
+fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref().is_some_and(|OutputError(error)| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Writes an error to standard error, if it takes it: there is no other place to say so.
+fn complain(error: &str) {
+    let _ = writeln!(io::stderr(), "error: {error}");
+}
+
 fn in_runtime(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+        shutdown::outlive_file_size_limit()?;
+        work.await
+    })
 }
 
 async fn serve(config: Config) -> Result<(), Failure> {
@@ -44,23 +70,9 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let storage = config.storage.clone();
     let app = App::build(config).await?;
 
-    let mut docs = None;
-    for address in app.addresses() {
-        println!("listening on http://{address}");
-        docs.get_or_insert(address);
-    }
-    if let Some(address) = app.metrics_address() {
-        println!("metrics on http://{address}/metrics");
-    }
-    match &storage.data_folder {
-        Some(folder) => println!("data in {}", folder.path().display()),
-        None => println!(
-            "metadata in {}, notes in {}, media in {}",
-            storage.records, storage.notes, storage.media
-        ),
-    }
-    if let Some(address) = docs {
-        println!("API documentation at http://{address}/docs");
+    // What is served matters more than who reads this.
+    if let Err(error) = say(&announcement(&app, &storage)) {
+        tracing::warn!(error = error_chain(&*error), "the addresses cannot be written to standard output");
     }
     app.run(stop).await?;
     Ok(())
@@ -72,19 +84,32 @@ async fn sweep(config: SweepConfig) -> Result<(), Failure> {
     let store = storage::open(&config.storage, settings, Arc::new(SystemClock)).await?;
     let report = store.sweep().await?;
     store.close().await?;
-    println!(
-        "doomed {} objects, deleted {}, could not delete {}; took away {} records of removed accounts",
+    say(&format!(
+        "doomed {} objects, deleted {}, could not delete {}; took away {} records of removed accounts\n",
         report.doomed, report.deleted, report.failed, report.purged
-    );
-    Ok(())
+    ))
 }
 
-fn print(format: OpenApiFormat) -> io::Result<()> {
-    use io::Write as _;
+/// Where the server is reached, and where its data is.
+fn announcement(app: &App, storage: &Storage) -> String {
+    let mut lines: Vec<String> =
+        app.addresses().map(|address| format!("listening on http://{address}\n")).collect();
+    lines.extend(app.metrics_address().map(|address| format!("metrics on http://{address}/metrics\n")));
+    lines.push(match &storage.data_folder {
+        Some(folder) => format!("data in {}\n", folder.path().display()),
+        None => format!(
+            "metadata in {}, notes in {}, media in {}\n",
+            storage.records, storage.notes, storage.media
+        ),
+    });
+    let docs = app.addresses().next();
+    lines.extend(docs.map(|address| format!("API documentation at http://{address}/docs\n")));
+    lines.concat()
+}
 
-    let text = match format {
+fn document(format: OpenApiFormat) -> String {
+    match format {
         OpenApiFormat::Json => openapi::json(),
         OpenApiFormat::Yaml => openapi::yaml(),
-    };
-    io::stdout().write_all(text.as_bytes())
+    }
 }

@@ -1,4 +1,4 @@
-//! When to stop.
+//! When to stop, and when not.
 
 use std::io;
 
@@ -23,6 +23,19 @@ pub fn requested() -> io::Result<impl Future<Output = ()>> {
             std::process::exit(128 + kind.as_raw_value());
         });
     })
+}
+
+/// From now on, a write beyond the largest file size that the process may have (`ulimit -f`) fails, and `SIGXFSZ` does
+/// not end the process. Call it in a runtime.
+///
+/// The signal is handled rather than ignored, which safe code cannot ask for; the handler stays when this returns.
+///
+/// # Errors
+///
+/// When the operating system does not let the process listen.
+pub fn outlive_file_size_limit() -> io::Result<()> {
+    let number = rustix::process::Signal::XFSZ.as_raw();
+    signal(SignalKind::from_raw(number)).map(drop)
 }
 
 async fn next(interrupt: &mut Signal, terminate: &mut Signal) -> SignalKind {

@@ -65,7 +65,7 @@ pub async fn open(
     clock: Arc<dyn Clock>,
 ) -> Result<Store, StorageError> {
     if let Some(folder) = &storage.data_folder {
-        folder.create()?;
+        folder.create(storage.durability)?;
     }
     let at = |store: String| move |source| StorageError::Open { store, source };
     let durability = storage.durability;

@@ -26,7 +26,8 @@ fn subscriber<W>(filter: &str, format: LogFormat, colours: bool, writer: W) -> i
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let events = tracing_subscriber::fmt::layer().with_writer(writer);
+    // An event that cannot be written would be reported on standard error, which panics where that takes nothing.
+    let events = tracing_subscriber::fmt::layer().with_writer(writer).log_internal_errors(false);
     let events: Box<dyn Layer<Registry> + Send + Sync> = match format {
         LogFormat::Text => events.with_ansi(colours).boxed(),
         LogFormat::Json => events.json().flatten_event(true).boxed(),

@@ -80,9 +80,15 @@ pub enum Error {
         /// What is in use.
         what: String,
     },
-    /// The disk under a backend is full.
+    /// The disk or the quota under a backend is full, or so little is free that it is kept for deletions.
     #[error("{backend}: no space left")]
     Full {
+        /// The backend.
+        backend: &'static str,
+    },
+    /// The file system under a backend, or a limit of the process, does not take a file of this size.
+    #[error("{backend}: the file system takes no file of this size")]
+    FileTooLarge {
         /// The backend.
         backend: &'static str,
     },

@@ -5,6 +5,7 @@ mod blob;
 mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod disk;
 mod domain;
 mod durability;
 mod error;

@@ -90,7 +90,7 @@ async fn a_root_that_is_a_file_is_refused() {
     let path = folder.path().join("media");
     fs::write(&path, "").unwrap();
     let error = open(&path, Durability::Full).await.unwrap_err();
-    assert!(matches!(error, Error::Backend { .. }), "{error:?}");
+    assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
 }
 
 #[tokio::test]

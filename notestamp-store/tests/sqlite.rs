@@ -9,6 +9,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use notestamp_store::records::{RecordStore, SqliteRecords, UserStore};
 use notestamp_store::{Durability, Email, Error, PasswordHash, Result, Timestamp, User, UserId};
@@ -210,6 +211,49 @@ impl Drop for Holder {
         drop(self.0.kill());
         drop(self.0.wait());
     }
+}
+
+/// A query that is under way: it reads the state in which it began.
+fn begin_query(path: &Path) -> Connection {
+    let connection = Connection::open(path).unwrap();
+    connection.execute_batch("BEGIN; SELECT count(*) FROM users").unwrap();
+    connection
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_does_not_grow_without_end_under_queries_that_overlap() {
+    const MIB: usize = 1 << 20;
+
+    let (folder, path) = place();
+    let store = Arc::new(SqliteRecords::open(&path, Durability::Relaxed).await.unwrap());
+    store.create_user(&user(1)).await.unwrap();
+    let log = folder.path().join("metadata.db-wal");
+    let (mut query, mut before, mut longest) = (begin_query(&path), user(1).password_hash, 0);
+    for n in 0..48_u8 {
+        let after = PasswordHash::new(char::from(b'0' + n).to_string().repeat(MIB));
+        let write = {
+            let (store, before, after) = (Arc::clone(&store), before.clone(), after.clone());
+            async move { store.replace_password_hash(user(1).id, &before, &after).await }
+        };
+        let mut write = tokio::spawn(write);
+        // The writer may wait for the query that is under way; it does not take for ever.
+        if tokio::time::timeout(Duration::from_millis(200), &mut write)
+            .await
+            .is_ok_and(|it| it.unwrap().unwrap())
+        {
+            longest = longest.max(fs::metadata(&log).unwrap().len());
+            let next = begin_query(&path);
+            query = next;
+        } else {
+            drop(query);
+            query = begin_query(&path);
+            assert!(write.await.unwrap().unwrap());
+        }
+        before = after;
+    }
+    drop(query);
+    assert!(longest <= 24 * MIB as u64, "it was {longest} bytes long");
+    store.close().await.unwrap();
 }
 
 fn place() -> (TempDir, PathBuf) {

@@ -17,11 +17,11 @@ pub struct Accounts;
 
 failures! {
     /// Of registering.
-    RegisterFailures: 400 403 408 409 413 415;
+    RegisterFailures: 400 403 408 409 413 415 507;
     /// Of looking at an account.
     ShowFailures: 401;
     /// Of removing an account.
-    RemoveFailures: 401 403;
+    RemoveFailures: 401 403 507;
 }
 
 #[derive(ApiResponse)]

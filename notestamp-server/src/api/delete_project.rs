@@ -10,7 +10,7 @@ use crate::state::State;
 
 failures! {
     /// Of deleting.
-    DeleteFailures: 400 401 403 404 412;
+    DeleteFailures: 400 401 403 404 412 507;
 }
 
 /// Deletes the user's project of that title, if the request's preconditions hold.

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use notestamp_store::Error;
 use poem::web::Data;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 use serde::Serialize;
@@ -46,12 +47,21 @@ impl HealthApi {
     }
 
     /// Whether its stores answer
+    ///
+    /// And whether they have room: where they have not, `code` is `storage_full`.
     #[oai(path = "/readyz", method = "get", operation_id = "readiness")]
     async fn readiness(&self, state: Data<&Arc<State>>) -> Result<HealthAnswer, Failed<HealthFailures>> {
-        match tokio::time::timeout(READY_TIME_MAX, state.store.ping()).await {
-            Ok(answered) => answered?,
-            Err(slow) => return Err(ApiError::storage_is_away().caused_by(slow).into()),
+        let ready = async {
+            state.store.ping().await?;
+            state.store.ensure_room().await
+        };
+        match tokio::time::timeout(READY_TIME_MAX, ready).await {
+            Ok(Ok(())) => Ok(OK),
+            Ok(Err(full @ Error::Full { .. })) => {
+                Err(ApiError::not_ready_storage_full().caused_by(full).into())
+            }
+            Ok(Err(error)) => Err(error.into()),
+            Err(slow) => Err(ApiError::storage_is_away().caused_by(slow).into()),
         }
-        Ok(OK)
     }
 }

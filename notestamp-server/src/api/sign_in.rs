@@ -22,15 +22,15 @@ pub struct SignIn;
 
 failures! {
     /// Of signing in.
-    SignInFailures: 400 401 403 408 413 415 429;
+    SignInFailures: 400 401 403 408 413 415 429 507;
     /// Of signing out.
-    SignOutFailures: 403;
+    SignOutFailures: 403 507;
     /// Of changing a password.
-    ChangePasswordFailures: 400 401 403 408 413 415 429;
+    ChangePasswordFailures: 400 401 403 408 413 415 429 507;
     /// Of listing sessions.
     SessionsFailures: 401;
     /// Of ending a session.
-    EndSessionFailures: 401 403 404;
+    EndSessionFailures: 401 403 404 507;
 }
 
 type SignedInOr = Result<Json<SignedIn>, Failed<SignInFailures>>;

@@ -1,6 +1,6 @@
 //! Who is asking: read from the cookies, refreshed on the way where that is needed.
 
-use notestamp_store::{Caller, Session, TokenId, UserId};
+use notestamp_store::{Caller, Error as StoreError, Session, TokenId, UserId};
 use poem::web::cookie::CookieJar;
 use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaSecurityScheme, Registry};
@@ -46,14 +46,21 @@ impl State {
                 self.store.use_session(access.user, access.session, access.generation).await?
             }
             (TokenStatus::Missing | TokenStatus::Expired(_), TokenStatus::Valid(refresh)) => {
-                let session = self
-                    .store
-                    .refresh_session(refresh.user, refresh.session, refresh.token, refresh.generation)
-                    .await?;
-                if let Some(session) = &session {
-                    self.set_cookies(jar, session);
+                let (user, session) = (refresh.user, refresh.session);
+                let (token, generation) = (refresh.token, refresh.generation);
+                match self.store.refresh_session(user, session, token, generation).await {
+                    Ok(session) => {
+                        if let Some(session) = &session {
+                            self.set_cookies(jar, session);
+                        }
+                        session
+                    }
+                    // A new pair could not be kept; reading needs none.
+                    Err(StoreError::Full { .. }) => {
+                        self.store.use_refresh_token(user, session, token, generation).await?
+                    }
+                    Err(error) => return Err(error.into()),
                 }
-                session
             }
             _ => None,
         };

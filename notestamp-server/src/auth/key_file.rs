@@ -1,10 +1,10 @@
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use notestamp_store::Random;
+use notestamp_store::{Durability, Random, disk};
 
 use super::SigningKeys;
 use super::keys::{InvalidSigningKeys, hex};
@@ -36,7 +36,8 @@ impl fmt::Debug for SigningKeySource {
 }
 
 impl SigningKeySource {
-    /// Reads the keys, or makes one where the source says so; `random` makes it.
+    /// Reads the keys, or makes one where the source says so: `random` makes it, and it
+    /// survives what `durability` says.
     ///
     /// The data folder must be there. Any number of processes may do this at once: they end with the
     /// same key.
@@ -44,7 +45,7 @@ impl SigningKeySource {
     /// # Errors
     ///
     /// When the file cannot be read or made, or what it holds is refused by [`SigningKeys::parse`].
-    pub fn load(&self, random: &dyn Random) -> Result<SigningKeys, SigningKeyError> {
+    pub fn load(&self, random: &dyn Random, durability: Durability) -> Result<SigningKeys, SigningKeyError> {
         match self {
             Self::File(path) => {
                 let text = read(path, OPERATORS_FILE).map_err(SigningKeyError::OperatorsFile)?;
@@ -54,7 +55,7 @@ impl SigningKeySource {
             Self::DataFolder(path) => {
                 let refused = |source| SigningKeyError::Read { path: path.clone(), source };
                 if !path.try_exists().map_err(refused)? {
-                    create(path, random)
+                    create(path, random, durability)
                         .map_err(|source| SigningKeyError::Create { path: path.clone(), source })?;
                     tracing::info!(path = %path.display(), "made a signing key");
                 }
@@ -119,26 +120,19 @@ fn read(path: &Path, name: &str) -> io::Result<String> {
     Ok(text)
 }
 
-/// Writes a new key to `path`, unless somebody else does so first.
+/// Writes a new key to `path`, unless another process does so first.
 ///
-/// A hard link puts the finished, synced file in its place and never replaces another. A crash in
-/// between leaves a file with a key that nothing uses.
-fn create(path: &Path, random: &dyn Random) -> io::Result<()> {
+/// A crash may leave a file beside it, with a key that nothing uses.
+fn create(path: &Path, random: &dyn Random, durability: Durability) -> io::Result<()> {
     let mut suffix = [0; 8];
     random.fill(&mut suffix);
-    let unfinished = path.with_extension(hex(&suffix));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
-    let outcome = writeln!(file, "{}", random_key(random))
-        .and_then(|()| file.sync_all())
-        .and_then(|()| fs::hard_link(&unfinished, path));
-    fs::remove_file(&unfinished)?;
-    match outcome {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        outcome => outcome?,
+    let content = random_key(random) + "\n";
+    // Durable, whichever process came first: a token must not be signed with a key that a loss of power takes away.
+    let staged = path.with_extension(hex(&suffix));
+    match disk::create_private_file(path, &staged, content.as_bytes(), durability) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        created => created,
     }
-    // Whoever came first: a token must not be signed with a key that a loss of power takes away.
-    let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    File::open(folder)?.sync_all()
 }
 
 /// 32 random bytes in hex.
@@ -152,6 +146,7 @@ fn random_key(random: &dyn Random) -> String {
 mod tests {
     use std::collections::BTreeSet;
     use std::error::Error as _;
+    use std::fs;
     use std::sync::Barrier;
 
     use notestamp_store::OsRandom;
@@ -167,7 +162,7 @@ mod tests {
         let start = Barrier::new(8);
         let load = || {
             start.wait();
-            source.load(&OsRandom).unwrap().signing().id().to_owned()
+            source.load(&OsRandom, Durability::Full).unwrap().signing().id().to_owned()
         };
         let ids: BTreeSet<String> = std::thread::scope(|scope| {
             let racers: Vec<_> = (0..8).map(|_| scope.spawn(load)).collect();
@@ -184,9 +179,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("signing-key");
         let source = SigningKeySource::DataFolder(path.clone());
-        let made = source.load(&OsRandom).unwrap();
+        let made = source.load(&OsRandom, Durability::Full).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(source.load(&OsRandom).unwrap().signing(), made.signing());
+        assert_eq!(source.load(&OsRandom, Durability::Full).unwrap().signing(), made.signing());
     }
 
     #[test]
@@ -194,7 +189,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("signing-key");
         fs::write(&path, &KEY[..40]).unwrap();
-        let error = SigningKeySource::DataFolder(path.clone()).load(&OsRandom).unwrap_err().to_string();
+        let error = SigningKeySource::DataFolder(path.clone())
+            .load(&OsRandom, Durability::Full)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("signing-key, line 1"), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), KEY[..40]);
     }
@@ -204,14 +202,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys");
         let source = SigningKeySource::File(path.clone());
-        let error = source.load(&OsRandom).unwrap_err().to_string();
+        let error = source.load(&OsRandom, Durability::Full).unwrap_err().to_string();
         assert!(error.contains("signing-key names no file"), "{error}");
         assert!(!path.exists());
 
         fs::write(&path, KEY).unwrap();
-        assert_eq!(source.load(&OsRandom).unwrap().signing().id(), "630dcd2966c43366");
+        assert_eq!(source.load(&OsRandom, Durability::Full).unwrap().signing().id(), "630dcd2966c43366");
         fs::write(&path, " ".repeat(100_000)).unwrap();
-        let error = source.load(&OsRandom).unwrap_err();
+        let error = source.load(&OsRandom, Durability::Full).unwrap_err();
         assert!(error.source().unwrap().to_string().contains("too large"), "{error}");
     }
 
@@ -219,7 +217,7 @@ mod tests {
     fn a_mistyped_key_that_passes_for_the_name_of_a_file_is_not_shown() {
         let mistyped = KEY.replacen("00", "0X", 1);
         let source = SigningKeySource::File(mistyped.into());
-        let error = source.load(&OsRandom).unwrap_err();
+        let error = source.load(&OsRandom, Durability::Full).unwrap_err();
         let shown = format!("{source:?} {error} {error:?} {}", error.source().unwrap());
         assert!(!shown.contains("0405"), "{shown}");
     }
@@ -233,7 +231,7 @@ mod tests {
             SigningKeySource::DataFolder(folder.path().to_owned()),
             SigningKeySource::DataFolder(nowhere.join("signing-key")),
         ] {
-            let error = source.load(&OsRandom).unwrap_err();
+            let error = source.load(&OsRandom, Durability::Full).unwrap_err();
             assert!(!error.to_string().contains("os error"), "{error}");
             assert!(error.source().unwrap().to_string().contains("os error"), "{error:?}");
         }
@@ -243,12 +241,12 @@ mod tests {
     fn keys_in_the_variable_are_not_shown() {
         let source = SigningKeySource::Variable(KEY.into());
         assert!(!format!("{source:?}").contains("0001"));
-        assert_eq!(source.load(&OsRandom).unwrap().signing().id(), "630dcd2966c43366");
+        assert_eq!(source.load(&OsRandom, Durability::Full).unwrap().signing().id(), "630dcd2966c43366");
     }
 
     #[test]
     fn each_process_makes_its_own_key_for_sessions_in_memory() {
-        let keys = || SigningKeySource::Process.load(&OsRandom).unwrap();
+        let keys = || SigningKeySource::Process.load(&OsRandom, Durability::Full).unwrap();
         assert_ne!(keys().signing().id(), keys().signing().id());
     }
 }

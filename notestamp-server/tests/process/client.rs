@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 pub struct Client {
     http: reqwest::Client,
     url: String,
+    name: String,
     cookies: String,
 }
 
@@ -33,20 +34,54 @@ pub struct Broken;
 impl Client {
     /// Registers an account and signs in.
     pub async fn register(url: &str, name: &str) -> Self {
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(300)).build().unwrap();
-        let credentials =
-            json!({ "username": format!("{name}@example.org"), "password": "correct horse battery staple" });
-        for (path, status) in [("register", StatusCode::CREATED), ("signin", StatusCode::OK)] {
-            let answer = http.post(format!("{url}/auth/{path}")).json(&credentials).send().await.unwrap();
-            assert_eq!(answer.status(), status);
-            if path == "signin" {
-                let set = answer.headers().get_all("set-cookie").iter();
-                let pairs = set.map(|cookie| cookie.to_str().unwrap().split(';').next().unwrap());
-                let cookies = pairs.collect::<Vec<_>>().join("; ");
-                return Self { http, url: url.to_owned(), cookies };
-            }
+        assert_eq!(Self::try_register(url, name).await, (201, String::new()));
+        let nobody =
+            Self { http: http(), url: url.to_owned(), name: name.to_owned(), cookies: String::new() };
+        nobody.sign_in_again().await.unwrap()
+    }
+
+    /// Registers an account; the status, and the code of an error.
+    pub async fn try_register(url: &str, name: &str) -> (u16, String) {
+        let sent = http().post(format!("{url}/auth/register")).json(&credentials(name)).send().await;
+        status_and_code(sent.unwrap()).await
+    }
+
+    /// Signs in to the same account, for another session.
+    ///
+    /// # Errors
+    /// The status, where it is not 200.
+    pub async fn sign_in_again(&self) -> Result<Self, StatusCode> {
+        let sent =
+            self.http.post(format!("{}/auth/signin", self.url)).json(&credentials(&self.name)).send().await;
+        let answer = sent.unwrap();
+        if answer.status() != StatusCode::OK {
+            return Err(answer.status());
         }
-        unreachable!("it has signed in")
+        let set = answer.headers().get_all("set-cookie").iter();
+        let pairs = set.map(|cookie| cookie.to_str().unwrap().split(';').next().unwrap());
+        Ok(Self { cookies: pairs.collect::<Vec<_>>().join("; "), ..self.clone() })
+    }
+
+    /// Signs out; the status.
+    pub async fn sign_out(&self) -> u16 {
+        self.request(Method::DELETE, "/auth/signout").send().await.unwrap().status().as_u16()
+    }
+
+    /// Removes the account; the status.
+    pub async fn remove(&self) -> u16 {
+        self.request(Method::DELETE, "/auth/remove").send().await.unwrap().status().as_u16()
+    }
+
+    /// The same session, without its access token.
+    pub fn with_refresh_token_only(&self) -> Self {
+        let refresh = self.cookies.split("; ").find(|cookie| cookie.contains("refreshToken=")).unwrap();
+        Self { cookies: refresh.to_owned(), ..self.clone() }
+    }
+
+    /// Asks for something; the status, and how many cookies came with it.
+    pub async fn get(&self, path: &str) -> (u16, usize) {
+        let answer = self.request(Method::GET, path).send().await.unwrap();
+        (answer.status().as_u16(), answer.headers().get_all("set-cookie").iter().count())
     }
 
     /// The same account, after the server has moved.
@@ -61,6 +96,24 @@ impl Client {
         notes: &str,
         media: Option<impl Stream<Item = Bytes> + Send + 'static>,
     ) -> Result<(), Broken> {
+        whole(self.send_save(title, notes, media).await, StatusCode::OK).await.map(drop)
+    }
+
+    /// Saves a project that may be refused; the status, and the code of an error.
+    pub async fn try_save(
+        &self,
+        title: &str,
+        media: Option<impl Stream<Item = Bytes> + Send + 'static>,
+    ) -> (u16, String) {
+        status_and_code(self.send_save(title, "notes", media).await.unwrap()).await
+    }
+
+    async fn send_save(
+        &self,
+        title: &str,
+        notes: &str,
+        media: Option<impl Stream<Item = Bytes> + Send + 'static>,
+    ) -> reqwest::Result<Response> {
         let form = match media {
             Some(media) => {
                 let body = Body::wrap_stream(media.map(Ok::<_, Infallible>));
@@ -70,8 +123,7 @@ impl Client {
         };
         let form = form.text("content", json!(notes).to_string());
         let form = form.text("metadata", json!({ "title": title, "mimetype": "audio/mpeg" }).to_string());
-        let sent = self.request(Method::POST, "/home/upload").multipart(form).send().await;
-        whole(sent, StatusCode::OK).await.map(drop)
+        self.request(Method::POST, "/home/upload").multipart(form).send().await
     }
 
     /// Deletes a project; whether it was there.
@@ -116,6 +168,20 @@ impl Client {
     fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         self.http.request(method, format!("{}{path}", self.url)).header("cookie", &self.cookies)
     }
+}
+
+fn http() -> reqwest::Client {
+    reqwest::Client::builder().timeout(Duration::from_secs(300)).build().unwrap()
+}
+
+fn credentials(name: &str) -> Value {
+    json!({ "username": format!("{name}@example.org"), "password": "correct horse battery staple" })
+}
+
+async fn status_and_code(answer: Response) -> (u16, String) {
+    let status = answer.status().as_u16();
+    let body: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+    (status, body["code"].as_str().unwrap_or_default().to_owned())
 }
 
 /// The body of an answer that came whole.

@@ -5,7 +5,10 @@
 mod client;
 mod crash;
 mod durability;
+mod file_errors;
+mod full_disk;
 mod generated;
 mod memory;
+mod output;
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod server;

@@ -5,12 +5,12 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Nobody waits longer for a process.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_notestamp-server");
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_notestamp-server");
 
 /// A server that listens. Dropped, it is killed.
 pub struct Server {
@@ -30,7 +30,12 @@ impl Server {
         let mut command = Command::new("strace");
         command.args(["--follow-forks", "--decode-fds=path,socket", "-e", &format!("trace={calls}"), "-o"]);
         command.arg(trace).arg(PROGRAM);
-        let mut server = Self::spawn(serve(command, data, settings));
+        Self::start_below(command, data, settings)
+    }
+
+    /// Starts a server on this data folder by a command that runs it as a child, such as `strace`.
+    pub fn start_below(command: Command, data: &Path, settings: &[&str]) -> Self {
+        let mut server = Self::start_by(command, data, settings);
         let children = format!("/proc/{0}/task/{0}/children", server.pid);
         server.pid = fs::read_to_string(children).unwrap().trim().parse().unwrap();
         server
@@ -43,6 +48,16 @@ impl Server {
         command.args(["serve", "--listen", "127.0.0.1:0"]).args(settings).envs(variables.iter().copied());
         command.stderr(log);
         Self::spawn(command)
+    }
+
+    /// Starts a server on this data folder by a command that becomes it.
+    pub fn start_by(command: Command, data: &Path, settings: &[&str]) -> Self {
+        Self::spawn(serve(command, data, settings))
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.pid
     }
 
     fn spawn(mut command: Command) -> Self {
@@ -102,6 +117,31 @@ pub fn try_start_with(settings: &[String], variables: &[(&str, &str)]) -> Output
     run(&mut command)
 }
 
+/// The same by another command, which ends in the program's own arguments.
+pub fn try_start_by(command: Command, data: &Path, settings: &[&str]) -> Output {
+    run(&mut serve(command, data, settings))
+}
+
+/// Runs the program with these arguments, and its standard output in this place.
+pub fn run_into(arguments: &[&str], output: Stdio) -> Output {
+    let mut child = Command::new(PROGRAM);
+    let mut child = child.args(arguments).stdout(output).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let status = wait(&mut child);
+    let mut stderr = Vec::new();
+    child.stderr.take().unwrap().read_to_end(&mut stderr).unwrap();
+    Output { status, stdout: Vec::new(), stderr }
+}
+
+/// Waits until something is the case.
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE, "{what}: in vain");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// Sweeps a data folder that no server holds.
 pub fn sweep(data: &Path) -> Output {
     run(Command::new(PROGRAM).args(["sweep", "--sweep-grace", "0s", "--data"]).arg(data))
@@ -123,7 +163,7 @@ fn run(command: &mut Command) -> Output {
 }
 
 /// Waits for a process to end; one that does not is killed.
-fn wait(child: &mut Child) -> ExitStatus {
+pub fn wait(child: &mut Child) -> ExitStatus {
     const STEP: Duration = Duration::from_millis(10);
     for _ in 0..PATIENCE.as_millis() / STEP.as_millis() {
         if let Some(status) = child.try_wait().unwrap() {

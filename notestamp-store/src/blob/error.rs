@@ -3,10 +3,10 @@
 use std::error::Error as StdError;
 use std::io::{self, ErrorKind};
 use std::panic;
-use std::path::Path;
 
 use tokio::task::JoinError;
 
+use crate::disk::{self, Class};
 use crate::error::Error;
 
 /// The class of what `object_store` says.
@@ -16,18 +16,43 @@ use crate::error::Error;
 pub(super) fn from_object_store(backend: &'static str, remote: bool, error: object_store::Error) -> Error {
     use object_store::Error as E;
 
-    let kind = io_kind(&error);
-    if kind.is_some_and(is_full) {
-        return Error::Full { backend };
-    }
-    // Each of these errors says all that its sources say: as a chain they would say it over and over.
-    let source = without_body(&error.to_string()).into();
-    let unavailable = match error {
-        E::PermissionDenied { .. } | E::Unauthenticated { .. } | E::JoinError { .. } => true,
-        E::Generic { .. } if remote => true,
-        _ => kind.is_some_and(is_transient),
+    let class = match (disk::class_of_chain(&error), &error) {
+        (Some(class @ (Class::Full | Class::FileTooLarge)), _) => class,
+        (_, E::PermissionDenied { .. } | E::Unauthenticated { .. } | E::JoinError { .. }) => {
+            Class::Unavailable
+        }
+        (_, E::Generic { .. }) if remote => Class::Unavailable,
+        (class, _) => class.unwrap_or(Class::Failed),
     };
-    if unavailable { Error::Unavailable { backend, source } } else { Error::Backend { backend, source } }
+    of_class(class, backend, || said(&error).into())
+}
+
+fn of_class(
+    class: Class,
+    backend: &'static str,
+    source: impl FnOnce() -> Box<dyn StdError + Send + Sync>,
+) -> Error {
+    match class {
+        Class::Full => Error::Full { backend },
+        Class::FileTooLarge => Error::FileTooLarge { backend },
+        Class::Unavailable => Error::Unavailable { backend, source: source() },
+        Class::Failed => Error::Backend { backend, source: source() },
+    }
+}
+
+/// What an error and its sources say, each once. Most of these errors repeat their source, but that of an HTTP client
+/// says "error sending request", and only its sources say why.
+fn said(error: &object_store::Error) -> String {
+    let mut text = without_body(&error.to_string());
+    let mut source = error.source();
+    while let Some(error) = source {
+        let more = without_body(&error.to_string());
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        source = error.source();
+    }
+    text
 }
 
 /// What an error says, but of the document that a server has answered with it only the code and the message: what else
@@ -44,12 +69,7 @@ fn without_body(said: &str) -> String {
 
 /// The class of what the file system says.
 pub(super) fn from_io(backend: &'static str, error: io::Error) -> Error {
-    let (kind, source) = (error.kind(), error.into());
-    match kind {
-        kind if is_full(kind) => Error::Full { backend },
-        kind if is_transient(kind) => Error::Unavailable { backend, source },
-        _ => Error::Backend { backend, source },
-    }
+    of_class(disk::class_of(&error), backend, || error.into())
 }
 
 /// The class of a task that did not end: its panic goes on here, and else the runtime is shutting down.
@@ -62,53 +82,12 @@ pub(super) fn from_join(backend: &'static str, error: JoinError) -> Error {
 
 /// Whether the backend could not be reached, or did not answer: then it need not be asked why.
 pub(super) fn is_away(error: &object_store::Error) -> bool {
-    io_kind(error).is_some_and(is_transient)
+    disk::class_of_chain(error) == Some(Class::Unavailable)
 }
 
 /// Whether it has waited for an answer in vain: then it need not be asked what became of it.
 pub(super) fn has_timed_out(error: &object_store::Error) -> bool {
-    io_kind(error) == Some(ErrorKind::TimedOut)
-}
-
-/// The same error, saying where it happened.
-pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
-    move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-}
-
-/// What the file system or the network said underneath, if they are the cause.
-fn io_kind(error: &(dyn StdError + 'static)) -> Option<ErrorKind> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        match error.downcast_ref().map(io::Error::kind) {
-            // Libraries wrap errors of their own as another kind of I/O: the cause lies deeper.
-            None | Some(ErrorKind::Other) => cause = error.source(),
-            kind => return kind,
-        }
-    }
-    None
-}
-
-fn is_full(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
-}
-
-/// Whether an operator or mere time can put an end to it, without a change to what is stored.
-fn is_transient(kind: ErrorKind) -> bool {
-    matches!(
-        kind,
-        ErrorKind::PermissionDenied
-            | ErrorKind::ReadOnlyFilesystem
-            | ErrorKind::StaleNetworkFileHandle
-            | ErrorKind::TimedOut
-            | ErrorKind::ConnectionRefused
-            | ErrorKind::ConnectionReset
-            | ErrorKind::ConnectionAborted
-            | ErrorKind::NotConnected
-            | ErrorKind::BrokenPipe
-            | ErrorKind::HostUnreachable
-            | ErrorKind::NetworkUnreachable
-            | ErrorKind::NetworkDown
-    )
+    disk::is(error, ErrorKind::TimedOut)
 }
 
 #[cfg(test)]
@@ -124,7 +103,7 @@ mod tests {
         for kind in [ErrorKind::StorageFull, ErrorKind::QuotaExceeded] {
             let deep = generic(io::Error::other(generic(kind.into())));
             assert!(matches!(from_object_store("media store", false, deep), Error::Full { .. }), "{kind}");
-            assert!(matches!(from_io("media store", at(Path::new("/x"))(kind.into())), Error::Full { .. }));
+            assert!(matches!(from_io("media store", kind.into()), Error::Full { .. }), "{kind}");
         }
     }
 

@@ -43,7 +43,9 @@ impl Ingest {
     /// Takes the next bytes, however many, and waits where the backend is slower than they come.
     ///
     /// # Errors
-    /// [`Error::Full`], [`Error::Unavailable`] or [`Error::Backend`]; nothing is kept then.
+    /// [`Error::Full`], also where what has come would leave less than
+    /// [`FREE_BYTES_MIN`](crate::disk::FREE_BYTES_MIN), [`Error::FileTooLarge`], [`Error::Unavailable`] or
+    /// [`Error::Backend`]; nothing is kept then.
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
         let mut flow = self.take()?;
         match flow.write(bytes).await {
@@ -202,6 +204,7 @@ impl Flow {
             Some(upload) => upload,
             none => none.insert(Upload::start(store, *namespace, *object).await?),
         };
+        store.ensure_room().await?;
         let slot = upload.wait_for_slot().await?;
         self.hashing.update(store, self.batch.chunks()).await?;
         upload.put_part(slot, self.batch.take().into_payload());

@@ -3,14 +3,14 @@
 //! It does not sync what it deletes, syncs a new folder only after others may have used it, hides the
 //! staging files that a crash leaves behind, reads 8 KiB at a time, and creates a root that has vanished anew.
 
-use std::fs::{self, DirBuilder, File, FileType, OpenOptions, ReadDir};
+use std::fs::{self, File, FileType, ReadDir};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::error::at;
 use super::list::ListedObject;
 use super::path;
+use crate::disk::{self, at};
 use crate::domain::{Namespace, ObjectId};
 use crate::durability::Durability;
 
@@ -29,7 +29,7 @@ const PROBE: &str = ".ping";
 impl LocalRoot {
     /// Opens a folder, and creates it where it does not exist, for this account's eyes only.
     pub(super) fn open(path: &Path, durability: Durability) -> io::Result<Self> {
-        create_folder(path, durability)?;
+        disk::create_folder(path, durability)?;
         let path = fs::canonicalize(path).map_err(at(path))?;
         let root = Self { path, durability, making_folder: Mutex::new(()) };
         // A namespace's folder may be from a process that died before it had synced it.
@@ -51,7 +51,8 @@ impl LocalRoot {
         if folder.is_dir() {
             return Ok(());
         }
-        make_folder(&folder)?;
+        // Below its root, which must not be made anew where it has vanished.
+        disk::make_folder(&folder)?;
         self.sync(&self.path).inspect_err(|_| {
             // Else the next writer would find it, and take it for synced. It is empty: nobody was told of it.
             let _ = fs::remove_dir(&folder);
@@ -78,9 +79,12 @@ impl LocalRoot {
 
     /// Fails where the folder has vanished or cannot be written to.
     pub(super) fn ping(&self) -> io::Result<()> {
-        let probe = self.path.join(PROBE);
-        OpenOptions::new().write(true).create(true).truncate(false).open(&probe).map_err(at(&probe))?;
-        remove_file(&probe).map(drop)
+        disk::probe(&self.path.join(PROBE), 0)
+    }
+
+    /// Fails where less space is free than has to stay free.
+    pub(super) fn ensure_room(&self) -> io::Result<()> {
+        disk::ensure_room(&self.path)
     }
 
     /// Goes through all that lies in the folder.
@@ -95,7 +99,7 @@ impl LocalRoot {
 
     fn sync(&self, folder: &Path) -> io::Result<()> {
         match self.durability {
-            Durability::Full => sync_folder(folder).map_err(at(folder)),
+            Durability::Full => disk::sync_folder(folder),
             Durability::Relaxed => Ok(()),
         }
     }
@@ -162,36 +166,6 @@ fn unknown(path: String, file_type: FileType) -> ListedObject {
     ListedObject::Unknown(if file_type.is_dir() { path + "/" } else { path })
 }
 
-/// Creates a folder and those above it, each synced into the one that holds it.
-fn create_folder(path: &Path, durability: Durability) -> io::Result<()> {
-    let Some(parent) = path.parent() else { return Ok(()) };
-    if !path.is_dir() {
-        create_folder(parent, durability)?;
-        make_folder(path)?;
-    }
-    if durability == Durability::Relaxed {
-        return Ok(());
-    }
-    // Also where it is there already: it may be from a start that did not come this far.
-    match sync_folder(parent) {
-        // A folder above that nobody may read was not made here.
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
-        synced => synced.map_err(at(parent)),
-    }
-}
-
-/// Makes one folder, for the present account's eyes only, unless another process just has.
-fn make_folder(path: &Path) -> io::Result<()> {
-    #[cfg_attr(not(unix), expect(unused_mut, reason = "modes are a matter of Unix"))]
-    let mut builder = DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    match builder.create(path) {
-        Err(error) if !path.is_dir() => Err(at(path)(error)),
-        _ => Ok(()),
-    }
-}
-
 /// Whether there was such a file.
 fn remove_file(path: &Path) -> io::Result<bool> {
     match fs::remove_file(path) {
@@ -199,11 +173,6 @@ fn remove_file(path: &Path) -> io::Result<bool> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(error) => Err(at(path)(error)),
     }
-}
-
-/// Makes the names in a folder survive a loss of power, where a folder can be opened to say so.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
 }
 
 /// Fills `buffer` from a place in a file, without moving a cursor that others may use.

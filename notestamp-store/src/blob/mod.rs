@@ -107,8 +107,8 @@ impl BlobStore {
     /// Where the future is dropped, the object may still appear: keep its row until the sweep takes it.
     ///
     /// # Errors
-    /// [`Error::Full`], [`Error::Unavailable`] or [`Error::Backend`]; nothing is kept of it, as far as
-    /// the backend still answers.
+    /// [`Error::Full`], [`Error::FileTooLarge`], [`Error::Unavailable`] or [`Error::Backend`]; nothing is kept of it,
+    /// as far as the backend still answers.
     pub async fn put(&self, namespace: Namespace, object: ObjectId, bytes: Bytes) -> Result<()> {
         self.put_payload(namespace, object, bytes.into()).await
     }
@@ -142,6 +142,18 @@ impl BlobStore {
         match self.backend.objects.list(Some(&Path::from("ping"))).try_next().await {
             Ok(_) => Ok(()),
             Err(error) => Err(self.error(error)),
+        }
+    }
+
+    /// Fails where so little space is free that nothing more should be added: less than
+    /// [`FREE_BYTES_MIN`](crate::disk::FREE_BYTES_MIN) in the file system of a local folder. Others have no such limit.
+    ///
+    /// # Errors
+    /// [`Error::Full`]; [`Error::Unavailable`] or [`Error::Backend`] where the folder cannot be looked at.
+    pub async fn ensure_room(&self) -> Result<()> {
+        match &self.backend.local {
+            Some(local) => self.on_disk(local, LocalRoot::ensure_room).await,
+            None => Ok(()),
         }
     }
 

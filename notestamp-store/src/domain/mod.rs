@@ -31,7 +31,7 @@ pub use password_hash::PasswordHash;
 pub use project::{MediaRef, NotesRef, Project};
 pub use query::{Cursor, ListQuery, Order, Page, Sort};
 pub use revision::{Precondition, Revision};
-pub use session::{AccessUse, Refresh, Revocation, RevocationReason, Session, SessionTtl};
+pub use session::{AccessUse, Refresh, RefreshUse, Revocation, RevocationReason, Session, SessionTtl};
 pub use title::Title;
 pub use user::{Usage, User};
 

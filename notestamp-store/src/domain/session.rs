@@ -92,6 +92,19 @@ pub enum Refresh {
     Refused,
 }
 
+/// The answer to a refresh token that is not to be replaced.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RefreshUse {
+    /// It is good, and nothing changes.
+    Good(Session),
+    /// It is good, and the first token of its generation: this is the session now.
+    Confirmed(Session),
+    /// It had been replaced: this is the session now, revoked.
+    Replayed(Session),
+    /// The session has ended, or never had such a token.
+    Refused,
+}
+
 /// The answer to an access token.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum AccessUse {
@@ -152,11 +165,8 @@ impl Session {
         now: Timestamp,
         ttl: &SessionTtl,
     ) -> Refresh {
-        if !self.is_open(now) || generation > self.generation {
-            return Refresh::Refused;
-        }
-        if presented == self.current {
-            return Refresh::Rotated(Self {
+        match self.judge(presented, generation, now) {
+            Presented::Current => Refresh::Rotated(Self {
                 generation: self.generation + 1,
                 current: next,
                 previous: Some(presented),
@@ -166,13 +176,24 @@ impl Session {
                 last_used: now,
                 tokens_end: tokens_end(now, self.absolute_end, ttl).max(self.tokens_end),
                 ..self
-            });
+            }),
+            Presented::Previous => Refresh::SameSuccessor(self),
+            Presented::Replayed => Refresh::Replayed(self.revoke(now, RevocationReason::Replayed)),
+            Presented::Refused => Refresh::Refused,
         }
-        let in_grace = now < self.rotated_at.after(Self::GRACE);
-        if self.previous == Some(presented) && (in_grace || !self.confirmed) {
-            return Refresh::SameSuccessor(self);
+    }
+
+    /// Presents a refresh token, as to [`refresh`](Self::refresh), for a request whose response sets no cookies: the
+    /// same tokens are good and the same are replays, and none is replaced.
+    ///
+    /// The current token confirms its generation, as an access token does: the client has it.
+    pub fn use_refresh(self, presented: TokenId, generation: u64, now: Timestamp) -> RefreshUse {
+        match self.judge(presented, generation, now) {
+            Presented::Current if !self.confirmed => RefreshUse::Confirmed(self.confirm(now)),
+            Presented::Current | Presented::Previous => RefreshUse::Good(self),
+            Presented::Replayed => RefreshUse::Replayed(self.revoke(now, RevocationReason::Replayed)),
+            Presented::Refused => RefreshUse::Refused,
         }
-        Refresh::Replayed(self.revoke(now, RevocationReason::Replayed))
     }
 
     /// Presents an access token of a generation, which is authentic and has not expired.
@@ -180,10 +201,29 @@ impl Session {
         if !self.is_open(now) || generation > self.generation {
             AccessUse::Refused
         } else if generation == self.generation && !self.confirmed {
-            AccessUse::Confirmed(Self { confirmed: true, last_used: now, ..self })
+            AccessUse::Confirmed(self.confirm(now))
         } else {
             AccessUse::Good(self)
         }
+    }
+
+    /// Which of its refresh tokens this is.
+    fn judge(&self, presented: TokenId, generation: u64, now: Timestamp) -> Presented {
+        if !self.is_open(now) || generation > self.generation {
+            return Presented::Refused;
+        }
+        if presented == self.current {
+            return Presented::Current;
+        }
+        let in_grace = now < self.rotated_at.after(Self::GRACE);
+        if self.previous == Some(presented) && (in_grace || !self.confirmed) {
+            return Presented::Previous;
+        }
+        Presented::Replayed
+    }
+
+    fn confirm(self, now: Timestamp) -> Self {
+        Self { confirmed: true, last_used: now, ..self }
     }
 
     /// Ends it; one that has ended stays as it was.
@@ -191,6 +231,16 @@ impl Session {
     pub fn revoke(self, at: Timestamp, reason: RevocationReason) -> Self {
         Self { revoked: self.revoked.or(Some(Revocation { at, reason })), ..self }
     }
+}
+
+/// What a refresh token is to its session.
+enum Presented {
+    Current,
+    /// The one before, while it is still good.
+    Previous,
+    Replayed,
+    /// The session has ended, or never had such a token.
+    Refused,
 }
 
 /// The same successor, and with it a new access token, is given out for as long as the refresh
@@ -216,5 +266,106 @@ impl RevocationReason {
     /// The reason of that word.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.as_str() == word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TTL: SessionTtl = SessionTtl {
+        access: Duration::from_secs(60),
+        refresh: Duration::from_secs(3_600),
+        session_max: Duration::from_secs(7_200),
+    };
+    const START: Timestamp = Timestamp::from_millis(1_000_000);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn token(n: u8) -> TokenId {
+        TokenId::from_bytes([n; 16])
+    }
+
+    /// A session of token 0, then of token 1 and so on, each a minute after the one before.
+    fn rotated(times: u8) -> Session {
+        let (id, user) = (SessionId::from_bytes([1; 16]), UserId::from_bytes([2; 16]));
+        let first = Session::start(id, user, token(0), "a browser", START, &TTL);
+        (1..=times).fold(first, |session, n| {
+            let now = START.after(60 * SECOND * u32::from(n));
+            match session.refresh(token(n - 1), u64::from(n) - 1, token(n), now, &TTL) {
+                Refresh::Rotated(session) => session,
+                other => panic!("{other:?}"),
+            }
+        })
+    }
+
+    fn confirmed(session: Session) -> Session {
+        Session { confirmed: true, ..session }
+    }
+
+    #[test]
+    fn the_current_refresh_token_is_served_without_rotation_and_confirms_once() {
+        let before = rotated(1);
+        let now = before.rotated_at.after(10 * SECOND);
+        let RefreshUse::Confirmed(after) = before.clone().use_refresh(token(1), 1, now) else {
+            panic!("it is the first of its generation")
+        };
+        assert_eq!(after, Session { confirmed: true, last_used: now, ..before });
+        assert_eq!(after.clone().use_refresh(token(1), 1, now), RefreshUse::Good(after));
+    }
+
+    #[test]
+    fn the_previous_refresh_token_is_served_without_rotation_while_it_is_good_and_confirms_nothing() {
+        let unconfirmed = rotated(1);
+        let late = unconfirmed.rotated_at.after(1_000 * SECOND);
+        assert_eq!(unconfirmed.clone().use_refresh(token(0), 0, late), RefreshUse::Good(unconfirmed.clone()));
+        let confirmed = confirmed(unconfirmed);
+        let in_grace = confirmed.rotated_at.after(Session::GRACE - SECOND);
+        assert_eq!(confirmed.clone().use_refresh(token(0), 0, in_grace), RefreshUse::Good(confirmed));
+    }
+
+    #[test]
+    fn a_replaced_refresh_token_is_a_replay_without_rotation_too() {
+        let after_grace = rotated(1).rotated_at.after(Session::GRACE);
+        for (session, presented, generation, now) in [
+            (confirmed(rotated(1)), token(0), 0, after_grace),
+            (rotated(2), token(0), 0, rotated(2).rotated_at),
+            (rotated(1), token(9), 1, after_grace),
+        ] {
+            let RefreshUse::Replayed(after) = session.clone().use_refresh(presented, generation, now) else {
+                panic!("{presented:?} of {session:?}")
+            };
+            assert_eq!(after, session.revoke(now, RevocationReason::Replayed));
+        }
+    }
+
+    #[test]
+    fn what_has_ended_or_is_not_yet_is_refused_without_rotation_too() {
+        let now = rotated(1).rotated_at;
+        let ended = rotated(1).revoke(now, RevocationReason::SignedOut);
+        assert_eq!(ended.use_refresh(token(1), 1, now), RefreshUse::Refused);
+        assert_eq!(rotated(1).use_refresh(token(1), 1, rotated(1).absolute_end), RefreshUse::Refused);
+        assert_eq!(rotated(1).use_refresh(token(2), 2, now), RefreshUse::Refused);
+    }
+
+    /// Whatever has happened to a session, its two ways to present a refresh token agree on which are good.
+    #[test]
+    fn with_and_without_rotation_the_same_tokens_are_good() {
+        for session in [rotated(0), rotated(1), rotated(2), confirmed(rotated(1)), confirmed(rotated(2))] {
+            for (n, seconds) in (0..4).flat_map(|n| [0, 29, 30, 1_000, 8_000].map(|seconds| (n, seconds))) {
+                let now = session.rotated_at.after(seconds * SECOND);
+                let rotating = session.clone().refresh(token(n), u64::from(n), token(99), now, &TTL);
+                let without = session.clone().use_refresh(token(n), u64::from(n), now);
+                assert!(
+                    matches!(
+                        (&rotating, &without),
+                        (Refresh::Rotated(_), RefreshUse::Good(_) | RefreshUse::Confirmed(_))
+                            | (Refresh::SameSuccessor(_), RefreshUse::Good(_))
+                            | (Refresh::Replayed(_), RefreshUse::Replayed(_))
+                            | (Refresh::Refused, RefreshUse::Refused)
+                    ),
+                    "token {n} after {seconds} s: {rotating:?}, {without:?}"
+                );
+            }
+        }
     }
 }

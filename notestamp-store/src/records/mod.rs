@@ -38,6 +38,7 @@ pub use users::UserStore;
 /// Clones of an `Arc` share everything. `conformance` holds the suite that every backend passes.
 ///
 /// [`Error::Unavailable`]: crate::Error::Unavailable
+/// [`Error::Full`]: crate::Error::Full
 #[async_trait]
 pub trait RecordStore: UserStore + SessionStore + ProjectStore + ObjectLedger {
     /// A short name for logs and errors: `sqlite`, `mongodb`, …
@@ -50,6 +51,12 @@ pub trait RecordStore: UserStore + SessionStore + ProjectStore + ObjectLedger {
 
     /// Answers if the backend does, reading as a request would.
     async fn ping(&self) -> Result<()>;
+
+    /// Fails with [`Error::Full`] where so little space is free that nothing more should be added. What frees space, ends
+    /// sessions or starts them is not refused then.
+    ///
+    /// A backend whose space is not this process's concern returns `Ok`.
+    async fn ensure_room(&self) -> Result<()>;
 
     /// Ends it in good order: what was accepted is done, and what comes later is refused.
     async fn close(&self) -> Result<()>;

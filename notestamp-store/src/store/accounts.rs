@@ -9,8 +9,10 @@ impl Store {
     /// Creates an account.
     ///
     /// # Errors
-    /// [`Error::AlreadyExists`](crate::Error::AlreadyExists) where the address has one.
+    /// - [`Error::AlreadyExists`](crate::Error::AlreadyExists) where the address has one.
+    /// - [`Error::Full`](crate::Error::Full) where too little space is free.
     pub async fn create_account(&self, email: Email, password_hash: PasswordHash) -> Result<User> {
+        self.ensure_room().await?;
         let now = self.shared.clock.now();
         let id = UserId::generate(now, &*self.shared.random);
         let user = User::new(id, email, password_hash, now);

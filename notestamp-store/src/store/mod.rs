@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 use crate::blob::BlobStore;
 use crate::clock::{Clock, SystemClock};
 use crate::domain::{Namespace, ObjectKind, SessionTtl, UserId};
-use crate::error::Result;
+use crate::error::{Error, Result, error_chain};
 use crate::random::{OsRandom, Random};
 use crate::records::RecordStore;
 
@@ -134,14 +134,23 @@ impl StoreBuilder {
     /// unfinished is given up here, for the next sweep to take away.
     ///
     /// # Errors
-    /// Where a backend does not answer.
+    /// Where a backend does not answer. One that is full does.
     pub async fn open(self) -> Result<Store> {
         let Self { records, notes, media, settings, clock, random } = self;
         let tasks = TaskTracker::new();
         let reapers = Arc::new(tokio::sync::Semaphore::new(reaper::REAPERS_MAX));
         let shared = Shared { records, notes, media, settings, clock, random, tasks, reapers };
         let store = Store { shared: Arc::new(shared) };
-        store.ping().await?;
+        match store.ping().await {
+            // It can be read, and what frees space works.
+            Err(error @ Error::Full { .. }) => {
+                tracing::warn!(
+                    error = error_chain(&error),
+                    "opened all the same: projects can be read and deleted"
+                );
+            }
+            answered => answered?,
+        }
         if store.shared.records.is_exclusive() {
             store.doom_reservations_of_the_past().await?;
         }
@@ -168,6 +177,17 @@ impl Store {
     pub async fn ping(&self) -> Result<()> {
         let Shared { records, notes, media, .. } = &*self.shared;
         futures_util::try_join!(records.ping(), notes.ping(), media.ping())?;
+        Ok(())
+    }
+
+    /// Fails where so little space is free that new media, notes and accounts are refused: less than
+    /// [`FREE_BYTES_MIN`](crate::disk::FREE_BYTES_MIN) in a folder of the records or of the blobs.
+    ///
+    /// # Errors
+    /// [`Error::Full`], or why that is not known.
+    pub async fn ensure_room(&self) -> Result<()> {
+        let Shared { records, notes, media, .. } = &*self.shared;
+        futures_util::try_join!(records.ensure_room(), notes.ensure_room(), media.ensure_room())?;
         Ok(())
     }
 

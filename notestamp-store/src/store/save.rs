@@ -66,6 +66,7 @@ impl Save {
     /// # Errors
     /// - [`Error::TooLarge`], [`Error::UploadExpired`] beyond the limits of the settings.
     /// - [`Error::Body`] where the body breaks off.
+    /// - [`Error::Full`] where too little space is free; nothing has been reserved or written then.
     /// - Those of the backends.
     ///
     /// # Panics
@@ -76,6 +77,7 @@ impl Save {
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         assert!(self.media.is_none(), "a save has one media file");
+        self.store.ensure_room().await?;
         let shared = self.store.shared.clone();
         let namespace = shared.media_namespace(self.caller.user);
         let written = async {
@@ -187,6 +189,7 @@ impl Save {
         }
         let has_media = kept.is_some();
 
+        self.store.ensure_room().await?;
         let (namespace, home) = (shared.media_namespace(owner), Namespace::Owner(owner));
         let notes = self.reserve(ObjectKind::Notes, home).await?;
         let notes = Written { object: notes, digest: Digest::of(&bytes), size: bytes.len() as u64 };

@@ -1,7 +1,8 @@
 //! Sessions: what the pure machine of [`Session`] decides, committed by comparing and replacing.
 
 use crate::domain::{
-    AccessUse, Caller, PasswordHash, Refresh, RevocationReason, Session, SessionId, TokenId, User, UserId,
+    AccessUse, Caller, PasswordHash, Refresh, RefreshUse, RevocationReason, Session, SessionId, TokenId,
+    User, UserId,
 };
 use crate::error::{Error, Result};
 use crate::protocol;
@@ -88,7 +89,7 @@ impl Store {
             }
             match session.use_access(generation, self.shared.clock.now()) {
                 AccessUse::Good(session) => Decision::Keep(Some(session)),
-                AccessUse::Confirmed(after) => Decision::Replace { answer: Some(after.clone()), after },
+                AccessUse::Confirmed(after) => Decision::Note { answer: Some(after.clone()), after },
                 AccessUse::Refused => Decision::Keep(None),
             }
         };
@@ -99,7 +100,8 @@ impl Store {
     /// is refused. A replay revokes the session.
     ///
     /// # Errors
-    /// Where the records do not answer.
+    /// Where the records do not answer. On [`Error::Full`] the token is as good as before:
+    /// [`use_refresh_token`](Self::use_refresh_token) needs no space.
     pub async fn refresh_session(
         &self,
         user: UserId,
@@ -116,11 +118,34 @@ impl Store {
             match session.refresh(token, generation, next, now, ttl) {
                 Refresh::Rotated(after) => Decision::Replace { answer: Some(after.clone()), after },
                 Refresh::SameSuccessor(session) => Decision::Keep(Some(session)),
-                Refresh::Replayed(after) => {
-                    tracing::warn!(session = %after.id, user = %after.user, "replayed refresh token: session revoked");
-                    Decision::Replace { answer: None, after }
-                }
+                Refresh::Replayed(after) => replayed(after),
                 Refresh::Refused => Decision::Keep(None),
+            }
+        };
+        Ok(self.decide_session(id, decide).await?.flatten())
+    }
+
+    /// Presents a refresh token of this user's for a request whose response sets no cookies: the session, if the token
+    /// may be served, and no token is replaced. A replay revokes the session.
+    ///
+    /// # Errors
+    /// Where the records do not answer.
+    pub async fn use_refresh_token(
+        &self,
+        user: UserId,
+        id: SessionId,
+        token: TokenId,
+        generation: u64,
+    ) -> Result<Option<Session>> {
+        let decide = |session: Session| {
+            if session.user != user {
+                return Decision::Keep(None);
+            }
+            match session.use_refresh(token, generation, self.shared.clock.now()) {
+                RefreshUse::Good(session) => Decision::Keep(Some(session)),
+                RefreshUse::Confirmed(after) => Decision::Note { answer: Some(after.clone()), after },
+                RefreshUse::Replayed(after) => replayed(after),
+                RefreshUse::Refused => Decision::Keep(None),
             }
         };
         Ok(self.decide_session(id, decide).await?.flatten())
@@ -185,6 +210,13 @@ impl Store {
                         return Ok(Some(answer));
                     }
                 }
+                Decision::Note { answer, after } => {
+                    match self.shared.records.replace_session(&before, &after).await {
+                        Ok(true) | Err(Error::Full { .. }) => return Ok(Some(answer)),
+                        Ok(false) => {}
+                        Err(error) => return Err(error),
+                    }
+                }
             }
         }
         Err(Error::Unavailable {
@@ -194,7 +226,21 @@ impl Store {
     }
 }
 
+fn replayed(after: Session) -> Decision<Option<Session>> {
+    tracing::warn!(session = %after.id, user = %after.user, "replayed refresh token: session revoked");
+    // It is refused even where that cannot be kept.
+    Decision::Note { answer: None, after }
+}
+
 enum Decision<T> {
     Keep(T),
-    Replace { answer: T, after: Session },
+    Replace {
+        answer: T,
+        after: Session,
+    },
+    /// Like `Replace`, but what is answered holds without it, so that reading works on a full disk.
+    Note {
+        answer: T,
+        after: Session,
+    },
 }

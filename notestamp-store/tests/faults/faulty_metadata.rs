@@ -92,6 +92,10 @@ impl RecordStore for FaultyMetadata {
         self.inner.ping().await
     }
 
+    async fn ensure_room(&self) -> Result<()> {
+        self.inner.ensure_room().await
+    }
+
     /// The other one goes on with them.
     async fn close(&self) -> Result<()> {
         Ok(())

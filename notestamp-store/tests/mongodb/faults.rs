@@ -34,6 +34,27 @@ async fn a_direct_connection_is_refused_with_what_to_do() {
 }
 
 #[tokio::test]
+async fn an_option_that_cannot_be_used_is_named_without_its_value() {
+    for (option, why) in [
+        ("retryWritse=SECRET", "has the option retryWritse, which is unknown"),
+        ("w=1&maxPoolSize=SECRET", "has the option maxPoolSize, with a value that it cannot have"),
+    ] {
+        let url = format!("mongodb://ada:SECRET@127.0.0.1:1/notestamp?replicaSet=rs0&{option}");
+        let refused = MongoDbRecords::open(&url).await.map(drop);
+        let Err(Error::Invalid(invalid)) = refused else { panic!("{refused:?}") };
+        assert_eq!(invalid.to_string(), format!("MongoDB URL {why}"));
+    }
+}
+
+#[tokio::test]
+async fn a_piece_of_a_password_does_not_pass_for_an_option() {
+    let url = "mongodb://ada:x?SECRET=y@127.0.0.1:1/notestamp";
+    let refused = MongoDbRecords::open(url).await.map(drop);
+    let Err(Error::Invalid(invalid)) = refused else { panic!("{refused:?}") };
+    assert!(!invalid.to_string().to_uppercase().contains("SECRET"), "{invalid}");
+}
+
+#[tokio::test]
 #[ignore = "needs NOTESTAMP_TEST_MONGOD"]
 async fn a_standalone_server_is_refused_with_what_to_do() {
     let server = Mongod::standalone().await;

@@ -82,6 +82,10 @@ impl RecordStore for MemoryRecords {
         self.lock().map(drop)
     }
 
+    async fn ensure_room(&self) -> Result<()> {
+        Ok(())
+    }
+
     async fn close(&self) -> Result<()> {
         self.lock()?.closed = true;
         Ok(())

@@ -187,6 +187,9 @@ async fn parse(url: &str) -> StepResult<ClientOptions> {
     let mut options = ClientOptions::parse(url).await.map_err(|error| match &*error.kind {
         // These name hosts, and nothing else of the URL.
         ErrorKind::DnsResolve { .. } | ErrorKind::Io(_) => Failure::Driver(error),
+        ErrorKind::InvalidArgument { message, .. } if let Some(why) = wrong_option(url, message) => {
+            InvalidValue::new("MongoDB URL", &why).into()
+        }
         // Anything else may repeat a piece of it, which may be a piece of a password.
         _ => InvalidValue::new(
             "MongoDB URL",
@@ -208,6 +211,21 @@ async fn parse(url: &str) -> StepResult<ClientOptions> {
     options.write_concern = Some(durable());
     options.selection_criteria = Some(primary());
     Ok(options)
+}
+
+/// Which option of a connection string the driver has refused, by what it said; values are not repeated.
+fn wrong_option(url: &str, said: &str) -> Option<String> {
+    let (_, options) = url.rsplit_once('?')?;
+    // Then this is not where the options begin, but a password that is not percent-encoded.
+    if options.contains('@') {
+        return None;
+    }
+    let names = options.split('&').filter_map(|option| option.split('=').next());
+    let words: Vec<_> = said.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+    let name = names.filter(|name| !name.is_empty()).find(|name| words.contains(&&*name.to_lowercase()))?;
+    let why =
+        if said.contains("invalid option") { "which is unknown" } else { "with a value that it cannot have" };
+    Some(format!("has the option {name}, {why}"))
 }
 
 /// What is answered survives the loss of any node.
@@ -236,6 +254,10 @@ impl RecordStore for MongoDbRecords {
             Ok(any_user.await.map(drop)?)
         })
         .await
+    }
+
+    async fn ensure_room(&self) -> Result<()> {
+        Ok(())
     }
 
     async fn close(&self) -> Result<()> {

@@ -1,13 +1,15 @@
 //! What SQLite says, sorted into the outcomes that a caller can act on.
 
+use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::ErrorCode;
 use tokio::task::JoinError;
 
-use super::BACKEND;
+use super::{BACKEND, file};
+use crate::disk;
 use crate::domain::InvalidValue;
 use crate::error::Error;
 
@@ -18,7 +20,7 @@ pub(super) enum Failure {
     #[error(transparent)]
     Outcome(#[from] Error),
     #[error(transparent)]
-    Sqlite(#[from] rusqlite::Error),
+    Sqlite(SqliteError),
     /// The batch that a step was part of could not be begun or committed.
     #[error(transparent)]
     Batch(#[from] Arc<BatchFailure>),
@@ -50,10 +52,88 @@ pub(super) enum Failure {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BatchFailure {
     #[error(transparent)]
-    Sqlite(#[from] rusqlite::Error),
+    Sqlite(SqliteError),
     /// After some errors SQLite rolls back the whole transaction by itself, neighbours included.
     #[error("the transaction was rolled back for the failure of another step")]
-    RolledBack,
+    RolledBack {
+        /// Whether that step failed for lack of space.
+        is_full: bool,
+    },
+}
+
+/// An error of SQLite and, where it says only that the disk has failed, why the disk does.
+#[derive(Debug)]
+pub(super) struct SqliteError {
+    error: rusqlite::Error,
+    reason: Option<io::Error>,
+}
+
+impl fmt::Display for SqliteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.error)?;
+        self.reason.as_ref().map_or(Ok(()), |reason| write!(f, ": {reason}"))
+    }
+}
+
+impl std::error::Error for SqliteError {}
+
+impl SqliteError {
+    fn class(&self) -> Class {
+        match self.reason.as_ref().map(disk::class_of) {
+            // A database that cannot grow, for whatever limit.
+            Some(disk::Class::Full | disk::Class::FileTooLarge) => Class::Full,
+            Some(disk::Class::Unavailable) => Class::Unavailable,
+            Some(disk::Class::Failed) | None => class_of(&self.error),
+        }
+    }
+
+    /// Asks the file system of the database at `path` why it has failed, where that is the cause.
+    fn find_reason(&mut self, path: &Path) {
+        if self.reason.is_none() && is_about_the_disk(&self.error) {
+            self.reason = file::why_not_writable(path);
+        }
+    }
+}
+
+impl From<rusqlite::Error> for SqliteError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self { error, reason: None }
+    }
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error.into())
+    }
+}
+
+impl From<rusqlite::Error> for BatchFailure {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error.into())
+    }
+}
+
+impl BatchFailure {
+    /// Like [`Failure::find_reason`].
+    pub(super) fn find_reason(mut self, path: &Path) -> Self {
+        if let Self::Sqlite(error) = &mut self {
+            error.find_reason(path);
+        }
+        self
+    }
+
+    /// Whether there was no space.
+    pub(super) fn is_full(&self) -> bool {
+        matches!(self.class(), Class::Full)
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::Sqlite(error) => error.class(),
+            Self::RolledBack { is_full: true } => Class::Full,
+            Self::RolledBack { is_full: false } => Class::Unavailable,
+        }
+    }
 }
 
 pub(super) type Result<T, E = Failure> = std::result::Result<T, E>;
@@ -81,15 +161,29 @@ impl Failure {
         Self::Panicked { message: message.unwrap_or("for no stated reason").to_owned() }
     }
 
+    /// Where SQLite says only that the disk of the database at `path` has failed: finds out why.
+    pub(super) fn find_reason(mut self, path: &Path) -> Self {
+        if let Self::Sqlite(error) = &mut self {
+            error.find_reason(path);
+        }
+        self
+    }
+
+    /// Whether there was no space.
+    pub(super) fn is_full(&self) -> bool {
+        matches!(self.class(), Class::Full)
+    }
+
     fn class(&self) -> Class {
         match self {
-            Self::Sqlite(error) => class_of(error),
-            Self::Batch(batch) => match &**batch {
-                BatchFailure::Sqlite(error) => class_of(error),
-                BatchFailure::RolledBack => Class::Unavailable,
+            Self::Sqlite(error) => error.class(),
+            Self::Batch(batch) => batch.class(),
+            Self::Io { source, .. } => match disk::class_of(source) {
+                disk::Class::Full | disk::Class::FileTooLarge => Class::Full,
+                disk::Class::Unavailable | disk::Class::Failed => Class::Unavailable,
             },
-            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => Class::Full,
-            Self::Io { .. } | Self::Closed => Class::Unavailable,
+            Self::Closed => Class::Unavailable,
+            Self::Outcome(Error::Full { .. }) => Class::Full,
             Self::Column { .. } | Self::ForeignSchema { .. } => Class::Corrupt,
             Self::NewerSchema { .. }
             | Self::NoWriteAheadLog { .. }
@@ -135,16 +229,26 @@ fn class_of(error: &rusqlite::Error) -> Class {
         return Class::Corrupt;
     }
     match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => Class::Full,
+        Some(ErrorCode::DiskFull | ErrorCode::NoLargeFileSupport) => Class::Full,
         Some(
             ErrorCode::DatabaseBusy
             | ErrorCode::DatabaseLocked
+            | ErrorCode::FileLockingProtocolFailed
             | ErrorCode::SystemIoFailure
-            | ErrorCode::CannotOpen,
+            | ErrorCode::CannotOpen
+            | ErrorCode::ReadOnly
+            | ErrorCode::PermissionDenied
+            | ErrorCode::OutOfMemory,
         ) => Class::Unavailable,
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Class::Corrupt,
         _ => Class::Other,
     }
+}
+
+/// Whether SQLite means that a call to the file system has failed.
+fn is_about_the_disk(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error_code();
+    matches!(code, Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::ReadOnly))
 }
 
 #[cfg(test)]
@@ -154,13 +258,13 @@ mod tests {
 
     #[track_caller]
     fn outcome(code: std::ffi::c_int) -> Error {
-        Failure::Sqlite(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)).into()
+        Failure::from(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)).into()
     }
 
     #[test]
     fn codes_are_sorted_by_what_a_caller_can_do() {
         assert!(matches!(outcome(ffi::SQLITE_FULL), Error::Full { backend: "sqlite" }));
-        for code in [ffi::SQLITE_BUSY, ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_CANTOPEN] {
+        for code in [ffi::SQLITE_BUSY, ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_CANTOPEN, ffi::SQLITE_READONLY] {
             assert!(matches!(outcome(code), Error::Unavailable { backend: "sqlite", .. }), "{code}");
         }
         for code in [ffi::SQLITE_CORRUPT, ffi::SQLITE_NOTADB, ffi::SQLITE_CONSTRAINT_FOREIGNKEY] {

@@ -1,10 +1,11 @@
 //! One process at a time: an advisory lock that ends with its holder.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::error::{Failure, Result};
-use super::file::private;
+use super::file::beside;
+use crate::disk::private;
 use crate::error::Error;
 
 /// Holds a database for as long as it lives; the operating system lets go of it when the process dies.
@@ -24,7 +25,7 @@ impl ExclusiveLock {
     /// # Errors
     /// [`Error::InUse`] where somebody else has it.
     pub(super) fn acquire(path: &Path) -> Result<Self> {
-        let lock_path = beside(path);
+        let lock_path = beside(path, ".lock");
         let failed = |source| Failure::Io { verb: "lock", path: lock_path.clone(), source };
         let open = private(OpenOptions::new().write(true).create(true)).open(&lock_path);
         let file = open.map_err(failed)?;
@@ -34,10 +35,4 @@ impl ExclusiveLock {
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }
     }
-}
-
-fn beside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    name.into()
 }

@@ -13,7 +13,8 @@ mod sessions;
 mod users;
 mod writer;
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -23,8 +24,9 @@ use tokio::task::spawn_blocking;
 use self::error::Failure;
 use self::lock::ExclusiveLock;
 use self::readers::{BUSY_TIMEOUT, Readers, STATEMENTS_MAX};
-use self::writer::Writer;
+use self::writer::{Priority, Writer};
 use super::RecordStore;
+use crate::disk::{self, Reserve};
 use crate::durability::Durability;
 use crate::error::Result;
 
@@ -32,7 +34,8 @@ const BACKEND: &str = "sqlite";
 
 /// Keeps all records in one SQLite file, which no other process can have open meanwhile.
 ///
-/// - A write-ahead log lies beside the file while it is open, and a lock file (`….lock`) always. To back it up
+/// - A write-ahead log lies beside the file while it is open, and always a lock file (`….lock`) and a file that only
+///   holds space back (`….reserve`, 16 MiB), so that deletions, sign-ins and sign-outs succeed on a full disk. To back it up
 ///   while it is open use SQLite's own means (`VACUUM INTO`, `.backup`), not a copy of the file.
 /// - Writes go through one thread, which commits together what came together; reads run beside them
 ///   and see all that has been answered.
@@ -58,6 +61,7 @@ pub struct SqliteRecords {
     // the writer can.
     readers: Readers,
     writer: Arc<Writer>,
+    path: PathBuf,
 }
 
 impl SqliteRecords {
@@ -78,11 +82,15 @@ impl SqliteRecords {
     fn open_blocking(path: &Path, durability: Durability) -> Result<Self, Failure> {
         let path = file::resolve(path)?;
         let lock = ExclusiveLock::acquire(&path)?;
-        file::create_if_missing(&path, durability)?;
-        let mut connection = connect(&path, durability)?;
-        schema::migrate(&mut connection, &path)?;
-        let writer = Arc::new(Writer::start(connection, lock, &path)?);
-        Ok(Self { readers: Readers::new(path), writer })
+        let mut reserve = Reserve::find(file::beside(&path, ".reserve"));
+        let connection = match prepare(&path, durability) {
+            Err(failure) if failure.is_full() && reserve.release() => prepare(&path, durability)?,
+            prepared => prepared?,
+        };
+        reserve.restore();
+        reserve.complete();
+        let writer = Arc::new(Writer::start(connection, lock, reserve, &path)?);
+        Ok(Self { readers: Readers::new(path.clone()), writer, path })
     }
 
     async fn read<T, F>(&self, query: F) -> Result<T>
@@ -96,15 +104,44 @@ impl SqliteRecords {
     async fn write<T, F>(&self, step: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+        F: Fn(&Connection) -> Result<T, Failure> + Send + 'static,
     {
-        Ok(self.writer.write(step).await?)
+        Ok(self.writer.write(Priority::Ordinary, step).await?)
+    }
+
+    /// Writes what must succeed on a full disk too: it frees space, ends access, or is needed to ask for either.
+    async fn write_essential<T, F>(&self, step: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&Connection) -> Result<T, Failure> + Send + 'static,
+    {
+        Ok(self.writer.write(Priority::Essential, step).await?)
+    }
+
+    /// Runs something that asks the file system.
+    async fn ask_disk(&self, ask: impl FnOnce(&Path) -> io::Result<()> + Send + 'static) -> Result<()> {
+        let path = self.path.clone();
+        let asked = spawn_blocking(move || {
+            ask(&path).map_err(|source| Failure::Io { verb: "write to", path, source })
+        });
+        Ok(asked.await.map_err(Failure::from)??)
     }
 }
 
 /// A limit as SQLite counts rows: there are never more than it can count.
 fn row_limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+/// Makes the database ready to be written to.
+fn prepare(path: &Path, durability: Durability) -> Result<Connection, Failure> {
+    let prepared = || {
+        file::create_if_missing(path, durability)?;
+        let mut connection = connect(path, durability)?;
+        schema::migrate(&mut connection, path)?;
+        Ok(connection)
+    };
+    prepared().map_err(|failure: Failure| failure.find_reason(path))
 }
 
 /// Connects for writing.
@@ -123,6 +160,8 @@ fn connect(path: &Path, durability: Durability) -> Result<Connection, Failure> {
     connection.pragma_update(None, "synchronous", synchronous)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
+    // What a statement has to keep for its end would else go to a file, on a disk that may be full.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     Ok(connection)
 }
@@ -138,11 +177,16 @@ impl RecordStore for SqliteRecords {
     }
 
     async fn ping(&self) -> Result<()> {
+        self.ask_disk(|path| file::why_not_writable(path).map_or(Ok(()), Err)).await?;
         self.read(|connection| {
             let any_user = "SELECT EXISTS (SELECT 1 FROM users)";
             Ok(connection.prepare_cached(any_user)?.query_one((), |_| Ok(()))?)
         })
         .await
+    }
+
+    async fn ensure_room(&self) -> Result<()> {
+        self.ask_disk(|path| disk::ensure_room(disk::folder_of(path))).await
     }
 
     async fn close(&self) -> Result<()> {

@@ -30,7 +30,7 @@ impl ObjectLedger for SqliteRecords {
 
     async fn doom_reserved(&self, ids: &[ObjectId], now: Timestamp) -> Result<Vec<ObjectId>> {
         let ids = ids.to_vec();
-        self.write(move |connection| {
+        self.write_essential(move |connection| {
             let mut live = Vec::new();
             for id in &ids {
                 let row = find(connection, *id)?;
@@ -47,7 +47,7 @@ impl ObjectLedger for SqliteRecords {
 
     async fn doom_stale(&self, before: &StaleBefore, limit: usize, now: Timestamp) -> Result<usize> {
         let before = *before;
-        self.write(move |connection| {
+        self.write_essential(move |connection| {
             let mut stale = list(connection, STALE_RESERVED, &before.reserved.as_millis(), limit)?;
             let limit = limit - stale.len();
             stale.extend(list(connection, STALE_UNREFERENCED, &before.unreferenced.as_millis(), limit)?);
@@ -67,10 +67,10 @@ impl ObjectLedger for SqliteRecords {
 
     async fn forget_doomed(&self, ids: &[ObjectId]) -> Result<()> {
         let ids = ids.to_vec();
-        self.write(move |connection| {
+        self.write_essential(move |connection| {
             let mut forget =
                 connection.prepare_cached("DELETE FROM objects WHERE id = ?1 AND state = 'doomed'")?;
-            for id in ids {
+            for id in &ids {
                 forget.execute([id.as_bytes()])?;
             }
             Ok(())

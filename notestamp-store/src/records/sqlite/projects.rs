@@ -70,7 +70,7 @@ impl ProjectStore for SqliteRecords {
         now: Timestamp,
     ) -> Result<Deleted> {
         let (title, precondition) = (title.clone(), precondition.clone());
-        self.write(move |connection| {
+        self.write_essential(move |connection| {
             sessions::admit(connection, caller, now)?;
             let found = find(connection, caller.user, &title)?;
             let project = found.ok_or(Error::NotFound { what: "project" })?;

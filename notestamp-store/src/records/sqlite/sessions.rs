@@ -13,7 +13,7 @@ use crate::records::SessionStore;
 impl SessionStore for SqliteRecords {
     async fn start_session(&self, session: &Session) -> Result<()> {
         let session = session.clone();
-        self.write(move |connection| start(connection, &session)).await
+        self.write_essential(move |connection| start(connection, &session)).await
     }
 
     async fn find_session(&self, id: SessionId) -> Result<Option<Session>> {
@@ -22,7 +22,8 @@ impl SessionStore for SqliteRecords {
 
     async fn replace_session(&self, before: &Session, after: &Session) -> Result<bool> {
         let (before, after) = (before.clone(), after.clone());
-        self.write(move |connection| {
+        let ends_it = after.revoked.is_some();
+        let step = move |connection: &Connection| {
             let unchanged = connection.prepare_cached(IS_UNCHANGED)?.query_one(
                 named_params! {
                     ":id": before.id.as_bytes(),
@@ -36,8 +37,8 @@ impl SessionStore for SqliteRecords {
                 execute_with(connection, REPLACE, &after)?;
             }
             Ok(unchanged)
-        })
-        .await
+        };
+        if ends_it { self.write_essential(step).await } else { self.write(step).await }
     }
 
     async fn revoke_session(
@@ -47,7 +48,7 @@ impl SessionStore for SqliteRecords {
         reason: RevocationReason,
         now: Timestamp,
     ) -> Result<bool> {
-        self.write(move |connection| {
+        self.write_essential(move |connection| {
             admit(connection, caller, now)?;
             let open = find(connection, id)?.filter(|it| it.user == caller.user && it.is_open(now));
             let Some(session) = open else { return Ok(false) };
@@ -64,7 +65,7 @@ impl SessionStore for SqliteRecords {
         reason: RevocationReason,
         now: Timestamp,
     ) -> Result<u64> {
-        self.write(move |connection| revoke_all(connection, user, except, reason, now)).await
+        self.write_essential(move |connection| revoke_all(connection, user, except, reason, now)).await
     }
 
     async fn list_sessions(&self, user: UserId, limit: usize, now: Timestamp) -> Result<Vec<Session>> {
@@ -80,7 +81,7 @@ impl SessionStore for SqliteRecords {
     }
 
     async fn forget_expired_sessions(&self, limit: usize, now: Timestamp) -> Result<usize> {
-        self.write(move |connection| {
+        self.write_essential(move |connection| {
             let params = named_params! { ":now": now.as_millis(), ":limit": row_limit(limit) };
             Ok(connection.prepare_cached(FORGET_EXPIRED)?.execute(params)?)
         })

@@ -42,7 +42,7 @@ impl UserStore for SqliteRecords {
         after: &PasswordHash,
     ) -> Result<bool> {
         let (before, after) = (before.clone(), after.clone());
-        self.write(move |connection| replace_hash(connection, id, &before, &after)).await
+        self.write_essential(move |connection| replace_hash(connection, id, &before, &after)).await
     }
 
     async fn change_password(
@@ -54,7 +54,7 @@ impl UserStore for SqliteRecords {
         now: Timestamp,
     ) -> Result<bool> {
         let (before, after, session) = (before.clone(), after.clone(), session.clone());
-        self.write(move |connection| {
+        self.write_essential(move |connection| {
             sessions::admit(connection, caller, now)?;
             let replaced = replace_hash(connection, session.user, &before, &after)?;
             if replaced {
@@ -68,7 +68,7 @@ impl UserStore for SqliteRecords {
     }
 
     async fn remove_user(&self, caller: Caller, now: Timestamp) -> Result<bool> {
-        self.write(move |connection| {
+        self.write_essential(move |connection| {
             sessions::admit(connection, caller, now)?;
             let id = caller.user;
             let removed =
@@ -83,7 +83,7 @@ impl UserStore for SqliteRecords {
     }
 
     async fn purge_removed(&self, limit: usize, now: Timestamp) -> Result<usize> {
-        self.write(move |connection| {
+        self.write_essential(move |connection| {
             let sessions = connection.prepare_cached(PURGE_SESSIONS)?.execute([row_limit(limit)])?;
             let projects = projects::purge_removed(connection, limit - sessions, now)?;
             let purged = sessions + projects;

@@ -4,9 +4,11 @@
 //! came while the disk was busy, and commits them in one transaction: many savers pay for one sync, and a
 //! lone one waits for nobody. Each step runs in a savepoint of its own, so that one that fails
 //! leaves its neighbours alone, and nobody is answered before the commit.
+//!
+//! Where no space is left, the reserve is given up for the essential steps, which are run again.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -14,7 +16,10 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::{BatchFailure, Failure, Result};
+use super::file::log_bytes;
 use super::lock::ExclusiveLock;
+use crate::disk::Reserve;
+use crate::error::error_chain;
 
 /// How many steps are committed together at most: beyond that a sync is cheap next to the steps
 /// themselves, and those who wait would wait longer.
@@ -22,6 +27,24 @@ const BATCH_STEPS_MAX: usize = 256;
 
 /// How many steps may wait; whoever comes then waits for a place.
 const QUEUE_STEPS_MAX: usize = 1_024;
+
+/// From which length on the write-ahead log is put back into the database until nothing is left in it.
+///
+/// SQLite does that by itself at 4 MiB, but only as far as no query that is under way still reads an older state, and
+/// where some query always is, never to the end. Then the writer waits for those queries.
+const LOG_BYTES_MAX: u64 = 16 << 20;
+
+/// By how much the log may grow before that is tried again, where a query takes longer than the writer waits.
+const LOG_BYTES_STEP: u64 = 4 << 20;
+
+/// Which space a step may use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Priority {
+    /// That which is free.
+    Ordinary,
+    /// The reserve too: it frees space, ends access, or is needed to ask for either.
+    Essential,
+}
 
 /// Hands steps to the writer thread.
 ///
@@ -40,10 +63,16 @@ struct Handles {
 
 impl Writer {
     /// Starts the thread. It keeps the lock until it has closed the connection.
-    pub(super) fn start(connection: Connection, lock: ExclusiveLock, path: &Path) -> Result<Self> {
+    pub(super) fn start(
+        connection: Connection,
+        lock: ExclusiveLock,
+        reserve: Reserve,
+        path: &Path,
+    ) -> Result<Self> {
         let (queue, steps) = mpsc::channel(QUEUE_STEPS_MAX);
         let thread = thread::Builder::new().name("notestamp-sqlite".to_owned());
-        let thread = thread.spawn(move || write_all(connection, steps, lock));
+        let database = Database { connection, path: path.to_owned(), reserve, log_bytes_max: LOG_BYTES_MAX };
+        let thread = thread.spawn(move || write_all(database, steps, lock));
         let failed = |source| Failure::Io { verb: "start the writer of", path: path.to_owned(), source };
         let thread = Some(thread.map_err(failed)?);
         Ok(Self { handles: Mutex::new(Handles { queue: Some(queue), thread }) })
@@ -51,15 +80,15 @@ impl Writer {
 
     /// Runs a step in a transaction, and answers once that is committed.
     ///
-    /// A step that fails is undone. One whose caller goes away meanwhile is done nevertheless.
-    pub(super) async fn write<T, F>(&self, run: F) -> Result<T>
+    /// A step that fails is undone, and may then be run again. One whose caller goes away meanwhile is done nevertheless.
+    pub(super) async fn write<T, F>(&self, priority: Priority, run: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+        F: Fn(&Connection) -> Result<T> + Send + 'static,
     {
         let queue = self.handles().queue.clone().ok_or(Failure::Closed)?;
         let (answer, answered) = oneshot::channel();
-        let step = Box::new(AnsweredStep { run: Some(run), outcome: None, answer });
+        let step = Box::new(AnsweredStep { priority, run, outcome: None, answer });
         queue.send(step).await.map_err(|_| Failure::Closed)?;
         // Held any longer, it would keep a thread alive that has been told to end.
         drop(queue);
@@ -100,31 +129,114 @@ impl Drop for Writer {
 
 /// What the thread does.
 fn write_all(
-    mut connection: Connection,
+    mut database: Database,
     mut steps: mpsc::Receiver<Box<dyn Step>>,
     lock: ExclusiveLock,
 ) -> Result<()> {
     let mut batch = Vec::with_capacity(BATCH_STEPS_MAX);
     while steps.blocking_recv_many(&mut batch, BATCH_STEPS_MAX) > 0 {
-        let committed = commit(&mut connection, &mut batch).map_err(Arc::new);
-        batch.drain(..).for_each(|step| step.answer(&committed));
+        database.write(batch.drain(..).collect());
     }
     // Closing would do the same, but would not say what went wrong.
-    let checkpointed = connection.query_one("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()));
-    let closed = connection.close().map_err(|(_, error)| error);
+    let checkpointed = database.checkpoint();
+    let closed = database.connection.close().map_err(|(_, error)| error);
     drop(lock);
-    Ok(checkpointed.and(closed)?)
+    checkpointed?;
+    Ok(closed?)
 }
+
+/// What the thread writes to.
+struct Database {
+    connection: Connection,
+    path: PathBuf,
+    reserve: Reserve,
+    /// How long the log may become before it is put back into the database again.
+    log_bytes_max: u64,
+}
+
+impl Database {
+    fn write(&mut self, mut batch: Vec<Box<dyn Step>>) {
+        let committed = self.commit(&mut batch);
+        let is_due_space = |step: &Box<dyn Step>| {
+            step.priority() == Priority::Essential && step.is_short_of_space(&committed)
+        };
+        let (essential, done): (Vec<_>, Vec<_>) = batch.into_iter().partition(is_due_space);
+        done.into_iter().for_each(|step| step.answer(&committed));
+        if !essential.is_empty() {
+            self.write_from_reserve(essential, committed);
+        }
+        self.reserve.complete();
+        self.keep_log_short();
+    }
+
+    /// Runs steps again that have failed for lack of space, in the space that the reserve gives.
+    fn write_from_reserve(&mut self, steps: Vec<Box<dyn Step>>, failed: Committed) {
+        if !self.reserve.release() {
+            return steps.into_iter().for_each(|step| step.answer(&failed));
+        }
+        // One by one: together they might need more than there is, and the log is used over again between them.
+        let commit = |mut step| (self.commit(std::slice::from_mut(&mut step)), step);
+        let committed: Vec<_> = steps.into_iter().map(commit).collect();
+        // Before the responses, after which a client's next write could take the space.
+        self.reserve.restore();
+        committed.into_iter().for_each(|(committed, step)| step.answer(&committed));
+    }
+
+    fn commit(&mut self, batch: &mut [Box<dyn Step>]) -> Committed {
+        let committed = commit(&mut self.connection, &self.path, batch);
+        committed.map_err(|failure| Arc::new(failure.find_reason(&self.path)))
+    }
+
+    /// Puts the whole log back into the database, which may have to grow for it; returns whether no query stood in the
+    /// way for longer than the writer waits.
+    fn checkpoint(&mut self) -> Result<bool> {
+        let checkpoint = |connection: &Connection, path: &Path| {
+            let is_busy = connection.query_one("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0));
+            is_busy.map(|is_busy: bool| !is_busy).map_err(|error| Failure::from(error).find_reason(path))
+        };
+        match checkpoint(&self.connection, &self.path) {
+            Err(failure) if failure.is_full() && self.reserve.release() => {
+                let checkpointed = checkpoint(&self.connection, &self.path);
+                self.reserve.restore();
+                checkpointed
+            }
+            checkpointed => checkpointed,
+        }
+    }
+
+    fn keep_log_short(&mut self) {
+        let bytes = log_bytes(&self.path);
+        if bytes < self.log_bytes_max {
+            return;
+        }
+        let error = match self.checkpoint() {
+            Ok(true) => {
+                self.log_bytes_max = LOG_BYTES_MAX;
+                return;
+            }
+            Ok(false) => None,
+            Err(failure) => Some(error_chain(&failure)),
+        };
+        self.log_bytes_max = bytes + LOG_BYTES_STEP;
+        tracing::warn!(
+            bytes,
+            error,
+            "the write-ahead log of the database grows: something reads an old state of it"
+        );
+    }
+}
+
+type Committed = Result<(), Arc<BatchFailure>>;
 
 /// Runs all steps in one transaction. Where it fails, no step has changed anything, unless
 /// the commit itself was cut short by an error of the disk.
-fn commit(connection: &mut Connection, batch: &mut [Box<dyn Step>]) -> Result<(), BatchFailure> {
+fn commit(connection: &mut Connection, path: &Path, batch: &mut [Box<dyn Step>]) -> Result<(), BatchFailure> {
     let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for step in batch {
         let savepoint = transaction.savepoint()?;
-        let succeeded = step.run(&savepoint);
+        let succeeded = step.run(&savepoint, path);
         if savepoint.is_autocommit() {
-            return Err(BatchFailure::RolledBack);
+            return Err(BatchFailure::RolledBack { is_full: step.is_short_of_space(&Ok(())) });
         }
         if succeeded { savepoint.commit()? } else { savepoint.finish()? }
     }
@@ -133,15 +245,21 @@ fn commit(connection: &mut Connection, batch: &mut [Box<dyn Step>]) -> Result<()
 
 /// A step that waits to be run, and then to be answered.
 trait Step: Send {
-    /// Runs it; says whether it is to be kept.
-    fn run(&mut self, connection: &Connection) -> bool;
+    fn priority(&self) -> Priority;
+
+    /// Runs it on the database at `path`; says whether it is to be kept.
+    fn run(&mut self, connection: &Connection, path: &Path) -> bool;
+
+    /// Whether it has failed for lack of space, by itself or with its batch.
+    fn is_short_of_space(&self, committed: &Committed) -> bool;
 
     /// Answers the caller, if it still listens.
-    fn answer(self: Box<Self>, committed: &Result<(), Arc<BatchFailure>>);
+    fn answer(self: Box<Self>, committed: &Committed);
 }
 
 struct AnsweredStep<T, F> {
-    run: Option<F>,
+    priority: Priority,
+    run: F,
     outcome: Option<Result<T>>,
     answer: oneshot::Sender<Result<T>>,
 }
@@ -149,17 +267,28 @@ struct AnsweredStep<T, F> {
 impl<T, F> Step for AnsweredStep<T, F>
 where
     T: Send,
-    F: FnOnce(&Connection) -> Result<T> + Send,
+    F: Fn(&Connection) -> Result<T> + Send,
 {
-    fn run(&mut self, connection: &Connection) -> bool {
-        let run = self.run.take().expect("a step is run once");
-        // Nothing that a panic may leave half done is looked at again: its savepoint is rolled back.
-        let caught = catch_unwind(AssertUnwindSafe(|| run(connection)));
-        let outcome = caught.unwrap_or_else(|panic| Err(Failure::panicked(&*panic)));
-        self.outcome.insert(outcome).is_ok()
+    fn priority(&self) -> Priority {
+        self.priority
     }
 
-    fn answer(self: Box<Self>, committed: &Result<(), Arc<BatchFailure>>) {
+    fn run(&mut self, connection: &Connection, path: &Path) -> bool {
+        // Nothing that a panic may leave half done is looked at again: its savepoint is rolled back.
+        let caught = catch_unwind(AssertUnwindSafe(|| (self.run)(connection)));
+        let outcome = caught.unwrap_or_else(|panic| Err(Failure::panicked(&*panic)));
+        self.outcome.insert(outcome.map_err(|failure| failure.find_reason(path))).is_ok()
+    }
+
+    fn is_short_of_space(&self, committed: &Committed) -> bool {
+        match (&self.outcome, committed) {
+            (Some(Err(failure)), _) if failure.is_full() => true,
+            (_, Err(failure)) => failure.is_full(),
+            _ => false,
+        }
+    }
+
+    fn answer(self: Box<Self>, committed: &Committed) {
         let answer = match (self.outcome, committed) {
             // What it found may have been a neighbour's doing, which is undone.
             (Some(Ok(_) | Err(Failure::Outcome(_))) | None, Err(failure)) => Err(Arc::clone(failure).into()),
@@ -191,12 +320,12 @@ mod tests {
         connection
     }
 
-    fn step(run: impl FnOnce(&Connection) -> Result<usize> + Send + 'static) -> (Box<dyn Step>, Answer) {
+    fn step(run: impl Fn(&Connection) -> Result<usize> + Send + 'static) -> (Box<dyn Step>, Answer) {
         let (answer, answered) = oneshot::channel();
-        (Box::new(AnsweredStep { run: Some(run), outcome: None, answer }), answered)
+        (Box::new(AnsweredStep { priority: Priority::Ordinary, run, outcome: None, answer }), answered)
     }
 
-    fn insert(n: i64) -> impl FnOnce(&Connection) -> Result<usize> + Send {
+    fn insert(n: i64) -> impl Fn(&Connection) -> Result<usize> + Send {
         move |connection| Ok(connection.execute("INSERT INTO it VALUES (?1)", [n])?)
     }
 
@@ -205,7 +334,7 @@ mod tests {
         steps: [(Box<dyn Step>, Answer); N],
     ) -> [Result<usize, Error>; N] {
         let (mut batch, answers): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
-        let committed = commit(connection, &mut batch).map_err(Arc::new);
+        let committed = commit(connection, Path::new(":memory:"), &mut batch).map_err(Arc::new);
         batch.drain(..).for_each(|step| step.answer(&committed));
         let answers = answers.into_iter().map(|mut answer| answer.try_recv().unwrap().map_err(Error::from));
         answers.collect::<Vec<_>>().try_into().unwrap()

@@ -1,0 +1,133 @@
+//! What an error of the file system or the network means to a caller.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+/// What a caller can do about an error.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Class {
+    /// Nothing can be added until there is space: ENOSPC, EDQUOT.
+    Full,
+    /// The file system, or a limit of the process, does not take a file of this size: EFBIG.
+    FileTooLarge,
+    /// An operator or mere time can end it, without a change to what is stored.
+    Unavailable,
+    /// Anything else.
+    Failed,
+}
+
+/// The class of an error of the operating system.
+pub(crate) fn class_of(error: &io::Error) -> Class {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Class::Full,
+        ErrorKind::FileTooLarge => Class::FileTooLarge,
+        ErrorKind::PermissionDenied
+        | ErrorKind::ReadOnlyFilesystem
+        | ErrorKind::StaleNetworkFileHandle
+        | ErrorKind::NotADirectory
+        | ErrorKind::TimedOut
+        | ErrorKind::ConnectionRefused
+        | ErrorKind::ConnectionReset
+        | ErrorKind::ConnectionAborted
+        | ErrorKind::NotConnected
+        | ErrorKind::BrokenPipe
+        | ErrorKind::HostUnreachable
+        | ErrorKind::NetworkUnreachable
+        | ErrorKind::NetworkDown => Class::Unavailable,
+        _ if os_code(error) == Some(EIO) => Class::Unavailable,
+        _ => Class::Failed,
+    }
+}
+
+/// The class of an error by its nearest cause that the operating system has named; `None` where there is none.
+pub(crate) fn class_of_chain(error: &(dyn StdError + 'static)) -> Option<Class> {
+    io_cause(error).map(class_of)
+}
+
+/// Whether the nearest cause that the operating system has named is of this kind.
+pub(crate) fn is(error: &(dyn StdError + 'static), kind: ErrorKind) -> bool {
+    io_cause(error).is_some_and(|error| error.kind() == kind)
+}
+
+fn io_cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        match error.downcast_ref::<io::Error>() {
+            Some(error) if error.kind() != ErrorKind::Other => return Some(error),
+            // Libraries wrap errors of their own as another kind of I/O: the cause lies deeper.
+            Some(error) => cause = error.get_ref().map(|inner| inner as &(dyn StdError + 'static)),
+            None => cause = error.source(),
+        }
+    }
+    None
+}
+
+/// The device has failed. The standard library has no stable kind for it.
+#[cfg(unix)]
+const EIO: i32 = rustix::io::Errno::IO.raw_os_error();
+/// `ERROR_IO_DEVICE`
+#[cfg(not(unix))]
+const EIO: i32 = 1117;
+
+fn os_code(error: &io::Error) -> Option<i32> {
+    let located = || error.get_ref()?.downcast_ref::<Located>()?.error.raw_os_error();
+    error.raw_os_error().or_else(located)
+}
+
+/// The same error, saying where it happened.
+pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), Located { path: path.to_owned(), error })
+}
+
+/// Says all that its cause says, so it has no source: as a chain that would be said twice.
+#[derive(Debug)]
+struct Located {
+    path: PathBuf,
+    error: io::Error,
+}
+
+impl fmt::Display for Located {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.error)
+    }
+}
+
+impl StdError for Located {}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn each_error_of_a_file_operation_has_the_class_that_a_caller_can_act_on() {
+        for (errno, class) in [
+            (Errno::NOSPC, Class::Full),
+            (Errno::DQUOT, Class::Full),
+            (Errno::FBIG, Class::FileTooLarge),
+            (Errno::ROFS, Class::Unavailable),
+            (Errno::ACCESS, Class::Unavailable),
+            (Errno::PERM, Class::Unavailable),
+            (Errno::IO, Class::Unavailable),
+            (Errno::STALE, Class::Unavailable),
+            (Errno::NOTDIR, Class::Unavailable),
+            (Errno::NAMETOOLONG, Class::Failed),
+            (Errno::INVAL, Class::Failed),
+        ] {
+            let error = || io::Error::from(errno);
+            assert_eq!(class_of(&error()), class, "{errno}");
+            assert_eq!(class_of(&at(Path::new("/x"))(error())), class, "located: {errno}");
+            let deep = io::Error::other(io::Error::other(at(Path::new("/x"))(error())));
+            assert_eq!(class_of_chain(&deep), Some(class), "wrapped: {errno}");
+        }
+    }
+
+    #[test]
+    fn a_located_error_says_its_reason_once() {
+        let error = at(Path::new("/x"))(Errno::ROFS.into());
+        assert_eq!(crate::error_chain(&error), "/x: Read-only file system (os error 30)");
+    }
+}

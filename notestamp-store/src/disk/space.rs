@@ -1,0 +1,70 @@
+//! How much room there is, before something is written, and why a write has failed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::Path;
+
+use super::create::private;
+use super::errno::at;
+
+/// How many bytes stay free in each folder that a store writes to: below that, new media, notes and accounts are
+/// refused as [`Error::Full`](crate::Error::Full).
+///
+/// What is left is for that which ends the shortage, and for small records meanwhile. It is several times as much as
+/// the [`Reserve`](super::Reserve) and the write-ahead log take together, so that uploads which pass the limit at the
+/// same moment do not use up all of it.
+pub const FREE_BYTES_MIN: u64 = 64 << 20;
+
+/// How many bytes this process may still write in the file system of a folder; `None` where that is unknown.
+///
+/// A quota of the user is not considered: it shows only when a write fails.
+#[cfg(unix)]
+pub(crate) fn free_bytes(folder: &Path) -> io::Result<Option<u64>> {
+    let found = rustix::fs::statvfs(folder).map_err(|errno| at(folder)(errno.into()))?;
+    // Some network and FUSE file systems do not know their size.
+    let is_known = found.f_blocks > 0;
+    Ok(is_known.then(|| found.f_bavail.saturating_mul(found.f_frsize)))
+}
+
+/// How many bytes this process may still write in the file system of a folder: unknown here.
+#[cfg(not(unix))]
+pub(crate) fn free_bytes(_folder: &Path) -> io::Result<Option<u64>> {
+    Ok(None)
+}
+
+/// Fails with [`io::ErrorKind::StorageFull`] where less than [`FREE_BYTES_MIN`] is free in the file system of a folder.
+pub(crate) fn ensure_room(folder: &Path) -> io::Result<()> {
+    match free_bytes(folder)? {
+        Some(free) if free < FREE_BYTES_MIN => {
+            let why = format!("{free} bytes are free, and {FREE_BYTES_MIN} have to stay free");
+            Err(at(folder)(io::Error::new(io::ErrorKind::StorageFull, why)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// How many bytes a [`probe`] writes: more than SQLite adds to a file at once.
+const PROBE_BYTES: usize = 64 << 10;
+
+/// Creates a file, writes some bytes to it at `offset` and removes it: fails as any write of that kind would.
+pub(crate) fn probe(path: &Path, offset: u64) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let file = private(options.write(true).create(true).truncate(true)).open(path).map_err(at(path))?;
+    let written = write_all_at(&file, &[0; PROBE_BYTES], offset);
+    drop(file);
+    let removed = fs::remove_file(path);
+    written.and(removed).map_err(at(path))
+}
+
+#[cfg(unix)]
+pub(super) fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
+}
+
+#[cfg(not(unix))]
+pub(super) fn write_all_at(mut file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    use io::{Seek as _, Write as _};
+
+    file.seek(io::SeekFrom::Start(offset))?;
+    file.write_all(bytes)
+}
