@@ -155,7 +155,7 @@ for (const [configuration, prefix] of [['notestamp.conf', ''], ['below-a-path.co
       await page.goto(`${nginx.origin}/?${new URLSearchParams({ api: base })}`)
       await page.getByText(email).waitFor()
       await page.locator('#projects button', { hasText: 'From the docs' }).click()
-      await page.waitForFunction(() => document.querySelector('audio').duration > 13)
+      await page.waitForFunction(() => document.querySelector('audio')?.duration > 13)
       await page.getByLabel('Search').fill('second')
       await page.waitForFunction(() => document.querySelectorAll('#projects button').length === 1)
     })

@@ -176,7 +176,7 @@ describe('the example page', { timeout: 300_000 }, () => {
     assert.deepEqual(seen, [...seen].sort((a, b) => a - b), 'it only ever advances')
     await networkOf({})
     await page.getByText('48.0 MiB').waitFor()
-    await page.waitForFunction(size => document.querySelector('audio').duration === size / 8_000, size)
+    await page.waitForFunction(size => document.querySelector('audio')?.duration === size / 8_000, size)
 
     await page.evaluate(() => { window.seen = [] })
     await saveProject('The same lecture', long)
@@ -187,7 +187,7 @@ describe('the example page', { timeout: 300_000 }, () => {
   test('plays the recording, stamps notes with the moment, and goes back there by a click on the stamp', async () => {
     await register()
     await saveProject('Lecture', recording)
-    await page.waitForFunction(() => document.querySelector('audio').duration > 13)
+    await page.waitForFunction(() => document.querySelector('audio')?.duration > 13)
     await addNote('From the beginning')
     await audio(audio => { audio.currentTime = 9.4 })
     await addNote('Later')
@@ -195,6 +195,7 @@ describe('the example page', { timeout: 300_000 }, () => {
 
     await page.reload()
     await projects().click()
+    await heading('Lecture').waitFor()
     assert.deepEqual(await notes(), ['From the beginning', 'Later'])
     await button('Go to 0:09').click()
     await page.waitForFunction(() => {
@@ -203,7 +204,7 @@ describe('the example page', { timeout: 300_000 }, () => {
     })
     await screenshots('recording')
     await button('Go to 0:00').click()
-    await page.waitForFunction(() => document.querySelector('audio').currentTime < 9)
+    await page.waitForFunction(() => document.querySelector('audio')?.currentTime < 9)
   })
 
   test('shows a PDF, and turns to the page of a stamp', async () => {
@@ -417,7 +418,7 @@ describe('the example page', { timeout: 300_000 }, () => {
     ]
     for (const title of strange) {
       await saveProject(title, recording)
-      await page.waitForFunction(() => document.querySelector('audio').duration > 13)
+      await page.waitForFunction(() => document.querySelector('audio')?.duration > 13)
       assert.equal(await page.locator('#project-title').textContent(), title)
       await addNote(title)
       await saveNotes()
