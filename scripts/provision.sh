@@ -29,6 +29,23 @@ install() {
     apt-get install -y -qq --no-install-recommends "$@" >&2
 }
 
+# python_tools FOLDER WHEEL…: installs these pinned packages of PyPI into FOLDER/python, unless just these are there.
+python_tools() {
+    local folder=$1
+    shift
+    need python3 python3
+    python3 -m pip --version >/dev/null 2>&1 || install python3-pip
+    if [[ "$(cat "$folder/wheels" 2>/dev/null)" != "$*" ]]; then
+        say "downloading $*"
+        mkdir -p "$folder"
+        rm -rf "$folder/python"
+        # --target keeps clear of the system's Python, which Debian does not let pip change.
+        PIP_ROOT_USER_ACTION=ignore python3 -m pip install -q --disable-pip-version-check --no-cache-dir --no-compile \
+            --target "$folder/python" "$@" >&2
+        echo "$*" >"$folder/wheels"
+    fi
+}
+
 # start_services: brings up MongoDB and S3, and sets the variables that lead to them. Such that run already stay as they are.
 start_services() {
     local before now

@@ -4,7 +4,8 @@ import { createRequire } from 'node:module'
 
 const { chromium } = createRequire(new URL('../../target/browser-tests/package.json', import.meta.url))('playwright-core')
 
-export function launchBrowser() {
+/** `hosts` are names that lead to this machine. */
+export function launchBrowser(...hosts) {
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     // So that it runs as root in a container, and asks nothing of the outside by itself.
@@ -16,6 +17,7 @@ export function launchBrowser() {
       '--disable-background-networking',
       '--disable-component-update',
       '--disable-sync',
+      ...(hosts.length ? [`--host-resolver-rules=${hosts.map(host => `MAP ${host} 127.0.0.1`)}`] : []),
     ],
   })
 }

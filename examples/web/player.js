@@ -2,6 +2,9 @@
 //
 // A player knows the `place()` that a new note is stamped with, and can `goTo` the place of a stamp.
 
+import { ApiError } from './api.js'
+import { sayError } from './messages.js'
+
 const container = document.querySelector('#player')
 
 /** Shows a project's media; answers its player, or null if there is nothing to play. */
@@ -21,12 +24,13 @@ function timedPlayer(element, title, src) {
   media.preload = 'metadata'
   media.ariaLabel = title
   media.src = src
+  media.addEventListener('error', () => sayError(new ApiError(0, { message: `“${title}” cannot be played` })))
   container.append(media)
   return {
     place: () => ({ value: media.currentTime, label: clock(media.currentTime) }),
     goTo: seconds => {
       media.currentTime = seconds
-      // Refused where the browser cannot play it; its controls show that.
+      // Refused where the browser cannot play it; the element's `error` says so.
       media.play().catch(() => {})
     },
   }

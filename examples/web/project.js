@@ -24,9 +24,11 @@ export function setUpProject({ onChanged, onClosed }) {
     closeProject()
     onClosed()
   }
-  document.querySelector('#close').addEventListener('click', async () => {
-    if (await mayLeave()) close()
-  })
+  document.querySelector('#close').addEventListener('click', () =>
+    attempt(async () => {
+      if (await mayLeave()) close()
+    }),
+  )
   saveButton.addEventListener('click', () =>
     attempt(async () => {
       const outcome = await saveNotes()

@@ -16,7 +16,9 @@ const hashedBytesMax = 256 << 20
 export async function save({ metadata, content, file = null, revision, onProgress }) {
   const text = { content, metadata: JSON.stringify({ ...metadata, lastModified: new Date().toISOString() }) }
   if (!file) return post(text, revision)
-  if (file.size > hashedBytesMax) return post({ mediaFile: file, ...text }, revision, onProgress)
+  await read(file.slice(0, 1))
+  // Browsers can hash on https and on localhost only.
+  if (file.size > hashedBytesMax || !crypto.subtle) return post({ mediaFile: file, ...text }, revision, onProgress)
 
   // A file that the account has under another project is not sent again: its digest will do.
   const mediaDigest = await sha256(file)
@@ -48,8 +50,16 @@ function post(parts, revision, onProgress) {
   })
 }
 
-// Browsers have this on https, and on localhost.
 async function sha256(file) {
-  const digest = await crypto.subtle.digest('SHA-256', await file.arrayBuffer())
+  const digest = await crypto.subtle.digest('SHA-256', await read(file))
   return [...new Uint8Array(digest)].map(byte => byte.toString(16).padStart(2, '0')).join('')
+}
+
+/** The bytes. Browsers refuse to read a file that was changed, moved or deleted after the user has chosen it. */
+async function read(file) {
+  try {
+    return await file.arrayBuffer()
+  } catch {
+    throw new ApiError(0, { message: 'the file cannot be read: please choose it again' })
+  }
 }

@@ -1,4 +1,4 @@
-//! The description of the operations, as it is served, printed, and kept in `openapi/`.
+//! The description of the operations, as it is served, printed, and kept in `openapi/`, and the page that shows it.
 
 use crate::api;
 
@@ -9,7 +9,36 @@ pub fn json() -> String {
     text
 }
 
-/// The description as YAML.
+/// The description as YAML: the same document, for parsers of YAML 1.1 and of 1.2.
 pub fn yaml() -> String {
-    api::service().spec_yaml()
+    let text = api::service().spec_yaml();
+    text.split_inclusive('\n').map(with_quoted_date).collect()
+}
+
+/// A plain scalar that looks like a date is a string in YAML 1.2 and a date in YAML 1.1. Within quotes it is always a string.
+fn with_quoted_date(line: &str) -> String {
+    let value = line.trim_end();
+    let start = value.rfind(": ").map_or(0, |at| at + 2);
+    let value = &value[start..];
+    let is_date = value.len() >= 10
+        && value.bytes().zip(*b"0000-00-00").all(|(byte, form)| match form {
+            b'0' => byte.is_ascii_digit(),
+            _ => byte == form,
+        });
+    if is_date { line.replace(value, &format!("'{value}'")) } else { line.to_owned() }
+}
+
+/// Swagger UI with the description inside.
+pub fn swagger_ui() -> String {
+    const OPTIONS: &str = "    SwaggerUIBundle({\n";
+    // - The description's server is relative to the description. Here that is the page, whatever path it is under.
+    // - Without `null`, a page that is not on localhost shows the badge of a validator on another host.
+    const OURS: &str = "    spec.servers = [{ url: new URL('.', window.location.href).pathname.replace(/\\/$/, '') || '/' }];
+
+    SwaggerUIBundle({
+        validatorUrl: null,
+";
+    let page = api::service().swagger_ui_html();
+    let (before, after) = page.rsplit_once(OPTIONS).expect("the page starts Swagger UI with options");
+    format!("{before}{OURS}{after}")
 }

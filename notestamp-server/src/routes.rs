@@ -12,19 +12,19 @@ use poem::{Endpoint, IntoResponse, Request, Response, Route, get};
 use crate::api;
 use crate::error::{ApiError, Code};
 use crate::middleware::request_id::RequestId;
+use crate::openapi;
 use crate::state::State;
 
 /// The routes. Whatever goes wrong in one is an answer here, so that cookies and headers reach that answer too.
 pub fn routes(state: Arc<State>) -> BoxEndpoint<'static, Response> {
-    let service = api::service();
     let cookies = state.cookies;
     Route::new()
         .at("/", page(include_str!("index.html")))
-        .at("/docs", page(service.swagger_ui_html()))
-        .at("/openapi.json", get(service.spec_endpoint()))
-        .at("/openapi.yaml", get(service.spec_endpoint_yaml()))
+        .at("/docs", page(openapi::swagger_ui()))
+        .at("/openapi.json", document("application/json", openapi::json()))
+        .at("/openapi.yaml", document("application/yaml", openapi::yaml()))
         // Not nested at `/`, where it would hide the page.
-        .at("/<.+>", service)
+        .at("/<.+>", api::service())
         .data(state)
         .around(answered)
         .with(CookieJarManager::new())
@@ -35,10 +35,15 @@ pub fn routes(state: Arc<State>) -> BoxEndpoint<'static, Response> {
         .boxed()
 }
 
-/// A page that is there for all who ask.
+/// A page for everybody.
 fn page(html: impl Into<String>) -> impl Endpoint {
     let html: String = html.into();
     get(make_sync(move |_| Html(html.clone())))
+}
+
+/// A document for everybody.
+fn document(content_type: &'static str, text: String) -> impl Endpoint {
+    get(make_sync(move |_| text.clone().with_content_type(content_type)))
 }
 
 async fn answered<E: Endpoint>(endpoint: Arc<E>, request: Request) -> poem::Result<Response> {

@@ -57,7 +57,7 @@ pub fn service() -> OpenApiService<Api, ()> {
         health::HealthApi,
     );
     OpenApiService::new(api, "notestamp", env!("CARGO_PKG_VERSION"))
-        .summary("Notes that stay in step with media.")
         .description(include_str!("../../description.md"))
-        .server("/")
+        // Relative to where the description is: below a path of a reverse proxy too.
+        .server(".")
 }

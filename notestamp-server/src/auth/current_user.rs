@@ -105,7 +105,7 @@ impl<'a> ApiExtractor<'a> for CurrentUser {
             name: Some(name),
             key_in: Some("cookie"),
             scheme: None,
-            bearer_format: Some("JWT"),
+            bearer_format: None,
             flows: None,
             openid_connect_url: None,
         };

@@ -22,7 +22,7 @@ pub struct Listen {
 
 #[derive(clap::Args)]
 pub(super) struct ListenArgs {
-    /// Address to serve on; port 0 takes a free one, and the real address is printed [repeatable]
+    /// Address to serve on; port 0 takes a free one, and the real address is printed (repeatable)
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", value_parser = parse_address)]
     listen: Vec<SocketAddr>,
 
@@ -31,7 +31,7 @@ pub(super) struct ListenArgs {
     public_url: Option<PublicUrl>,
 
     /// Reverse proxy whose Forwarded and X-Forwarded-* headers are believed: an address, a network,
-    /// or `none` [repeatable]
+    /// or `none` (repeatable)
     #[arg(long, value_name = "CIDR", default_value = "none", value_parser = parse_proxy)]
     trusted_proxy: Vec<Option<IpNet>>,
 

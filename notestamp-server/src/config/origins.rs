@@ -13,7 +13,7 @@ pub struct Origins {
 
 #[derive(clap::Args)]
 pub(super) struct OriginArgs {
-    /// Origin of pages that may use the server, besides its own, or `none` [repeatable]
+    /// Origin of pages that may use the server, besides its own, or `none` (repeatable)
     #[arg(
         long,
         value_name = "ORIGIN",

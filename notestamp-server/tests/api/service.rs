@@ -15,7 +15,14 @@ async fn the_front_page_says_where_the_documentation_is() {
     let server = TestServer::spawn().await;
     let page = server.visitor().get("/").await.assert_status(200);
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
-    assert!(page.text().contains("href=\"/docs\""));
+    let links: Vec<_> =
+        page.text().split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()).collect();
+    assert!(links.contains(&"docs".to_owned()), "{links:?}");
+    // Below a path of a proxy, a link from the root would lead out of it.
+    assert!(links.iter().all(|link| !link.starts_with('/')), "{links:?}");
+    for link in links.iter().filter(|link| !link.contains(':')) {
+        server.visitor().get(&format!("/{link}")).await.assert_status(200);
+    }
 }
 
 #[apply(api_test)]
@@ -32,6 +39,7 @@ async fn the_documentation_needs_no_other_host() {
             assert!(!leads_away, "{start}{target}");
         }
     }
+    assert!(text.contains("validatorUrl: null"), "no badge of an outside validator");
     // Whatever a script might still try, the browser lets it talk to this server only.
     let policy = page.header("content-security-policy").unwrap();
     assert!(policy.starts_with("default-src 'none';") && policy.contains("connect-src 'self';"), "{policy}");
@@ -46,5 +54,6 @@ async fn the_description_is_served_as_it_is_kept() {
     assert_eq!(json.header("content-type").unwrap().split(';').next(), Some("application/json"));
     assert_eq!(json.text().trim_end(), notestamp_server::openapi::json().trim_end());
     let yaml = visitor.get("/openapi.yaml").await.assert_status(200);
+    assert_eq!(yaml.header("content-type").unwrap().split(';').next(), Some("application/yaml"));
     assert_eq!(yaml.text(), notestamp_server::openapi::yaml());
 }

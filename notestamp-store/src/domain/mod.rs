@@ -7,6 +7,8 @@ mod id;
 mod media_type;
 mod metadata;
 mod namespace;
+// What indexes find titles by; records in memory have none.
+#[cfg(any(feature = "sqlite", feature = "mongodb"))]
 mod ngrams;
 mod notes;
 mod object;
