@@ -1,9 +1,20 @@
-//! Requests with preconditions, whatever they read.
+//! Responses with an entity tag, and the preconditions of the requests for them.
 
-use poem::http::HeaderMap;
+use std::marker::PhantomData;
 
-use crate::error::ApiError;
+use notestamp_store::Hasher;
+use poem::http::header::{ETAG, HeaderName, LINK};
+use poem::http::{HeaderMap, HeaderValue, StatusCode};
+use poem::{IntoResponse, Response};
+use poem_openapi::ApiResponse;
+use poem_openapi::payload::Payload;
+use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry};
+use poem_openapi::types::Type;
+use serde::Serialize;
+
+use crate::error::{ApiError, Code};
 use crate::http::entity_tag::{EntityTag, ReadCondition, read_condition};
+use crate::wire::json::{Json, WrittenJson};
 
 /// Whether a request that reads what `current` names gets 304. Ask before ranges are looked at.
 ///
@@ -14,5 +25,122 @@ pub fn is_not_modified(headers: &HeaderMap, current: &EntityTag) -> Result<bool,
         ReadCondition::Met => Ok(false),
         ReadCondition::NotModified => Ok(true),
         ReadCondition::Failed => Err(ApiError::precondition_failed(Some(current))),
+    }
+}
+
+/// A payload with its entity tag, or 304 where the client has it already.
+pub struct Conditional<P> {
+    response: Response,
+    of: PhantomData<fn() -> P>,
+}
+
+impl<P: IntoResponse> Conditional<P> {
+    /// Responds with what `tag` names, unless the request's preconditions are against it.
+    ///
+    /// # Errors
+    /// Those of [`is_not_modified`].
+    pub fn new(headers: &HeaderMap, tag: &EntityTag, payload: P) -> Result<Self, ApiError> {
+        let mut response = match is_not_modified(headers, tag)? {
+            true => StatusCode::NOT_MODIFIED.into_response(),
+            false => payload.into_response(),
+        };
+        response.headers_mut().insert(ETAG, tag.to_header());
+        Ok(Self { response, of: PhantomData })
+    }
+}
+
+impl<T: Type + Serialize> Conditional<WrittenJson<T>> {
+    /// Responds with a list, or a page of one, unless the request's preconditions are against it. `link` names the
+    /// next page.
+    ///
+    /// Its tag is strong: a digest of the very bytes of the response, and of the link, since a page may stay the same
+    /// while one behind it comes or goes. So it changes when the response does and only then, whatever a list is made
+    /// of. URLs of media that are signed anew are a change.
+    ///
+    /// # Errors
+    /// Those of [`is_not_modified`].
+    pub fn list(headers: &HeaderMap, list: T, link: Option<&str>) -> Result<Self, ApiError> {
+        let failed = |error| ApiError::new(Code::Internal, "the list cannot be written").caused_by(error);
+        let written = Json(list).write().map_err(failed)?;
+        let mut hasher = Hasher::new();
+        hasher.update(written.as_bytes());
+        hasher.update(link.unwrap_or_default().as_bytes());
+        Self::new(headers, &EntityTag::of_digest(&hasher.finish().0), written)
+    }
+}
+
+impl<P: IntoResponse> IntoResponse for Conditional<P> {
+    fn into_response(self) -> Response {
+        self.response
+    }
+}
+
+impl<P: Payload> ApiResponse for Conditional<P> {
+    fn meta() -> MetaResponses {
+        let answer = |status, description, content| MetaResponse {
+            description,
+            status: Some(status),
+            status_range: None,
+            content,
+            headers: vec![header(&ETAG, "Names what is there, for `If-Match` and `If-None-Match`.", true)],
+        };
+        let content = vec![MetaMediaType { content_type: P::CONTENT_TYPE, schema: P::schema_ref() }];
+        MetaResponses {
+            responses: vec![
+                answer(200, "What is there.", content),
+                answer(304, "The client has it already.", Vec::new()),
+            ],
+        }
+    }
+
+    fn register(registry: &mut Registry) {
+        P::register(registry);
+    }
+}
+
+/// A response that may name the page that follows it (RFC 8288).
+pub struct Linked<R> {
+    response: R,
+    next: Option<String>,
+}
+
+impl<R> Linked<R> {
+    /// A response, and the `Link` to the next page.
+    pub fn new(response: R, next: Option<String>) -> Self {
+        Self { response, next }
+    }
+}
+
+impl<R: IntoResponse> IntoResponse for Linked<R> {
+    fn into_response(self) -> Response {
+        let mut response = self.response.into_response();
+        let next =
+            self.next.map(|next| HeaderValue::try_from(next).expect("a link is made of visible ASCII"));
+        response.headers_mut().extend(next.map(|next| (LINK, next)));
+        response
+    }
+}
+
+impl<R: ApiResponse> ApiResponse for Linked<R> {
+    fn meta() -> MetaResponses {
+        let mut meta = R::meta();
+        for response in &mut meta.responses {
+            response.headers.push(header(&LINK, "Names the next page, if there is one (RFC 8288).", false));
+        }
+        meta
+    }
+
+    fn register(registry: &mut Registry) {
+        R::register(registry);
+    }
+}
+
+fn header(name: &HeaderName, description: &str, required: bool) -> MetaHeader {
+    MetaHeader {
+        name: name.as_str().to_uppercase(),
+        description: Some(description.to_owned()),
+        required,
+        deprecated: false,
+        schema: String::schema_ref(),
     }
 }

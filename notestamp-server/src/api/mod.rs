@@ -5,7 +5,6 @@ mod conditional;
 mod delete_project;
 mod health;
 mod home;
-mod listing;
 mod media_response;
 mod open_project;
 mod project;

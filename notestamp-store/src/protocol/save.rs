@@ -136,9 +136,7 @@ pub fn plan_save(reads: &SaveReads, commit: &SaveCommit) -> Result<Option<SavePl
     let user = reads.user.as_ref().ok_or(Error::NotFound { what: "account" })?;
     let old = reads.project.as_ref();
     let current = old.map(|project| project.revision);
-    if !commit.precondition.is_met_by(current) {
-        return Err(Error::PreconditionFailed { current });
-    }
+    commit.precondition.check(current)?;
 
     let mut rows = vec![adopt(reads.notes.as_ref(), &commit.notes, commit.now)?];
     rows.extend(reads.old_notes.as_ref().map(|row| release(row, commit.now)));

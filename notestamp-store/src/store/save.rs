@@ -176,10 +176,7 @@ impl Save {
         let found = shared.records.find_project(owner, &request.metadata.title).await?;
         // A refusal tells something of the project, too.
         self.store.admit(self.caller).await?;
-        let current = found.as_ref().map(|project| project.revision);
-        if !request.precondition.is_met_by(current) {
-            return Err(Error::PreconditionFailed { current });
-        }
+        request.precondition.check(found.as_ref().map(|project| project.revision))?;
         let offer = self.offer(request.media_digest)?;
         let kept = found.and_then(|project| project.media);
         if let (Some(kept), Some(offer)) = (kept, offer)

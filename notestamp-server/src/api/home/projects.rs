@@ -8,9 +8,9 @@ use poem_openapi::{ApiResponse, OpenApi};
 
 use super::media_url;
 use crate::api::Tag;
+use crate::api::conditional::{Conditional, Linked};
 use crate::api::delete_project::{DeleteFailures, delete};
-use crate::api::listing::{Listing, listed};
-use crate::api::open_project::{OpenFailures, Opening, open};
+use crate::api::open_project::{OpenFailures, open};
 use crate::api::save_project::{SaveFailures, save};
 use crate::auth::CurrentUser;
 use crate::error::{ApiError, Failed, failures};
@@ -40,47 +40,6 @@ enum SaveAnswer {
     Saved(
         Directory,
         /// The revision that this save made, for `If-Match` on the next one. The directory may show a later one already.
-        #[oai(header = "ETag")]
-        String,
-    ),
-}
-
-#[derive(ApiResponse)]
-enum OpenAnswer {
-    /// The project as it was last saved.
-    #[oai(status = 200)]
-    Opened(
-        Json<OpenedProject>,
-        /// The revision, for `If-Match` on the next save.
-        #[oai(header = "ETag")]
-        String,
-    ),
-    /// The client has it already.
-    #[oai(status = 304)]
-    NotModified(
-        /// As it was.
-        #[oai(header = "ETag")]
-        String,
-    ),
-}
-
-#[derive(ApiResponse)]
-enum ListAnswer {
-    /// A page of the account's projects, or all of them.
-    #[oai(status = 200)]
-    Listed(
-        WrittenJson<Vec<ProjectMetadata>>,
-        /// Names the next page, if there is one (RFC 8288).
-        #[oai(header = "Link")]
-        Option<String>,
-        /// Names this very list: it changes with anything in it.
-        #[oai(header = "ETag")]
-        String,
-    ),
-    /// The client has it already.
-    #[oai(status = 304)]
-    NotModified(
-        /// As it was.
         #[oai(header = "ETag")]
         String,
     ),
@@ -132,13 +91,11 @@ impl Projects {
         _if_none_match: Header<Option<String>>,
         /// The project's title.
         name: Query<String>,
-    ) -> Result<OpenAnswer, Failed<OpenFailures>> {
-        let opened = match open(&state, &user, headers, &name.0).await? {
-            Opening::Opened(opened) => opened,
-            Opening::NotModified(revision) => return Ok(OpenAnswer::NotModified(revision)),
-        };
+    ) -> Result<Conditional<Json<OpenedProject>>, Failed<OpenFailures>> {
+        let opened = open(&state, &user, &name.0).await?;
         let metadata = ProjectMetadata::new(opened.project, media_url(&base));
-        Ok(OpenAnswer::Opened(Json(OpenedProject { metadata, content: opened.notes }), opened.revision))
+        let project = Json(OpenedProject { metadata, content: opened.notes });
+        Ok(Conditional::new(headers, &opened.revision, project)?)
     }
 
     /// List projects
@@ -171,7 +128,7 @@ impl Projects {
         limit: Query<Option<usize>>,
         /// Where the page before ended: taken from its `Link`.
         cursor: Query<Option<String>>,
-    ) -> Result<ListAnswer, Failed<ListFailures>> {
+    ) -> Result<Linked<Conditional<WrittenJson<Vec<ProjectMetadata>>>>, Failed<ListFailures>> {
         let parameters = ListParameters {
             search: search.0,
             kind: r#type.0,
@@ -184,16 +141,14 @@ impl Projects {
         let page = state.store.list_projects(user.id, &query).await?;
         let link = page.next.map(|next| parameters.next_link(base.as_str(), &next));
         let Json(projects) = answer(page.projects, &base);
-        Ok(match listed(headers, projects, link.as_deref())? {
-            Listing::Listed(list, tag) => ListAnswer::Listed(list, link, tag),
-            Listing::NotModified(tag) => ListAnswer::NotModified(tag),
-        })
+        Ok(Linked::new(Conditional::list(headers, projects, link.as_deref())?, link))
     }
 
     /// Delete a project
     ///
     /// The answer is the updated directory.
     #[oai(path = "/home/delete", method = "delete", operation_id = "deleteProject")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn delete(
         &self,
         user: CurrentUser,

@@ -3,14 +3,14 @@ use std::sync::Arc;
 use notestamp_store::{Error as StoreError, ListQuery, Title};
 use poem::http::HeaderMap;
 use poem::web::Data;
+use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
-use poem_openapi::{ApiResponse, OpenApi};
 
 use super::media_url;
 use crate::api::Tag;
+use crate::api::conditional::Conditional;
 use crate::api::delete_project::{DeleteFailures, delete};
-use crate::api::listing::{Listing, listed};
-use crate::api::open_project::{OpenFailures, Opening, open};
+use crate::api::open_project::{OpenFailures, open};
 use crate::api::save_project::{SaveFailures, save};
 use crate::auth::CurrentUser;
 use crate::error::{Failed, failures};
@@ -31,63 +31,6 @@ failures! {
     ListFailures: 400 401 412;
     /// Of asking for a title.
     DuplicateFailures: 400 401;
-}
-
-#[derive(ApiResponse)]
-enum GetAnswer {
-    /// The project as it was last saved.
-    #[oai(status = 200)]
-    Found(
-        Json<ProjectWithNotes>,
-        /// The revision, for `If-Match` on the next save.
-        #[oai(header = "ETag")]
-        String,
-    ),
-    /// The client has it already.
-    #[oai(status = 304)]
-    NotModified(
-        /// As it was.
-        #[oai(header = "ETag")]
-        String,
-    ),
-}
-
-#[derive(ApiResponse)]
-enum NotesAnswer {
-    /// The notes as they were last saved.
-    #[oai(status = 200)]
-    Found(
-        RawJson,
-        /// The revision, for `If-Match` on the next save.
-        #[oai(header = "ETag")]
-        String,
-    ),
-    /// The client has it already.
-    #[oai(status = 304)]
-    NotModified(
-        /// As it was.
-        #[oai(header = "ETag")]
-        String,
-    ),
-}
-
-#[derive(ApiResponse)]
-enum ListAnswer {
-    /// A page of the account's projects, or all of them.
-    #[oai(status = 200)]
-    Listed(
-        WrittenJson<ProjectList>,
-        /// Names this very list: it changes with anything in it.
-        #[oai(header = "ETag")]
-        String,
-    ),
-    /// The client has it already.
-    #[oai(status = 304)]
-    NotModified(
-        /// As it was.
-        #[oai(header = "ETag")]
-        String,
-    ),
 }
 
 #[OpenApi(tag = "Tag::ProjectDialect")]
@@ -136,13 +79,11 @@ impl ProjectDialect {
         _if_none_match: Header<Option<String>>,
         /// The project's title, percent-encoded as one segment.
         title: Path<String>,
-    ) -> Result<GetAnswer, Failed<OpenFailures>> {
-        let opened = match open(&state, &user, headers, &title.0).await? {
-            Opening::Opened(opened) => opened,
-            Opening::NotModified(revision) => return Ok(GetAnswer::NotModified(revision)),
-        };
+    ) -> Result<Conditional<Json<ProjectWithNotes>>, Failed<OpenFailures>> {
+        let opened = open(&state, &user, &title.0).await?;
         let metadata = ProjectMetadata::new(opened.project, media_url(&state, &user, &base));
-        Ok(GetAnswer::Found(Json(ProjectWithNotes { metadata, notes: opened.notes }), opened.revision))
+        let project = Json(ProjectWithNotes { metadata, notes: opened.notes });
+        Ok(Conditional::new(headers, &opened.revision, project)?)
     }
 
     /// List projects, by pages that are counted
@@ -177,7 +118,7 @@ impl ProjectDialect {
         column_filters: Query<Option<String>>,
         /// JSON: `[{"id": "lastModified", "desc": false}]` for the other way round.
         sorting: Query<Option<String>>,
-    ) -> Result<ListAnswer, Failed<ListFailures>> {
+    ) -> Result<Conditional<WrittenJson<ProjectList>>, Failed<ListFailures>> {
         let parameters = PageParameters {
             page_param: page_param.0,
             search_param: search_param.0,
@@ -193,16 +134,14 @@ impl ProjectDialect {
         }
         let media_url = media_url(&state, &user, &base);
         let list = ProjectList::new(page.projects, next_offset, state.project_list, media_url);
-        Ok(match listed(headers, list, None)? {
-            Listing::Listed(list, tag) => ListAnswer::Listed(list, tag),
-            Listing::NotModified(tag) => ListAnswer::NotModified(tag),
-        })
+        Ok(Conditional::list(headers, list, None)?)
     }
 
     /// Delete a project, named in the path
     ///
     /// The answer is the updated directory.
     #[oai(path = "/project/delete/:title", method = "delete", operation_id = "deleteProjectByTitle")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn delete(
         &self,
         user: CurrentUser,
@@ -240,11 +179,9 @@ impl ProjectDialect {
         _if_none_match: Header<Option<String>>,
         /// The project's title, percent-encoded as one segment.
         title: Path<String>,
-    ) -> Result<NotesAnswer, Failed<OpenFailures>> {
-        Ok(match open(&state, &user, headers, &title.0).await? {
-            Opening::Opened(opened) => NotesAnswer::Found(RawJson(opened.notes), opened.revision),
-            Opening::NotModified(revision) => NotesAnswer::NotModified(revision),
-        })
+    ) -> Result<Conditional<RawJson>, Failed<OpenFailures>> {
+        let opened = open(&state, &user, &title.0).await?;
+        Ok(Conditional::new(headers, &opened.revision, RawJson(opened.notes))?)
     }
 
     /// Whether a title is taken
