@@ -100,7 +100,7 @@ async fn a_close_leaves_no_log_behind() {
     store.create_user(&user(1)).await.unwrap();
     store.ping().await.unwrap();
     store.close().await.unwrap();
-    assert_eq!(names_in(&folder), ["metadata.db", "metadata.db.lock"]);
+    assert_eq!(names_in(&folder), ["metadata.db", "metadata.db.lock", "metadata.db.reserve"]);
 }
 
 #[cfg(unix)]
@@ -112,7 +112,10 @@ async fn all_its_files_are_private() {
     let store = open(&path).await.unwrap();
     store.create_user(&user(1)).await.unwrap();
     let names = names_in(&folder);
-    assert_eq!(names, ["metadata.db", "metadata.db-shm", "metadata.db-wal", "metadata.db.lock"]);
+    assert_eq!(
+        names,
+        ["metadata.db", "metadata.db-shm", "metadata.db-wal", "metadata.db.lock", "metadata.db.reserve"]
+    );
     for name in names {
         let mode = fs::metadata(folder.path().join(&name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");

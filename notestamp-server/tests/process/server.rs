@@ -5,10 +5,13 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Nobody waits longer for a process.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long to sleep before looking again.
+const STEP: Duration = Duration::from_millis(10);
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_notestamp-server");
 
@@ -135,11 +138,13 @@ pub fn run_into(arguments: &[&str], output: Stdio) -> Output {
 
 /// Waits until something is the case.
 pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "{what}: in vain");
-        thread::sleep(Duration::from_millis(10));
+    for _ in 0..PATIENCE.as_millis() / STEP.as_millis() {
+        if is_so() {
+            return;
+        }
+        thread::sleep(STEP);
     }
+    panic!("{what}: in vain");
 }
 
 /// Sweeps a data folder that no server holds.
@@ -164,7 +169,6 @@ fn run(command: &mut Command) -> Output {
 
 /// Waits for a process to end; one that does not is killed.
 pub fn wait(child: &mut Child) -> ExitStatus {
-    const STEP: Duration = Duration::from_millis(10);
     for _ in 0..PATIENCE.as_millis() / STEP.as_millis() {
         if let Some(status) = child.try_wait().unwrap() {
             return status;

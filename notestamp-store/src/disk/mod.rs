@@ -5,11 +5,14 @@
 
 mod create;
 mod errno;
+#[cfg(feature = "sqlite")]
 mod reserve;
 mod space;
 
+#[cfg(feature = "sqlite")]
+pub(crate) use create::folder_of;
+pub(crate) use create::make_folder;
 pub use create::{create_folder, create_private_file, private, sync_folder};
-pub(crate) use create::{folder_of, make_folder};
 pub(crate) use errno::{Class, at, class_of, class_of_chain, is};
 #[cfg(feature = "sqlite")]
 pub(crate) use reserve::Reserve;

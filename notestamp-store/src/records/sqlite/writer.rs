@@ -7,6 +7,7 @@
 //!
 //! Where no space is left, the reserve is given up for the essential steps, which are run again.
 
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -133,9 +134,9 @@ fn write_all(
     mut steps: mpsc::Receiver<Box<dyn Step>>,
     lock: ExclusiveLock,
 ) -> Result<()> {
-    let mut batch = Vec::with_capacity(BATCH_STEPS_MAX);
+    let mut batch = Vec::new();
     while steps.blocking_recv_many(&mut batch, BATCH_STEPS_MAX) > 0 {
-        database.write(batch.drain(..).collect());
+        database.write(mem::take(&mut batch));
     }
     // Closing would do the same, but would not say what went wrong.
     let checkpointed = database.checkpoint();
@@ -157,10 +158,9 @@ struct Database {
 impl Database {
     fn write(&mut self, mut batch: Vec<Box<dyn Step>>) {
         let committed = self.commit(&mut batch);
-        let is_due_space = |step: &Box<dyn Step>| {
-            step.priority() == Priority::Essential && step.is_short_of_space(&committed)
-        };
-        let (essential, done): (Vec<_>, Vec<_>) = batch.into_iter().partition(is_due_space);
+        let (essential, done): (Vec<_>, Vec<_>) = batch
+            .into_iter()
+            .partition(|step| step.priority() == Priority::Essential && step.is_short_of_space(&committed));
         done.into_iter().for_each(|step| step.answer(&committed));
         if !essential.is_empty() {
             self.write_from_reserve(essential, committed);
