@@ -3,13 +3,11 @@
 //! Each listing walks an index of its own, so a page costs the same wherever it is: what a listing is sorted
 //! by is one field, made of several where it takes several, so that a cursor is one bound of that walk.
 
-use std::time::Duration;
-
 use futures_util::TryStreamExt;
-use mongodb::IndexModel;
 use mongodb::bson::{Document, doc};
 use mongodb::error::ErrorKind;
 use mongodb::options::{IndexOptions, ReturnDocument};
+use mongodb::{Collection, IndexModel};
 
 use super::collections::Collections;
 use super::error::{Failure, Result};
@@ -24,11 +22,8 @@ const WITHOUT_GRAMS: i64 = 1;
 /// How many projects are brought up to date by one command.
 const BATCH: i64 = 1_000;
 
-/// How long sessions outlive their tokens by the server's clock before an index removes them: longer than
-/// any clocks are apart, so that it comes after [`forget_expired_sessions`], never before.
-///
-/// [`forget_expired_sessions`]: crate::records::SessionStore::forget_expired_sessions
-const SESSIONS_SPARED: Duration = Duration::from_secs(24 * 3600);
+/// An index of earlier versions, by which MongoDB removed sessions because of one look at its own clock.
+const SESSIONS_EXPIRY: &str = "sessions_ended";
 
 /// Makes what is missing; whoever else is doing so at the same moment does the same.
 ///
@@ -51,6 +46,7 @@ pub(super) async fn prepare(collections: &Collections) -> Result<()> {
     }
     create_collections(collections).await?;
     collections.users.create_indexes(users()).await?;
+    drop_index(&collections.sessions, SESSIONS_EXPIRY).await?;
     collections.sessions.create_indexes(sessions()).await?;
     collections.projects.create_indexes(projects()).await?;
     collections.objects.create_indexes(objects()).await?;
@@ -119,6 +115,17 @@ async fn create_collections(collections: &Collections) -> Result<()> {
     Ok(())
 }
 
+/// Drops an index, if it is there.
+async fn drop_index<T: Send + Sync>(collection: &Collection<T>, name: &str) -> Result<()> {
+    const INDEX_NOT_FOUND: i32 = 27;
+    match collection.drop_index(name).await {
+        Err(error) if !matches!(&*error.kind, ErrorKind::Command(refused) if refused.code == INDEX_NOT_FOUND) => {
+            Err(error.into())
+        }
+        _ => Ok(()),
+    }
+}
+
 fn index(name: &str, keys: Document) -> IndexModel {
     with_options(keys, IndexOptions::builder().name(name.to_owned()).build())
 }
@@ -141,12 +148,9 @@ fn users() -> Vec<IndexModel> {
 }
 
 fn sessions() -> Vec<IndexModel> {
-    let spared =
-        IndexOptions::builder().name("sessions_ended".to_owned()).expire_after(SESSIONS_SPARED).build();
     vec![
         index("sessions_by_user", doc! { "user": 1, "is_revoked": 1, "last_used": 1, "_id": 1 }),
         index("sessions_by_tokens_end", doc! { "tokens_end": 1 }),
-        with_options(doc! { "tokens_end_by_server": 1 }, spared),
     ]
 }
 
