@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use notestamp_server::App;
 use notestamp_server::config::Config;
-use notestamp_store::{Digest, ManualClock, Store, Timestamp};
+use notestamp_store::{Clock as _, Digest, ManualClock, Store, Timestamp};
 use reqwest::header::{CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -136,6 +136,16 @@ impl<S: Stores> TestServer<S> {
 
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);
+    }
+
+    /// Sets the civil clock that much ahead.
+    pub fn set_clock_ahead(&self, by: Duration) {
+        self.clock.step_to(self.clock.now().after(by));
+    }
+
+    /// Sets the civil clock that much back.
+    pub fn set_clock_back(&self, by: Duration) {
+        self.clock.step_to(self.clock.now().before(by));
     }
 
     /// Until whatever a sweep spares for a while is no longer spared.
