@@ -611,6 +611,8 @@ impl Answer {
         if is_preflight || (is_below_the_application && matches!(self.status, 400 | 414 | 431)) {
             return;
         }
+        let challenge = (self.status == 401).then_some("Cookie realm=\"notestamp\"");
+        assert_eq!(self.header("www-authenticate"), challenge, "{self:?}");
         let id = self.header("x-request-id").expect("every answer names its request");
         assert_eq!(self.header("x-content-type-options"), Some("nosniff"));
         let vary: Vec<_> = self.headers.get_all("vary").iter().collect();
