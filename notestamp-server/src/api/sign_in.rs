@@ -8,7 +8,7 @@ use poem_openapi::param::{Header, Path};
 
 use super::Tag;
 use super::home::media_url;
-use crate::auth::{CurrentUser, Password};
+use crate::auth::{CurrentUser, FailureReason, Password};
 use crate::error::{ApiError, Code, Failed, failures};
 use crate::http::base_url::BaseUrl;
 use crate::middleware::client_address::Client;
@@ -113,12 +113,11 @@ impl SignIn {
         state.store.admit(&user).await?;
         let account = state.store.find_account(user.id).await?.ok_or_else(ApiError::unauthorized)?;
         let attempt = state.throttle.attempt(account.email.as_str(), client.ip)?;
-        let matches = state.passwords.verify(&current, Some(&account.password_hash)).await;
-        if matches.as_ref().is_ok_and(|matches| !matches) {
+        if !state.passwords.verify(&current, Some(&account.password_hash)).await? {
+            attempt.fail(FailureReason::WrongCurrentPassword);
             return Err(ApiError::new(Code::BadCredentials, "the current password is another one").into());
         }
-        attempt.withdraw();
-        matches?;
+        drop(attempt);
         let hash = state.passwords.hash(&new).await?;
         let (by, user_agent) = (Some(user.session.id), &user.session.user_agent);
         let changed = state.store.change_password(&account, by, &hash, user_agent).await?;
@@ -180,19 +179,22 @@ async fn sign_in(
     let email = Email::parse(&username).ok();
     let name = email.as_ref().map_or(username.as_str(), Email::as_str);
     let attempt = state.throttle.attempt(name, client.ip)?;
+    if email.is_none() && username.trim().len() > Email::BYTES_MAX {
+        attempt.fail(FailureReason::UnknownAccount);
+        return Err(bad_credentials().into());
+    }
     for _ in 0..RACES_MAX {
-        let account = match prove(state, email.as_ref(), &password).await {
-            Err(error) if error.code() != Code::BadCredentials => {
-                attempt.withdraw();
-                return Err(error.into());
+        let account = match prove(state, email.as_ref(), &password).await? {
+            Ok(account) => account,
+            Err(reason) => {
+                attempt.fail(reason);
+                return Err(bad_credentials().into());
             }
-            proved => proved?,
         };
         let user_agent = user_agent.as_deref().unwrap_or_default();
         let Some(session) = state.store.start_session(&account, user_agent).await? else {
             continue;
         };
-        attempt.withdraw();
         let caller = Caller::by_session(account.id, session.id);
         let directory = state.store.list_projects(caller, &ListQuery::default()).await?;
         state.set_cookies(jar, &session);
@@ -201,25 +203,34 @@ async fn sign_in(
         let directory = directory.projects.into_iter().map(entry).collect();
         return Ok(Json(SignedIn { email: account.email.as_str().to_owned(), directory }));
     }
+    attempt.fail(FailureReason::WrongPassword);
     Err(bad_credentials().into())
 }
 
 /// The account of this address, if this is its password. Whether there is one does not show, not even by
 /// the time that it takes.
-async fn prove(state: &State, email: Option<&Email>, password: &Password) -> Result<User, ApiError> {
+async fn prove(
+    state: &State,
+    email: Option<&Email>,
+    password: &Password,
+) -> Result<Result<User, FailureReason>, ApiError> {
     let account = match email {
         Some(email) => state.store.find_account_by_email(email).await?,
         None => None,
     };
     let hash = account.as_ref().map(|account| &account.password_hash);
     let matches = state.passwords.verify(password, hash).await?;
-    let mut account = account.filter(|_| matches).ok_or_else(bad_credentials)?;
+    let mut account = match account {
+        Some(account) if matches => account,
+        Some(_) => return Ok(Err(FailureReason::WrongPassword)),
+        None => return Ok(Err(FailureReason::UnknownAccount)),
+    };
     if state.passwords.is_weak(&account.password_hash) {
         let stronger: PasswordHash = state.passwords.hash(password).await?;
         state.store.upgrade_password_hash(&account, &stronger).await?;
         account.password_hash = stronger;
     }
-    Ok(account)
+    Ok(Ok(account))
 }
 
 fn bad_credentials() -> ApiError {

@@ -17,5 +17,5 @@ pub use key_file::{SigningKeyError, SigningKeySource};
 pub use keys::{InvalidSigningKeys, SigningKey, SigningKeys};
 pub use media_url::{MediaGrant, MediaUrls};
 pub use password::{Password, Passwords};
-pub use throttle::Throttle;
+pub use throttle::{FailureReason, Throttle};
 pub use tokens::{Claims, Kind, TokenStatus, Tokens};

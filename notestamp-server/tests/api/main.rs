@@ -140,5 +140,6 @@ mod mongodb_s3 {
 }
 
 mod every_operation;
+mod log;
 mod openapi;
 mod token;
