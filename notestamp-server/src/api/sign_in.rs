@@ -1,14 +1,13 @@
 use std::sync::Arc;
 
-use notestamp_store::{Caller, Email, ListQuery, PasswordHash, RevocationReason, Session, User};
+use notestamp_store::{Email, ListQuery, PasswordHash, RevocationReason, Session, User};
 use poem::web::Data;
-use poem::web::cookie::CookieJar;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path};
 
 use super::Tag;
 use super::home::media_url;
-use crate::auth::{CurrentUser, FailureReason, Password};
+use crate::auth::{CurrentUser, FailureReason, Password, SessionJar};
 use crate::error::{ApiError, Code, Failed, failures};
 use crate::http::base_url::BaseUrl;
 use crate::middleware::client_address::Client;
@@ -52,11 +51,11 @@ impl SignIn {
         state: Data<&Arc<State>>,
         base: BaseUrl,
         client: Client,
-        jar: &CookieJar,
+        jar: SessionJar,
         #[oai(name = "User-Agent")] user_agent: Header<Option<String>>,
         body: CredentialsBody,
     ) -> SignedInOr {
-        sign_in(&state, &base, &client, jar, user_agent.0, body).await
+        sign_in(&state, &base, &client, &jar, user_agent.0, body).await
     }
 
     /// Sign in, by the name that other clients know
@@ -66,11 +65,11 @@ impl SignIn {
         state: Data<&Arc<State>>,
         base: BaseUrl,
         client: Client,
-        jar: &CookieJar,
+        jar: SessionJar,
         #[oai(name = "User-Agent")] user_agent: Header<Option<String>>,
         body: CredentialsBody,
     ) -> SignedInOr {
-        sign_in(&state, &base, &client, jar, user_agent.0, body).await
+        sign_in(&state, &base, &client, &jar, user_agent.0, body).await
     }
 
     /// Sign out
@@ -80,9 +79,9 @@ impl SignIn {
     async fn sign_out(
         &self,
         state: Data<&Arc<State>>,
-        jar: &CookieJar,
+        jar: SessionJar,
     ) -> Result<Json<Message>, Failed<SignOutFailures>> {
-        sign_out(&state, jar).await
+        sign_out(&state, &jar).await
     }
 
     /// Sign out, by the name that other clients know
@@ -90,9 +89,9 @@ impl SignIn {
     async fn log_out(
         &self,
         state: Data<&Arc<State>>,
-        jar: &CookieJar,
+        jar: SessionJar,
     ) -> Result<Json<Message>, Failed<SignOutFailures>> {
-        sign_out(&state, jar).await
+        sign_out(&state, &jar).await
     }
 
     /// Change the password
@@ -104,7 +103,7 @@ impl SignIn {
         user: CurrentUser,
         state: Data<&Arc<State>>,
         client: Client,
-        jar: &CookieJar,
+        jar: SessionJar,
         body: PasswordChangeBody,
     ) -> Result<Json<Message>, Failed<ChangePasswordFailures>> {
         let (current, new) = body.into_parts()?;
@@ -122,7 +121,7 @@ impl SignIn {
         let (by, user_agent) = (Some(user.session.id), &user.session.user_agent);
         let changed = state.store.change_password(&account, by, &hash, user_agent).await?;
         let session = changed.ok_or_else(ApiError::unauthorized)?;
-        state.set_cookies(jar, &session);
+        state.set_cookies(&jar, &session);
         tracing::info!(user = %user.id, session = %session.id, "password changed");
         Ok(Json(Message::new("the password is changed, and every other session is signed out")))
     }
@@ -149,7 +148,7 @@ impl SignIn {
         &self,
         user: CurrentUser,
         state: Data<&Arc<State>>,
-        jar: &CookieJar,
+        jar: SessionJar,
         /// The session's id.
         id: Path<String>,
     ) -> Result<Json<Message>, Failed<EndSessionFailures>> {
@@ -160,7 +159,7 @@ impl SignIn {
         }
         tracing::info!(user = %user.id, session = %id, "session ended");
         if id == user.session.id {
-            state.cookies.clear(jar);
+            state.clear_cookies(&jar);
         }
         Ok(Json(Message::new("the session is ended")))
     }
@@ -170,7 +169,7 @@ async fn sign_in(
     state: &State,
     base: &BaseUrl,
     client: &Client,
-    jar: &CookieJar,
+    jar: &SessionJar,
     user_agent: Option<String>,
     body: CredentialsBody,
 ) -> SignedInOr {
@@ -191,12 +190,12 @@ async fn sign_in(
                 return Err(bad_credentials().into());
             }
         };
+        let directory = state.store.list_projects(account.id, &ListQuery::default()).await?;
+        // Last, so that its cookies are new when they are sent.
         let user_agent = user_agent.as_deref().unwrap_or_default();
         let Some(session) = state.store.start_session(&account, user_agent).await? else {
             continue;
         };
-        let caller = Caller::by_session(account.id, session.id);
-        let directory = state.store.list_projects(caller, &ListQuery::default()).await?;
         state.set_cookies(jar, &session);
         tracing::info!(user = %account.id, session = %session.id, "signed in");
         let entry = |project| ProjectMetadata::new(project, media_url(base));
@@ -237,7 +236,7 @@ fn bad_credentials() -> ApiError {
     ApiError::new(Code::BadCredentials, "no account has this address and password")
 }
 
-async fn sign_out(state: &State, jar: &CookieJar) -> Result<Json<Message>, Failed<SignOutFailures>> {
+async fn sign_out(state: &State, jar: &SessionJar) -> Result<Json<Message>, Failed<SignOutFailures>> {
     let (access, refresh) = state.presented(jar);
     for token in [access.authentic(), refresh.authentic()].into_iter().flatten() {
         let reason = RevocationReason::SignedOut;
@@ -245,6 +244,6 @@ async fn sign_out(state: &State, jar: &CookieJar) -> Result<Json<Message>, Faile
             tracing::info!(user = %token.user, session = %token.session, "signed out");
         }
     }
-    state.cookies.clear(jar);
+    state.clear_cookies(jar);
     Ok(Json(Message::new("signed out")))
 }

@@ -6,6 +6,7 @@ pub mod client_address;
 pub mod connections;
 pub mod cors;
 mod idle_timer;
+pub mod late_cookies;
 pub mod original_method;
 pub mod path_policy;
 pub mod request_deadline;
@@ -13,7 +14,7 @@ pub mod request_id;
 
 use std::sync::Arc;
 
-use notestamp_store::Random;
+use notestamp_store::{Clock, Random, SessionTtl};
 use poem::endpoint::BoxEndpoint;
 use poem::http::StatusCode;
 use poem::http::Uri;
@@ -29,6 +30,7 @@ use self::allowed_methods::AllowedMethods;
 use self::body_guard::{BodyError, BodyGuard, DRAIN_BYTES_MAX, DRAIN_TIME_MAX};
 use self::client_address::{Client, TrustedProxies};
 use self::cors::{CorsDecision, OriginPolicy};
+use self::late_cookies::CookiesMade;
 use self::original_method::OriginalMethod;
 use self::path_policy::Policy;
 use self::request_deadline::{RequestDeadline, in_time};
@@ -54,6 +56,8 @@ pub struct Edge {
     /// Whether the records are behind a network, and so may be asked much and answer late.
     remote: bool,
     random: Arc<dyn Random>,
+    clock: Arc<dyn Clock>,
+    session_ttl: SessionTtl,
     metrics: Arc<Metrics>,
 }
 
@@ -70,6 +74,8 @@ impl Edge {
             upload_bytes_max: crate::wire::upload::body_bytes_max(&config.limits),
             remote: matches!(config.storage.records, RecordsUrl::MongoDb(_)),
             random: state.random.clone(),
+            clock: state.clock.clone(),
+            session_ttl: state.store.settings().session_ttl,
             metrics: state.metrics.clone(),
         }
     }
@@ -105,6 +111,13 @@ impl Edge {
         answer
     }
 
+    /// Takes away cookies that come late.
+    fn judge_cookies(&self, answer: &mut Response, made: &CookiesMade) {
+        if made.are_late(self.clock.monotonic(), &self.session_ttl) {
+            answer.headers_mut().remove(SET_COOKIE);
+        }
+    }
+
     /// Refuses what no operation should see, and tells a request what the operations will ask it.
     fn admit(
         &self,
@@ -138,7 +151,7 @@ impl Edge {
 impl Endpoint for Edge {
     type Output = Response;
 
-    async fn call(&self, request: Request) -> poem::Result<Response> {
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let client = self.proxies.client_of(&request);
         let judgement = self.origins.judge(&request, &client);
         if let Some(answer) = judgement.preflight_answer() {
@@ -147,6 +160,8 @@ impl Endpoint for Edge {
         let id = RequestId::generate(&*self.random);
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let policy = Policy::of(uri.path());
+        let made = CookiesMade::default();
+        request.extensions_mut().insert(made.clone());
 
         let (begun, _under_way) = (Instant::now(), self.metrics.request_begins());
         let span = tracing::info_span!("request", id = id.as_str(), %method, route = route(&uri));
@@ -155,6 +170,7 @@ impl Endpoint for Edge {
         self.metrics.request_answered(&method, status, begun.elapsed());
         span.in_scope(|| tracing::debug!(status, "answered"));
 
+        self.judge_cookies(&mut answer, &made);
         if answer.status() == StatusCode::METHOD_NOT_ALLOWED {
             let allowed = self.allowed_methods.of(trimmed_media_path(&uri).unwrap_or(uri.path()));
             answer.headers_mut().insert(ALLOW, allowed.unwrap_or(METHODS_OF_PAGES));

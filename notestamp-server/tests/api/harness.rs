@@ -64,6 +64,14 @@ impl<S: Stores> TestServer<S> {
         Self::run(app, config, clock, Arc::new(stores))
     }
 
+    /// Over a store that the test has put together, by that clock.
+    pub async fn spawn_over(store: Store, clock: Arc<ManualClock>) -> Self {
+        let stores = S::fresh();
+        let config = stores.config();
+        let app = App::build_over(store, config.clone(), clock.clone()).await.unwrap();
+        Self::run(app, config, clock, Arc::new(stores))
+    }
+
     fn run(app: App, config: Config, clock: Arc<ManualClock>, stores: Arc<S>) -> Self {
         let address = app.addresses().next().unwrap();
         let store = app.store().clone();
