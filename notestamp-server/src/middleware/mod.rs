@@ -7,12 +7,14 @@ pub mod connections;
 pub mod cors;
 mod idle_timer;
 pub mod late_cookies;
+mod once_in;
 pub mod original_method;
 pub mod path_policy;
 pub mod request_deadline;
 pub mod request_id;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use notestamp_store::{Clock, Random, SessionTtl};
 use poem::endpoint::BoxEndpoint;
@@ -31,6 +33,7 @@ use self::body_guard::{BodyError, BodyGuard, DRAIN_BYTES_MAX, DRAIN_TIME_MAX};
 use self::client_address::{Client, TrustedProxies};
 use self::cors::{CorsDecision, OriginPolicy};
 use self::late_cookies::CookiesMade;
+use self::once_in::OnceIn;
 use self::original_method::OriginalMethod;
 use self::path_policy::Policy;
 use self::request_deadline::{RequestDeadline, in_time};
@@ -58,7 +61,20 @@ pub struct Edge {
     random: Arc<dyn Random>,
     clock: Arc<dyn Clock>,
     session_ttl: SessionTtl,
+    /// Whether the configured public URL, where there is one, makes browsers drop `Secure` cookies.
+    public_url_is_plain: Option<bool>,
+    cookies_are_secure: bool,
+    warnings: Warnings,
     metrics: Arc<Metrics>,
+}
+
+/// How often a fault of the deployment is logged.
+const WARNED_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// Faults of the deployment that show in requests: a warning now and then for each.
+struct Warnings {
+    forwarding_headers: OnceIn,
+    dropped_cookies: OnceIn,
 }
 
 impl Edge {
@@ -76,6 +92,12 @@ impl Edge {
             random: state.random.clone(),
             clock: state.clock.clone(),
             session_ttl: state.store.settings().session_ttl,
+            public_url_is_plain: public_url.map(|url| !url.is_secure_context()),
+            cookies_are_secure: !config.cookies.insecure,
+            warnings: Warnings {
+                forwarding_headers: OnceIn::new(WARNED_EVERY),
+                dropped_cookies: OnceIn::new(WARNED_EVERY),
+            },
             metrics: state.metrics.clone(),
         }
     }
@@ -111,10 +133,37 @@ impl Edge {
         answer
     }
 
-    /// Takes away cookies that come late.
-    fn judge_cookies(&self, answer: &mut Response, made: &CookiesMade) {
-        if made.are_late(self.clock.monotonic(), &self.session_ttl) {
+    /// Takes away cookies that come late, and says so where browsers will not keep those that are left.
+    fn judge_cookies(&self, answer: &mut Response, made: &CookiesMade, client: &Client) {
+        if !answer.headers().contains_key(SET_COOKIE) {
+            return;
+        }
+        let now = self.clock.monotonic();
+        if made.are_late(now, &self.session_ttl) {
             answer.headers_mut().remove(SET_COOKIE);
+            return;
+        }
+        let is_plain = self.public_url_is_plain.unwrap_or_else(|| !client.is_secure_context());
+        if self.cookies_are_secure && is_plain && self.warnings.dropped_cookies.is_due(now) {
+            let host = client.host.as_ref().map(tracing::field::display);
+            tracing::warn!(
+                host,
+                "browsers do not keep Secure cookies that come over plain http: use https; where a proxy does, name it \
+                 with --trusted-proxy, or its URL with --public-url; for development there is --insecure-cookies"
+            );
+        }
+    }
+
+    /// Says that headers of a proxy are ignored: where it is the operator's own, all clients have its address.
+    fn judge_forwarding_headers(&self, request: &Request) {
+        if let Some(peer) = self.proxies.ignores_forwarding_headers_of(request)
+            && self.warnings.forwarding_headers.is_due(self.clock.monotonic())
+        {
+            tracing::warn!(
+                %peer,
+                "X-Forwarded-* or Forwarded headers of a peer that is not a trusted proxy are ignored: where it is a \
+                 proxy of yours, name it with --trusted-proxy"
+            );
         }
     }
 
@@ -153,6 +202,7 @@ impl Endpoint for Edge {
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let client = self.proxies.client_of(&request);
+        self.judge_forwarding_headers(&request);
         let judgement = self.origins.judge(&request, &client);
         if let Some(answer) = judgement.preflight_answer() {
             return Ok(answer);
@@ -170,7 +220,7 @@ impl Endpoint for Edge {
         self.metrics.request_answered(&method, status, begun.elapsed());
         span.in_scope(|| tracing::debug!(status, "answered"));
 
-        self.judge_cookies(&mut answer, &made);
+        self.judge_cookies(&mut answer, &made, &client);
         if answer.status() == StatusCode::METHOD_NOT_ALLOWED {
             let allowed = self.allowed_methods.of(trimmed_media_path(&uri).unwrap_or(uri.path()));
             answer.headers_mut().insert(ALLOW, allowed.unwrap_or(METHODS_OF_PAGES));

@@ -4,12 +4,14 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use notestamp_server::config::SignInFailures;
+use notestamp_server::config::{PublicUrl, SignInFailures};
+use reqwest::Method;
+use reqwest::header::HOST;
 use serde_json::{Value, json};
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use crate::harness::{self, ADA, Client};
+use crate::harness::{self, ADA, Client, credentials};
 use crate::stores::Memory;
 
 type TestServer = harness::TestServer<Memory>;
@@ -112,4 +114,68 @@ async fn a_storm_of_throttled_sign_ins_is_one_line_a_second() {
         assert!(!lines[0].contains("example.org"), "{lines:?}");
         server.advance(Duration::from_secs(1));
     }
+}
+
+#[tokio::test]
+async fn headers_of_a_proxy_that_is_not_trusted_are_warned_of_once_an_hour() {
+    let (log, _guard) = Log::start(true);
+    let server = TestServer::spawn().await;
+    let names = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "forwarded"];
+    let client = server.visitor();
+    for name in names {
+        log.take("");
+        for _ in 0..3 {
+            client.get_with("/healthz", &[(name, "for=192.0.2.1")]).await;
+        }
+        let lines = log.take("--trusted-proxy");
+        assert_eq!(lines.len(), 1, "{name}: {lines:?}");
+        assert!(
+            lines[0].contains(r#""level":"WARN""#) && lines[0].contains(r#""peer":"127.0.0.1""#),
+            "{lines:?}"
+        );
+        server.advance(Duration::from_secs(60 * 60));
+    }
+    client.get("/healthz").await;
+    assert_eq!(log.take("--trusted-proxy"), [""; 0]);
+
+    let trusted = "127.0.0.0/8".parse().unwrap();
+    let server = TestServer::spawn_with(|config| config.listen.trusted_proxies = vec![trusted]).await;
+    server.visitor().get_with("/healthz", &[(names[0], "192.0.2.1")]).await;
+    assert_eq!(log.take("--trusted-proxy"), [""; 0]);
+}
+
+#[tokio::test]
+async fn cookies_that_no_browser_keeps_are_warned_of_once_an_hour() {
+    let (log, _guard) = Log::start(true);
+    let warnings = async |server: &TestServer, host: &str| {
+        log.take("");
+        for _ in 0..2 {
+            let client = server.visitor();
+            let request = client.request(Method::POST, "/auth/signin").header(HOST, host);
+            client.send(request.json(&credentials(ADA))).await.assert_status(200);
+        }
+        log.take("Secure cookies").len()
+    };
+    let registered = async |server: TestServer| {
+        server.visitor().register(ADA).await.assert_status(201);
+        server
+    };
+    let server = registered(TestServer::spawn().await).await;
+    for near in ["localhost:8080", "notes.localhost", "127.0.0.1", "[::1]:8080"] {
+        assert_eq!(warnings(&server, near).await, 0, "{near}");
+    }
+    assert_eq!(warnings(&server, "notes.example.org").await, 1);
+    assert_eq!(warnings(&server, "192.0.2.1:8080").await, 0, "not again so soon");
+    server.advance(Duration::from_secs(60 * 60));
+    assert_eq!(warnings(&server, "192.0.2.1:8080").await, 1);
+
+    let insecure = registered(TestServer::spawn_with(|config| config.cookies.insecure = true).await).await;
+    assert_eq!(warnings(&insecure, "notes.example.org").await, 0);
+    let public = |url: &str| Some(PublicUrl::parse(url).unwrap());
+    let https =
+        TestServer::spawn_with(|config| config.listen.public_url = public("https://notes.example.org"));
+    assert_eq!(warnings(&registered(https.await).await, "notes.example.org").await, 0);
+    let plain =
+        TestServer::spawn_with(|config| config.listen.public_url = public("http://notes.example.org"));
+    assert_eq!(warnings(&registered(plain.await).await, "127.0.0.1").await, 1);
 }
