@@ -87,7 +87,7 @@ fn present(field: Option<String>, name: &str) -> Result<String, ApiError> {
 #[derive(Debug, Object, Serialize)]
 #[oai(read_only_all)]
 pub struct Registered {
-    /// Its address, trimmed and in lower case.
+    /// Its address, in the one spelling that it has however it was typed.
     pub email: String,
 }
 
