@@ -111,6 +111,10 @@ pub struct ApiError {
     cause: Option<Box<dyn StdError + Send + Sync>>,
 }
 
+/// What every 401 says of how to authenticate (RFC 9110, 11.6.1): by the cookies that a sign-in sets. No browser asks for a
+/// password because of it, as it would for `Basic`.
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Cookie realm=\"notestamp\"");
+
 /// How long a client should wait before it tries again while a backend is away.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
@@ -196,6 +200,9 @@ impl ApiError {
         let body =
             ErrorBody { code: code.to_owned(), message: message.clone(), request_id: request_id.to_owned() };
         let mut response = poem::web::Json(body).with_status(status).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, CHALLENGE);
+        }
         for (name, value) in &self.headers {
             response.headers_mut().insert(name, value.clone());
         }
@@ -347,6 +354,10 @@ fn describe(status: u16) -> MetaResponse {
         schema: String::schema_ref(),
     };
     let headers = match status {
+        401 => vec![header(
+            "WWW-Authenticate",
+            "That the session's cookies are needed: `Cookie realm=\"notestamp\"`.",
+        )],
         412 => vec![header("ETag", "Names what is there, where there is something.")],
         416 => vec![header("Content-Range", "How many bytes there are: `bytes */N`.")],
         429 | 503 => vec![header("Retry-After", "How many seconds to wait.")],

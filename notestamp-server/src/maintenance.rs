@@ -1,4 +1,4 @@
-//! What a server does by itself, on a schedule: sweeping, and forgetting sessions that are over.
+//! What a server does by itself, on a schedule: sweeping, and forgetting sessions and failed sign-ins that are over.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +27,7 @@ pub async fn run(state: Arc<State>, every: Duration, stopping: CancellationToken
 }
 
 async fn once(state: &State) {
+    state.throttle.forget_old();
     match state.store.sweep().await {
         Ok(report) => {
             state.metrics.swept(&report);

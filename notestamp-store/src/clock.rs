@@ -1,8 +1,9 @@
 //! Time as an argument: who needs to know the time is handed a [`Clock`].
 
 use std::fmt;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat};
 
@@ -93,10 +94,36 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Tells the time.
+/// An instant of monotonic time, which passes at one speed whatever is done to the civil clock. It means something
+/// only beside other instants of the same process.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct MonotonicTime(Duration);
+
+impl MonotonicTime {
+    /// The instant at which the clock's count is `since_start`.
+    pub const fn new(since_start: Duration) -> Self {
+        Self(since_start)
+    }
+
+    /// The instant `duration` later; stays at the last one rather than overflow.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(duration))
+    }
+
+    /// How long after `earlier` this is; zero where it is not after it.
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// Tells the time: civil time, which two processes have in common, and monotonic time, which never steps.
 pub trait Clock: fmt::Debug + Send + Sync {
-    /// The present instant.
+    /// The present instant of civil time. Whoever sets the machine's clock sets this: it can go back, and ahead.
     fn now(&self) -> Timestamp;
+
+    /// The present instant of monotonic time.
+    fn monotonic(&self) -> MonotonicTime;
 }
 
 /// The machine's own clock.
@@ -112,6 +139,12 @@ impl Clock for SystemClock {
             Err(before) => Timestamp(-millis(before.duration())),
         }
     }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the machine")]
+    fn monotonic(&self) -> MonotonicTime {
+        static START: OnceLock<Instant> = OnceLock::new();
+        MonotonicTime(START.get_or_init(Instant::now).elapsed())
+    }
 }
 
 /// A clock that stands still until it is told otherwise, for tests.
@@ -122,24 +155,39 @@ impl Clock for SystemClock {
 /// let clock = ManualClock::new(Timestamp::from_millis(0));
 /// clock.advance(Duration::from_secs(2));
 /// assert_eq!(clock.now(), Timestamp::from_millis(2_000));
+/// clock.step_to(Timestamp::from_millis(0));
+/// assert_eq!(clock.now(), Timestamp::from_millis(0));
 /// ```
 #[derive(Debug)]
-pub struct ManualClock(AtomicI64);
+pub struct ManualClock {
+    civil: AtomicI64,
+    monotonic_millis: AtomicU64,
+}
 
 impl ManualClock {
     /// A clock that shows `now`.
     pub fn new(now: Timestamp) -> Self {
-        Self(AtomicI64::new(now.0))
+        Self { civil: AtomicI64::new(now.0), monotonic_millis: AtomicU64::new(0) }
     }
 
-    /// Moves the hands forward.
+    /// Lets time pass.
     pub fn advance(&self, duration: Duration) {
-        self.0.fetch_add(millis(duration), Ordering::SeqCst);
+        self.civil.fetch_add(millis(duration), Ordering::SeqCst);
+        self.monotonic_millis.fetch_add(millis(duration).unsigned_abs(), Ordering::SeqCst);
+    }
+
+    /// Sets civil time, as an operator or NTP does; no time passes.
+    pub fn step_to(&self, now: Timestamp) {
+        self.civil.store(now.0, Ordering::SeqCst);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
+        Timestamp(self.civil.load(Ordering::SeqCst))
+    }
+
+    fn monotonic(&self) -> MonotonicTime {
+        MonotonicTime(Duration::from_millis(self.monotonic_millis.load(Ordering::SeqCst)))
     }
 }

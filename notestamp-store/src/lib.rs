@@ -18,7 +18,7 @@ mod store;
 pub use blob::{
     BlobStore, BlobUrl, ByteStream, Ingest, ListedObject, PRESIGNED_TIME_MAX, PresignedHeaders, StagedObject,
 };
-pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use clock::{Clock, ManualClock, MonotonicTime, SystemClock, Timestamp};
 pub use domain::*;
 pub use durability::Durability;
 pub use error::{Error, Result, error_chain};

@@ -67,12 +67,13 @@ proptest! {
     }
 
     #[test]
-    fn an_address_read_again_is_the_same(local in "\\PC{1,70}", domain in "[a-zA-Zß.İΣ-]{1,70}") {
+    fn an_address_read_again_is_the_same(local in "\\PC{1,70}", domain in "[a-zA-Zß.İΣ\u{308}-]{1,70}") {
         let Ok(email) = Email::parse(&format!(" {local}@{domain}\t")) else { return Ok(()) };
         prop_assert_eq!(&Email::parse(email.as_str()).unwrap(), &email);
         prop_assert!(email.as_str().len() <= Email::BYTES_MAX);
-        prop_assert_eq!(email.as_str().to_lowercase(), email.as_str());
         prop_assert_eq!(email.as_str().matches('@').count(), 1);
+        let decomposed: String = email.as_str().nfd().collect();
+        prop_assert_eq!(&Email::parse(&decomposed).unwrap(), &email);
     }
 
     #[test]

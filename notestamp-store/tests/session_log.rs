@@ -10,8 +10,8 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use notestamp_store::records::{RecordStore, SessionStore as _, SqliteRecords};
 use notestamp_store::{
-    BlobStore, BlobUrl, Durability, Email, ManualClock, ObjectKind, OsRandom, PasswordHash, RevocationReason,
-    Session, SessionId, SessionTtl, Store, Timestamp, TokenId, User,
+    BlobStore, BlobUrl, Clock as _, Durability, Email, ManualClock, ObjectKind, OsRandom, PasswordHash,
+    RevocationReason, Session, SessionId, SessionTtl, Store, Timestamp, TokenId, User,
 };
 use tempfile::TempDir;
 
@@ -121,4 +121,50 @@ async fn a_session_is_in_the_log_until_its_last_token_has_expired_and_revoked_fo
     assert_eq!(log.store.forget_expired_sessions(STEP).await.unwrap(), 1);
     assert_eq!(log.count().await, 0);
     assert!(log.store.use_session(log.user.id, session.id, 1).await.unwrap().is_none());
+}
+
+/// Whatever the clock showed in between, what is deleted has ended by every look at it of the last hour.
+#[tokio::test]
+async fn a_clock_that_is_a_month_ahead_for_five_seconds_forgets_no_session() {
+    const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+    const HOUR: Duration = Duration::from_secs(60 * 60);
+    let log = Log::empty().await;
+    let session = log.sign_in().await;
+    let right = || log.clock.now();
+    for look_before in [false, true] {
+        if look_before {
+            log.clock.advance(HOUR);
+            assert_eq!(log.store.forget_expired_sessions(STEP).await.unwrap(), 0);
+        }
+        let before = right();
+        log.clock.step_to(before.after(2 * MONTH));
+        for _ in 0..5 {
+            log.clock.advance(SECOND);
+            assert_eq!(log.store.forget_expired_sessions(STEP).await.unwrap(), 0);
+        }
+        log.clock.step_to(before.after(5 * SECOND));
+        assert_eq!(log.store.forget_expired_sessions(STEP).await.unwrap(), 0);
+    }
+    assert!(log.store.use_session(log.user.id, session.id, 0).await.unwrap().is_some());
+
+    log.clock.advance(session.tokens_end.since(right()));
+    assert_eq!(log.store.forget_expired_sessions(STEP).await.unwrap(), 1, "its time has really come");
+}
+
+#[tokio::test]
+async fn a_process_that_starts_while_the_clock_is_ahead_forgets_no_session() {
+    let log = Log::empty().await;
+    let session = log.sign_in().await;
+    log.clock.step_to(session.tokens_end);
+    let blobs = async |kind| {
+        BlobStore::open(kind, &BlobUrl::parse("memory:///").unwrap(), Durability::Relaxed).await.unwrap()
+    };
+    let (notes, media) = (blobs(ObjectKind::Notes).await, blobs(ObjectKind::Media).await);
+    let records: Arc<dyn RecordStore> = log.metadata.clone();
+    let next = Store::builder(records, notes, media).clock(log.clock.clone()).open().await.unwrap();
+    assert_eq!(next.forget_expired_sessions(STEP).await.unwrap(), 0);
+    log.clock.step_to(START);
+    log.clock.advance(2 * Duration::from_secs(60 * 60));
+    assert_eq!(next.forget_expired_sessions(STEP).await.unwrap(), 0);
+    assert!(next.use_session(log.user.id, session.id, 0).await.unwrap().is_some());
 }

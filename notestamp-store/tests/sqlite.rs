@@ -129,13 +129,50 @@ async fn a_newer_schema_is_refused_and_left_alone() {
     let set = |version: i64| {
         Connection::open(&path).unwrap().pragma_update(None, "user_version", version).unwrap();
     };
+    let current = Connection::open(&path).unwrap();
+    let current = current.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
     set(1_000);
     let Err(Error::Backend { source, .. }) = open(&path).await else { panic!("it was opened") };
     let message = source.to_string();
     assert!(message.contains("metadata.db") && message.contains("newer"), "{message}");
 
-    set(2);
+    set(current);
     open(&path).await.expect("nothing else was changed, and the lock was let go");
+}
+
+/// As version 2 had them: trimmed and in lower case, and that was all.
+#[tokio::test]
+async fn addresses_of_an_older_database_get_their_one_spelling() {
+    let (_folder, path) = place();
+    let store = open(&path).await.unwrap();
+    let cases = [
+        ("ada@example.org", "ada@example.org"),
+        ("jose\u{301}@example.org", "jos\u{e9}@example.org"),
+        ("ada@xn--bcher-kva.example", "ada@bücher.example"),
+        // Of these two the second has the right spelling already.
+        ("straße@example.org", "straße@example.org"),
+        ("strasse@example.org", "strasse@example.org"),
+        // Of these two neither has; the first is older.
+        ("ada@bu\u{308}cher2.example", "ada@bücher2.example"),
+        ("ada@xn--bcher2-3ya.example", "ada@xn--bcher2-3ya.example"),
+        ("<eve@example.org>", "<eve@example.org>"),
+    ];
+    for (n, (stored, _)) in (0..).zip(cases) {
+        store.create_user(&User { email: Email::stored(stored), ..user(n) }).await.unwrap();
+    }
+    store.close().await.unwrap();
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 2).unwrap();
+
+    let store = open(&path).await.unwrap();
+    for (n, (stored, expected)) in (0..).zip(cases) {
+        let kept = store.find_user(user(n).id).await.unwrap().unwrap();
+        assert_eq!(kept.email.as_str(), expected, "{stored}");
+    }
+    for (typed, n) in [("JOSE\u{301}@example.org", 1), ("STRASSE@example.org", 4), ("ada@BÜCHER2.example", 5)]
+    {
+        let found = store.find_user_by_email(&Email::parse(typed).unwrap()).await.unwrap().unwrap();
+        assert_eq!(found.id, user(n).id, "{typed}");
+    }
 }
 
 #[tokio::test]

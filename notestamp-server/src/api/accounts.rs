@@ -2,11 +2,10 @@ use std::sync::Arc;
 
 use notestamp_store::Email;
 use poem::web::Data;
-use poem::web::cookie::CookieJar;
 use poem_openapi::{ApiResponse, OpenApi};
 
 use super::Tag;
-use crate::auth::CurrentUser;
+use crate::auth::{CurrentUser, SessionJar};
 use crate::error::{ApiError, Failed, failures};
 use crate::state::State;
 use crate::wire::account::{Account, CredentialsBody, Message, Registered};
@@ -68,12 +67,12 @@ impl Accounts {
         &self,
         user: CurrentUser,
         state: Data<&Arc<State>>,
-        jar: &CookieJar,
+        jar: SessionJar,
     ) -> Result<Json<Message>, Failed<RemoveFailures>> {
         state.store.remove_account(&user).await?;
         tracing::info!(user = %user.id, "account removed");
         state.sweep_soon.notify_one();
-        state.cookies.clear(jar);
+        state.clear_cookies(&jar);
         Ok(Json(Message::new("the account is removed")))
     }
 }

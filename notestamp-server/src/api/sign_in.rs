@@ -1,14 +1,13 @@
 use std::sync::Arc;
 
-use notestamp_store::{Caller, Email, ListQuery, PasswordHash, RevocationReason, Session, User};
+use notestamp_store::{Email, ListQuery, PasswordHash, RevocationReason, Session, User};
 use poem::web::Data;
-use poem::web::cookie::CookieJar;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path};
 
 use super::Tag;
 use super::home::media_url;
-use crate::auth::{CurrentUser, Password};
+use crate::auth::{CurrentUser, FailureReason, Password, SessionJar};
 use crate::error::{ApiError, Code, Failed, failures};
 use crate::http::base_url::BaseUrl;
 use crate::middleware::client_address::Client;
@@ -52,11 +51,11 @@ impl SignIn {
         state: Data<&Arc<State>>,
         base: BaseUrl,
         client: Client,
-        jar: &CookieJar,
+        jar: SessionJar,
         #[oai(name = "User-Agent")] user_agent: Header<Option<String>>,
         body: CredentialsBody,
     ) -> SignedInOr {
-        sign_in(&state, &base, &client, jar, user_agent.0, body).await
+        sign_in(&state, &base, &client, &jar, user_agent.0, body).await
     }
 
     /// Sign in, by the name that other clients know
@@ -66,11 +65,11 @@ impl SignIn {
         state: Data<&Arc<State>>,
         base: BaseUrl,
         client: Client,
-        jar: &CookieJar,
+        jar: SessionJar,
         #[oai(name = "User-Agent")] user_agent: Header<Option<String>>,
         body: CredentialsBody,
     ) -> SignedInOr {
-        sign_in(&state, &base, &client, jar, user_agent.0, body).await
+        sign_in(&state, &base, &client, &jar, user_agent.0, body).await
     }
 
     /// Sign out
@@ -80,9 +79,9 @@ impl SignIn {
     async fn sign_out(
         &self,
         state: Data<&Arc<State>>,
-        jar: &CookieJar,
+        jar: SessionJar,
     ) -> Result<Json<Message>, Failed<SignOutFailures>> {
-        sign_out(&state, jar).await
+        sign_out(&state, &jar).await
     }
 
     /// Sign out, by the name that other clients know
@@ -90,9 +89,9 @@ impl SignIn {
     async fn log_out(
         &self,
         state: Data<&Arc<State>>,
-        jar: &CookieJar,
+        jar: SessionJar,
     ) -> Result<Json<Message>, Failed<SignOutFailures>> {
-        sign_out(&state, jar).await
+        sign_out(&state, &jar).await
     }
 
     /// Change the password
@@ -104,7 +103,7 @@ impl SignIn {
         user: CurrentUser,
         state: Data<&Arc<State>>,
         client: Client,
-        jar: &CookieJar,
+        jar: SessionJar,
         body: PasswordChangeBody,
     ) -> Result<Json<Message>, Failed<ChangePasswordFailures>> {
         let (current, new) = body.into_parts()?;
@@ -113,17 +112,16 @@ impl SignIn {
         state.store.admit(&user).await?;
         let account = state.store.find_account(user.id).await?.ok_or_else(ApiError::unauthorized)?;
         let attempt = state.throttle.attempt(account.email.as_str(), client.ip)?;
-        let matches = state.passwords.verify(&current, Some(&account.password_hash)).await;
-        if matches.as_ref().is_ok_and(|matches| !matches) {
+        if !state.passwords.verify(&current, Some(&account.password_hash)).await? {
+            attempt.fail(FailureReason::WrongCurrentPassword);
             return Err(ApiError::new(Code::BadCredentials, "the current password is another one").into());
         }
-        attempt.withdraw();
-        matches?;
+        drop(attempt);
         let hash = state.passwords.hash(&new).await?;
         let (by, user_agent) = (Some(user.session.id), &user.session.user_agent);
         let changed = state.store.change_password(&account, by, &hash, user_agent).await?;
         let session = changed.ok_or_else(ApiError::unauthorized)?;
-        state.set_cookies(jar, &session);
+        state.set_cookies(&jar, &session);
         tracing::info!(user = %user.id, session = %session.id, "password changed");
         Ok(Json(Message::new("the password is changed, and every other session is signed out")))
     }
@@ -150,7 +148,7 @@ impl SignIn {
         &self,
         user: CurrentUser,
         state: Data<&Arc<State>>,
-        jar: &CookieJar,
+        jar: SessionJar,
         /// The session's id.
         id: Path<String>,
     ) -> Result<Json<Message>, Failed<EndSessionFailures>> {
@@ -161,7 +159,7 @@ impl SignIn {
         }
         tracing::info!(user = %user.id, session = %id, "session ended");
         if id == user.session.id {
-            state.cookies.clear(jar);
+            state.clear_cookies(&jar);
         }
         Ok(Json(Message::new("the session is ended")))
     }
@@ -171,7 +169,7 @@ async fn sign_in(
     state: &State,
     base: &BaseUrl,
     client: &Client,
-    jar: &CookieJar,
+    jar: &SessionJar,
     user_agent: Option<String>,
     body: CredentialsBody,
 ) -> SignedInOr {
@@ -180,53 +178,65 @@ async fn sign_in(
     let email = Email::parse(&username).ok();
     let name = email.as_ref().map_or(username.as_str(), Email::as_str);
     let attempt = state.throttle.attempt(name, client.ip)?;
+    if email.is_none() && username.trim().len() > Email::BYTES_MAX {
+        attempt.fail(FailureReason::UnknownAccount);
+        return Err(bad_credentials().into());
+    }
     for _ in 0..RACES_MAX {
-        let account = match prove(state, email.as_ref(), &password).await {
-            Err(error) if error.code() != Code::BadCredentials => {
-                attempt.withdraw();
-                return Err(error.into());
+        let account = match prove(state, email.as_ref(), &password).await? {
+            Ok(account) => account,
+            Err(reason) => {
+                attempt.fail(reason);
+                return Err(bad_credentials().into());
             }
-            proved => proved?,
         };
+        let directory = state.store.list_projects(account.id, &ListQuery::default()).await?;
+        // Last, so that its cookies are new when they are sent.
         let user_agent = user_agent.as_deref().unwrap_or_default();
         let Some(session) = state.store.start_session(&account, user_agent).await? else {
             continue;
         };
-        attempt.withdraw();
-        let caller = Caller::by_session(account.id, session.id);
-        let directory = state.store.list_projects(caller, &ListQuery::default()).await?;
         state.set_cookies(jar, &session);
         tracing::info!(user = %account.id, session = %session.id, "signed in");
         let entry = |project| ProjectMetadata::new(project, media_url(base));
         let directory = directory.projects.into_iter().map(entry).collect();
         return Ok(Json(SignedIn { email: account.email.as_str().to_owned(), directory }));
     }
+    attempt.fail(FailureReason::WrongPassword);
     Err(bad_credentials().into())
 }
 
 /// The account of this address, if this is its password. Whether there is one does not show, not even by
 /// the time that it takes.
-async fn prove(state: &State, email: Option<&Email>, password: &Password) -> Result<User, ApiError> {
+async fn prove(
+    state: &State,
+    email: Option<&Email>,
+    password: &Password,
+) -> Result<Result<User, FailureReason>, ApiError> {
     let account = match email {
         Some(email) => state.store.find_account_by_email(email).await?,
         None => None,
     };
     let hash = account.as_ref().map(|account| &account.password_hash);
     let matches = state.passwords.verify(password, hash).await?;
-    let mut account = account.filter(|_| matches).ok_or_else(bad_credentials)?;
+    let mut account = match account {
+        Some(account) if matches => account,
+        Some(_) => return Ok(Err(FailureReason::WrongPassword)),
+        None => return Ok(Err(FailureReason::UnknownAccount)),
+    };
     if state.passwords.is_weak(&account.password_hash) {
         let stronger: PasswordHash = state.passwords.hash(password).await?;
         state.store.upgrade_password_hash(&account, &stronger).await?;
         account.password_hash = stronger;
     }
-    Ok(account)
+    Ok(Ok(account))
 }
 
 fn bad_credentials() -> ApiError {
     ApiError::new(Code::BadCredentials, "no account has this address and password")
 }
 
-async fn sign_out(state: &State, jar: &CookieJar) -> Result<Json<Message>, Failed<SignOutFailures>> {
+async fn sign_out(state: &State, jar: &SessionJar) -> Result<Json<Message>, Failed<SignOutFailures>> {
     let (access, refresh) = state.presented(jar);
     for token in [access.authentic(), refresh.authentic()].into_iter().flatten() {
         let reason = RevocationReason::SignedOut;
@@ -234,6 +244,6 @@ async fn sign_out(state: &State, jar: &CookieJar) -> Result<Json<Message>, Faile
             tracing::info!(user = %token.user, session = %token.session, "signed out");
         }
     }
-    state.cookies.clear(jar);
+    state.clear_cookies(jar);
     Ok(Json(Message::new("signed out")))
 }

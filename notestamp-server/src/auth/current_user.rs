@@ -1,12 +1,12 @@
 //! Who is asking: read from the cookies, refreshed on the way where that is needed.
 
 use notestamp_store::{Caller, Error as StoreError, Session, TokenId, UserId};
-use poem::web::cookie::CookieJar;
 use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaSecurityScheme, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
-use super::tokens::{Kind, TokenStatus};
+use super::session_jar::SessionJar;
+use super::tokens::{Claims, Kind, TokenStatus};
 use crate::error::ApiError;
 use crate::state::State;
 
@@ -14,7 +14,9 @@ use crate::state::State;
 /// it reads anything of the body.
 ///
 /// A request whose access token is missing or has expired is served by its refresh token, and the
-/// answer, whatever it is, sets new cookies.
+/// response, whatever it is, sets new cookies; but not of a request that may take long (see [`late_cookies`]).
+///
+/// [`late_cookies`]: crate::middleware::late_cookies
 #[derive(Clone, Debug)]
 pub struct CurrentUser {
     /// The user.
@@ -34,7 +36,7 @@ impl State {
     ///
     /// # Errors
     /// 401 where nobody is signed in with these cookies.
-    pub async fn authenticate(&self, jar: &CookieJar) -> Result<CurrentUser, ApiError> {
+    pub async fn authenticate(&self, jar: &SessionJar) -> Result<CurrentUser, ApiError> {
         let (access, refresh) = self.presented(jar);
         if let (Some(access), Some(refresh)) = (access.authentic(), refresh.authentic())
             && access.session != refresh.session
@@ -46,21 +48,7 @@ impl State {
                 self.store.use_session(access.user, access.session, access.generation).await?
             }
             (TokenStatus::Missing | TokenStatus::Expired(_), TokenStatus::Valid(refresh)) => {
-                let (user, session) = (refresh.user, refresh.session);
-                let (token, generation) = (refresh.token, refresh.generation);
-                match self.store.refresh_session(user, session, token, generation).await {
-                    Ok(session) => {
-                        if let Some(session) = &session {
-                            self.set_cookies(jar, session);
-                        }
-                        session
-                    }
-                    // A new pair could not be kept; reading needs none.
-                    Err(StoreError::Full { .. }) => {
-                        self.store.use_refresh_token(user, session, token, generation).await?
-                    }
-                    Err(error) => return Err(error.into()),
-                }
+                self.use_refresh_token(jar, refresh).await?
             }
             _ => None,
         };
@@ -68,25 +56,59 @@ impl State {
         Ok(CurrentUser { id: session.user, session })
     }
 
+    /// The session of a good refresh token: rotated, unless new cookies would come late.
+    async fn use_refresh_token(
+        &self,
+        jar: &SessionJar,
+        refresh: Claims,
+    ) -> Result<Option<Session>, ApiError> {
+        let Claims { user, session, token, generation } = refresh;
+        if !jar.delivers_refreshed_tokens {
+            return Ok(self.store.use_refresh_token(user, session, token, generation).await?);
+        }
+        let begun = self.clock.monotonic();
+        match self.store.refresh_session(user, session, token, generation).await {
+            Ok(Some(session)) => {
+                self.set_cookies(jar, &session);
+                // They are as old as the decision to make them, however long the records took.
+                jar.made.at(begun);
+                Ok(Some(session))
+            }
+            Ok(None) => Ok(None),
+            // A new pair could not be kept; reading needs none.
+            Err(StoreError::Full { .. }) => {
+                Ok(self.store.use_refresh_token(user, session, token, generation).await?)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// The two tokens that came, each as what it is good for.
-    pub fn presented(&self, jar: &CookieJar) -> (TokenStatus, TokenStatus) {
+    pub fn presented(&self, jar: &SessionJar) -> (TokenStatus, TokenStatus) {
         let now = self.clock.now();
         let read = |kind, name| {
-            let token = self.cookies.value(jar, name);
+            let token = self.cookies.value(&jar.cookies, name);
             self.tokens.read(kind, token.as_deref(), now)
         };
         (read(Kind::Access, self.cookies.access_name()), read(Kind::Refresh, self.cookies.refresh_name()))
     }
 
     /// Sets both cookies to tokens of this session.
-    pub fn set_cookies(&self, jar: &CookieJar, session: &Session) {
+    pub fn set_cookies(&self, jar: &SessionJar, session: &Session) {
         let now = self.clock.now();
+        jar.made.at(self.clock.monotonic());
         let id = TokenId::generate(now, &*self.random);
         let ttl = &self.store.settings().session_ttl;
         let (access, expires) = self.tokens.access_token(session, id, ttl, now);
-        self.cookies.set(jar, self.cookies.access_name(), &access, expires, now);
+        self.cookies.set(&jar.cookies, self.cookies.access_name(), &access, expires, now);
         let refresh = self.tokens.refresh_token(session);
-        self.cookies.set(jar, self.cookies.refresh_name(), &refresh, session.refresh_expires, now);
+        self.cookies.set(&jar.cookies, self.cookies.refresh_name(), &refresh, session.refresh_expires, now);
+    }
+
+    /// Takes both cookies away.
+    pub fn clear_cookies(&self, jar: &SessionJar) {
+        jar.made.at(self.clock.monotonic());
+        self.cookies.clear(&jar.cookies);
     }
 }
 
@@ -120,7 +142,7 @@ impl<'a> ApiExtractor<'a> for CurrentUser {
             REFRESH_SCHEME,
             scheme(
                 "__Host-refreshToken",
-                "Good for days: a request without a valid access token is served by it, and the answer sets both anew.",
+                "Good for days: a request without a valid access token is served by it, and but for saves and password changes the response sets both anew.",
             ),
         );
     }
@@ -134,6 +156,6 @@ impl<'a> ApiExtractor<'a> for CurrentUser {
         _body: &mut RequestBody,
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        Ok(State::of(request).authenticate(request.cookie()).await?)
+        Ok(State::of(request).authenticate(&SessionJar::of(request)).await?)
     }
 }

@@ -8,6 +8,7 @@ mod key_file;
 mod keys;
 mod media_url;
 mod password;
+mod session_jar;
 mod throttle;
 mod tokens;
 
@@ -17,5 +18,6 @@ pub use key_file::{SigningKeyError, SigningKeySource};
 pub use keys::{InvalidSigningKeys, SigningKey, SigningKeys};
 pub use media_url::{MediaGrant, MediaUrls};
 pub use password::{Password, Passwords};
-pub use throttle::Throttle;
+pub use session_jar::SessionJar;
+pub use throttle::{FailureReason, Throttle};
 pub use tokens::{Claims, Kind, TokenStatus, Tokens};

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use notestamp_store::{InvalidValue, PasswordHash};
 use tokio::sync::Semaphore;
+use unicode_normalization::UnicodeNormalization as _;
 
 use super::argon2id::Argon2id;
 use super::common_passwords::is_common;
@@ -17,7 +18,11 @@ use crate::error::{ApiError, Code};
 /// Each takes some 25 ms of a core and 19 MiB, so on two cores the last one waits less than two seconds.
 const WAITING_MAX: usize = 64;
 
-/// What somebody typed as their password. Printed nowhere.
+/// What somebody typed as their password, as an `OpaqueString` (RFC 8265, 4.2): every space is U+0020, and the rest in
+/// Unicode's canonical composition (NFC), so that it is the same one on every keyboard. Printed nowhere.
+///
+/// Of the characters that RFC 8265 disallows, only control characters are refused, and only in a new password: which others
+/// those are differs from one version of Unicode to the next.
 #[derive(Clone)]
 pub struct Password(String);
 
@@ -28,18 +33,21 @@ impl Password {
     pub const BYTES_MAX: usize = 1024;
 
     /// A password as it was typed, right or wrong.
-    pub fn typed(text: String) -> Self {
-        Self(text)
+    pub fn typed(text: &str) -> Self {
+        Self(text.chars().map(|c| if is_other_space(c) { ' ' } else { c }).nfc().collect())
     }
 
-    /// Whether it may become somebody's password.
+    /// Whether it may become somebody's password. Its length is that of what is hashed, however it was typed.
     ///
     /// # Errors
-    /// Where it is too short, too long, or among the most common ones.
+    /// Where it is too short, too long, has control characters, or is among the most common ones.
     pub fn check_new(&self) -> Result<(), InvalidValue> {
         let refused = |why: &str| Err(InvalidValue::new("password", why));
         match self.0.len() {
             0..Self::BYTES_MIN => refused("is shorter than 8 bytes"),
+            Self::BYTES_MIN..=Self::BYTES_MAX if self.0.chars().any(char::is_control) => {
+                refused("has control characters")
+            }
             Self::BYTES_MIN..=Self::BYTES_MAX if is_common(&self.0) => {
                 refused("is one of the most common ones")
             }
@@ -47,6 +55,11 @@ impl Password {
             _ => refused("is longer than 1,024 bytes"),
         }
     }
+}
+
+/// The space separators (General_Category Zs) besides U+0020.
+fn is_other_space(c: char) -> bool {
+    matches!(c, '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}')
 }
 
 impl fmt::Debug for Password {
@@ -157,13 +170,30 @@ mod tests {
     #[tokio::test]
     async fn only_the_right_password_verifies() {
         let passwords = Passwords::default();
-        let right = Password::typed("seventeen otters".to_owned());
+        let right = Password::typed("seventeen otters");
         let hash = passwords.hash(&right).await.unwrap();
         assert!(passwords.verify(&right, Some(&hash)).await.unwrap());
-        let wrong = Password::typed("seventeen Otters".to_owned());
+        let wrong = Password::typed("seventeen Otters");
         assert!(!passwords.verify(&wrong, Some(&hash)).await.unwrap());
         assert!(!passwords.verify(&right, None).await.unwrap());
         assert!(!passwords.is_weak(&hash));
+    }
+
+    #[test]
+    fn a_password_is_one_however_it_is_typed() {
+        for (one, other) in [
+            ("jos\u{e9} und o\u{308}tter", "jose\u{301} und \u{f6}tter"),
+            ("\u{212b}ngstr\u{f6}m", "\u{c5}ngstro\u{308}m"),
+            ("seventeen\u{a0}otters\u{3000}in a\u{2009}canoe", "seventeen otters in a canoe"),
+            ("\u{ac00}\u{b098}\u{b2e4}", "\u{1100}\u{1161}\u{1102}\u{1161}\u{1103}\u{1161}"),
+        ] {
+            assert_eq!(Password::typed(one).0, Password::typed(other).0, "{one}");
+        }
+        for (one, other) in
+            [("STRASSE", "straße"), ("\u{ff21}", "A"), ("two  spaces", "two spaces"), (" a", "a"), ("ſ", "s")]
+        {
+            assert_ne!(Password::typed(one).0, Password::typed(other).0, "{one}");
+        }
     }
 
     #[test]
@@ -176,11 +206,13 @@ mod tests {
 
     #[test]
     fn new_passwords_are_neither_short_nor_long_nor_common() {
-        let check = |text: &str| Password::typed(text.to_owned()).check_new();
+        let check = |text: &str| Password::typed(text).check_new();
         assert!(check("1234567").is_err());
         assert!(check("password").is_err());
         assert!(check(&"x".repeat(1025)).is_err());
         assert!(check(&"xyzzy ".repeat(170)).is_ok());
         assert!(check("äöüß").is_ok(), "eight bytes are enough, whatever the script");
+        assert!(check("a\u{308}o\u{308}u\u{308}").is_err(), "six bytes, however they are typed");
+        assert!(check("seventeen\u{7}otters").is_err());
     }
 }

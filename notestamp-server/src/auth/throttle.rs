@@ -1,44 +1,77 @@
-//! Limits failed sign-ins: per account from one address, and per address.
+//! Limits failed sign-ins, per account from one address and per address, and logs them.
 //!
 //! Only failures count, so that the right password from elsewhere always works, and nobody can lock
-//! somebody else out. The count is this process's own.
+//! somebody else out. The count is this process's own, in monotonic time. Of the names that were tried it keeps digests,
+//! and nothing longer than it needs.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use notestamp_store::{Clock, Timestamp};
+use notestamp_store::{Clock, Digest, MonotonicTime};
+use tracing::field::display;
 
 use crate::config::{FailureLimit, SignInFailures};
 use crate::error::{ApiError, Code};
 
-/// How many accounts and addresses are remembered; beyond it the one that failed longest ago is forgotten.
+/// How many accounts and addresses are remembered; beyond it those that failed longest ago are forgotten.
 const REMEMBERED_MAX: usize = 50_000;
+
+/// How many failures of them are remembered; beyond it those that failed longest ago are forgotten.
+const FAILURES_MAX: usize = 250_000;
+
+/// How often the refusals of one account or address are logged.
+const REFUSAL_LOGGED_EVERY: Duration = Duration::from_secs(1);
 
 /// Counts failed sign-ins.
 #[derive(Debug)]
 pub struct Throttle {
     limits: SignInFailures,
     clock: Arc<dyn Clock>,
-    failures: Mutex<HashMap<Key, VecDeque<Timestamp>>>,
+    failures: Mutex<Failures>,
+}
+
+#[derive(Debug, Default)]
+struct Failures {
+    by_key: HashMap<Key, Failed>,
+    /// How many failures those are together.
+    count: usize,
 }
 
 /// Whose failures are counted together.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Key {
-    AccountFrom(String, Option<IpAddr>),
+    AccountFrom(Digest, Option<IpAddr>),
     Address(IpAddr),
 }
 
-/// An attempt to prove who one is. It counts as a failure until it is [withdrawn](Self::withdraw), so
-/// that many at once are no way around the limit.
+#[derive(Debug, Default)]
+struct Failed {
+    at: VecDeque<MonotonicTime>,
+    refusal_logged: Option<MonotonicTime>,
+}
+
+/// Why somebody was not let in, for the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FailureReason {
+    /// No account has this address.
+    UnknownAccount,
+    /// The account has another password.
+    WrongPassword,
+    /// Somebody who is signed in named another password as the account's.
+    WrongCurrentPassword,
+}
+
+/// An attempt to prove who one is. While it lasts it counts as a failure, so that many at once are no way around
+/// the limit; once it is dropped, only if it has [failed](Self::fail).
 #[must_use]
 #[derive(Debug)]
 pub struct Attempt<'a> {
     throttle: &'a Throttle,
     keys: Vec<Key>,
-    at: Timestamp,
+    from: Option<IpAddr>,
+    at: MonotonicTime,
 }
 
 impl Throttle {
@@ -52,75 +85,155 @@ impl Throttle {
     /// # Errors
     /// 429 where there have been too many failures; it says how long to wait.
     pub fn attempt(&self, account: &str, from: Option<IpAddr>) -> Result<Attempt<'_>, ApiError> {
-        let now = self.clock.now();
+        let at = self.clock.monotonic();
         let SignInFailures::Limited { per_account_and_address, per_address } = self.limits else {
-            return Ok(Attempt { throttle: self, keys: Vec::new(), at: now });
+            return Ok(Attempt { throttle: self, keys: Vec::new(), from, at });
         };
-        let from = from.map(network);
-        let mut limited = vec![(Key::AccountFrom(account.to_owned(), from), per_account_and_address)];
-        limited.extend(from.map(|address| (Key::Address(address), per_address)));
+        let network = from.map(network);
+        let account = Key::AccountFrom(Digest::of(account.as_bytes()), network);
+        let mut limited = vec![(account, per_account_and_address)];
+        limited.extend(network.map(|address| (Key::Address(address), per_address)));
 
-        let mut failures = self.lock();
-        for (key, limit) in &limited {
-            if let Some(wait) = failures.get_mut(key).and_then(|failed| wait(failed, limit, now)) {
-                let message = "too many failed attempts; try again later";
-                return Err(ApiError::retry_after(Code::TooManyRequests, message, wait));
+        let keys: Vec<_> = limited.iter().map(|(key, _)| *key).collect();
+        if let Some(refusal) = self.begin(&limited, at) {
+            if refusal.is_logged {
+                tracing::info!(address = from.map(display), "sign-in throttled");
             }
+            let message = "too many failed attempts; try again later";
+            return Err(ApiError::retry_after(Code::TooManyRequests, message, refusal.wait));
         }
-        let keys: Vec<_> = limited.into_iter().map(|(key, _)| key).collect();
-        for key in &keys {
-            failures.entry(key.clone()).or_default().push_back(now);
-        }
-        let latest_window = per_account_and_address.window.max(per_address.window);
-        forget(&mut failures, now.before(latest_window));
-        Ok(Attempt { throttle: self, keys, at: now })
+        Ok(Attempt { throttle: self, keys, from, at })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, VecDeque<Timestamp>>> {
+    /// Counts one failure more, unless that is refused.
+    fn begin(&self, limited: &[(Key, FailureLimit)], at: MonotonicTime) -> Option<Refusal> {
+        let mut failures = self.lock();
+        let refusal = limited.iter().find_map(|(key, limit)| failures.refuse(key, limit, at));
+        if refusal.is_some() {
+            return refusal;
+        }
+        for (key, _) in limited {
+            failures.add(*key, at);
+        }
+        if failures.by_key.len() > REMEMBERED_MAX || failures.count > FAILURES_MAX {
+            failures.forget_old(at, self.latest_window());
+            failures.forget_oldest();
+        }
+        None
+    }
+
+    /// Forgets the failures that count no more.
+    pub fn forget_old(&self) {
+        let now = self.clock.monotonic();
+        self.lock().forget_old(now, self.latest_window());
+    }
+
+    fn latest_window(&self) -> Duration {
+        match self.limits {
+            SignInFailures::Unlimited => Duration::ZERO,
+            SignInFailures::Limited { per_account_and_address, per_address } => {
+                per_account_and_address.window.max(per_address.window)
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Failures> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Attempt<'_> {
-    /// It was no failure: it succeeded, or was not decided.
-    pub fn withdraw(self) {
+    /// It was a failure: it goes on counting, and is logged.
+    pub fn fail(mut self, reason: FailureReason) {
+        self.keys.clear();
+        let (address, reason) = (self.from.map(display), reason.as_str());
+        tracing::info!(address, reason, "sign-in failed");
+    }
+}
+
+/// It succeeded, or was not decided, be it for a fault of ours.
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if self.keys.is_empty() {
+            return;
+        }
         let mut failures = self.throttle.lock();
         for key in &self.keys {
-            let Some(failed) = failures.get_mut(key) else { continue };
-            if let Some(index) = failed.iter().rposition(|at| *at == self.at) {
-                failed.remove(index);
-            }
-            if failed.is_empty() {
-                failures.remove(key);
-            }
+            failures.withdraw(key, self.at);
         }
     }
 }
 
-/// How long until another failure is within the limit, if it is not now.
-fn wait(failed: &mut VecDeque<Timestamp>, limit: &FailureLimit, now: Timestamp) -> Option<Duration> {
-    while failed.front().is_some_and(|at| at.after(limit.window) <= now) {
-        failed.pop_front();
+impl FailureReason {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownAccount => "unknown account",
+            Self::WrongPassword => "wrong password",
+            Self::WrongCurrentPassword => "wrong current password",
+        }
     }
-    let count = limit.count.get() as usize;
-    // The failure that must grow old before there is room for another.
-    let oldest = failed.len().checked_sub(count).and_then(|index| failed.get(index))?;
-    Some(oldest.after(limit.window).since(now))
 }
 
-/// Keeps memory bounded: first those whose failures do not count any more go, then whoever failed longest ago.
-fn forget(failures: &mut HashMap<Key, VecDeque<Timestamp>>, before: Timestamp) {
-    if failures.len() <= REMEMBERED_MAX {
-        return;
+struct Refusal {
+    /// How long until another failure is within the limit.
+    wait: Duration,
+    is_logged: bool,
+}
+
+impl Failures {
+    fn add(&mut self, key: Key, at: MonotonicTime) {
+        self.by_key.entry(key).or_default().at.push_back(at);
+        self.count += 1;
     }
-    failures.retain(|_, failed| failed.back().is_some_and(|at| *at > before));
-    let excess = failures.len().saturating_sub(REMEMBERED_MAX * 9 / 10);
-    if failures.len() > REMEMBERED_MAX {
+
+    fn withdraw(&mut self, key: &Key, at: MonotonicTime) {
+        let Some(failed) = self.by_key.get_mut(key) else { return };
+        if let Some(index) = failed.at.iter().rposition(|failure| *failure == at) {
+            failed.at.remove(index);
+            self.count -= 1;
+        }
+        if failed.at.is_empty() {
+            self.by_key.remove(key);
+        }
+    }
+
+    /// Whether one failure more would be too many.
+    fn refuse(&mut self, key: &Key, limit: &FailureLimit, now: MonotonicTime) -> Option<Refusal> {
+        let failed = self.by_key.get_mut(key)?;
+        while failed.at.front().is_some_and(|at| now.since(*at) >= limit.window) {
+            failed.at.pop_front();
+            self.count -= 1;
+        }
+        let count = limit.count.get() as usize;
+        // The failure that must grow old before there is room for another.
+        let oldest = failed.at.len().checked_sub(count).and_then(|index| failed.at.get(index))?;
+        let wait = oldest.after(limit.window).since(now);
+        let is_logged = failed.refusal_logged.is_none_or(|at| now.since(at) >= REFUSAL_LOGGED_EVERY);
+        if is_logged {
+            failed.refusal_logged = Some(now);
+        }
+        Some(Refusal { wait, is_logged })
+    }
+
+    fn forget_old(&mut self, now: MonotonicTime, window: Duration) {
+        let counts = |failed: &Failed| failed.at.back().is_some_and(|at| now.since(*at) < window);
+        self.by_key.retain(|_, failed| counts(failed));
+        self.count = self.by_key.values().map(|failed| failed.at.len()).sum();
+    }
+
+    /// Keeps memory bounded: forgets those that failed longest ago, a tenth more than is needed.
+    fn forget_oldest(&mut self) {
+        if self.by_key.len() <= REMEMBERED_MAX && self.count <= FAILURES_MAX {
+            return;
+        }
         let mut by_age: Vec<_> =
-            failures.iter().map(|(key, failed)| (failed.back().copied(), key.clone())).collect();
-        by_age.select_nth_unstable_by_key(excess, |(at, _)| *at);
-        for (_, key) in by_age.into_iter().take(excess) {
-            failures.remove(&key);
+            self.by_key.iter().map(|(key, failed)| (failed.at.back().copied(), *key)).collect();
+        by_age.sort_unstable_by_key(|(at, _)| *at);
+        for (_, key) in by_age {
+            if self.by_key.len() <= REMEMBERED_MAX / 10 * 9 && self.count <= FAILURES_MAX / 10 * 9 {
+                break;
+            }
+            self.count -= self.by_key.remove(&key).map_or(0, |failed| failed.at.len());
         }
     }
 }
@@ -135,7 +248,7 @@ fn network(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use notestamp_store::ManualClock;
+    use notestamp_store::{ManualClock, Timestamp};
 
     use super::*;
 
@@ -153,7 +266,7 @@ mod tests {
 
     #[track_caller]
     fn fail(throttle: &Throttle, account: &str, from: Option<IpAddr>) {
-        drop(throttle.attempt(account, from).unwrap());
+        throttle.attempt(account, from).unwrap().fail(FailureReason::WrongPassword);
     }
 
     #[test]
@@ -161,8 +274,8 @@ mod tests {
         let (throttle, _clock) = throttle();
         (0..3).for_each(|_| fail(&throttle, "ada", address(1)));
         assert_eq!(throttle.attempt("ada", address(1)).unwrap_err().code(), Code::TooManyRequests);
-        throttle.attempt("ada", address(2)).unwrap().withdraw();
-        throttle.attempt("bob", address(1)).unwrap().withdraw();
+        drop(throttle.attempt("ada", address(2)).unwrap());
+        drop(throttle.attempt("bob", address(1)).unwrap());
     }
 
     #[test]
@@ -176,8 +289,9 @@ mod tests {
     #[test]
     fn successes_are_not_counted() {
         let (throttle, _clock) = throttle();
-        (0..100).for_each(|_| throttle.attempt("ada", address(1)).unwrap().withdraw());
-        assert!(throttle.lock().is_empty());
+        (0..100).for_each(|_| drop(throttle.attempt("ada", address(1)).unwrap()));
+        assert!(throttle.lock().by_key.is_empty());
+        assert_eq!(throttle.lock().count, 0);
     }
 
     #[test]
@@ -185,7 +299,7 @@ mod tests {
         let (throttle, _clock) = throttle();
         let under_way: Vec<_> = (0..3).map(|_| throttle.attempt("ada", address(1)).unwrap()).collect();
         assert!(throttle.attempt("ada", address(1)).is_err());
-        under_way.into_iter().for_each(Attempt::withdraw);
+        drop(under_way);
         assert!(throttle.attempt("ada", address(1)).is_ok());
     }
 
@@ -221,15 +335,60 @@ mod tests {
     }
 
     #[test]
+    fn a_step_of_the_civil_clock_changes_nothing() {
+        let (throttle, clock) = throttle();
+        let ahead = Timestamp::from_millis(8 * 3_600_000);
+        clock.step_to(ahead);
+        (0..3).for_each(|_| fail(&throttle, "ada", address(1)));
+        clock.step_to(Timestamp::from_millis(0));
+        let refused = throttle.attempt("ada", address(1)).unwrap_err();
+        assert_eq!(refused.header("retry-after"), Some("600"));
+        clock.step_to(ahead.after(60 * MINUTE));
+        assert!(throttle.attempt("ada", address(1)).is_err(), "no time has passed");
+        clock.step_to(Timestamp::from_millis(0));
+        clock.advance(10 * MINUTE);
+        assert!(throttle.attempt("ada", address(1)).is_ok());
+    }
+
+    #[test]
     fn what_is_remembered_is_bounded() {
         let (throttle, clock) = throttle();
-        for n in 0..REMEMBERED_MAX {
+        for n in 0..=REMEMBERED_MAX {
             fail(&throttle, &format!("account {n}"), None);
             clock.advance(Duration::from_millis(1));
         }
-        fail(&throttle, "the last", None);
         let failures = throttle.lock();
-        assert!(failures.len() <= REMEMBERED_MAX);
-        assert!(failures.contains_key(&Key::AccountFrom("the last".to_owned(), None)));
+        assert!(failures.by_key.len() <= REMEMBERED_MAX && failures.by_key.len() > REMEMBERED_MAX / 2);
+        let key = |name: &str| Key::AccountFrom(Digest::of(name.as_bytes()), None);
+        assert!(failures.by_key.contains_key(&key(&format!("account {REMEMBERED_MAX}"))));
+        assert!(!failures.by_key.contains_key(&key("account 0")));
+    }
+
+    #[test]
+    fn the_failures_that_are_remembered_are_bounded_however_large_the_limit() {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_millis(0)));
+        let limits = SignInFailures::parse("1000000/10m,1000000/10m").unwrap();
+        let throttle = Throttle::new(limits, clock.clone());
+        for n in 0..FAILURES_MAX + 1_000 {
+            fail(&throttle, &format!("account {}", n % 10), None);
+            clock.advance(Duration::from_millis(1));
+        }
+        let failures = throttle.lock();
+        assert!(failures.count <= FAILURES_MAX);
+        assert_eq!(failures.count, failures.by_key.values().map(|failed| failed.at.len()).sum::<usize>());
+    }
+
+    #[test]
+    fn what_counts_no_more_is_forgotten() {
+        let (throttle, clock) = throttle();
+        fail(&throttle, "ada", address(1));
+        clock.advance(5 * MINUTE);
+        fail(&throttle, "bob", address(2));
+        clock.advance(5 * MINUTE);
+        throttle.forget_old();
+        assert_eq!((throttle.lock().by_key.len(), throttle.lock().count), (2, 2));
+        clock.advance(5 * MINUTE);
+        throttle.forget_old();
+        assert_eq!((throttle.lock().by_key.len(), throttle.lock().count), (0, 0));
     }
 }

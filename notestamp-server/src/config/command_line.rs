@@ -1,5 +1,6 @@
 //! The command line: which flags there are, and what the help says.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, Args, Command, ValueHint};
@@ -81,6 +82,37 @@ pub(super) fn command_line() -> Command {
         .subcommand(serve)
         .subcommand(openapi)
         .subcommand(sweep)
+}
+
+/// Makes one word of a flag and its value where the value begins with a dash, as in `--access-ttl -5m`. Clap would take such
+/// a word for a flag, and complain of that instead of the value.
+pub(super) fn with_dashed_values(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let settings = settings();
+    let takes_value = |word: &OsString| {
+        let flag = word.to_str().and_then(|word| word.strip_prefix("--"));
+        flag.is_some_and(|flag| {
+            let is_it = |arg: &Arg| arg.get_long() == Some(flag) && arg.get_action().takes_values();
+            flag == CONFIG_FILE || settings.get_arguments().any(is_it)
+        })
+    };
+    let is_dashed = |word: &OsString| {
+        let text = word.to_string_lossy();
+        text.len() > 1 && text.starts_with('-') && !text.starts_with("--") && !["-h", "-V"].contains(&&*text)
+    };
+    let mut joined: Vec<OsString> = Vec::new();
+    let mut is_open = false;
+    for word in words {
+        if is_open && is_dashed(&word) {
+            let flag = joined.last_mut().expect("a flag came before its value");
+            flag.push("=");
+            flag.push(word);
+            is_open = false;
+        } else {
+            is_open = takes_value(&word);
+            joined.push(word);
+        }
+    }
+    joined
 }
 
 /// Which file to read settings from: the one flag that is no setting.

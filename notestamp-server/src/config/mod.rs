@@ -117,6 +117,7 @@ pub fn parse(
     variables: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Invocation, ConfigError> {
     let mut command_line = command_line::command_line();
+    let arguments = command_line::with_dashed_values(arguments);
     let matches = match command_line.try_get_matches_from_mut(arguments) {
         Ok(matches) => matches,
         Err(error) if !error.use_stderr() => return Ok(Invocation::Show(error)),

@@ -52,7 +52,7 @@ impl PublicUrl {
     }
 
     /// Whether browsers keep cookies with `Secure` from here: over https, and on the machine itself.
-    pub(super) fn is_secure_context(&self) -> bool {
+    pub fn is_secure_context(&self) -> bool {
         let host = self.0.host_str().unwrap_or_default();
         self.0.scheme() == "https"
             || host == "localhost"

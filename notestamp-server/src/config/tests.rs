@@ -164,6 +164,28 @@ fn every_bad_value_is_refused_by_the_name_it_was_given_under() {
 }
 
 #[test]
+fn a_bad_value_that_begins_with_a_dash_or_is_missing_is_refused_by_the_name_of_its_flag() {
+    // Of these any text may be the name.
+    let is_name = |flag: &str| ["data", "signing-key"].contains(&flag);
+    let takes_value = |flag: &String| samples(flag)[1] != "true" && samples(flag)[1] != "false";
+    for flag in flags().into_iter().filter(takes_value) {
+        for command in ["", "serve "] {
+            for value in ["-5m", "-1", "-.5", "-x"] {
+                if is_name(&flag) {
+                    continue;
+                }
+                let error = given(&format!("{command}--{flag} {value}")).refused();
+                assert!(error.starts_with(&format!("--{flag}: ")), "{command}--{flag} {value}: {error}");
+            }
+            for words in [format!("{command}--{flag}"), format!("{command}--{flag} --log-format text")] {
+                let error = given(&words).refused();
+                assert!(error.contains(&format!("--{flag}")), "{words}: {error}");
+            }
+        }
+    }
+}
+
+#[test]
 fn the_message_says_what_would_be_right() {
     for (words, part) in [
         ("--media-max 2G", "`2G` is not a size: write a number of bytes, or one with a unit, like 64KiB"),

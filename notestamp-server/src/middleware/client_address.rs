@@ -8,6 +8,7 @@ use poem::http::header::{FORWARDED, HOST, HeaderMap, HeaderName};
 use poem::http::uri::{Authority, Scheme};
 use poem::{FromRequest, Request, RequestBody};
 
+use crate::config::PublicUrl;
 use crate::http::single_header::Single;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -29,6 +30,12 @@ impl Client {
     /// The server's own origin as this client sees it; none where it named no host.
     pub fn server_origin(&self) -> Option<String> {
         self.host.as_ref().map(|host| format!("{}://{host}", self.scheme))
+    }
+
+    /// Whether a browser at this client keeps cookies with `Secure`: over https, and on the machine itself.
+    pub fn is_secure_context(&self) -> bool {
+        let url = self.server_origin().and_then(|origin| PublicUrl::parse(&origin).ok());
+        url.is_none_or(|url| url.is_secure_context())
     }
 }
 
@@ -74,6 +81,16 @@ impl TrustedProxies {
             },
         };
         self.behind(direct, request.headers())
+    }
+
+    /// The peer of a request whose headers say who sent it, where they are not believed.
+    pub fn ignores_forwarding_headers_of(&self, request: &Request) -> Option<IpAddr> {
+        let names = [FORWARDED, X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST];
+        if !names.iter().any(|name| request.headers().contains_key(name)) {
+            return None;
+        }
+        let peer = request.remote_addr().as_socket_addr()?.ip().to_canonical();
+        (!self.trusts(peer)).then_some(peer)
     }
 
     /// The client behind `peer`, which the connection comes from.

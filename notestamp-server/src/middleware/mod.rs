@@ -6,14 +6,17 @@ pub mod client_address;
 pub mod connections;
 pub mod cors;
 mod idle_timer;
+pub mod late_cookies;
+mod once_in;
 pub mod original_method;
 pub mod path_policy;
 pub mod request_deadline;
 pub mod request_id;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use notestamp_store::Random;
+use notestamp_store::{Clock, Random, SessionTtl};
 use poem::endpoint::BoxEndpoint;
 use poem::http::StatusCode;
 use poem::http::Uri;
@@ -29,6 +32,8 @@ use self::allowed_methods::AllowedMethods;
 use self::body_guard::{BodyError, BodyGuard, DRAIN_BYTES_MAX, DRAIN_TIME_MAX};
 use self::client_address::{Client, TrustedProxies};
 use self::cors::{CorsDecision, OriginPolicy};
+use self::late_cookies::CookiesMade;
+use self::once_in::OnceIn;
 use self::original_method::OriginalMethod;
 use self::path_policy::Policy;
 use self::request_deadline::{RequestDeadline, in_time};
@@ -54,7 +59,22 @@ pub struct Edge {
     /// Whether the records are behind a network, and so may be asked much and answer late.
     remote: bool,
     random: Arc<dyn Random>,
+    clock: Arc<dyn Clock>,
+    session_ttl: SessionTtl,
+    /// Whether the configured public URL, where there is one, makes browsers drop `Secure` cookies.
+    public_url_is_plain: Option<bool>,
+    cookies_are_secure: bool,
+    warnings: Warnings,
     metrics: Arc<Metrics>,
+}
+
+/// How often a fault of the deployment is logged.
+const WARNED_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// Faults of the deployment that show in requests: a warning now and then for each.
+struct Warnings {
+    forwarding_headers: OnceIn,
+    dropped_cookies: OnceIn,
 }
 
 impl Edge {
@@ -70,6 +90,14 @@ impl Edge {
             upload_bytes_max: crate::wire::upload::body_bytes_max(&config.limits),
             remote: matches!(config.storage.records, RecordsUrl::MongoDb(_)),
             random: state.random.clone(),
+            clock: state.clock.clone(),
+            session_ttl: state.store.settings().session_ttl,
+            public_url_is_plain: public_url.map(|url| !url.is_secure_context()),
+            cookies_are_secure: !config.cookies.insecure,
+            warnings: Warnings {
+                forwarding_headers: OnceIn::new(WARNED_EVERY),
+                dropped_cookies: OnceIn::new(WARNED_EVERY),
+            },
             metrics: state.metrics.clone(),
         }
     }
@@ -105,6 +133,40 @@ impl Edge {
         answer
     }
 
+    /// Takes away cookies that come late, and says so where browsers will not keep those that are left.
+    fn judge_cookies(&self, answer: &mut Response, made: &CookiesMade, client: &Client) {
+        if !answer.headers().contains_key(SET_COOKIE) {
+            return;
+        }
+        let now = self.clock.monotonic();
+        if made.are_late(now, &self.session_ttl) {
+            answer.headers_mut().remove(SET_COOKIE);
+            return;
+        }
+        let is_plain = self.public_url_is_plain.unwrap_or_else(|| !client.is_secure_context());
+        if self.cookies_are_secure && is_plain && self.warnings.dropped_cookies.is_due(now) {
+            let host = client.host.as_ref().map(tracing::field::display);
+            tracing::warn!(
+                host,
+                "browsers do not keep Secure cookies that come over plain http: use https; where a proxy does, name it \
+                 with --trusted-proxy, or its URL with --public-url; for development there is --insecure-cookies"
+            );
+        }
+    }
+
+    /// Says that headers of a proxy are ignored: where it is the operator's own, all clients have its address.
+    fn judge_forwarding_headers(&self, request: &Request) {
+        if let Some(peer) = self.proxies.ignores_forwarding_headers_of(request)
+            && self.warnings.forwarding_headers.is_due(self.clock.monotonic())
+        {
+            tracing::warn!(
+                %peer,
+                "X-Forwarded-* or Forwarded headers of a peer that is not a trusted proxy are ignored: where it is a \
+                 proxy of yours, name it with --trusted-proxy"
+            );
+        }
+    }
+
     /// Refuses what no operation should see, and tells a request what the operations will ask it.
     fn admit(
         &self,
@@ -138,8 +200,9 @@ impl Edge {
 impl Endpoint for Edge {
     type Output = Response;
 
-    async fn call(&self, request: Request) -> poem::Result<Response> {
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let client = self.proxies.client_of(&request);
+        self.judge_forwarding_headers(&request);
         let judgement = self.origins.judge(&request, &client);
         if let Some(answer) = judgement.preflight_answer() {
             return Ok(answer);
@@ -147,6 +210,8 @@ impl Endpoint for Edge {
         let id = RequestId::generate(&*self.random);
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let policy = Policy::of(uri.path());
+        let made = CookiesMade::default();
+        request.extensions_mut().insert(made.clone());
 
         let (begun, _under_way) = (Instant::now(), self.metrics.request_begins());
         let span = tracing::info_span!("request", id = id.as_str(), %method, route = route(&uri));
@@ -155,6 +220,7 @@ impl Endpoint for Edge {
         self.metrics.request_answered(&method, status, begun.elapsed());
         span.in_scope(|| tracing::debug!(status, "answered"));
 
+        self.judge_cookies(&mut answer, &made, &client);
         if answer.status() == StatusCode::METHOD_NOT_ALLOWED {
             let allowed = self.allowed_methods.of(trimmed_media_path(&uri).unwrap_or(uri.path()));
             answer.headers_mut().insert(ALLOW, allowed.unwrap_or(METHODS_OF_PAGES));

@@ -5,6 +5,10 @@
 pub struct Policy {
     /// How much a body may be.
     body: BodyLimit,
+    /// Whether a response may set new tokens of a session that was refreshed on the way; else a good refresh token
+    /// serves the request as it is. Not where it may take long until the response comes (see
+    /// [`late_cookies`](super::late_cookies)).
+    pub delivers_refreshed_tokens: bool,
     /// What a browser may do with the answer (CSP Level 3), where it does not say so itself.
     pub content_security: &'static str,
     /// Who may keep the answer, where it does not say so itself.
@@ -22,11 +26,16 @@ enum BodyLimit {
 /// An answer for programs: a browser that is led to it shows it, and does nothing with it.
 const API: Policy = Policy {
     body: BodyLimit::Small,
+    delivers_refreshed_tokens: true,
     content_security: "default-src 'none'; frame-ancestors 'none'",
     cache: "no-store",
 };
 
-const UPLOAD: Policy = Policy { body: BodyLimit::Upload, ..API };
+/// Takes as long as its sender likes, and then until everything is written.
+const UPLOAD: Policy = Policy { body: BodyLimit::Upload, delivers_refreshed_tokens: false, ..API };
+
+/// Waits for its body, and for its turn to hash. Where it succeeds, its cookies are those of a new session.
+const PASSWORD: Policy = Policy { delivers_refreshed_tokens: false, ..API };
 
 /// Bytes that a user brought: shown in a sandbox, should a browser be led to them. Audio and video say themselves
 /// what they may do besides.
@@ -50,6 +59,7 @@ const DOCS: Policy = Policy {
 
 /// By the beginning of the path; the first that fits.
 const BY_PATH: &[(&str, Policy)] = &[
+    ("/auth/password", PASSWORD),
     ("/home/upload", UPLOAD),
     ("/home/media", MEDIA),
     ("/home/stream-", MEDIA),

@@ -1,11 +1,11 @@
 //! Accounts and sign-in.
 
 use notestamp_store::{Session, User};
-use poem_openapi::payload::Json;
 use poem_openapi::{ApiRequest, Multipart, Object};
 use serde::{Deserialize, Serialize};
 
 use super::form::Form;
+use super::json::JsonBody;
 use super::metadata::ProjectMetadata;
 use crate::auth::Password;
 use crate::error::ApiError;
@@ -23,7 +23,7 @@ pub struct Credentials {
 #[derive(Debug, ApiRequest)]
 pub enum CredentialsBody {
     /// A JSON object.
-    Json(Json<Credentials>),
+    Json(JsonBody<Credentials>),
     /// A form as browsers send it by default.
     Form(Form<Credentials>),
     /// A form as `FormData` sends it.
@@ -37,10 +37,10 @@ impl CredentialsBody {
     /// 400 where one of them is missing or empty.
     pub fn into_parts(self) -> Result<(String, Password), ApiError> {
         let Credentials { username, password } = match self {
-            Self::Json(Json(credentials)) | Self::Form(Form(credentials)) => credentials,
+            Self::Json(JsonBody(credentials)) | Self::Form(Form(credentials)) => credentials,
             Self::Multipart(credentials) => credentials,
         };
-        Ok((present(username, "username")?, Password::typed(present(password, "password")?)))
+        Ok((present(username, "username")?, Password::typed(&present(password, "password")?)))
     }
 }
 
@@ -57,7 +57,7 @@ pub struct PasswordChange {
 #[derive(Debug, ApiRequest)]
 pub enum PasswordChangeBody {
     /// A JSON object.
-    Json(Json<PasswordChange>),
+    Json(JsonBody<PasswordChange>),
     /// A form as browsers send it by default.
     Form(Form<PasswordChange>),
     /// A form as `FormData` sends it.
@@ -71,10 +71,10 @@ impl PasswordChangeBody {
     /// 400 where one of them is missing or empty.
     pub fn into_parts(self) -> Result<(Password, Password), ApiError> {
         let PasswordChange { current, new } = match self {
-            Self::Json(Json(change)) | Self::Form(Form(change)) => change,
+            Self::Json(JsonBody(change)) | Self::Form(Form(change)) => change,
             Self::Multipart(change) => change,
         };
-        Ok((Password::typed(present(current, "current")?), Password::typed(present(new, "new")?)))
+        Ok((Password::typed(&present(current, "current")?), Password::typed(&present(new, "new")?)))
     }
 }
 
@@ -87,7 +87,7 @@ fn present(field: Option<String>, name: &str) -> Result<String, ApiError> {
 #[derive(Debug, Object, Serialize)]
 #[oai(read_only_all)]
 pub struct Registered {
-    /// Its address, trimmed and in lower case.
+    /// Its address, in the one spelling that it has however it was typed.
     pub email: String,
 }
 

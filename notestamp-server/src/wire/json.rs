@@ -1,16 +1,21 @@
-//! JSON answers, written by serde: texts that were taken as they came go out as they came.
+//! JSON bodies, written and read by serde: texts that were taken as they came go out as they came.
 
 use std::marker::PhantomData;
 
 use poem::http::StatusCode;
-use poem::{IntoResponse, Response};
+use poem::{FromRequest as _, IntoResponse, Request, RequestBody, Response};
 use poem_openapi::ApiResponse;
-use poem_openapi::payload::Payload;
+use poem_openapi::payload::{ParsePayload, Payload};
 use poem_openapi::registry::{
     MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry,
 };
 use poem_openapi::types::Type;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::error::ApiError;
+use crate::http::content_type;
 
 /// A JSON body. poem-openapi's own goes through `serde_json::Value`, which cannot hold every JSON
 /// text (numbers beyond any float, lone surrogates) that a metadata field may be.
@@ -98,6 +103,39 @@ impl<T: Type + Serialize> Payload for WrittenJson<T> {
 impl<T: Type + Serialize> IntoResponse for WrittenJson<T> {
     fn into_response(self) -> Response {
         Response::builder().content_type(Self::CONTENT_TYPE).body(self.body)
+    }
+}
+
+/// A JSON body, read by serde: a number is no string, where poem-openapi's own payload takes it for one.
+#[derive(Debug)]
+pub struct JsonBody<T>(pub T);
+
+impl<T: Type> Payload for JsonBody<T> {
+    const CONTENT_TYPE: &'static str = "application/json; charset=utf-8";
+
+    fn check_content_type(content_type: &str) -> bool {
+        content_type::is_of(content_type, "application/json")
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        T::schema_ref()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: DeserializeOwned> ParsePayload for JsonBody<T> {
+    const IS_REQUIRED: bool = true;
+
+    async fn from_request(request: &Request, body: &mut RequestBody) -> poem::Result<Self> {
+        let body = Vec::<u8>::from_request(request, body).await?;
+        // Of duplicate keys the last wins, as everywhere here. A value may be a password: no message repeats it.
+        let fields = serde_json::from_slice::<serde_json::Map<String, Value>>(&body)
+            .map_err(|_| ApiError::bad_request("the body is not a JSON object"))?;
+        let fields = serde_json::from_value(Value::Object(fields));
+        Ok(Self(fields.map_err(|_| ApiError::bad_request("a field of the body is of a wrong type"))?))
     }
 }
 

@@ -56,6 +56,22 @@ async fn the_eleventh_failure_is_refused_until_the_first_is_old() {
 }
 
 #[apply(api_test)]
+async fn failures_while_the_clock_was_ahead_count_no_longer_than_others() {
+    const AHEAD: Duration = Duration::from_secs(8 * 60 * 60);
+    let server = TestServer::spawn().await;
+    server.ada().await;
+    let guesser = server.visitor();
+    server.set_clock_ahead(AHEAD);
+    for _ in 0..10 {
+        guess(&guesser, ADA).await.assert_error(401, "bad_credentials");
+    }
+    server.set_clock_back(AHEAD);
+    assert_limited(guesser.sign_in(ADA).await);
+    server.advance(Duration::from_secs(15 * 60));
+    guesser.sign_in(ADA).await.assert_status(200);
+}
+
+#[apply(api_test)]
 async fn an_unknown_account_is_limited_as_a_known_one() {
     let server = TestServer::spawn().await;
     let guesser = server.visitor();
@@ -155,6 +171,22 @@ async fn unknown_accounts_and_wrong_passwords_are_answered_alike_to_the_byte() {
     for unknown in ["nobody@example.org", "no address", "a@b", &"x".repeat(1000)] {
         assert_eq!(told(guess(&server.visitor(), unknown).await), wrong, "{unknown}");
     }
+}
+
+/// More than may wait for their turn to hash: so none of these waits, and none is hashed.
+#[apply(api_test_in_threads)]
+async fn a_name_that_is_longer_than_any_address_is_refused_at_once_and_counts() {
+    let server = TestServer::spawn_with(|config| {
+        config.limits.sign_in_failures = SignInFailures::parse("10/15m,150/15m").unwrap();
+    })
+    .await;
+    let guesser = server.visitor();
+    let long = |n: usize| format!("{n}{}@example.org", "x".repeat(300));
+    let guesses: Vec<_> = (0..150).map(long).collect();
+    for answer in join_all(guesses.iter().map(|name| guess(&guesser, name))).await {
+        answer.assert_error(401, "bad_credentials");
+    }
+    assert_limited(guess(&guesser, &long(150)).await);
 }
 
 /// Nobody guesses here: what the server does when it has more to hash than it can.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use notestamp_server::App;
 use notestamp_server::config::Config;
-use notestamp_store::{Digest, ManualClock, Store, Timestamp};
+use notestamp_store::{Clock as _, Digest, ManualClock, Store, Timestamp};
 use reqwest::header::{CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -61,6 +61,14 @@ impl<S: Stores> TestServer<S> {
         change(&mut config);
         let clock = Arc::new(ManualClock::new(Timestamp::parse_iso8601(START).unwrap()));
         let app = App::build_at(config.clone(), clock.clone()).await.unwrap();
+        Self::run(app, config, clock, Arc::new(stores))
+    }
+
+    /// Over a store that the test has put together, by that clock.
+    pub async fn spawn_over(store: Store, clock: Arc<ManualClock>) -> Self {
+        let stores = S::fresh();
+        let config = stores.config();
+        let app = App::build_over(store, config.clone(), clock.clone()).await.unwrap();
         Self::run(app, config, clock, Arc::new(stores))
     }
 
@@ -136,6 +144,16 @@ impl<S: Stores> TestServer<S> {
 
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);
+    }
+
+    /// Sets the civil clock that much ahead.
+    pub fn set_clock_ahead(&self, by: Duration) {
+        self.clock.step_to(self.clock.now().after(by));
+    }
+
+    /// Sets the civil clock that much back.
+    pub fn set_clock_back(&self, by: Duration) {
+        self.clock.step_to(self.clock.now().before(by));
     }
 
     /// Until whatever a sweep spares for a while is no longer spared.
@@ -601,6 +619,8 @@ impl Answer {
         if is_preflight || (is_below_the_application && matches!(self.status, 400 | 414 | 431)) {
             return;
         }
+        let challenge = (self.status == 401).then_some("Cookie realm=\"notestamp\"");
+        assert_eq!(self.header("www-authenticate"), challenge, "{self:?}");
         let id = self.header("x-request-id").expect("every answer names its request");
         assert_eq!(self.header("x-content-type-options"), Some("nosniff"));
         let vary: Vec<_> = self.headers.get_all("vary").iter().collect();

@@ -34,6 +34,7 @@ mod memory {
     mod failed_sign_ins;
     mod form_parts;
     mod held_requests;
+    mod late_requests;
     mod limits;
     mod listing;
     mod media;
@@ -67,6 +68,7 @@ mod embedded {
     mod failed_sign_ins;
     mod form_parts;
     mod held_requests;
+    mod late_requests;
     mod limits;
     mod listing;
     mod media;
@@ -119,6 +121,7 @@ mod mongodb_s3 {
     mod failed_sign_ins;
     mod form_parts;
     mod held_requests;
+    mod late_requests;
     mod limits;
     mod listing;
     mod media;
@@ -140,5 +143,7 @@ mod mongodb_s3 {
 }
 
 mod every_operation;
+mod late_cookies;
+mod log;
 mod openapi;
 mod token;

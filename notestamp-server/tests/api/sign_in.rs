@@ -206,3 +206,67 @@ async fn who_is_not_signed_in_is_told_so_before_anything_else() {
     visitor.post("/home/upload", "text/plain", "nonsense").await.assert_error(401, "unauthorized");
     visitor.head("/home/media-file/hers").await.assert_status(401);
 }
+
+#[apply(api_test)]
+async fn an_account_is_one_however_its_address_and_password_are_typed() {
+    let server = TestServer::spawn().await;
+    let visitor = server.visitor();
+    let credentials = |name: &str, password: &str| json!({"username": name, "password": password});
+    let (address, password) = ("jos\u{e9}.STRASSE@b\u{fc}cher.example", "m\u{fc}de otters in a canoe");
+    let made = visitor.post_json("/auth/register", &credentials(address, password)).await.assert_status(201);
+    assert_eq!(made.json(), json!({"email": "jos\u{e9}.strasse@b\u{fc}cher.example"}));
+    for (name, typed) in [
+        (address, password),
+        ("jose\u{301}.straße@xn--bcher-kva.example", "mu\u{308}de otters in a canoe"),
+        (" JOSE\u{301}.Strasse@BU\u{308}CHER.example ", "m\u{fc}de\u{a0}otters\u{3000}in a canoe"),
+    ] {
+        visitor.post_json("/auth/signin", &credentials(name, typed)).await.assert_status(200);
+        visitor.post_json("/auth/register", &credentials(name, typed)).await.assert_error(409, "email_taken");
+    }
+    let other = credentials(address, "M\u{fc}de otters in a canoe");
+    visitor.post_json("/auth/signin", &other).await.assert_error(401, "bad_credentials");
+}
+
+#[apply(api_test)]
+async fn what_is_no_string_is_no_name_and_no_password() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    for body in [
+        json!({"username": 5, "password": PASSWORD}),
+        json!({"username": true, "password": PASSWORD}),
+        json!({"username": [ADA], "password": PASSWORD}),
+        json!({"username": {"a": ADA}, "password": PASSWORD}),
+        json!({"username": null, "password": PASSWORD}),
+        json!({"username": ADA, "password": 12_345_678}),
+        json!({"username": ADA, "password": false}),
+        json!({"username": ADA}),
+        json!([ADA, PASSWORD]),
+        json!(ADA),
+        json!(null),
+    ] {
+        for path in ["/auth/register", "/auth/signin", "/auth/login"] {
+            let refused = server.visitor().post_json(path, &body).await.assert_error(400, "bad_request");
+            assert!(!refused.text().contains("12345678"), "{}", refused.text());
+        }
+    }
+    for body in [json!({"current": 5, "new": PASSWORD}), json!({"current": PASSWORD, "new": 123_456_789})] {
+        ada.post_json("/auth/password", &body).await.assert_error(400, "bad_request");
+    }
+}
+
+#[apply(api_test)]
+async fn an_address_that_cannot_be_one_is_refused() {
+    let server = TestServer::spawn().await;
+    let visitor = server.visitor();
+    let long = format!("ada@{}.example", vec!["b".repeat(60); 4].join("."));
+    for name in [
+        "<a@b.example>",
+        "a\u{200b}da@b.example",
+        "a\u{ad}da@b.example",
+        "ada\u{7}@b.example",
+        "a da@b.example",
+        &long,
+    ] {
+        visitor.register(name).await.assert_error(400, "bad_request");
+    }
+}

@@ -1,18 +1,29 @@
 use std::fmt;
 
+use caseless::Caseless;
+use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory};
+use icu_properties::{CodePointMapData, CodePointSetData};
+use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
+use unicode_normalization::UnicodeNormalization;
+
 use super::InvalidValue;
 
-/// An email address, which names an account.
+/// An email address, which names an account: one spelling of it, however it was typed.
 ///
-/// - Trimmed and lower-cased, so that letter case does not tell accounts apart.
+/// - Trimmed; the local part in Unicode's canonical composition (NFC) and case-folded in full, so that neither letter
+///   case nor the way in which an accent is typed tells accounts apart.
+/// - The domain as UTS 46 maps it, in Unicode: `xn--bcher-kva.example` is `bücher.example`.
 /// - At most 254 bytes, as SMTP can carry (RFC 5321, 4.5.3.1.3).
-/// - One `@` between a local part of 1 to 64 bytes and a domain; no white space, no control
-///   characters. Whether anybody reads it, only a mail can tell.
+/// - One `@` between a local part of 1 to 64 bytes and a domain whose labels DNS can have; no spaces, no control
+///   characters and nothing invisible, no `<` and no `>`. Whether anybody reads it, only a mail can tell.
 ///
 /// ```
 /// use notestamp_store::Email;
 /// assert_eq!(Email::parse(" Ada@Example.ORG ")?.as_str(), "ada@example.org");
-/// assert!(Email::parse("ada").is_err());
+/// assert_eq!(Email::parse("STRASSE@xn--bcher-kva.example")?, Email::parse("straße@BÜCHER.example")?);
+/// for refused in ["ada", "<ada@example.org>", "a\u{200b}da@example.org"] {
+///     assert!(Email::parse(refused).is_err());
+/// }
 /// # Ok::<(), notestamp_store::InvalidValue>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,35 +39,165 @@ impl Email {
     /// Where it cannot be an address.
     pub fn parse(text: &str) -> Result<Self, InvalidValue> {
         let refused = |why: &str| Err(InvalidValue::new("email address", why));
-        let address = text.trim().to_lowercase();
-        if address.len() > Self::BYTES_MAX {
-            return refused("is longer than 254 bytes");
+        let text = text.trim();
+        if text.chars().any(is_unseen) {
+            return refused("has spaces, control characters or invisible ones");
         }
-        if address.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            return refused("has white space or control characters");
-        }
-        let Some((local, domain)) = address.split_once('@') else {
+        let Some((local, domain)) = text.split_once('@') else {
             return refused("has no @");
         };
+        let local = folded(local);
         if local.is_empty() || local.len() > 64 {
             return refused("needs 1 to 64 bytes before the @");
         }
-        let labels = || domain.split('.');
-        if domain.contains('@') || labels().any(|label| label.is_empty() || label.len() > 63) {
+        let Some(domain) = canonical_domain(domain) else {
             return refused("needs one domain after the @");
+        };
+        let address = format!("{local}@{domain}");
+        if address.contains(['<', '>']) {
+            return refused("is to be written without < and >");
+        }
+        if address.len() > Self::BYTES_MAX {
+            return refused("is longer than 254 bytes");
         }
         Ok(Self(address))
     }
 
-    /// The address, trimmed and lower-cased.
+    /// The address as a record store has kept it, which [`parse`](Self::parse) made: maybe that of an earlier version,
+    /// of an account whose address another one has by today's rules.
+    pub fn stored(address: impl Into<String>) -> Self {
+        Self(address.into())
+    }
+
+    /// The address in its one spelling.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Canonical caseless matching (the Unicode Standard, 3.13, D145), as far as it takes until it changes nothing more.
+fn folded(text: &str) -> String {
+    const TIMES_MAX: usize = 4;
+    let mut text = text.to_owned();
+    for _ in 0..TIMES_MAX {
+        let folded: String = text.chars().nfd().default_case_fold().nfc().collect();
+        if folded == text {
+            break;
+        }
+        text = folded;
+    }
+    text
+}
+
+/// The domain in Unicode, where DNS can have it.
+fn canonical_domain(domain: &str) -> Option<String> {
+    let (uts46, deny) = (Uts46::new(), AsciiDenyList::URL);
+    let ascii = uts46.to_ascii(domain.as_bytes(), deny, Hyphens::Allow, DnsLength::Verify).ok()?;
+    let (unicode, valid) = uts46.to_unicode(ascii.as_bytes(), deny, Hyphens::Allow);
+    valid.is_ok().then(|| unicode.into_owned())
+}
+
+/// What nobody sees in an address, or sees as a gap; and what Unicode has not assigned, and may yet fold.
+fn is_unseen(c: char) -> bool {
+    const BRAILLE_BLANK: char = '\u{2800}';
+    let category = CodePointMapData::<GeneralCategory>::new().get(c);
+    let has_no_glyph = matches!(
+        category,
+        GeneralCategory::Control
+            | GeneralCategory::Format
+            | GeneralCategory::SpaceSeparator
+            | GeneralCategory::LineSeparator
+            | GeneralCategory::ParagraphSeparator
+            | GeneralCategory::Unassigned
+    );
+    has_no_glyph || c == BRAILLE_BLANK || CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
 }
 
 /// Prints nothing of the address: it is personal, and `Debug` ends up in logs.
 impl fmt::Debug for Email {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Email(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn parse(text: &str) -> String {
+        Email::parse(text).unwrap_or_else(|why| panic!("{text:?} {why}")).as_str().to_owned()
+    }
+
+    #[test]
+    fn an_address_is_one_however_it_is_typed() {
+        for (spellings, canonical) in [
+            (
+                ["jos\u{e9}@a.example", "jose\u{301}@a.example", " JOSE\u{301}@A.EXAMPLE\t"],
+                "jos\u{e9}@a.example",
+            ),
+            (
+                ["ada@bücher.example", "ada@xn--bcher-kva.example", "ada@BU\u{308}CHER.example"],
+                "ada@bücher.example",
+            ),
+            (["ΟΣ@a.example", "οσ@a.example", "ος@a.example"], "οσ@a.example"),
+            (["STRASSE@a.example", "straße@a.example", "STRAẞE@a.example"], "strasse@a.example"),
+            (["a@b", "A@B", "a@b"], "a@b"),
+            (
+                ["a+b.c'd@x-y.example", "A+B.C'D@X-Y.EXAMPLE", "a+b.c'd@x-y\u{ff0e}example"],
+                "a+b.c'd@x-y.example",
+            ),
+            // The domains of IDNA 2008 are two.
+            (["a@straße.example"; 3], "a@straße.example"),
+        ] {
+            for spelling in spellings {
+                assert_eq!(parse(spelling), canonical, "{spelling:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_an_address_is_refused() {
+        let long = format!("{}@{}.example", "a".repeat(64), vec!["b".repeat(60); 4].join("."));
+        for refused in [
+            "",
+            "@",
+            "ada",
+            "ada@",
+            "@example.org",
+            "ada@@example.org",
+            "ada@bob@example.org",
+            "ada@example..org",
+            "ada@.example.org",
+            "ada@example.org.",
+            "<ada@b.example>",
+            "Ada <ada@b.example>",
+            "ada lovelace@example.org",
+            "ada@exam ple.org",
+            "ada\u{a0}lovelace@example.org",
+            "ada\n@example.org",
+            "ada\0@example.org",
+            "ada\u{85}@example.org",
+            // Zero width space, soft hyphen, joiner, direction, variation, Hangul and braille blanks, tag.
+            "a\u{200b}da@example.org",
+            "a\u{ad}da@example.org",
+            "a\u{200d}da@example.org",
+            "\u{202e}ada@example.org",
+            "a\u{fe0f}da@example.org",
+            "a\u{3164}da@example.org",
+            "a\u{2800}da@example.org",
+            "a\u{e0041}da@example.org",
+            "\u{feff}ada@example.org",
+            "ada@exam\u{ad}ple.org",
+            "ada@exam\u{200b}ple.org",
+            "ada@xn--a.example",
+            "ada@exa<mple.org",
+            "ada@[192.0.2.1]",
+            &format!("{}@example.org", "a".repeat(65)),
+            &format!("ada@{}.example", "b".repeat(64)),
+            &long,
+        ] {
+            assert!(Email::parse(refused).is_err(), "{refused:?}");
+        }
     }
 }

@@ -8,6 +8,8 @@ mod sqlite;
 mod memory;
 mod objects;
 mod projects;
+#[cfg(any(feature = "mongodb", feature = "sqlite"))]
+mod respelling;
 mod sessions;
 mod users;
 

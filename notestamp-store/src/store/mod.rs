@@ -2,6 +2,7 @@
 
 mod accounts;
 mod check;
+mod clock_looks;
 mod delete;
 mod list;
 mod media;
@@ -12,7 +13,7 @@ mod save;
 mod sessions;
 mod sweep;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio_util::task::TaskTracker;
@@ -23,6 +24,8 @@ use crate::domain::{Namespace, ObjectKind, SessionTtl, UserId};
 use crate::error::{Error, Result, error_chain};
 use crate::random::{OsRandom, Random};
 use crate::records::RecordStore;
+
+use clock_looks::{ClockLook, ClockLooks};
 
 pub use check::CheckReport;
 pub use open::Opened;
@@ -94,6 +97,7 @@ struct Shared {
     media: BlobStore,
     settings: StoreSettings,
     clock: Arc<dyn Clock>,
+    clock_looks: Mutex<ClockLooks>,
     random: Arc<dyn Random>,
     /// Work that goes on after its caller has been answered, or has gone away.
     tasks: TaskTracker,
@@ -139,7 +143,8 @@ impl StoreBuilder {
         let Self { records, notes, media, settings, clock, random } = self;
         let tasks = TaskTracker::new();
         let reapers = Arc::new(tokio::sync::Semaphore::new(reaper::REAPERS_MAX));
-        let shared = Shared { records, notes, media, settings, clock, random, tasks, reapers };
+        let clock_looks = Mutex::new(ClockLooks::new(&*clock));
+        let shared = Shared { records, notes, media, settings, clock, clock_looks, random, tasks, reapers };
         let store = Store { shared: Arc::new(shared) };
         match store.ping().await {
             // It can be read, and what frees space works.
@@ -204,6 +209,12 @@ impl Store {
 }
 
 impl Shared {
+    /// What time it is for what deletes because of the time.
+    fn look_at_clock(&self) -> ClockLook {
+        let mut looks = self.clock_looks.lock().unwrap_or_else(PoisonError::into_inner);
+        looks.look(&*self.clock)
+    }
+
     fn blobs(&self, kind: ObjectKind) -> &BlobStore {
         match kind {
             ObjectKind::Notes => &self.notes,

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, future, pin_mut};
 
 use crate::blob::{Ingest, StagedObject, tidy_up};
-use crate::clock::Timestamp;
+use crate::clock::MonotonicTime;
 use crate::domain::{
     Caller, Digest, Metadata, Namespace, Notes, Object, ObjectId, ObjectKind, Precondition, Project,
     ProjectId,
@@ -24,7 +24,7 @@ pub struct Save {
     caller: Caller,
     reservation: Reservation,
     /// When this writer stops: well before a sweep may take its rows.
-    deadline: Timestamp,
+    deadline: MonotonicTime,
     media: Option<(ObjectId, StagedObject)>,
 }
 
@@ -53,8 +53,7 @@ impl Store {
     /// Begins to save a project of that account. Where the caller names a session, it must be open at the commit, too.
     pub fn begin_save(&self, caller: impl Into<Caller>) -> Save {
         let caller = caller.into();
-        let now = self.shared.clock.now();
-        let deadline = now.after(self.settings().upload_time_max);
+        let deadline = self.shared.clock.monotonic().after(self.settings().upload_time_max);
         let reservation = Reservation::new(self.clone());
         Save { store: self.clone(), caller, reservation, deadline, media: None }
     }
@@ -297,7 +296,7 @@ async fn abort(abort: impl Future<Output = Result<()>> + Send + 'static) {
 }
 
 /// Passes the body on as it arrives, within the limits.
-async fn pump<S, E>(body: S, ingest: &mut Ingest, shared: &Shared, deadline: Timestamp) -> Result<()>
+async fn pump<S, E>(body: S, ingest: &mut Ingest, shared: &Shared, deadline: MonotonicTime) -> Result<()>
 where
     S: Stream<Item = Result<Bytes, E>>,
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -317,6 +316,6 @@ where
     Ok(())
 }
 
-fn check_deadline(shared: &Shared, deadline: Timestamp) -> Result<()> {
-    if shared.clock.now() > deadline { Err(Error::UploadExpired) } else { Ok(()) }
+fn check_deadline(shared: &Shared, deadline: MonotonicTime) -> Result<()> {
+    if shared.clock.monotonic() > deadline { Err(Error::UploadExpired) } else { Ok(()) }
 }

@@ -79,7 +79,7 @@ impl Store {
 
     /// Rows of writers that have stopped by now, and media whose grace is over.
     fn stale_before(&self) -> StaleBefore {
-        let (now, settings) = (self.shared.clock.now(), self.settings());
+        let (now, settings) = (self.shared.look_at_clock().now, self.settings());
         // A writer stops when its time is up, and a sweep keeps well behind it.
         let margin = MARGIN_MIN.max(settings.upload_time_max / 2);
         let reserved = now.before(settings.upload_time_max.saturating_add(margin));

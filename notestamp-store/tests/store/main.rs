@@ -70,6 +70,7 @@ on_every_backend! {
         a_removed_account_is_gone_at_once_and_its_bytes_with_the_next_sweep
         without_grace_one_sweep_takes_all
         a_sweep_spares_uploads_under_way
+        a_clock_that_is_a_month_ahead_for_a_while_takes_nothing_early
         a_sweep_is_minutes_behind_a_writer_however_short_its_time
         an_upload_that_a_sweep_has_outlived_is_refused
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use notestamp_store::{Error, ListQuery};
+use notestamp_store::{Clock as _, Error, ListQuery};
 
 use super::fixture::{Fixture, LARGE, account, body, draft, media, read, title};
 
@@ -103,6 +103,30 @@ pub async fn a_sweep_spares_uploads_under_way(it: Fixture) -> Fixture {
     save.write_media(slow).await.unwrap();
     let saved = save.commit(it.draft("title").request).await.unwrap();
     assert!(read(&it.store, &saved, None).await == bytes);
+    it
+}
+
+pub async fn a_clock_that_is_a_month_ahead_for_a_while_takes_nothing_early(it: Fixture) -> Fixture {
+    const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+    let bytes = media(2, LARGE);
+    it.draft("deleted").media(&bytes).save().await;
+    it.delete("deleted").await.unwrap();
+    let in_grace = it.live_media().await;
+    let (before, clock, store) = (it.clock.now(), it.clock.clone(), it.store.clone());
+    let mut save = it.store.begin_save(it.owner);
+    let stepping = body(&media(1, LARGE)).then(|chunk| {
+        let (store, clock) = (store.clone(), clock.clone());
+        async move {
+            clock.step_to(before.after(MONTH));
+            assert_eq!(store.sweep().await.unwrap().doomed, 0);
+            chunk
+        }
+    });
+    save.write_media(stepping).await.unwrap();
+    it.clock.step_to(before);
+    save.commit(it.draft("title").request).await.unwrap();
+    let again = it.draft("again").media(&bytes).save().await;
+    assert_eq!(again.media.map(|media| media.object), Some(in_grace[0].id), "it was still there");
     it
 }
 

@@ -3,7 +3,6 @@ use std::sync::Arc;
 use notestamp_store::ProjectId;
 use poem::Request;
 use poem::web::Data;
-use poem::web::cookie::CookieJar;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
 
@@ -12,7 +11,7 @@ use crate::api::Tag;
 use crate::api::media_response::{MediaResult, media_by_title, media_response, no_media};
 use crate::api::open_project::OpenFailures;
 use crate::api::requested_title::requested_title;
-use crate::auth::{CurrentUser, MediaGrant};
+use crate::auth::{CurrentUser, MediaGrant, SessionJar};
 use crate::error::{ApiError, Code, Failed};
 use crate::http::base_url::BaseUrl;
 use crate::http::content_disposition::Disposition;
@@ -36,7 +35,7 @@ impl ProjectMedia {
         &self,
         state: Data<&Arc<State>>,
         request: &Request,
-        jar: &CookieJar,
+        jar: SessionJar,
         /// The project's id.
         id: Path<String>,
         /// The id of the session on whose behalf it was made.
@@ -57,7 +56,7 @@ impl ProjectMedia {
         };
         let user = match granted {
             Some(user) => user,
-            None => state.authenticate(jar).await?.id,
+            None => state.authenticate(&jar).await?.id,
         };
         // What cannot be an id is no project's.
         let project = project.ok_or_else(|| ApiError::new(Code::NotFound, "project not found"))?;

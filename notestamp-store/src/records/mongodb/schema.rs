@@ -3,32 +3,31 @@
 //! Each listing walks an index of its own, so a page costs the same wherever it is: what a listing is sorted
 //! by is one field, made of several where it takes several, so that a cursor is one bound of that walk.
 
-use std::time::Duration;
-
 use futures_util::TryStreamExt;
-use mongodb::IndexModel;
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{Bson, Document, doc};
 use mongodb::error::ErrorKind;
 use mongodb::options::{IndexOptions, ReturnDocument};
+use mongodb::{Collection, IndexModel};
 
 use super::collections::Collections;
-use super::error::{Failure, Result};
-use crate::domain::Title;
+use super::error::{Failure, Result, is_duplicate_key};
+use crate::domain::{Title, UserId};
+use crate::records::respelling::{report_collision, respelled};
 
 /// The version that this program writes. A program that writes an older one must not run beside it.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
-/// Before it, projects had no grams of their titles.
+/// Before the version after this, projects had no grams of their titles.
 const WITHOUT_GRAMS: i64 = 1;
 
-/// How many projects are brought up to date by one command.
+/// Before the version after this, addresses were only in lower case.
+const WITHOUT_ONE_SPELLING: i64 = 2;
+
+/// How many documents are brought up to date in one step.
 const BATCH: i64 = 1_000;
 
-/// How long sessions outlive their tokens by the server's clock before an index removes them: longer than
-/// any clocks are apart, so that it comes after [`forget_expired_sessions`], never before.
-///
-/// [`forget_expired_sessions`]: crate::records::SessionStore::forget_expired_sessions
-const SESSIONS_SPARED: Duration = Duration::from_secs(24 * 3600);
+/// An index of earlier versions, by which MongoDB removed sessions because of one look at its own clock.
+const SESSIONS_EXPIRY: &str = "sessions_ended";
 
 /// Makes what is missing; whoever else is doing so at the same moment does the same.
 ///
@@ -42,7 +41,7 @@ pub(super) async fn prepare(collections: &Collections) -> Result<()> {
         Some(found) if found > VERSION => {
             return Err(Failure::NewerSchema { database: database(), found, known: VERSION });
         }
-        Some(VERSION | WITHOUT_GRAMS) => {}
+        Some(VERSION | WITHOUT_ONE_SPELLING | WITHOUT_GRAMS) => {}
         Some(_) => return Err(Failure::Field { field: "meta.version" }),
         None if names.iter().any(|name| !name.starts_with("system.")) => {
             return Err(Failure::ForeignSchema { database: database() });
@@ -51,6 +50,7 @@ pub(super) async fn prepare(collections: &Collections) -> Result<()> {
     }
     create_collections(collections).await?;
     collections.users.create_indexes(users()).await?;
+    drop_index(&collections.sessions, SESSIONS_EXPIRY).await?;
     collections.sessions.create_indexes(sessions()).await?;
     collections.projects.create_indexes(projects()).await?;
     collections.objects.create_indexes(objects()).await?;
@@ -61,22 +61,70 @@ pub(super) async fn prepare(collections: &Collections) -> Result<()> {
 ///
 /// Answers whether there may be more.
 pub(super) async fn migrate(collections: &Collections) -> Result<bool> {
-    if version(collections).await? != Some(WITHOUT_GRAMS) {
-        return Ok(false);
+    match version(collections).await? {
+        Some(WITHOUT_GRAMS) => add_some_grams(collections).await?,
+        Some(WITHOUT_ONE_SPELLING) => respell_some_addresses(collections).await?,
+        _ => return Ok(false),
     }
+    Ok(true)
+}
+
+/// A step is done: the documents are of the version after `found`.
+async fn migrated(collections: &Collections, found: i64) -> Result<()> {
+    let migrated = doc! { "$set": { "version": found + 1 }, "$unset": { RESPELLED_UP_TO: "" } };
+    collections.meta.update_one(doc! { "_id": "schema", "version": found }, migrated).await?;
+    Ok(())
+}
+
+async fn add_some_grams(collections: &Collections) -> Result<()> {
     let old = doc! { "grams": { "$exists": false } };
     let projects = collections.projects.clone_with_type::<Document>();
     let old = projects.find(old).projection(doc! { "title": 1 }).limit(BATCH).await?;
     let old: Vec<Document> = old.try_collect().await?;
     if old.is_empty() {
-        let migrated = doc! { "$set": { "version": VERSION } };
-        collections.meta.update_one(doc! { "_id": "schema", "version": WITHOUT_GRAMS }, migrated).await?;
-        return Ok(false);
+        return migrated(collections, WITHOUT_GRAMS).await;
     }
     let updates: Vec<Document> = old.iter().map(add_grams).collect::<Result<_>>()?;
     let update = doc! { "update": collections.projects.name(), "updates": updates, "ordered": false };
     collections.database.run_command(update).await?;
-    Ok(true)
+    Ok(())
+}
+
+/// Beside the version, while addresses are respelled: the last account that has been looked at.
+const RESPELLED_UP_TO: &str = "respelled_up_to";
+
+/// In the order of the ids, which is that of the accounts' creation.
+async fn respell_some_addresses(collections: &Collections) -> Result<()> {
+    let schema = collections.meta.find_one(doc! { "_id": "schema" }).await?.unwrap_or_default();
+    // What is ASCII and in lower case is in its one spelling, but for A-labels; and may be no address any more.
+    let mut maybe_other = doc! { "email": { "$regex": r"[^!-~]|xn--|[<>]|@.*[%#/:?\[\\\]^|]" } };
+    if let Some(done) = schema.get(RESPELLED_UP_TO) {
+        maybe_other.insert("_id", doc! { "$gt": done.clone() });
+    }
+    let users = collections.users.clone_with_type::<Document>();
+    let found =
+        users.find(maybe_other).projection(doc! { "email": 1 }).sort(doc! { "_id": 1 }).limit(BATCH).await?;
+    let found: Vec<Document> = found.try_collect().await?;
+    let Some(last) = found.last().and_then(|user| user.get("_id")).cloned() else {
+        return migrated(collections, WITHOUT_ONE_SPELLING).await;
+    };
+    for user in found {
+        let field = |name| user.get(name).ok_or(Failure::Field { field: "users" });
+        let (Bson::Binary(id), Bson::String(stored)) = (field("_id")?, field("email")?) else {
+            return Err(Failure::Field { field: "users.email" });
+        };
+        let account = id.to_uuid().map_err(|_| Failure::Field { field: "users._id" })?;
+        let account = UserId::from_bytes(account.bytes());
+        let Some(email) = respelled(account, stored) else { continue };
+        let unchanged = doc! { "_id": id, "email": stored };
+        match users.update_one(unchanged, doc! { "$set": { "email": email.as_str() } }).await {
+            Err(taken) if is_duplicate_key(&taken) => report_collision(account),
+            respelled => drop(respelled?),
+        }
+    }
+    let progress = doc! { "$set": { RESPELLED_UP_TO: last } };
+    collections.meta.update_one(doc! { "_id": "schema", "version": WITHOUT_ONE_SPELLING }, progress).await?;
+    Ok(())
 }
 
 fn add_grams(project: &Document) -> Result<Document> {
@@ -119,6 +167,17 @@ async fn create_collections(collections: &Collections) -> Result<()> {
     Ok(())
 }
 
+/// Drops an index, if it is there.
+async fn drop_index<T: Send + Sync>(collection: &Collection<T>, name: &str) -> Result<()> {
+    const INDEX_NOT_FOUND: i32 = 27;
+    match collection.drop_index(name).await {
+        Err(error) if !matches!(&*error.kind, ErrorKind::Command(refused) if refused.code == INDEX_NOT_FOUND) => {
+            Err(error.into())
+        }
+        _ => Ok(()),
+    }
+}
+
 fn index(name: &str, keys: Document) -> IndexModel {
     with_options(keys, IndexOptions::builder().name(name.to_owned()).build())
 }
@@ -141,12 +200,9 @@ fn users() -> Vec<IndexModel> {
 }
 
 fn sessions() -> Vec<IndexModel> {
-    let spared =
-        IndexOptions::builder().name("sessions_ended".to_owned()).expire_after(SESSIONS_SPARED).build();
     vec![
         index("sessions_by_user", doc! { "user": 1, "is_revoked": 1, "last_used": 1, "_id": 1 }),
         index("sessions_by_tokens_end", doc! { "tokens_end": 1 }),
-        with_options(doc! { "tokens_end_by_server": 1 }, spared),
     ]
 }
 

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use async_trait::async_trait;
 use futures_util::{FutureExt, TryStreamExt};
 use mongodb::bson::{DateTime, Document, Uuid, doc, serialize_to_document};
@@ -239,19 +237,10 @@ fn expired(now: Timestamp) -> Document {
     doc! { "tokens_end": { "$lte": date(now) } }
 }
 
-/// The longest time that a date is moved by: beyond it MongoDB's dates could overflow.
-const LIFETIME_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
-
 /// What makes a document be this session.
-///
-/// By the server's clock its tokens end as long from now as they do by ours: an index removes what has
-/// ended long since, and must not do so early where the clocks disagree.
 fn keep(session: &Session) -> StepResult<Vec<Document>> {
     let fields = serialize_to_document(&SessionDocument::of(session)).map_err(mongodb::error::Error::from)?;
-    let lifetime = session.tokens_end.since(session.last_used).min(LIFETIME_MAX);
-    let lifetime = i64::try_from(lifetime.as_millis()).expect("a hundred years are few milliseconds");
-    let by_server = doc! { "tokens_end_by_server": { "$add": ["$$NOW", lifetime] } };
-    Ok(vec![doc! { "$replaceWith": { "$mergeObjects": [{ "$literal": fields }, by_server] } }])
+    Ok(vec![doc! { "$replaceWith": { "$literal": fields } }])
 }
 
 #[derive(Serialize, Deserialize)]

@@ -287,7 +287,7 @@ impl TryFrom<UserDocument> for User {
             document;
         Ok(Self {
             id: UserId::from_bytes(id.bytes()),
-            email: Email::parse(&email).map_err(|_| Failure::Field { field: "users.email" })?,
+            email: Email::stored(email),
             password_hash: PasswordHash::new(password_hash),
             created: timestamp(created),
             usage: Usage { projects: usage.projects, bytes: usage.bytes },

@@ -7,15 +7,16 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior, named_params};
 
 use super::error::{Failure, Result};
 use super::ngrams;
 use crate::domain::{ProjectId, Title, UserId};
+use crate::records::respelling::{report_collision, respelled};
 
 /// What leads from each version to the next; `user_version` counts those that have been done.
 const MIGRATIONS: &[fn(&Connection) -> Result<()>] =
-    &[|database| Ok(database.execute_batch(VERSION_1)?), to_version_2];
+    &[|database| Ok(database.execute_batch(VERSION_1)?), to_version_2, to_version_3];
 
 /// Brings the tables up to date, all in one transaction.
 ///
@@ -164,6 +165,23 @@ fn to_version_2(database: &Connection) -> Result<()> {
         let title = Title::parse(&project.get::<_, String>(2)?);
         let title = title.map_err(|_| Failure::Column { column: "projects.title" })?;
         ngrams::add(database, owner, id, &title)?;
+    }
+    Ok(())
+}
+
+/// Addresses are kept in one spelling each, by the rules of [`Email`] as they are now.
+fn to_version_3(database: &Connection) -> Result<()> {
+    let mut accounts = database.prepare("SELECT id, email FROM users ORDER BY created, id")?;
+    let accounts =
+        accounts.query_map((), |row| Ok((UserId::from_bytes(row.get(0)?), row.get::<_, String>(1)?)))?;
+    let respell = "UPDATE OR IGNORE users SET email = :email WHERE id = :id";
+    let mut respell = database.prepare(respell)?;
+    for account in accounts.collect::<rusqlite::Result<Vec<_>>>()? {
+        let (id, stored) = account;
+        let Some(email) = respelled(id, &stored) else { continue };
+        if respell.execute(named_params! { ":email": email.as_str(), ":id": id.as_bytes() })? == 0 {
+            report_collision(id);
+        }
     }
     Ok(())
 }

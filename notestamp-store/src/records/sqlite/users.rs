@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::error::{Failure, Result as StepResult};
+use super::error::Result as StepResult;
 use super::{SqliteRecords, projects, row_limit, sessions};
 use crate::clock::Timestamp;
 use crate::domain::{Caller, Email, PasswordHash, Revision, RevocationReason, Session, Usage, User, UserId};
@@ -159,10 +159,9 @@ fn insert(connection: &Connection, user: &User) -> StepResult<bool> {
 }
 
 fn from_row(row: &Row<'_>) -> StepResult<User> {
-    let email = Email::parse(row.get_ref("email")?.as_str().map_err(|_| DAMAGED_EMAIL)?);
     Ok(User {
         id: UserId::from_bytes(row.get("id")?),
-        email: email.map_err(|_| DAMAGED_EMAIL)?,
+        email: Email::stored(row.get::<_, String>("email")?),
         password_hash: PasswordHash::new(row.get::<_, String>("password_hash")?),
         created: Timestamp::from_millis(row.get("created")?),
         usage: Usage { projects: row.get("usage_projects")?, bytes: row.get("usage_bytes")? },
@@ -170,8 +169,6 @@ fn from_row(row: &Row<'_>) -> StepResult<User> {
         revision_floor: Revision::new(row.get("revision_floor")?),
     })
 }
-
-const DAMAGED_EMAIL: Failure = Failure::Column { column: "users.email" };
 
 #[cfg(test)]
 mod tests {

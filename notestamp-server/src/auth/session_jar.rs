@@ -1,0 +1,34 @@
+//! The session's cookies of one request, and of its response.
+
+use poem::web::cookie::CookieJar;
+use poem::{FromRequest, Request, RequestBody};
+
+use crate::middleware::late_cookies::CookiesMade;
+use crate::middleware::path_policy::Policy;
+
+/// The cookies that came with a request, and those that its response sets.
+#[derive(Clone)]
+pub struct SessionJar {
+    pub(super) cookies: CookieJar,
+    /// When those of the response were made.
+    pub(super) made: CookiesMade,
+    /// Whether the response may set new tokens of a session that was refreshed on the way.
+    pub(super) delivers_refreshed_tokens: bool,
+}
+
+impl SessionJar {
+    /// Those of this request.
+    pub fn of(request: &Request) -> Self {
+        Self {
+            cookies: request.cookie().clone(),
+            made: CookiesMade::of(request),
+            delivers_refreshed_tokens: Policy::of(request.uri().path()).delivers_refreshed_tokens,
+        }
+    }
+}
+
+impl<'a> FromRequest<'a> for SessionJar {
+    async fn from_request(request: &'a Request, _body: &mut RequestBody) -> poem::Result<Self> {
+        Ok(Self::of(request))
+    }
+}

@@ -1,0 +1,131 @@
+//! Cookies that are old by the time at which their response comes are left out of it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use notestamp_store::records::MemoryRecords;
+use notestamp_store::{BlobStore, ManualClock, ObjectKind, SessionTtl, Store, StoreSettings, Timestamp};
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+
+use crate::harness::{self, REFRESH};
+use crate::stores::Memory;
+
+type TestServer = harness::TestServer<Memory>;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Objects that take their time to be read.
+#[derive(Debug)]
+struct SlowObjects {
+    inner: InMemory,
+    clock: Arc<ManualClock>,
+    seconds: Arc<AtomicU64>,
+}
+
+impl fmt::Display for SlowObjects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("slow")
+    }
+}
+
+#[async_trait]
+impl ObjectStore for SlowObjects {
+    async fn put_opts(&self, to: &Path, bytes: PutPayload, options: PutOptions) -> Result<PutResult> {
+        self.inner.put_opts(to, bytes, options).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        to: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(to, options).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.clock.advance(SECOND * u32::try_from(self.seconds.load(Ordering::SeqCst)).unwrap());
+        self.inner.get_opts(location, options).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.inner.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}
+
+/// A server whose media takes so many seconds to be read.
+async fn server(access_ttl: Duration) -> (TestServer, Arc<AtomicU64>) {
+    let clock = Arc::new(ManualClock::new(Timestamp::parse_iso8601(harness::START).unwrap()));
+    let seconds = Arc::new(AtomicU64::new(0));
+    let slow = SlowObjects { inner: InMemory::new(), clock: clock.clone(), seconds: seconds.clone() };
+    let notes = BlobStore::new(ObjectKind::Notes, Arc::new(InMemory::new()));
+    let media = BlobStore::new(ObjectKind::Media, Arc::new(slow));
+    let settings = StoreSettings::default();
+    let session_ttl = SessionTtl { access: access_ttl, ..settings.session_ttl };
+    let store = Store::builder(Arc::new(MemoryRecords::new()), notes, media)
+        .settings(StoreSettings { session_ttl, ..settings })
+        .clock(clock.clone())
+        .open()
+        .await
+        .unwrap();
+    (TestServer::spawn_over(store, clock).await, seconds)
+}
+
+#[tokio::test]
+async fn cookies_that_are_older_than_ten_seconds_are_left_out_and_come_with_the_next_response() {
+    let ttl = Duration::from_secs(15 * 60);
+    let (server, seconds) = server(ttl).await;
+    let ada = server.ada().await;
+    ada.save_media("a", "audio/mpeg", b"0123456789").await;
+    for (took, delivered) in [(9, true), (10, true), (11, false)] {
+        server.advance(ttl);
+        let before = ada.cookie(REFRESH);
+        seconds.store(took, Ordering::SeqCst);
+        let answer = ada.get("/home/media-file/a").await.assert_status(200);
+        seconds.store(0, Ordering::SeqCst);
+        if delivered {
+            answer.assert_refreshes();
+            continue;
+        }
+        answer.assert_sets_no_cookie();
+        assert_eq!(ada.cookie(REFRESH), before);
+        // Even when the grace is over: nobody has the successor.
+        server.advance(60 * SECOND);
+        ada.get("/home/list").await.assert_status(200).assert_refreshes();
+    }
+}
+
+/// Else another tab could have got the successor of what such a response brings.
+#[tokio::test]
+async fn cookies_that_have_outlived_their_access_token_are_left_out() {
+    let (server, seconds) = server(3 * SECOND).await;
+    let ada = server.ada().await;
+    ada.save_media("a", "audio/mpeg", b"0123456789").await;
+    for (took, delivered) in [(3, true), (4, false)] {
+        server.advance(3 * SECOND);
+        seconds.store(took, Ordering::SeqCst);
+        let answer = ada.get("/home/media-file/a").await.assert_status(200);
+        seconds.store(0, Ordering::SeqCst);
+        assert_eq!(answer.cookies().len(), if delivered { 2 } else { 0 }, "after {took} s");
+    }
+}

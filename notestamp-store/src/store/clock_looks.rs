@@ -1,0 +1,132 @@
+//! The time for what deletes: what several looks at the civil clock agree on.
+//!
+//! A civil clock that is a month ahead for five seconds must not delete what a month would. Monotonic time tells what
+//! each earlier look would show now, and the earliest of these is taken. A clock that has been set ahead is so
+//! believed [`LOOKS_APART`] later; one that has been set back, at once, because to delete later harms nothing.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::clock::{Clock, MonotonicTime, Timestamp};
+
+/// How long a look at the clock counts beside later ones.
+pub(super) const LOOKS_APART: Duration = Duration::from_secs(60 * 60);
+
+/// How often a look is kept at most, so that there are few.
+const KEPT_EVERY: Duration = Duration::from_secs(5 * 60);
+
+/// The looks at a clock that count.
+#[derive(Debug)]
+pub(super) struct ClockLooks(VecDeque<(MonotonicTime, Timestamp)>);
+
+/// What the looks say together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct ClockLook {
+    /// The time, as far as all looks agree that it has come.
+    pub(super) now: Timestamp,
+    /// Whether one of the looks was [`LOOKS_APART`] ago, or longer.
+    pub(super) is_confirmed: bool,
+}
+
+impl ClockLooks {
+    /// The first look.
+    pub(super) fn new(clock: &dyn Clock) -> Self {
+        Self(VecDeque::from([(clock.monotonic(), clock.now())]))
+    }
+
+    /// Looks at the clock.
+    pub(super) fn look(&mut self, clock: &dyn Clock) -> ClockLook {
+        let (at, shown) = (clock.monotonic(), clock.now());
+        let is_old = |(then, _): &(MonotonicTime, _)| at.since(*then) >= LOOKS_APART;
+        // Of those that are old enough, the last one will do.
+        while self.0.get(1).is_some_and(is_old) {
+            self.0.pop_front();
+        }
+        let is_confirmed = self.0.front().is_some_and(is_old);
+        let expected = self.0.iter().map(|(then, shown)| shown.after(at.since(*then)));
+        let now = expected.fold(shown, Timestamp::min);
+        if self.0.back().is_none_or(|(then, _)| at.since(*then) >= KEPT_EVERY) {
+            self.0.push_back((at, shown));
+        }
+        ClockLook { now, is_confirmed }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+
+    const START: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+    const MINUTE: Duration = Duration::from_secs(60);
+    const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+    /// What a look says every ten minutes for as long as the clock is `ahead`, and then the first look after it.
+    fn looks_of_a_clock_ahead(minutes: u32) -> (ManualClock, ClockLooks, Vec<Duration>) {
+        let clock = ManualClock::new(START);
+        let mut looks = ClockLooks::new(&clock);
+        for _ in 0..12 {
+            clock.advance(10 * MINUTE);
+            assert_eq!(looks.look(&clock), ClockLook { now: clock.now(), is_confirmed: looks.0.len() > 6 });
+        }
+        let right = clock.now();
+        clock.step_to(right.after(MONTH));
+        let ahead = (0..=minutes / 10).map(|n| {
+            if n > 0 {
+                clock.advance(10 * MINUTE);
+            }
+            looks.look(&clock).now.since(right)
+        });
+        let ahead = ahead.collect();
+        (clock, looks, ahead)
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_for_a_while_is_not_believed() {
+        let (clock, mut looks, ahead) = looks_of_a_clock_ahead(30);
+        assert_eq!(ahead, [0, 10, 20, 30].map(|minutes| minutes * MINUTE));
+        clock.step_to(Timestamp::from_millis(clock.now().as_millis() - MONTH.as_millis() as i64));
+        assert_eq!(looks.look(&clock).now, clock.now());
+        // What was ahead counts no more when it is the oldest look.
+        clock.advance(LOOKS_APART);
+        assert_eq!(looks.look(&clock).now, clock.now());
+    }
+
+    #[test]
+    fn a_clock_that_stays_where_it_was_set_is_believed_in_the_end() {
+        let (clock, mut looks, ahead) = looks_of_a_clock_ahead(60);
+        assert!(ahead.iter().all(|ahead| *ahead <= LOOKS_APART), "{ahead:?}");
+        clock.advance(10 * MINUTE);
+        assert_eq!(looks.look(&clock), ClockLook { now: clock.now(), is_confirmed: true });
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_is_believed_at_once() {
+        let clock = ManualClock::new(START);
+        let mut looks = ClockLooks::new(&clock);
+        clock.step_to(START.before(MONTH));
+        assert_eq!(looks.look(&clock), ClockLook { now: START.before(MONTH), is_confirmed: false });
+    }
+
+    #[test]
+    fn a_look_is_confirmed_when_it_is_apart_from_the_first() {
+        let clock = ManualClock::new(START);
+        let mut looks = ClockLooks::new(&clock);
+        assert!(!looks.look(&clock).is_confirmed);
+        clock.advance(LOOKS_APART - MINUTE);
+        assert!(!looks.look(&clock).is_confirmed);
+        clock.advance(MINUTE);
+        assert!(looks.look(&clock).is_confirmed);
+    }
+
+    #[test]
+    fn however_often_the_clock_is_looked_at_few_looks_are_kept() {
+        let clock = ManualClock::new(START);
+        let mut looks = ClockLooks::new(&clock);
+        for _ in 0..10_000 {
+            clock.advance(Duration::from_secs(1));
+            looks.look(&clock);
+        }
+        assert!(looks.0.len() <= 15, "{}", looks.0.len());
+    }
+}
