@@ -418,8 +418,11 @@ pub async fn no_save_outlives_the_removal_that_it_raced(store: Store) {
     assert_all_agrees(&*store, &[]).await;
 }
 
+/// Ends a session; says whether it did.
+type End = fn(Store, Session) -> BoxFuture<'static, crate::Result<bool>>;
+
 /// Each way to end a session before its time.
-const ENDS: [fn(Store, Session) -> BoxFuture<'static, crate::Result<bool>>; 5] = [
+const ENDS: [End; 5] = [
     |store, ended| {
         async move {
             store.revoke_session(ended.user.into(), ended.id, RevocationReason::SignedOut, NOW).await
