@@ -131,7 +131,7 @@ async fn a_newer_schema_is_refused_and_left_alone() {
     let message = source.to_string();
     assert!(message.contains("metadata.db") && message.contains("newer"), "{message}");
 
-    set(2);
+    set(3);
     open(&path).await.expect("nothing else was changed, and the lock was let go");
 }
 

@@ -139,6 +139,7 @@ mod mongodb_s3 {
     mod titles;
 }
 
+mod data_folder;
 mod every_operation;
 mod openapi;
 mod token;

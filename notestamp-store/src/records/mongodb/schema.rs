@@ -16,7 +16,11 @@ use super::error::{Failure, Result};
 use crate::domain::Title;
 
 /// The version that this program writes. A program that writes an older one must not run beside it.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
+
+/// Before it, whatever ended a session did not write the account, so that a save could be committed after it; and records
+/// had no identity, which is made when it is asked for. Nothing in the documents differs.
+const WITHOUT_IDENTITY: i64 = 2;
 
 /// Before it, projects had no grams of their titles.
 const WITHOUT_GRAMS: i64 = 1;
@@ -42,7 +46,7 @@ pub(super) async fn prepare(collections: &Collections) -> Result<()> {
         Some(found) if found > VERSION => {
             return Err(Failure::NewerSchema { database: database(), found, known: VERSION });
         }
-        Some(VERSION | WITHOUT_GRAMS) => {}
+        Some(VERSION | WITHOUT_IDENTITY | WITHOUT_GRAMS) => {}
         Some(_) => return Err(Failure::Field { field: "meta.version" }),
         None if names.iter().any(|name| !name.starts_with("system.")) => {
             return Err(Failure::ForeignSchema { database: database() });
@@ -61,22 +65,29 @@ pub(super) async fn prepare(collections: &Collections) -> Result<()> {
 ///
 /// Answers whether there may be more.
 pub(super) async fn migrate(collections: &Collections) -> Result<bool> {
-    if version(collections).await? != Some(WITHOUT_GRAMS) {
-        return Ok(false);
+    match version(collections).await? {
+        Some(WITHOUT_GRAMS) => {}
+        Some(WITHOUT_IDENTITY) => return migrated(collections, WITHOUT_IDENTITY).await.map(|()| false),
+        _ => return Ok(false),
     }
     let old = doc! { "grams": { "$exists": false } };
     let projects = collections.projects.clone_with_type::<Document>();
     let old = projects.find(old).projection(doc! { "title": 1 }).limit(BATCH).await?;
     let old: Vec<Document> = old.try_collect().await?;
     if old.is_empty() {
-        let migrated = doc! { "$set": { "version": VERSION } };
-        collections.meta.update_one(doc! { "_id": "schema", "version": WITHOUT_GRAMS }, migrated).await?;
-        return Ok(false);
+        return migrated(collections, WITHOUT_GRAMS).await.map(|()| false);
     }
     let updates: Vec<Document> = old.iter().map(add_grams).collect::<Result<_>>()?;
     let update = doc! { "update": collections.projects.name(), "updates": updates, "ordered": false };
     collections.database.run_command(update).await?;
     Ok(true)
+}
+
+/// Records that the documents are up to date, unless another process has.
+async fn migrated(collections: &Collections, from: i64) -> Result<()> {
+    let migrated = doc! { "$set": { "version": VERSION } };
+    let schema = collections.meta.update_one(doc! { "_id": "schema", "version": from }, migrated);
+    Ok(schema.await.map(drop)?)
 }
 
 fn add_grams(project: &Document) -> Result<Document> {
@@ -162,6 +173,8 @@ fn projects() -> Vec<IndexModel> {
         index("projects_of_type_by_title", doc! { "owner": 1, "type": 1, "by_title": 1 }),
         // A search looks titles up by their grams.
         index("projects_by_gram", doc! { "owner": 1, "grams": 1 }),
+        // Media whose bytes are lost is replaced for all that refer to it.
+        partial("projects_by_media", doc! { "media.object": 1 }, with_media.clone()),
         partial("projects_by_media_digest", doc! { "owner": 1, "media.digest": 1, "_id": 1 }, with_media),
     ]
 }

@@ -14,8 +14,11 @@ use super::ngrams;
 use crate::domain::{ProjectId, Title, UserId};
 
 /// What leads from each version to the next; `user_version` counts those that have been done.
-const MIGRATIONS: &[fn(&Connection) -> Result<()>] =
-    &[|database| Ok(database.execute_batch(VERSION_1)?), to_version_2];
+const MIGRATIONS: &[fn(&Connection) -> Result<()>] = &[
+    |database| Ok(database.execute_batch(VERSION_1)?),
+    to_version_2,
+    |database| Ok(database.execute_batch(VERSION_3)?),
+];
 
 /// Brings the tables up to date, all in one transaction.
 ///
@@ -153,6 +156,16 @@ CREATE VIRTUAL TABLE title_grams USING fts5 (
 );
 
 ALTER TABLE users ADD COLUMN revision_floor INTEGER NOT NULL DEFAULT 0 CHECK (revision_floor >= 0);
+";
+
+/// The identity of the store. A database of before has none, and its blob stores have not been given any.
+const VERSION_3: &str = "
+CREATE TABLE store (
+    only_one     INTEGER NOT NULL PRIMARY KEY CHECK (only_one = 1),
+    id           BLOB    NOT NULL CHECK (length(id) = 16),
+    notes_marked INTEGER NOT NULL DEFAULT 0 CHECK (notes_marked IN (0, 1)),
+    media_marked INTEGER NOT NULL DEFAULT 0 CHECK (media_marked IN (0, 1))
+) STRICT;
 ";
 
 fn to_version_2(database: &Connection) -> Result<()> {
