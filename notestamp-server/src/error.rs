@@ -55,6 +55,7 @@ pub enum Code {
     Internal,
     Unavailable,
     Busy,
+    StoreMismatch,
     StorageFull,
     /// Of readiness: there is no room, though what is there is served.
     NotReadyStorageFull,
@@ -85,6 +86,7 @@ impl Code {
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Self::StoreMismatch => (StatusCode::SERVICE_UNAVAILABLE, "store_mismatch"),
             Self::StorageFull => (StatusCode::INSUFFICIENT_STORAGE, "storage_full"),
             Self::NotReadyStorageFull => (StatusCode::SERVICE_UNAVAILABLE, "storage_full"),
             Self::QuotaExceeded => (StatusCode::INSUFFICIENT_STORAGE, "quota_exceeded"),
@@ -246,6 +248,10 @@ impl From<StoreError> for ApiError {
             StoreError::QuotaExceeded { .. } => Self::new(Code::QuotaExceeded, message),
             StoreError::Full { .. } => {
                 Self::new(Code::StorageFull, "the server's storage is full").caused_by(error)
+            }
+            StoreError::ForeignStore { .. } => {
+                let message = "a blob store is not the one that the records belong to";
+                Self::retry_after(Code::StoreMismatch, message, RETRY_AFTER).caused_by(error)
             }
             StoreError::Unavailable { .. } => Self::storage_is_away().caused_by(error),
             StoreError::Body(source) => {

@@ -88,5 +88,5 @@ pub async fn open(
     let media = BlobStore::open(ObjectKind::Media, &storage.media, durability).await;
     let media = media.map_err(at(format!("the media in {}", storage.media)))?;
     let store = Store::builder(metadata, notes, media).settings(settings).clock(clock).open().await;
-    store.map_err(at("the stores".to_owned()))
+    store.map_err(at(format!("the store whose metadata is in {}", storage.records)))
 }

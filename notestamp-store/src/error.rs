@@ -2,7 +2,7 @@
 
 use std::error::Error as StdError;
 
-use crate::domain::{InvalidValue, Revision};
+use crate::domain::{InvalidValue, Revision, StoreId};
 
 /// The result of everything here that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -79,6 +79,25 @@ pub enum Error {
     InUse {
         /// What is in use.
         what: String,
+    },
+    /// A blob store is not the one that the records belong to. Nothing in it is touched.
+    #[error(
+        "the {blobs} does not belong to the records in {records}: {}, and the records are of store {expected}; a disk may \
+         not be mounted, or a folder, a bucket, a prefix or a database is not the one that was meant",
+        match found {
+            Some(found) => format!("it is of store {found}"),
+            None => "it carries no store id, or lacks what the records name".to_owned(),
+        }
+    )]
+    ForeignStore {
+        /// The blob store, and where it is.
+        blobs: String,
+        /// The backend of the records.
+        records: &'static str,
+        /// The store of the records.
+        expected: StoreId,
+        /// The store of the blob store, where it says so.
+        found: Option<StoreId>,
     },
     /// The disk or the quota under a backend is full, or so little is free that it is kept for deletions.
     #[error("{backend}: no space left")]

@@ -252,6 +252,28 @@ async fn two_prefixes_of_one_bucket_know_nothing_of_each_other() {
 
 #[tokio::test]
 #[ignore = "needs NOTESTAMP_TEST_S3_ENDPOINT"]
+async fn a_wrong_prefix_is_refused_and_named() {
+    let (place, wrong) = (Place::fresh(), Place::fresh());
+    let records = Arc::new(MemoryRecords::new());
+    let memory = BlobUrl::parse("memory:///").unwrap();
+    let notes = BlobStore::open(ObjectKind::Notes, &memory, Durability::Full).await.unwrap();
+    let over = |media: BlobStore| Store::builder(records.clone(), notes.clone(), media).open();
+    let store = over(open(&place).await).await.unwrap();
+    let user =
+        store.create_account(Email::parse("ada@example.org").unwrap(), PasswordHash::new("$argon2id$"));
+    let mut save = store.begin_save(user.await.unwrap().id);
+    save.write_media(body(10, false)).await.unwrap();
+    save.commit(request("Song")).await.unwrap();
+
+    let refused = over(open(&wrong).await).await;
+    let Err(error @ Error::ForeignStore { .. }) = refused else { panic!("{refused:?}") };
+    assert!(error.to_string().contains(&wrong.prefix), "{error}");
+    assert!(open(&wrong).await.list().next().await.is_none());
+    over(open(&place).await).await.unwrap().ping().await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs NOTESTAMP_TEST_S3_ENDPOINT"]
 async fn a_bucket_that_is_missing_does_not_answer_a_ping() {
     let mut place = Place::fresh();
     place.bucket = "notestamp-no-such-bucket".to_owned();

@@ -161,7 +161,9 @@ async fn addresses_of_an_older_database_get_their_one_spelling() {
         store.create_user(&User { email: Email::stored(stored), ..user(n) }).await.unwrap();
     }
     store.close().await.unwrap();
-    Connection::open(&path).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    let file = Connection::open(&path).unwrap();
+    file.execute_batch("DROP TABLE store; PRAGMA user_version = 2").unwrap();
+    drop(file);
 
     let store = open(&path).await.unwrap();
     for (n, (stored, expected)) in (0..).zip(cases) {

@@ -6,8 +6,8 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use notestamp_store::protocol::{MediaOffer, SaveCommit, StaleBefore, Written};
-use notestamp_store::records::{MemoryRecords, RecordStore, SqliteRecords};
+use notestamp_store::protocol::{Look, MediaOffer, SaveCommit, StaleBefore, Written};
+use notestamp_store::records::{MemoryRecords, RecordStore, SaveOutcome, SqliteRecords};
 use notestamp_store::{
     Cursor, Digest, Durability, Email, LastModified, ListQuery, Metadata, Namespace, Object, ObjectId,
     ObjectKind, Order, PasswordHash, Precondition, Project, ProjectId, Revision, Sort, Timestamp, Title,
@@ -46,6 +46,8 @@ struct Save {
     quota: Option<u64>,
     /// Whether a sweep took its rows for abandoned before it was committed.
     late: bool,
+    /// Whether what it looks at is lost.
+    is_lost: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -92,9 +94,13 @@ fn save() -> impl Strategy<Value = Save> {
     let what = (0..USERS.len(), 0..TITLES.len(), 0..KINDS.len(), 0..3_i64, 0..50_u64);
     let media = proptest::option::of((offer, 0..3_u8));
     let quota = proptest::option::weighted(0.2, 50..250_u64);
-    let how = (media, any::<bool>(), precondition, quota, proptest::bool::weighted(0.1));
+    let rarely = || proptest::bool::weighted(0.1);
+    let how = (media, any::<bool>(), precondition, quota, rarely(), proptest::bool::weighted(0.3));
     (what, how).prop_map(
-        |((user, title, kind, last_modified, notes_size), (media, shared, precondition, quota, late))| Save {
+        |(
+            (user, title, kind, last_modified, notes_size),
+            (media, shared, precondition, quota, late, is_lost),
+        )| Save {
             user,
             title,
             kind,
@@ -105,6 +111,7 @@ fn save() -> impl Strategy<Value = Save> {
             precondition,
             quota,
             late,
+            is_lost,
         },
     )
 }
@@ -180,11 +187,23 @@ async fn commit(store: &dyn RecordStore, save: &Save, nth: usize) -> String {
         precondition: save.precondition.clone(),
         notes: Written { object: notes.id, digest: Digest::of(b"[]"), size: save.notes_size },
         media: save.media.map(offer),
+        looks: Vec::new(),
         namespace,
         quota_bytes_max: save.quota,
         now,
     };
-    format!("{:?}", store.commit_save(&commit).await)
+    let mut commit = commit;
+    let mut outcomes = String::new();
+    loop {
+        let outcome = store.commit_save(&commit).await;
+        outcomes += &format!("{outcome:?}");
+        match outcome {
+            Ok(SaveOutcome::LookNeeded(media)) => {
+                commit.looks.push(Look { object: media.object, is_whole: !save.is_lost });
+            }
+            _ => return outcomes,
+        }
+    }
 }
 
 /// Follows the cursors of a listing to its end.

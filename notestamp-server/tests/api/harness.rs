@@ -119,6 +119,20 @@ impl<S: Stores> TestServer<S> {
         Self::run(app, config, clock, stores)
     }
 
+    /// What its stores lie in.
+    pub fn stores(&self) -> &S {
+        &self.stores
+    }
+
+    /// Stops it; its stores stay.
+    pub async fn stop(self) -> Arc<S> {
+        let Self { running, stores, store, http, .. } = self;
+        drop((store, http));
+        running.stop.send(()).unwrap();
+        running.done.await.unwrap().unwrap();
+        stores
+    }
+
     /// What it serves.
     pub fn store(&self) -> &Store {
         &self.store

@@ -142,6 +142,7 @@ mod mongodb_s3 {
     mod titles;
 }
 
+mod data_folder;
 mod every_operation;
 mod late_cookies;
 mod log;

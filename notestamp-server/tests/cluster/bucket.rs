@@ -45,7 +45,10 @@ impl Prefix {
             let path = object.location.as_ref().strip_prefix(&self.prefix).unwrap();
             (path.trim_start_matches('/').to_owned(), object.size)
         });
-        listing.try_collect().await.unwrap()
+        let mut found: BTreeMap<_, _> = listing.try_collect().await.unwrap();
+        // The store's id is no object of the ledger.
+        found.remove(".store-id");
+        found
     }
 
     /// Multipart uploads that nobody has completed or aborted: the service's own words for them, if there are any.

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use futures_util::future;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use object_store::ObjectMeta;
 
@@ -33,7 +34,7 @@ pub enum ListedObject {
 const ENTRIES_PER_READ: usize = 1024;
 
 impl BlobStore {
-    /// Lists all that lies in this store, in no particular order.
+    /// Lists all that lies in this store, in no particular order, but for the store's id.
     ///
     /// What comes or goes meanwhile may be among it or not. On S3 the parts of an upload that was
     /// never completed cannot be seen here: give the bucket a lifecycle rule that aborts those.
@@ -46,7 +47,10 @@ impl BlobStore {
         match &self.backend.local {
             Some(local) => store.list_folder(Arc::clone(local)),
             None => {
-                let listed = self.backend.objects.list(None);
+                let listed = self.backend.objects.list(None).try_filter(|meta| {
+                    let is_ours = meta.location.as_ref() == path::STORE_ID;
+                    future::ready(!is_ours)
+                });
                 listed.map(move |meta| meta.map(found).map_err(|error| store.error(error))).boxed()
             }
         }

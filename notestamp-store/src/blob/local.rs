@@ -146,7 +146,8 @@ impl Walk {
             self.within = Some((name, fs::read_dir(entry.path())?));
             return Ok(None);
         }
-        Ok((name != PROBE).then(|| unknown(name, file_type)))
+        let is_ours = name == PROBE || name == path::STORE_ID;
+        Ok((!is_ours).then(|| unknown(name, file_type)))
     }
 }
 

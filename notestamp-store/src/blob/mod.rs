@@ -8,6 +8,7 @@ mod bucket;
 mod error;
 #[cfg(feature = "gcs")]
 mod gcs;
+mod identity;
 mod ingest;
 mod list;
 mod local;
@@ -62,6 +63,8 @@ const IN_FLIGHT_BYTES_MAX: usize = 512 << 20;
 #[derive(Clone)]
 pub struct BlobStore {
     name: &'static str,
+    /// Where it is, for people.
+    location: Arc<str>,
     backend: Backend,
     /// A permit for each part that is on its way.
     parts: Arc<Semaphore>,
@@ -80,10 +83,10 @@ impl BlobStore {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Backend`] where the folder cannot be used.
     pub async fn open(kind: ObjectKind, url: &BlobUrl, durability: Durability) -> Result<Self> {
-        let (name, url) = (name(kind), url.clone());
+        let (name, location, url) = (name(kind), url.to_string(), url.clone());
         let opened = task::spawn_blocking(move || Backend::open(&url, durability));
         match opened.await.map_err(|error| error::from_join(name, error))? {
-            Ok(backend) => Ok(Self::over(name, backend)),
+            Ok(backend) => Ok(Self::over(name, location, backend)),
             Err(OpenError::Io(error)) => Err(error::from_io(name, error)),
             Err(OpenError::ObjectStore(error)) => Err(error::from_object_store(name, false, error)),
         }
@@ -94,12 +97,14 @@ impl BlobStore {
     /// How durable it is, is the backend's matter. For a local folder use [`BlobStore::open`]: what
     /// `object_store` leaves to be done there is done only then.
     pub fn new(kind: ObjectKind, objects: Arc<dyn ObjectStore>) -> Self {
-        Self::over(name(kind), Backend::new(objects))
+        let location = objects.to_string();
+        Self::over(name(kind), location, Backend::new(objects))
     }
 
-    fn over(name: &'static str, backend: Backend) -> Self {
+    fn over(name: &'static str, location: String, backend: Backend) -> Self {
         let parts = Arc::new(Semaphore::new(IN_FLIGHT_BYTES_MAX / backend.parts.bytes));
-        Self { name, backend, parts, tasks: TaskTracker::new(), closing: CancellationToken::new() }
+        let location = location.into();
+        Self { name, location, backend, parts, tasks: TaskTracker::new(), closing: CancellationToken::new() }
     }
 
     /// Writes a small object at once.

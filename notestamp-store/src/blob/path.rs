@@ -7,6 +7,9 @@ use object_store::path::Path;
 
 use crate::domain::{Namespace, ObjectId};
 
+/// The path of the object that holds the store's id: no namespace has this name.
+pub(super) const STORE_ID: &str = ".store-id";
+
 /// The path of an object.
 pub(super) fn of(namespace: Namespace, object: ObjectId) -> Path {
     Path::from_iter([folder(namespace), object.to_string()])

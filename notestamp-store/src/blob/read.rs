@@ -65,6 +65,18 @@ impl BlobStore {
         Ok(exactly(bytes, range.end - range.start, what))
     }
 
+    /// Whether an object of that size is there.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Backend`].
+    pub async fn is_whole(&self, namespace: Namespace, object: ObjectId, size: u64) -> Result<bool> {
+        match self.check_size(&path::of(namespace, object), size).await {
+            Ok(()) => Ok(true),
+            Err(Error::Corrupt(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Reads a small object whole.
     ///
     /// # Errors

@@ -69,6 +69,11 @@ id!(
     "user id"
 );
 id!(
+    /// Names a store: its records hold it, and each of its two blob stores.
+    StoreId,
+    "store id"
+);
+id!(
     /// Names a session: one sign-in and its chain of refresh tokens.
     SessionId,
     "session id"

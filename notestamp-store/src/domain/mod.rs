@@ -23,7 +23,7 @@ mod user;
 pub use caller::Caller;
 pub use digest::{Digest, Hasher};
 pub use email::Email;
-pub use id::{ObjectId, ProjectId, SessionId, TokenId, UserId};
+pub use id::{ObjectId, ProjectId, SessionId, StoreId, TokenId, UserId};
 pub use media_type::{ContentType, MediaType};
 pub use metadata::{ExtraFields, LastModified, METADATA_BYTES_MAX, Metadata, SRC_BYTES_MAX};
 pub use namespace::Namespace;

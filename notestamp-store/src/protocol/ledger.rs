@@ -1,7 +1,7 @@
 //! The life of a ledger row: *reserved*, then *live* or *doomed*, and from *live* to *doomed*.
 
 use crate::clock::Timestamp;
-use crate::domain::{MediaRef, Object, ObjectKind, ObjectState};
+use crate::domain::{MediaRef, Object, ObjectId, ObjectKind, ObjectState};
 use crate::error::{Error, Result};
 
 use super::save::{MediaOffer, Written};
@@ -59,20 +59,45 @@ pub fn doom_if_stale(row: &Object, before: &StaleBefore, now: Timestamp) -> Opti
     stale.then(|| doom(row, now))
 }
 
+/// What was found where the bytes of an object should lie.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Look {
+    /// The object.
+    pub object: ObjectId,
+    /// Whether its bytes are there, as many as there should be.
+    pub is_whole: bool,
+}
+
 /// How the media of a save is settled.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Settlement {
+    /// It is.
+    Settled(Settled),
+    /// There are no such bytes, and ours have not been completed.
+    BytesNeeded,
+    /// The ledger says that these bytes are here, and nobody has looked whether they are.
+    LookNeeded(MediaRef),
+}
+
+/// Media that is settled.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Settled {
     /// What the project refers to.
     pub media: MediaRef,
-    /// The rows to write.
+    /// The rows to write, in this order: of equal bytes one row at most is live at any time.
     pub rows: Vec<Object>,
+    /// Objects whose bytes are lost. Each project that refers to one of them refers to `media` from now on.
+    pub lost: Vec<ObjectId>,
 }
 
-/// Settles the media of a project that has none yet: a reference to the live row of these bytes
-/// if there is one, and ours is doomed; else ours turns live. None where the bytes are needed:
-/// there is no live row, and ours has not been completed.
+/// Settles the media that a save brings: a reference to a live row of these bytes if there is one, and ours is doomed;
+/// else ours turns live.
 ///
-/// `live` is the live row of these bytes in our namespace, `ours` the row of the object that was offered.
+/// The ledger alone is not believed: bytes are dropped only for an object that somebody has looked at. One whose bytes
+/// are lost is doomed, and what settles the media takes its place for all that refer to it.
+///
+/// `rows` are those that may have these bytes, `ours` is the row of the object that was offered, and `kept` the object
+/// that the project refers to already.
 ///
 /// # Errors
 /// [`Error::UploadExpired`] where our row is no longer reserved; [`Error::MediaNeeded`] where
@@ -80,34 +105,54 @@ pub struct Settled {
 pub fn settle_media(
     offer: &MediaOffer,
     ours: Option<&Object>,
-    live: Option<&Object>,
+    rows: &[Object],
+    kept: Option<ObjectId>,
+    looks: &[Look],
     now: Timestamp,
-) -> Result<Option<Settled>> {
-    let refer = |live: &Object| -> Result<(MediaRef, Object)> {
-        let row = Object { references: live.references + 1, since: now, ..live.clone() };
-        Ok((media_ref(&row)?, row))
-    };
-    let live = live.filter(|row| row.state == ObjectState::Live);
-    let settled = match (offer, live) {
-        (MediaOffer::Known(_), None) => return Err(Error::MediaNeeded),
-        (MediaOffer::Known(_), Some(live)) => {
-            let (media, row) = refer(live)?;
-            Settled { media, rows: vec![row] }
+) -> Result<Settlement> {
+    let mut lost: Vec<&Object> = Vec::new();
+    let mut found = None;
+    for row in rows.iter().filter(|row| row.state == ObjectState::Live) {
+        match looks.iter().find(|look| look.object == row.id) {
+            None => return Ok(Settlement::LookNeeded(media_ref(row)?)),
+            Some(look) if look.is_whole => {
+                found = Some(row);
+                break;
+            }
+            Some(_) => lost.push(row),
         }
-        (MediaOffer::Written(_) | MediaOffer::Staged(_), Some(live)) => {
-            let (media, row) = refer(live)?;
-            Settled { media, rows: vec![row, discard(ours, now)?] }
+    }
+
+    let is_kept = |row: &Object| Some(row.id) == kept;
+    let mut dropped = None;
+    let target = match (found, offer) {
+        (Some(row), MediaOffer::Known(_)) => row.clone(),
+        (Some(row), MediaOffer::Written(_) | MediaOffer::Staged(_)) => {
+            dropped = match discard(ours, now) {
+                // The project has it already, however long the upload took.
+                Err(Error::UploadExpired) if is_kept(row) => None,
+                discarded => Some(discarded?),
+            };
+            row.clone()
         }
-        (MediaOffer::Written(written), None) => {
-            let row = adopt(ours, written, now)?;
-            Settled { media: media_ref(&row)?, rows: vec![row] }
-        }
-        (MediaOffer::Staged(_), None) => {
+        (None, MediaOffer::Known(_)) => return Err(Error::MediaNeeded),
+        (None, MediaOffer::Staged(_)) => {
             still_reserved(ours)?;
-            return Ok(None);
+            return Ok(Settlement::BytesNeeded);
         }
+        (None, MediaOffer::Written(written)) => Object { references: 0, ..adopt(ours, written, now)? },
     };
-    Ok(Some(settled))
+    let carried: u64 = lost.iter().map(|row| row.references).sum();
+    let is_counted = is_kept(&target) || lost.iter().any(|row| is_kept(row));
+    let added = carried + u64::from(!is_counted);
+
+    let mut rows: Vec<Object> = lost.iter().map(|row| doom(row, now)).collect();
+    if added > 0 {
+        rows.push(Object { references: target.references + added, since: now, ..target.clone() });
+    }
+    rows.extend(dropped);
+    let lost = lost.iter().map(|row| row.id).collect();
+    Ok(Settlement::Settled(Settled { media: media_ref(&target)?, rows, lost }))
 }
 
 fn doom(row: &Object, now: Timestamp) -> Object {

@@ -10,6 +10,9 @@
 //! | commit | one transaction, [`plan_save`]: rows turn *live*, references are counted, the project row is written | the whole save |
 //! | answer | only now | what was doomed, for the sweep |
 //!
+//! Before bytes in hand are dropped because the ledger has them, somebody looks at the object. If its bytes are lost, the
+//! new ones take its place for all projects that refer to it, in the commit ([`settle_media`]).
+//!
 //! A save that fails dooms its rows, deletes what it has written and forgets them, with one exception. A write
 //! that was not answered with success may still happen: its row stays *reserved*, and is the sweep's.
 //!
@@ -32,5 +35,7 @@ mod save;
 
 pub use admit::admit;
 pub use delete::{DeletePlan, DeleteReads, plan_delete};
-pub use ledger::{Settled, StaleBefore, adopt, discard, doom_if_stale, release, settle_media};
-pub use save::{MediaOffer, SaveCommit, SavePlan, SaveReads, Written, plan_save};
+pub use ledger::{
+    Look, Settled, Settlement, StaleBefore, adopt, discard, doom_if_stale, release, settle_media,
+};
+pub use save::{MediaOffer, SaveCommit, SaveDecision, SavePlan, SaveReads, Written, plan_save};

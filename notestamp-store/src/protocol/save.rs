@@ -8,7 +8,7 @@ use crate::domain::{
 use crate::error::{Error, Result};
 
 use super::admit::admit;
-use super::ledger::{adopt, discard, release, settle_media};
+use super::ledger::{Look, Settled, Settlement, adopt, release, settle_media};
 
 /// What a save wants to commit, once its bytes are written.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub struct SaveCommit {
     pub notes: Written,
     /// The media, if any came.
     pub media: Option<MediaOffer>,
+    /// What is known of the objects that may have its bytes already.
+    pub looks: Vec<Look>,
     /// Where the media is looked for and kept.
     pub namespace: Namespace,
     /// The most bytes that the account may use.
@@ -91,8 +93,9 @@ pub struct SaveReads {
     pub media: Option<Object>,
     /// The media of any project of the owner that has the offered digest.
     pub owned: Option<MediaRef>,
-    /// The row of `owned`; where that is none, the live media row of the offered digest in the namespace.
-    pub live: Option<Object>,
+    /// The rows that may have the offered bytes, each once: that of the project's own media, that of `owned`, and the live
+    /// one of the offered digest in the namespace.
+    pub rows: Vec<Object>,
 }
 
 /// What the commit of a save writes: all of it, or nothing.
@@ -102,8 +105,22 @@ pub struct SavePlan {
     pub user: User,
     /// The project.
     pub project: Project,
-    /// Ledger rows.
+    /// Ledger rows, to be written in this order.
     pub rows: Vec<Object>,
+    /// Media objects whose bytes are lost: each project that refers to one, whoever owns it, refers to this project's media
+    /// from now on. Nothing else of those projects changes.
+    pub lost: Vec<ObjectId>,
+}
+
+/// What the commit of a save comes to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SaveDecision {
+    /// Write this.
+    Save(SavePlan),
+    /// The offered media is not here, and must be completed first.
+    BytesNeeded,
+    /// Look first whether the bytes of this media are here, and say so in [`SaveCommit::looks`].
+    LookNeeded(MediaRef),
 }
 
 impl SavePlan {
@@ -113,7 +130,7 @@ impl SavePlan {
     }
 }
 
-/// Decides what a save writes; none where the offered media must be completed first.
+/// Decides what a save writes, or what must be done before that can be decided.
 ///
 /// - The last write wins, unless there is a precondition.
 /// - A save without media keeps what the project has, and its media type. The same bytes again change nothing about
@@ -131,7 +148,7 @@ impl SavePlan {
 /// - [`Error::MediaNeeded`] where only a digest came, and the owner does not have its bytes.
 /// - [`Error::TooLarge`], [`Error::Invalid`] where the metadata is too large.
 /// - [`Error::QuotaExceeded`] where the account would use more than before, and more than it may.
-pub fn plan_save(reads: &SaveReads, commit: &SaveCommit) -> Result<Option<SavePlan>> {
+pub fn plan_save(reads: &SaveReads, commit: &SaveCommit) -> Result<SaveDecision> {
     admit(commit.caller, reads.session.as_ref(), commit.now)?;
     let user = reads.user.as_ref().ok_or(Error::NotFound { what: "account" })?;
     let old = reads.project.as_ref();
@@ -142,21 +159,22 @@ pub fn plan_save(reads: &SaveReads, commit: &SaveCommit) -> Result<Option<SavePl
     rows.extend(reads.old_notes.as_ref().map(|row| release(row, commit.now)));
 
     let kept = old.and_then(|project| project.media);
+    let mut lost = Vec::new();
     let media = match (kept, &commit.media) {
+        (kept, None) => kept,
         (Some(kept), Some(offer)) if offer.digest() != kept.digest => return Err(Error::MediaDiffers),
-        (Some(kept), offer) => {
-            let dropped = offer.as_ref().and_then(|_| discard(reads.media.as_ref(), commit.now).ok());
-            rows.extend(dropped);
-            Some(kept)
-        }
-        (None, None) => None,
         (None, Some(MediaOffer::Known(_))) if reads.owned.is_none() => return Err(Error::MediaNeeded),
-        (None, Some(offer)) => {
-            match settle_media(offer, reads.media.as_ref(), reads.live.as_ref(), commit.now)? {
-                None => return Ok(None),
-                Some(settled) => {
-                    rows.extend(settled.rows);
-                    Some(settled.media)
+        (kept, Some(offer)) => {
+            let kept = kept.map(|kept| kept.object);
+            let ours = reads.media.as_ref();
+            match settle_media(offer, ours, &reads.rows, kept, &commit.looks, commit.now)? {
+                Settlement::BytesNeeded => return Ok(SaveDecision::BytesNeeded),
+                Settlement::LookNeeded(media) => return Ok(SaveDecision::LookNeeded(media)),
+                Settlement::Settled(settled) => {
+                    let Settled { media, rows: settled, lost: without_bytes } = settled;
+                    rows.extend(settled);
+                    lost = without_bytes;
+                    Some(media)
                 }
             }
         }
@@ -201,5 +219,5 @@ pub fn plan_save(reads: &SaveReads, commit: &SaveCommit) -> Result<Option<SavePl
         save: user.saves,
         created: old.map_or(commit.now, |project| project.created),
     };
-    Ok(Some(SavePlan { user, project, rows }))
+    Ok(SaveDecision::Save(SavePlan { user, project, rows, lost }))
 }

@@ -15,6 +15,7 @@ mod users;
 
 use async_trait::async_trait;
 
+use crate::domain::{ObjectKind, StoreId};
 use crate::error::Result;
 
 pub use memory::MemoryRecords;
@@ -26,6 +27,43 @@ pub use sessions::SessionStore;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteRecords;
 pub use users::UserStore;
+
+/// Which store the records are of, and which of its blob stores have been given its id.
+///
+/// A blob store that has been given the id and does not hold it is another one, or has lost everything. One that never
+/// was may be of an earlier version of this program.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StoreIdentity {
+    /// The store.
+    pub id: StoreId,
+    /// Whether the notes store has been given it.
+    pub notes_marked: bool,
+    /// Whether the media store has been given it.
+    pub media_marked: bool,
+}
+
+impl StoreIdentity {
+    /// One that no blob store has been given.
+    pub fn new(id: StoreId) -> Self {
+        Self { id, notes_marked: false, media_marked: false }
+    }
+
+    /// Whether the blob store of this kind has been given the id.
+    pub fn is_marked(&self, kind: ObjectKind) -> bool {
+        match kind {
+            ObjectKind::Notes => self.notes_marked,
+            ObjectKind::Media => self.media_marked,
+        }
+    }
+
+    /// The blob store of this kind has been given the id.
+    pub fn mark(&mut self, kind: ObjectKind) {
+        match kind {
+            ObjectKind::Notes => self.notes_marked = true,
+            ObjectKind::Media => self.media_marked = true,
+        }
+    }
+}
 
 /// A backend that keeps all records.
 ///
@@ -50,6 +88,13 @@ pub trait RecordStore: UserStore + SessionStore + ProjectStore + ObjectLedger {
     ///
     /// Then whatever is reserved when they are opened was reserved by a process that is no more.
     fn is_exclusive(&self) -> bool;
+
+    /// The identity of the store that these records are of. Where they have none yet, `proposed` becomes its id; of two
+    /// processes at the same moment, both return the same.
+    async fn claim_identity(&self, proposed: StoreId) -> Result<StoreIdentity>;
+
+    /// Notes that the blob store of this kind holds the id.
+    async fn mark_blob_store(&self, kind: ObjectKind) -> Result<()>;
 
     /// Answers if the backend does, reading as a request would.
     async fn ping(&self) -> Result<()>;

@@ -3,7 +3,7 @@ use std::fmt;
 use async_trait::async_trait;
 
 use crate::clock::Timestamp;
-use crate::domain::{Digest, Namespace, Object, ObjectId};
+use crate::domain::{Digest, Namespace, Object, ObjectId, ObjectKind};
 use crate::error::Result;
 use crate::protocol::StaleBefore;
 
@@ -17,6 +17,9 @@ pub trait ObjectLedger: fmt::Debug + Send + Sync {
 
     /// The live media of that namespace and digest.
     async fn find_live_media(&self, namespace: Namespace, digest: Digest) -> Result<Option<Object>>;
+
+    /// Up to `limit` live rows of a kind, any of them.
+    async fn sample_live(&self, kind: ObjectKind, limit: usize) -> Result<Vec<Object>>;
 
     /// Dooms those of these rows that are still reserved, since their writer gives them up; answers which of them
     /// are live, and so not its own to delete.

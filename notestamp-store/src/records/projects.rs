@@ -77,6 +77,8 @@ pub enum SaveOutcome {
     },
     /// Nothing is changed: the offered media is not here, and must be completed first.
     BytesNeeded,
+    /// Nothing is changed: somebody must look first whether the bytes of this media are here.
+    LookNeeded(MediaRef),
 }
 
 /// What a deletion has left to do.

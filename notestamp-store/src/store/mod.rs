@@ -4,6 +4,7 @@ mod accounts;
 mod check;
 mod clock_looks;
 mod delete;
+mod identity;
 mod list;
 mod media;
 mod open;
@@ -20,10 +21,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::blob::BlobStore;
 use crate::clock::{Clock, SystemClock};
-use crate::domain::{Namespace, ObjectKind, SessionTtl, UserId};
+use crate::domain::{Namespace, ObjectKind, SessionTtl, StoreId, UserId};
 use crate::error::{Error, Result, error_chain};
 use crate::random::{OsRandom, Random};
-use crate::records::RecordStore;
+use crate::records::{RecordStore, StoreIdentity};
 
 use clock_looks::{ClockLook, ClockLooks};
 
@@ -87,8 +88,12 @@ impl Default for StoreSettings {
 /// everything. The [`protocol`](crate::protocol) says how.
 #[derive(Clone, Debug)]
 pub struct Store {
+    /// Which store it is, and which of its blob stores hold its id.
+    identity: StoreIdentity,
     shared: Arc<Shared>,
 }
+
+const BLOB_STORES: [ObjectKind; 2] = [ObjectKind::Notes, ObjectKind::Media];
 
 #[derive(Debug)]
 struct Shared {
@@ -137,16 +142,20 @@ impl StoreBuilder {
     /// Opens the store. Where no other process can use the records, what the process before left
     /// unfinished is given up here, for the next sweep to take away.
     ///
+    /// A store that is new gets an id, which its records and both of its blob stores hold.
+    ///
     /// # Errors
-    /// Where a backend does not answer. One that is full does.
+    /// - [`Error::ForeignStore`](crate::Error::ForeignStore) where a blob store is not the one that the records belong to.
+    /// - Where a backend does not answer. One that is full does.
     pub async fn open(self) -> Result<Store> {
         let Self { records, notes, media, settings, clock, random } = self;
         let tasks = TaskTracker::new();
         let reapers = Arc::new(tokio::sync::Semaphore::new(reaper::REAPERS_MAX));
         let clock_looks = Mutex::new(ClockLooks::new(&*clock));
         let shared = Shared { records, notes, media, settings, clock, clock_looks, random, tasks, reapers };
-        let store = Store { shared: Arc::new(shared) };
-        match store.ping().await {
+        // Before anything is asked whose it is, each of the three must respond.
+        let pinged = futures_util::try_join!(shared.records.ping(), shared.notes.ping(), shared.media.ping());
+        match pinged {
             // It can be read, and what frees space works.
             Err(error @ Error::Full { .. }) => {
                 tracing::warn!(
@@ -154,8 +163,10 @@ impl StoreBuilder {
                     "opened all the same: projects can be read and deleted"
                 );
             }
-            answered => answered?,
+            answered => drop(answered?),
         }
+        let identity = shared.settle_identity().await?;
+        let store = Store { identity, shared: Arc::new(shared) };
         if store.shared.records.is_exclusive() {
             store.doom_reservations_of_the_past().await?;
         }
@@ -175,13 +186,18 @@ impl Store {
         &self.shared.settings
     }
 
-    /// Answers if all three backends do.
+    /// The id of this store: its records and its blob stores hold it.
+    pub fn id(&self) -> StoreId {
+        self.identity.id
+    }
+
+    /// Returns if all three backends respond, and the blob stores are those that the records belong to.
     ///
     /// # Errors
-    /// That of the first that does not.
+    /// That of the first that does not; [`Error::ForeignStore`](crate::Error::ForeignStore).
     pub async fn ping(&self) -> Result<()> {
-        let Shared { records, notes, media, .. } = &*self.shared;
-        futures_util::try_join!(records.ping(), notes.ping(), media.ping())?;
+        let (notes, media) = (self.ping_blobs(ObjectKind::Notes), self.ping_blobs(ObjectKind::Media));
+        futures_util::try_join!(self.shared.records.ping(), notes, media)?;
         Ok(())
     }
 

@@ -6,11 +6,11 @@ use futures_util::{Stream, StreamExt, future, pin_mut};
 use crate::blob::{Ingest, StagedObject, tidy_up};
 use crate::clock::MonotonicTime;
 use crate::domain::{
-    Caller, Digest, Metadata, Namespace, Notes, Object, ObjectId, ObjectKind, Precondition, Project,
-    ProjectId,
+    Caller, Digest, MediaRef, Metadata, Namespace, Notes, Object, ObjectId, ObjectKind, Precondition,
+    Project, ProjectId,
 };
 use crate::error::{Error, Result, error_chain};
-use crate::protocol::{MediaOffer, SaveCommit, Written};
+use crate::protocol::{Look, MediaOffer, SaveCommit, Written};
 use crate::records::SaveOutcome;
 
 use super::reservation::Reservation;
@@ -48,6 +48,10 @@ impl SaveRequest {
         Self { metadata, notes, media_digest: None, precondition: Precondition::None }
     }
 }
+
+/// How often a commit is tried anew because it must know more of the media. Each time it knows more, so this only keeps a
+/// fault from looping.
+const RACES_MAX: usize = 16;
 
 impl Store {
     /// Begins to save a project of that account. Where the caller names a session, it must be open at the commit, too.
@@ -183,21 +187,20 @@ impl Save {
         {
             return Err(Error::MediaDiffers);
         }
-        let has_media = kept.is_some();
-
         self.store.ensure_room().await?;
         let (namespace, home) = (shared.media_namespace(owner), Namespace::Owner(owner));
         let notes = self.reserve(ObjectKind::Notes, home).await?;
         let notes = Written { object: notes, digest: Digest::of(&bytes), size: bytes.len() as u64 };
         self.reservation.may_appear(notes.object);
         // Each runs to its end even where the other fails: a write that is under way on a disk cannot be called back.
-        let (offer, written) = future::join(
-            self.completed_if_needed(offer, has_media, namespace),
+        let (media, written) = future::join(
+            self.completed_if_needed(offer, kept, namespace),
             shared.notes.put(home, notes.object, bytes),
         )
         .await;
         written?;
         self.reservation.has_appeared(notes.object);
+        let (media, looks) = media?;
 
         let now = shared.clock.now();
         let mut commit = SaveCommit {
@@ -206,21 +209,29 @@ impl Save {
             metadata: request.metadata,
             precondition: request.precondition,
             notes,
-            media: offer?,
+            media,
+            looks,
             namespace,
             quota_bytes_max: shared.settings.quota_bytes_max,
             now,
         };
-        let mut outcome = self.commit_rows(&commit).await?;
-        if let (SaveOutcome::BytesNeeded, Some(MediaOffer::Staged(written))) = (&outcome, commit.media) {
-            // Its twin, or the project that had media, went away between our look and our commit.
-            commit.media = Some(self.complete(written).await?);
-            outcome = self.commit_rows(&commit).await?;
+        for _ in 0..RACES_MAX {
+            match (self.commit_rows(&commit).await?, commit.media) {
+                (SaveOutcome::Saved { project, doomed }, _) => return Ok((*project, doomed)),
+                // What had these bytes went away between our look and our commit, or has lost them.
+                (SaveOutcome::BytesNeeded, Some(MediaOffer::Staged(written))) => {
+                    commit.media = Some(self.complete(written).await?);
+                }
+                (SaveOutcome::BytesNeeded, _) => {
+                    return Err(Error::Corrupt("complete media was asked for again".to_owned()));
+                }
+                (SaveOutcome::LookNeeded(media), _) => commit.looks.push(self.store.look(&media).await?),
+            }
         }
-        match outcome {
-            SaveOutcome::Saved { project, doomed } => Ok((*project, doomed)),
-            SaveOutcome::BytesNeeded => Err(Error::Corrupt("complete media was asked for again".to_owned())),
-        }
+        Err(Error::Unavailable {
+            backend: shared.records.name(),
+            source: "the media is replaced faster than it can be looked at".into(),
+        })
     }
 
     /// Commits, and keeps account of what that makes of our rows.
@@ -246,22 +257,37 @@ impl Save {
         }
     }
 
-    /// Completes the media, unless it will be dropped, or its bytes are here already and a reference to
-    /// those will do.
+    /// Completes the media, unless its bytes are here already and a reference to those will do; says what was seen of them.
     async fn completed_if_needed(
         &mut self,
         offer: Option<MediaOffer>,
-        has_media: bool,
+        kept: Option<MediaRef>,
         namespace: Namespace,
-    ) -> Result<Option<MediaOffer>> {
-        let Some(MediaOffer::Staged(written)) = offer.filter(|_| !has_media) else {
-            return Ok(offer);
+    ) -> Result<(Option<MediaOffer>, Vec<Look>)> {
+        let Some(offer) = offer else { return Ok((None, Vec::new())) };
+        let records = &self.store.shared.records;
+        let known = match kept {
+            Some(kept) => Some(kept),
+            None => records.find_owned_media(self.caller.user, offer.digest()).await?,
         };
-        let metadata = &self.store.shared.records;
-        match metadata.find_live_media(namespace, written.digest).await? {
-            Some(_) => Ok(offer),
-            None => self.complete(written).await.map(Some),
-        }
+        let known = match known {
+            Some(known) => Some(known),
+            None => records.find_live_media(namespace, offer.digest()).await?.and_then(|row| {
+                let (digest, size) = row.content?;
+                Some(MediaRef { object: row.id, namespace: row.namespace, digest, size })
+            }),
+        };
+        let look = match known {
+            Some(known) => Some(self.store.look(&known).await?),
+            None => None,
+        };
+        let offer = match offer {
+            MediaOffer::Staged(written) if look.is_none_or(|look| !look.is_whole) => {
+                self.complete(written).await?
+            }
+            offer => offer,
+        };
+        Ok((Some(offer), look.into_iter().collect()))
     }
 
     async fn complete(&mut self, written: Written) -> Result<MediaOffer> {

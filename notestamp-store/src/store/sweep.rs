@@ -7,12 +7,10 @@ use crate::domain::ObjectKind;
 use crate::error::{Error, Result, error_chain};
 use crate::protocol::StaleBefore;
 
-use super::Store;
+use super::{BLOB_STORES, Store};
 
 /// How many records one step of a sweep touches, so that nobody waits long behind it.
 const STEP: usize = 256;
-
-const BLOB_STORES: [ObjectKind; 2] = [ObjectKind::Notes, ObjectKind::Media];
 
 /// How long a writer's row is spared after the writer's time is up, at the least. A write that it has begun by then may
 /// take minutes, and one that a network has held back may arrive when it has long been given up; and the clocks of
@@ -69,8 +67,13 @@ impl Store {
     /// seconds for each.
     async fn look_who_is_away(&self, away: &mut Vec<ObjectKind>) {
         for kind in BLOB_STORES.into_iter().filter(|kind| !away.contains(kind)).collect::<Vec<_>>() {
-            // One that is full can be asked to delete; it should be.
-            if let Err(error @ Error::Unavailable { .. }) = self.shared.blobs(kind).ping().await {
+            // One that is full can be asked to delete; it should be. In one that is not ours nothing is found, and what is
+            // not found counts as deleted.
+            let asked = match self.check_identity(kind).await {
+                Ok(()) => self.shared.blobs(kind).ping().await,
+                refused => refused,
+            };
+            if let Err(error @ (Error::Unavailable { .. } | Error::ForeignStore { .. })) = asked {
                 tracing::warn!(error = error_chain(&error), "what is doomed there is left to the next sweep");
                 away.push(kind);
             }

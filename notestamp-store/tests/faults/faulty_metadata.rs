@@ -5,12 +5,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use notestamp_store::protocol::{SaveCommit, StaleBefore};
 use notestamp_store::records::{
-    Deleted, ObjectLedger, ProjectStore, RecordStore, SaveOutcome, SessionStore, UserStore,
+    Deleted, ObjectLedger, ProjectStore, RecordStore, SaveOutcome, SessionStore, StoreIdentity, UserStore,
 };
 use notestamp_store::{
-    Caller, Digest, Email, Error, ListQuery, MediaRef, Namespace, Object, ObjectId, Page, PasswordHash,
-    Precondition, Project, ProjectId, Result, RevocationReason, Session, SessionId, Timestamp, Title, User,
-    UserId,
+    Caller, Digest, Email, Error, ListQuery, MediaRef, Namespace, Object, ObjectId, ObjectKind, Page,
+    PasswordHash, Precondition, Project, ProjectId, Result, RevocationReason, Session, SessionId, StoreId,
+    Timestamp, Title, User, UserId,
 };
 
 use super::faults::{Faults, reason};
@@ -69,6 +69,7 @@ pass_on! {
     ObjectLedger {
         fn reserve(rows: &[Object]) -> ();
         fn find_live_media(namespace: Namespace, digest: Digest) -> Option<Object>;
+        fn sample_live(kind: ObjectKind, limit: usize) -> Vec<Object>;
         fn doom_reserved(ids: &[ObjectId], now: Timestamp) -> Vec<ObjectId>;
         fn doom_stale(before: &StaleBefore, limit: usize, now: Timestamp) -> usize;
         fn list_doomed(after: Option<ObjectId>, limit: usize) -> Vec<Object>;
@@ -86,6 +87,14 @@ impl RecordStore for FaultyMetadata {
     /// Somebody else has the same records open, and no faults.
     fn is_exclusive(&self) -> bool {
         false
+    }
+
+    async fn claim_identity(&self, proposed: StoreId) -> Result<StoreIdentity> {
+        self.inner.claim_identity(proposed).await
+    }
+
+    async fn mark_blob_store(&self, kind: ObjectKind) -> Result<()> {
+        self.inner.mark_blob_store(kind).await
     }
 
     async fn ping(&self) -> Result<()> {

@@ -10,7 +10,7 @@ use notestamp_store::records::{
 use notestamp_store::{Error, Namespace, Precondition, Result};
 use tokio::time::Instant;
 
-use crate::fixture::{NOW, account, save, session, user};
+use crate::fixture::{NOW, account, commit_save, save, session, user};
 use crate::server::Mongod;
 
 /// What a machine under load may add to the bound.
@@ -185,7 +185,7 @@ async fn a_transaction_that_breaks_off_is_done_again_from_the_beginning() {
             let title = format!("title {n}");
             let commit = save(&store, ada, &title, Some(b"song"), Namespace::Owner(ada)).await.unwrap();
             server.disturb(command, 3, fault).await;
-            let saved = store.commit_save(&commit).await;
+            let saved = commit_save(&store, &commit).await;
             assert!(matches!(saved, Ok(SaveOutcome::Saved { .. })), "{command}: {saved:?}");
         }
         let user = other.find_user(ada).await.unwrap().unwrap();

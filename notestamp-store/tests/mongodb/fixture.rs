@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use notestamp_store::protocol::{MediaOffer, SaveCommit, Written};
+use notestamp_store::protocol::{Look, MediaOffer, SaveCommit, Written};
 use notestamp_store::records::{RecordStore, SaveOutcome};
 use notestamp_store::{
     Digest, Email, Metadata, Namespace, Object, ObjectId, ObjectKind, OsRandom, PasswordHash, Precondition,
@@ -64,6 +64,7 @@ pub(crate) async fn save(
         precondition: Precondition::None,
         notes: Written { object: notes.id, digest: Digest::of(b"[]"), size: 2 },
         media: written.map(MediaOffer::Written),
+        looks: Vec::new(),
         namespace,
         quota_bytes_max: None,
         now: NOW,
@@ -80,9 +81,25 @@ pub(crate) async fn project(
     media: Option<&[u8]>,
 ) -> Project {
     let commit = save(store, owner, text, media, Namespace::Owner(owner)).await.unwrap();
-    match store.commit_save(&commit).await.unwrap() {
+    match commit_save(store, &commit).await.unwrap() {
         SaveOutcome::Saved { project, .. } => *project,
-        SaveOutcome::BytesNeeded => panic!("its bytes are written"),
+        other => panic!("its bytes are written: {other:?}"),
+    }
+}
+
+/// Commits a save. What it must look at is there.
+pub(crate) async fn commit_save(
+    store: &dyn RecordStore,
+    commit: &SaveCommit,
+) -> notestamp_store::Result<SaveOutcome> {
+    let mut commit = commit.clone();
+    loop {
+        match store.commit_save(&commit).await? {
+            SaveOutcome::LookNeeded(media) => {
+                commit.looks.push(Look { object: media.object, is_whole: true });
+            }
+            outcome => return Ok(outcome),
+        }
     }
 }
 

@@ -5,14 +5,17 @@ use std::num::NonZeroUsize;
 use futures_util::TryStreamExt;
 use mongodb::Database;
 use mongodb::bson::{Document, Uuid, doc};
-use notestamp_store::protocol::StaleBefore;
-use notestamp_store::records::{MongoDbRecords, ObjectLedger, ProjectStore, SessionStore, UserStore};
+use notestamp_store::protocol::{Look, StaleBefore};
+use notestamp_store::records::{
+    MongoDbRecords, ObjectLedger, ProjectStore, SaveOutcome, SessionStore, UserStore,
+};
 use notestamp_store::{
-    Cursor, Digest, ListQuery, Namespace, Order, PasswordHash, Project, RevocationReason, Sort, Timestamp,
+    Cursor, Digest, ListQuery, Namespace, ObjectKind, Order, PasswordHash, Project, RevocationReason, Sort,
+    Timestamp,
 };
 
 use crate::database::TestDatabase;
-use crate::fixture::{NOW, account, behind, project, session, title, user};
+use crate::fixture::{NOW, account, behind, project, save, session, title, user};
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
@@ -170,6 +173,7 @@ async fn use_everything(store: &MongoDbRecords) {
     store.find_session(started.id).await.unwrap().unwrap();
     assert!(store.replace_session(&started, &started).await.unwrap());
     assert_eq!(store.list_sessions(ada.id, 10, NOW).await.unwrap().len(), 1);
+    store.revoke_session(ada.id.into(), started.id, RevocationReason::Ended, NOW).await.unwrap();
     store.revoke_sessions(ada.id, None, RevocationReason::Ended, NOW).await.unwrap();
     store.forget_expired_sessions(1, Timestamp::MAX).await.unwrap();
     store.start_session(&session(ada.id)).await.unwrap();
@@ -178,6 +182,10 @@ async fn use_everything(store: &MongoDbRecords) {
     project(store, ada.id, "Same song", Some(b"song")).await;
     store.find_project(ada.id, &title("Song")).await.unwrap().unwrap();
     store.find_project_by_id(ada.id, song.id).await.unwrap().unwrap();
+    let mut again = save(store, ada.id, "Third", Some(b"song"), Namespace::Owner(ada.id)).await.unwrap();
+    again.looks.push(Look { object: song.media.unwrap().object, is_whole: false });
+    assert!(matches!(store.commit_save(&again).await, Ok(SaveOutcome::Saved { .. })));
+    store.sample_live(ObjectKind::Media, 10).await.unwrap();
     let digest = Digest::of(b"song");
     store.find_owned_media(ada.id, digest).await.unwrap().unwrap();
     store.find_live_media(Namespace::Owner(ada.id), digest).await.unwrap().unwrap();

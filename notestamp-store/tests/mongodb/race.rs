@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use notestamp_store::protocol::StaleBefore;
-use notestamp_store::records::{MongoDbRecords, ObjectLedger, ProjectStore, SessionStore, UserStore};
+use notestamp_store::protocol::{Look, SaveCommit, StaleBefore};
+use notestamp_store::records::{
+    MongoDbRecords, ObjectLedger, ProjectStore, SaveOutcome, SessionStore, UserStore,
+};
 use notestamp_store::{
     Caller, Error, ListQuery, Namespace, ObjectId, ObjectKind, ObjectState, OsRandom, Random,
     RevocationReason, Timestamp, UserId,
@@ -101,7 +103,7 @@ async fn act(store: &MongoDbRecords, owners: [UserId; 2], deleted: &Deleted) -> 
             let namespace = pick([Namespace::Owner(owner), Namespace::Shared]);
             let media = pick([None, Some(pick(MEDIA)), Some(pick(MEDIA))]);
             let commit = save(store, owner, pick(TITLES), media, namespace).await?;
-            store.commit_save(&commit).await.map(drop)
+            commit_save(store, commit, deleted).await
         }
         4 => store.delete_project(owner.into(), &title(pick(TITLES)), NOW).await.map(drop),
         5 => {
@@ -113,6 +115,26 @@ async fn act(store: &MongoDbRecords, owners: [UserId; 2], deleted: &Deleted) -> 
     match refused {
         Err(Error::UploadExpired | Error::NotFound { .. } | Error::MediaDiffers) => Ok(()),
         other => other,
+    }
+}
+
+/// Commits a save; what it must look at is there unless somebody has deleted it.
+async fn commit_save(
+    store: &MongoDbRecords,
+    mut commit: SaveCommit,
+    deleted: &Deleted,
+) -> notestamp_store::Result<()> {
+    loop {
+        match store.commit_save(&commit).await? {
+            SaveOutcome::LookNeeded(media) => {
+                let is_whole = !deleted.lock().unwrap().contains(&media.object);
+                commit.looks.push(Look { object: media.object, is_whole });
+            }
+            outcome => {
+                assert!(matches!(outcome, SaveOutcome::Saved { .. }), "{outcome:?}");
+                return Ok(());
+            }
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Opening: what is made, and what is refused.
 
+use std::collections::BTreeSet;
 use std::error::Error as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
@@ -9,10 +11,16 @@ use mongodb::IndexModel;
 use mongodb::bson::{Document, doc};
 use mongodb::options::IndexOptions;
 use notestamp_store::records::{MongoDbRecords, ProjectStore, RecordStore, SessionStore, UserStore};
-use notestamp_store::{Email, Error, ListQuery, PasswordHash, User, UserId};
+use notestamp_store::{
+    BlobStore, Email, Error, ListQuery, Metadata, Notes, ObjectKind, PasswordHash, SaveRequest, Session,
+    Store, User, UserId,
+};
+use object_store::ObjectStoreExt;
+use object_store::memory::InMemory;
+use object_store::path::Path;
 
 use crate::database::TestDatabase;
-use crate::fixture::{NOW, account, behind, project, session};
+use crate::fixture::{NOW, account, behind, project, session, title};
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
@@ -114,6 +122,58 @@ async fn addresses_of_an_older_database_get_their_one_spelling() {
     let schema = meta.find_one(doc! {}).await.unwrap().unwrap();
     assert!(schema.get_i64("version").unwrap() > 2, "{schema}");
     assert!(!schema.contains_key("respelled_up_to"), "{schema}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
+async fn many_processes_that_open_a_new_store_at_once_agree_whose_it_is() {
+    let database = TestDatabase::new();
+    let buckets = Buckets::default();
+    let opened = join_all((0..4).map(|_| async { buckets.open(&database).await.unwrap() })).await;
+    let ids: BTreeSet<_> = opened.iter().map(Store::id).collect();
+    assert_eq!(ids.len(), 1, "{ids:?}");
+    for store in &opened {
+        store.ping().await.unwrap();
+    }
+
+    let ada =
+        opened[0].create_account(Email::parse("ada@example.org").unwrap(), PasswordHash::new("$")).await;
+    let save = opened[1].begin_save(ada.unwrap().id);
+    let notes = Notes::parse("[]").unwrap();
+    save.commit(SaveRequest::new(Metadata::new(title("Song"), NOW), notes)).await.unwrap();
+    let refused = Buckets::default().open(&database).await;
+    assert!(matches!(refused, Err(Error::ForeignStore { .. })), "{refused:?}");
+
+    // As the version before had it: without an id, and in its buckets neither.
+    let meta = behind(&database).await.collection::<Document>("meta");
+    meta.delete_one(doc! { "_id": "store" }).await.unwrap();
+    meta.update_one(doc! { "_id": "schema" }, doc! { "$set": { "version": 2_i64 } }).await.unwrap();
+    for bucket in [&buckets.notes, &buckets.media] {
+        bucket.delete(&Path::from(".store-id")).await.unwrap();
+    }
+    let opened = join_all((0..4).map(|_| async { buckets.open(&database).await.unwrap() })).await;
+    let again: BTreeSet<_> = opened.iter().map(Store::id).collect();
+    assert!(again.len() == 1 && again != ids, "{again:?}");
+    assert_eq!(
+        meta.find_one(doc! { "_id": "schema" }).await.unwrap().unwrap().get_i64("version").unwrap(),
+        4
+    );
+}
+
+/// Two buckets that several processes share.
+#[derive(Default)]
+struct Buckets {
+    notes: Arc<InMemory>,
+    media: Arc<InMemory>,
+}
+
+impl Buckets {
+    async fn open(&self, database: &TestDatabase) -> notestamp_store::Result<Store> {
+        let records = Arc::new(database.open().await);
+        let notes = BlobStore::new(ObjectKind::Notes, self.notes.clone());
+        let media = BlobStore::new(ObjectKind::Media, self.media.clone());
+        Store::builder(records, notes, media).open().await
+    }
 }
 
 #[tokio::test]

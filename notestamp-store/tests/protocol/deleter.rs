@@ -70,7 +70,7 @@ impl State {
         if model.has(Fault::LiveRowOnlyRead) {
             rows.clear();
         }
-        Transaction { rows, project: Some((id, None)) }
+        Transaction { rows, projects: vec![(id, None)] }
     }
 }
 

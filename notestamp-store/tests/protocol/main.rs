@@ -18,6 +18,8 @@
 //! - With deadlines that are kept, all of it holds, with serializable transactions and under snapshot isolation.
 //! - When clocks mean nothing, and a sweep may take any reserved row at any time, all holds
 //!   but one leak: what a writer writes after its row was swept, and then dies.
+//! - Bytes may get lost behind the protocol's back. Then only what refers to them dangles, until a save brings them again:
+//!   it mends all that refer to them at once.
 //! - Each rule left out breaks a promise, and the checker finds it ([`model::Fault`]). That shows that the
 //!   rule is needed, and that the model could see it missing.
 //!
@@ -116,6 +118,31 @@ fn promises_hold_while_a_digest_is_offered() {
 #[test]
 fn promises_hold_while_notes_are_replaced() {
     assert_promises_hold(Scenario::notes_are_replaced(), Clocks::Kept, NOTES);
+}
+
+#[test]
+fn promises_hold_while_bytes_get_lost() {
+    let possible: &[&str] = &[SHARED, EXPIRED, MENDED, REVIVED];
+    assert_promises_hold(Scenario::bytes_get_lost(), Clocks::Kept, possible);
+}
+
+#[test]
+fn promises_hold_while_the_bytes_of_a_digest_get_lost() {
+    let possible: &[&str] = &[SHARED, EXPIRED, MENDED];
+    assert_promises_hold(Scenario::bytes_of_a_digest_get_lost(), Clocks::Kept, possible);
+}
+
+#[test]
+fn lost_bytes_that_are_mended_for_one_project_leave_another_dangling() {
+    let scenario = Scenario::bytes_of_a_digest_get_lost();
+    assert_breaks(NEVER_DANGLING, faulty(Fault::OnlyItsOwnIsRepointed, scenario, Isolation::Snapshot));
+}
+
+#[test]
+fn without_a_look_lost_bytes_are_never_mended() {
+    let scenario = Scenario::bytes_get_lost();
+    let model = faulty(Fault::LedgerIsBelieved, scenario, Isolation::Serializable);
+    assert!(!discoveries(model).contains(MENDED));
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub(crate) struct Scenario {
     pub(crate) at_start: Option<(ProjectId, ObjectKind, Reference)>,
     pub(crate) saves: [Save; 2],
     pub(crate) deletes: ProjectId,
+    /// The object whose bytes get lost, once, at any time: nobody in the protocol has deleted them.
+    pub(crate) loses: Option<ObjectId>,
 }
 
 /// How transactions are kept apart.
@@ -68,6 +70,10 @@ pub(crate) enum Fault {
     UnansweredWriteIsGivenUp,
     /// A save that fails leaves what it has written.
     FailedSaveKeepsItsBytes,
+    /// A save that brings lost bytes again lets only its own project refer to them.
+    OnlyItsOwnIsRepointed,
+    /// A save drops its bytes because the ledger has them, without a look.
+    LedgerIsBelieved,
 }
 
 /// All there is at one instant.
@@ -77,6 +83,7 @@ pub(crate) struct State {
     pub(crate) savers: [Saver; 2],
     pub(crate) deleter: Deleter,
     pub(crate) sweepers: [Sweeper; 2],
+    pub(crate) has_lost: bool,
 }
 
 /// Somebody takes a step.
@@ -85,6 +92,8 @@ pub(crate) enum Action {
     Saver(usize, Step),
     Deleter(Step),
     Sweeper(usize, Step),
+    /// The bytes of [`Scenario::loses`] get lost.
+    Lose,
 }
 
 /// The steps of the protocol, by their names.
@@ -114,6 +123,7 @@ pub(crate) const NOTHING_LEAKS: &str = "a sweep leaves what projects refer to, a
 pub(crate) const NO_OTHER_LEAK: &str = "only the late writes of a writer that died leak";
 pub(crate) const SHARED: &str = "both saves succeed and share one object";
 pub(crate) const EXPIRED: &str = "a save fails because its row was swept";
+pub(crate) const MENDED: &str = "a save brings bytes again that were lost";
 pub(crate) const REVIVED: &str = "a save refers to an object that no project referred to";
 
 impl Protocol {
@@ -137,6 +147,7 @@ impl Scenario {
             at_start: Some((project(0), ObjectKind::Media, reference)),
             saves: [media(1, Brings::Media), media(2, Brings::Media)],
             deletes: project(0),
+            loses: None,
         }
     }
 
@@ -151,6 +162,20 @@ impl Scenario {
         Self { saves, ..Self::old_project_is_deleted() }
     }
 
+    /// Two save the same bytes, one of them under the project that has them, while those get lost, and that project is
+    /// deleted.
+    pub(crate) fn bytes_get_lost() -> Self {
+        let again = Save { project: project(0), ..media(1, Brings::Media) };
+        let saves = [again, media(2, Brings::Media)];
+        Self { saves, loses: Some(object(0)), ..Self::old_project_is_deleted() }
+    }
+
+    /// The same, where one sends only a digest, and another project than the one that has the bytes is deleted.
+    pub(crate) fn bytes_of_a_digest_get_lost() -> Self {
+        let saves = [media(1, Brings::Media), media(2, Brings::MediaByDigest)];
+        Self { saves, deletes: project(2), ..Self::bytes_get_lost() }
+    }
+
     /// The notes of one new project are saved twice, and it is deleted as soon as it is there.
     pub(crate) fn notes_are_replaced() -> Self {
         let notes = |n: u8| Save {
@@ -159,7 +184,7 @@ impl Scenario {
             object: object(n),
             digest: Digest::of(&[n]),
         };
-        Self { at_start: None, saves: [notes(1), notes(2)], deletes: project(0) }
+        Self { at_start: None, saves: [notes(1), notes(2)], deletes: project(0), loses: None }
     }
 }
 
@@ -237,6 +262,7 @@ impl Model for Protocol {
             savers: self.scenario.saves.each_ref().map(Saver::new),
             deleter: Deleter::Start,
             sweepers: [Sweeper::Idle, Sweeper::Idle],
+            has_lost: false,
         }]
     }
 
@@ -246,6 +272,12 @@ impl Model for Protocol {
         }
         state.deleter.actions(self, state, actions);
         state.sweeper_actions(self, 0, actions);
+        if let Some(object) = self.scenario.loses
+            && !state.has_lost
+            && state.world.blobs.contains_key(&self.path(object))
+        {
+            actions.push(Action::Lose);
+        }
         if state.sweepers[0] != state.sweepers[1] {
             state.sweeper_actions(self, 1, actions);
         }
@@ -257,6 +289,11 @@ impl Model for Protocol {
             Action::Saver(who, step) => state.step_saver(self, who, step),
             Action::Deleter(step) => state.step_deleter(self, step),
             Action::Sweeper(who, step) => state.step_sweeper(self, who, step),
+            Action::Lose => {
+                let object = self.scenario.loses.expect("it is offered only where there is one");
+                state.world.blobs.remove(&self.path(object));
+                state.has_lost = true;
+            }
         }
         // They are interchangeable, so one order stands for both.
         state.sweepers.sort();
@@ -265,13 +302,16 @@ impl Model for Protocol {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always(NEVER_DANGLING, |model, state: &State| state.world.nothing_dangles(model)),
+            Property::always(NEVER_DANGLING, |model, state: &State| {
+                state.world.nothing_dangles(model, model.scenario.loses.filter(|_| state.has_lost))
+            }),
             Property::always(STORED_ONCE, |_, state: &State| state.world.stored_once()),
             Property::always(COUNTED, |_, state: &State| state.world.references_are_counted()),
             Property::always(NOTHING_LEAKS, |model, state: &State| state.nothing_leaks(model)),
             Property::always(NO_OTHER_LEAK, |model, state: &State| state.only_late_writes_leak(model)),
             Property::sometimes(SHARED, |model, state: &State| state.both_share(model)),
             Property::sometimes(EXPIRED, |_, state: &State| state.has_outcome(Outcome::Expired)),
+            Property::sometimes(MENDED, |_, state: &State| state.has_outcome(Outcome::Mended)),
             Property::sometimes(REVIVED, |_, state: &State| state.has_outcome(Outcome::Revived)),
         ]
     }

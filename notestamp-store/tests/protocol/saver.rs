@@ -2,7 +2,9 @@
 
 use std::mem;
 
-use notestamp_store::protocol::{MediaOffer, Written, adopt, discard, release, settle_media};
+use notestamp_store::protocol::{
+    Look, MediaOffer, Settlement, Written, adopt, discard, release, settle_media,
+};
 use notestamp_store::{Digest, Error, Namespace, Object, ObjectId, ObjectKind, ObjectState, ProjectId};
 
 use crate::disposal::Disposal;
@@ -45,6 +47,15 @@ impl Save {
     }
 }
 
+/// What comes of the beginning of a commit.
+enum Begun {
+    Transaction(Transaction),
+    /// The bytes must be completed first.
+    BytesNeeded,
+    /// This object must be looked at first.
+    LookNeeded(ObjectId),
+}
+
 /// How far a save has come.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Saver {
@@ -52,6 +63,8 @@ pub(crate) struct Saver {
     /// Whether it has written although its row was no longer reserved, and has not cleaned up since.
     /// The program does not know; it is noted here to tell the one leak that needs a deadline.
     pub(crate) wrote_late: bool,
+    /// What it has seen of the objects that may have its bytes already.
+    pub(crate) looks: Vec<Look>,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -83,6 +96,8 @@ pub(crate) enum Outcome {
     Shared,
     /// Saved with an object that no project referred to any more.
     Revived,
+    /// Saved with its own object, which took the place of one whose bytes were lost.
+    Mended,
     /// Refused: its row is no longer reserved.
     Expired,
     /// The upload broke off, or the commit did not say that it went through.
@@ -95,7 +110,7 @@ impl Saver {
             Brings::Media | Brings::Notes => At::Start,
             Brings::MediaByDigest => At::Written,
         };
-        Self { at, wrote_late: false }
+        Self { at, wrote_late: false, looks: Vec::new() }
     }
 
     pub(crate) fn has_stopped_writing(&self) -> bool {
@@ -183,9 +198,14 @@ impl State {
             }
             (Step::Begin, at) => {
                 let written = at == At::Written;
-                match self.begin_save(model, save, written) {
-                    Ok(None) => at,
-                    Ok(Some(transaction)) => At::Committing { transaction, written },
+                match self.begin_save(model, who, written) {
+                    Ok(Begun::BytesNeeded) => at,
+                    Ok(Begun::LookNeeded(object)) => {
+                        let look = self.look(model, object, save.digest);
+                        self.savers[who].looks.push(look);
+                        at
+                    }
+                    Ok(Begun::Transaction(transaction)) => At::Committing { transaction, written },
                     Err(Error::MediaNeeded) => At::Stopped,
                     Err(Error::UploadExpired) => {
                         let kept = model.has(Fault::FailedSaveKeepsItsBytes);
@@ -213,6 +233,9 @@ impl State {
             (Step::Crash, _) => At::Stopped,
             (step, at) => unreachable!("{step:?} is not offered at {at:?}"),
         };
+        if self.savers[who].at == At::Stopped {
+            self.savers[who].looks.clear();
+        }
         if model.isolation == Isolation::Serializable
             && step == Step::Begin
             && matches!(self.savers[who].at, At::Committing { .. })
@@ -242,35 +265,58 @@ impl State {
         }
     }
 
-    /// Reads, and decides what to write; none where the bytes must be completed first.
-    fn begin_save(&self, model: &Protocol, save: &Save, written: bool) -> Result<Option<Transaction>, Error> {
+    /// Looks whether the bytes of an object are there.
+    fn look(&self, model: &Protocol, object: ObjectId, digest: Digest) -> Look {
+        let found = self.world.blobs.get(&model.path(object));
+        let is_whole = model.has(Fault::LedgerIsBelieved) || found == Some(&Blob::Whole(digest));
+        Look { object, is_whole }
+    }
+
+    /// Reads, and decides what to write.
+    fn begin_save(&self, model: &Protocol, who: usize, written: bool) -> Result<Begun, Error> {
+        let save = &model.scenario.saves[who];
         let ours = if model.has(Fault::ReservationNotChecked) {
             Some(save.reserved())
         } else {
             self.world.row(model, save.object)
         };
+        let old = self.world.projects.get(&save.project);
         let offer = match save.brings {
             Brings::Media if written => MediaOffer::Written(save.written()),
             Brings::Media => MediaOffer::Staged(save.written()),
             Brings::MediaByDigest => MediaOffer::Known(save.digest),
             Brings::Notes => {
-                let old = self.world.projects.get(&save.project);
                 let old = old.and_then(|old| self.world.row(model, old.object));
                 let mut rows = vec![adopt(ours.as_ref(), &save.written(), NOW)?];
                 rows.extend(old.map(|old| release(&old, NOW)));
-                let project = Some((save.project, Some(save.reference(save.object))));
-                return Ok(Some(Transaction { rows, project }));
+                let projects = vec![(save.project, Some(save.reference(save.object)))];
+                return Ok(Begun::Transaction(Transaction { rows, projects }));
             }
         };
-        let live = self.world.live_media(model, save.digest);
-        let Some(mut settled) = settle_media(&offer, ours.as_ref(), live.as_ref(), NOW)? else {
-            return Ok(None);
+        let kept = old.map(|old| old.object);
+        // One live row at most has these bytes, and it is what the project has, if it has some.
+        let candidates: Vec<Object> = self.world.live_media(model, save.digest).into_iter().collect();
+        let mut looks = self.savers[who].looks.clone();
+        if model.scenario.loses.is_none() {
+            // Nothing gets lost, so a look is worth no step of its own.
+            looks = candidates.iter().map(|row| self.look(model, row.id, save.digest)).collect();
+        }
+        let mut settled = match settle_media(&offer, ours.as_ref(), &candidates, kept, &looks, NOW)? {
+            Settlement::Settled(settled) => settled,
+            Settlement::BytesNeeded => return Ok(Begun::BytesNeeded),
+            Settlement::LookNeeded(media) => return Ok(Begun::LookNeeded(media.object)),
         };
         if model.has(Fault::LiveRowOnlyRead) {
             settled.rows.retain(|row| row.id == save.object);
         }
-        let project = Some((save.project, Some(save.reference(settled.media.object))));
-        Ok(Some(Transaction { rows: settled.rows, project }))
+        let reference = Some(save.reference(settled.media.object));
+        let mut projects = vec![(save.project, reference)];
+        if !model.has(Fault::OnlyItsOwnIsRepointed) {
+            let referring = self.world.projects.iter().filter(|(_, it)| settled.lost.contains(&it.object));
+            let others = referring.filter(|(id, _)| **id != save.project);
+            projects.extend(others.map(|(id, _)| (*id, reference)));
+        }
+        Ok(Begun::Transaction(Transaction { rows: settled.rows, projects }))
     }
 
     fn dispose_and_stop(&mut self, who: usize, disposal: Disposal, outcome: Outcome) -> At {
@@ -283,6 +329,10 @@ impl State {
 }
 
 fn outcome(save: &Save, transaction: &Transaction) -> Outcome {
+    let is_mended = |row: &Object| row.id == save.object && row.state == ObjectState::Live;
+    if save.brings == Brings::Media && transaction.rows.iter().any(is_mended) {
+        return Outcome::Mended;
+    }
     let theirs = transaction.rows.iter().find(|row| row.id != save.object);
     if theirs.is_some_and(|row| row.references == 1) { Outcome::Revived } else { Outcome::Shared }
 }

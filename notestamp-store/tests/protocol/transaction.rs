@@ -16,19 +16,20 @@ use crate::world::{Reference, World, is_live_media};
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Transaction {
     pub(crate) rows: Vec<Object>,
-    pub(crate) project: Option<(ProjectId, Option<Reference>)>,
+    /// Projects, each with what it refers to from then on; absent where it is deleted.
+    pub(crate) projects: Vec<(ProjectId, Option<Reference>)>,
 }
 
 impl Transaction {
     /// One that touches only the ledger.
     pub(crate) fn of_rows(rows: Vec<Object>) -> Self {
-        Self { rows, project: None }
+        Self { rows, projects: Vec::new() }
     }
 
     fn conflicts_with(&self, other: &Self) -> bool {
-        let project = |transaction: &Self| transaction.project.map(|(id, _)| id);
-        let same_project = project(self).is_some() && project(self) == project(other);
-        same_project || self.rows.iter().any(|row| other.writes_row(row.id))
+        let writes = |transaction: &Self, id| transaction.projects.iter().any(|(project, _)| *project == id);
+        self.projects.iter().any(|(id, _)| writes(other, *id))
+            || self.rows.iter().any(|row| other.writes_row(row.id))
     }
 
     /// Whether it writes this row.
@@ -55,10 +56,11 @@ impl State {
         for row in &transaction.rows {
             self.world.ledger.insert(row.id, row.clone());
         }
-        match transaction.project {
-            Some((id, Some(reference))) => drop(self.world.projects.insert(id, reference)),
-            Some((id, None)) => drop(self.world.projects.remove(&id)),
-            None => {}
+        for (id, reference) in &transaction.projects {
+            match reference {
+                Some(reference) => drop(self.world.projects.insert(*id, *reference)),
+                None => drop(self.world.projects.remove(id)),
+            }
         }
         self.retry_if(|open| open.conflicts_with(transaction));
         true

@@ -63,8 +63,9 @@ impl World {
         self.projects.values().map(|reference| u64::from(reference.object == id)).sum()
     }
 
-    /// No project refers to an object that is missing, short, or of another digest.
-    pub(crate) fn nothing_dangles(&self, model: &Protocol) -> bool {
+    /// No project refers to an object that is missing, short, or of another digest, but for the one whose bytes somebody
+    /// outside of the protocol has lost.
+    pub(crate) fn nothing_dangles(&self, model: &Protocol, lost: Option<ObjectId>) -> bool {
         self.projects.values().all(|reference| {
             let row = self.ledger.get(&reference.object);
             let row_is_right = row.is_some_and(|row| {
@@ -72,7 +73,7 @@ impl World {
                     && row.content.is_some_and(|(digest, _)| digest == reference.digest)
             });
             let blob = self.blobs.get(&model.path(reference.object));
-            row_is_right && blob == Some(&Blob::Whole(reference.digest))
+            row_is_right && (blob == Some(&Blob::Whole(reference.digest)) || lost == Some(reference.object))
         })
     }
 

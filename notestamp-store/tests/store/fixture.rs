@@ -32,18 +32,20 @@ pub enum Backend {
 
 /// A store with one account.
 pub struct Fixture {
+    pub backend: Backend,
     pub store: Store,
     pub owner: UserId,
     pub clock: Arc<ManualClock>,
-    parts: Parts,
+    pub parts: Parts,
 }
 
 /// What stores are made of: clones are doors to the same rooms.
-struct Parts {
-    metadata: Arc<dyn RecordStore>,
-    notes: BlobStore,
-    media: BlobStore,
-    _folder: Option<TempDir>,
+#[derive(Clone)]
+pub struct Parts {
+    pub metadata: Arc<dyn RecordStore>,
+    pub notes: BlobStore,
+    pub media: BlobStore,
+    pub folders: Vec<Arc<TempDir>>,
 }
 
 /// Runs a case over a fresh store. However it went, a sweep at the end leaves nothing to complain of.
@@ -56,7 +58,7 @@ pub async fn run<F: Future<Output = Fixture>>(backend: Backend, case: impl FnOnc
 }
 
 impl Parts {
-    async fn new(backend: Backend) -> Self {
+    pub async fn new(backend: Backend) -> Self {
         match backend {
             Backend::Memory => {
                 let blobs = async |kind| {
@@ -67,7 +69,7 @@ impl Parts {
                     metadata: Arc::new(MemoryRecords::new()),
                     notes: blobs(ObjectKind::Notes).await,
                     media: blobs(ObjectKind::Media).await,
-                    _folder: None,
+                    folders: Vec::new(),
                 }
             }
             #[cfg(feature = "sqlite")]
@@ -82,7 +84,12 @@ impl Parts {
                     (blobs(ObjectKind::Notes, "notes").await, blobs(ObjectKind::Media, "media").await);
                 let path = folder.path().join("metadata.db");
                 let metadata = notestamp_store::records::SqliteRecords::open(path, Durability::Relaxed);
-                Self { metadata: Arc::new(metadata.await.unwrap()), notes, media, _folder: Some(folder) }
+                Self {
+                    metadata: Arc::new(metadata.await.unwrap()),
+                    notes,
+                    media,
+                    folders: vec![Arc::new(folder)],
+                }
             }
         }
     }
@@ -94,7 +101,7 @@ impl Fixture {
         let clock = Arc::new(ManualClock::new(NOW));
         let store = parts.open(StoreSettings::default(), &clock).await;
         let owner = account(&store, "ada@example.org").await;
-        Self { store, owner, clock, parts }
+        Self { backend, store, owner, clock, parts }
     }
 
     /// The same store with other settings.
@@ -173,6 +180,11 @@ impl Parts {
     async fn open(&self, settings: StoreSettings, clock: &Arc<ManualClock>) -> Store {
         let store = Store::builder(self.metadata.clone(), self.notes.clone(), self.media.clone());
         store.settings(settings).clock(clock.clone()).open().await.unwrap()
+    }
+
+    /// Opens them as they are.
+    pub async fn try_open(&self) -> Result<Store> {
+        Store::builder(self.metadata.clone(), self.notes.clone(), self.media.clone()).open().await
     }
 }
 

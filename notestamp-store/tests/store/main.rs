@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "all of it is tests, helpers too")]
 
 mod fixture;
+mod identity;
 mod leftovers;
+mod lost;
 mod races;
 mod reopening;
 mod saves;
@@ -56,6 +58,18 @@ on_every_backend! {
         a_save_of_a_removed_account_leaves_nothing
         a_commit_whose_caller_goes_away_comes_to_its_end
         a_commit_that_is_given_up_undoes_no_later_save
+    }
+    lost {
+        a_file_that_is_lost_is_mended_by_the_next_save_that_brings_it
+        a_file_that_is_lost_is_needed_where_only_its_digest_comes
+        a_file_that_was_cut_short_is_mended_too
+    }
+    identity {
+        a_store_keeps_its_id
+        a_blob_store_of_another_store_is_refused
+        a_blob_store_that_has_lost_its_id_and_all_is_refused
+        a_blob_store_in_which_nothing_is_missed_may_be_replaced
+        a_blob_store_that_another_store_uses_is_not_taken_by_a_new_one
     }
     races {
         equal_media_saved_at_the_same_moment_is_stored_once

@@ -3,14 +3,14 @@
 #![cfg(feature = "sqlite")]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use notestamp_store::records::{ObjectLedger, RecordStore, SqliteRecords};
 use notestamp_store::{
-    BlobStore, BlobUrl, CheckReport, Durability, Error, ListQuery, Namespace, Object, ObjectId, ObjectKind,
-    Store,
+    BlobStore, BlobUrl, CheckReport, Clock, Durability, Email, Error, ListQuery, ManualClock, Namespace,
+    Object, ObjectId, ObjectKind, Store, StoreId, SystemClock, UserId,
 };
 
 use super::fixture::{LARGE, NOW, account, draft, media, notes, read, title};
@@ -25,10 +25,28 @@ async fn records(folder: &Path) -> Result<SqliteRecords, Error> {
 }
 
 async fn open(folder: &Path) -> Store {
-    let metadata = Arc::new(records(folder).await.unwrap());
-    let (notes, media) = (blobs(folder, ObjectKind::Notes).await, blobs(folder, ObjectKind::Media).await);
-    Store::builder(metadata, notes, media).open().await.unwrap()
+    try_open(folder).await.unwrap()
 }
+
+async fn try_open(folder: &Path) -> Result<Store, Error> {
+    let metadata = Arc::new(records(folder).await?);
+    let (notes, media) = (blobs(folder, ObjectKind::Notes).await, blobs(folder, ObjectKind::Media).await);
+    Store::builder(metadata, notes, media).open().await
+}
+
+/// Makes the database one that a program of before has written, which knew of no ids. What that is done to with SQL is
+/// on top of it.
+fn make_older(folder: &Path, sql: &str) {
+    let file = rusqlite::Connection::open(folder.join("metadata.db")).unwrap();
+    file.execute_batch(&format!("DROP TABLE store; PRAGMA user_version = 2; {sql}")).unwrap();
+}
+
+/// The object that holds the id of a blob store.
+fn id_file(folder: &Path, kind: ObjectKind) -> PathBuf {
+    folder.join(format!("{kind:?}")).join(".store-id")
+}
+
+const KINDS: [ObjectKind; 2] = [ObjectKind::Notes, ObjectKind::Media];
 
 #[tokio::test]
 async fn what_was_saved_is_there_after_the_store_was_closed() {
@@ -57,15 +75,14 @@ async fn an_older_database_is_brought_up_to_date() {
     draft(&store, owner, "A lecture").save().await;
     draft(&store, owner, "Another").save().await;
     store.close().await.unwrap();
-    let file = rusqlite::Connection::open(folder.path().join("metadata.db")).unwrap();
-    file.execute_batch(
+    make_older(
+        folder.path(),
         "DROP TABLE title_grams;
              DROP TABLE title_documents;
              ALTER TABLE users DROP COLUMN revision_floor;
              PRAGMA user_version = 1",
-    )
-    .unwrap();
-    drop(file);
+    );
+    KINDS.into_iter().for_each(|kind| fs::remove_file(id_file(folder.path(), kind)).unwrap());
 
     let store = open(folder.path()).await;
     let found = async |text: &str| {
@@ -104,5 +121,123 @@ async fn what_a_dead_process_has_reserved_is_given_up_at_once() {
     let before = store.check().await.unwrap();
     assert_eq!((before.unreferenced.len(), before.unaccounted.len()), (3, 3));
     assert_eq!(store.sweep().await.unwrap().deleted, 3);
+    assert_eq!(store.check().await.unwrap(), CheckReport::default());
+}
+
+/// A store with one project, closed.
+async fn used(folder: &Path) -> (UserId, StoreId) {
+    let store = open(folder).await;
+    let owner = account(&store, "ada@example.org").await;
+    draft(&store, owner, "title").media(&media(1, 1_000)).save().await;
+    store.close().await.unwrap();
+    (owner, store.id())
+}
+
+#[track_caller]
+fn assert_foreign(opened: Result<Store, Error>, folder: &Path) {
+    let Err(error @ Error::ForeignStore { .. }) = opened else { panic!("{opened:?}") };
+    let message = error.to_string();
+    assert!(message.contains(folder.to_str().unwrap()) && message.contains("sqlite"), "{message}");
+}
+
+#[tokio::test]
+async fn a_store_of_an_earlier_version_is_given_an_id_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (owner, before) = used(folder.path()).await;
+    make_older(folder.path(), "");
+    KINDS.into_iter().for_each(|kind| fs::remove_file(id_file(folder.path(), kind)).unwrap());
+
+    let store = open(folder.path()).await;
+    assert_ne!(store.id(), before);
+    let project = store.find_project(owner, &title("title")).await.unwrap();
+    assert!(read(&store, &project, None).await == media(1, 1_000));
+    for kind in KINDS {
+        assert_eq!(fs::read_to_string(id_file(folder.path(), kind)).unwrap(), format!("{}\n", store.id()));
+    }
+    store.close().await.unwrap();
+
+    // Once it has been given out, it is not given out again.
+    for kind in KINDS {
+        let id = fs::read(id_file(folder.path(), kind)).unwrap();
+        fs::remove_file(id_file(folder.path(), kind)).unwrap();
+        assert_foreign(try_open(folder.path()).await, folder.path());
+        fs::write(id_file(folder.path(), kind), id).unwrap();
+    }
+    open(folder.path()).await;
+}
+
+#[tokio::test]
+async fn an_unmounted_folder_beside_an_earlier_version_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    used(folder.path()).await;
+    make_older(folder.path(), "");
+    for kind in KINDS {
+        fs::remove_file(id_file(folder.path(), kind)).unwrap();
+    }
+    let (media, elsewhere) = (folder.path().join("Media"), folder.path().join("elsewhere"));
+    fs::rename(&media, &elsewhere).unwrap();
+    assert_foreign(try_open(folder.path()).await, &media);
+    assert!(!id_file(folder.path(), ObjectKind::Media).exists(), "what lies under a mount is left as it was");
+
+    fs::remove_dir(&media).unwrap();
+    fs::rename(&elsewhere, &media).unwrap();
+    open(folder.path()).await;
+}
+
+#[tokio::test]
+async fn a_database_copied_before_it_had_an_id_takes_that_of_its_blob_stores() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, id) = used(folder.path()).await;
+    make_older(folder.path(), "");
+    assert_eq!(open(folder.path()).await.id(), id);
+}
+
+#[tokio::test]
+async fn an_unmounted_folder_is_refused_at_the_start_and_found_by_a_ping() {
+    let folder = tempfile::tempdir().unwrap();
+    used(folder.path()).await;
+    let store = open(folder.path()).await;
+    store.ping().await.unwrap();
+    let (mount, disk) = (folder.path().join("Media"), folder.path().join("disk"));
+    fs::rename(&mount, &disk).unwrap();
+    fs::create_dir(&mount).unwrap();
+    let pinged = store.ping().await;
+    assert!(matches!(pinged, Err(Error::ForeignStore { .. })), "{pinged:?}");
+
+    // Nor does anything take it for a store that has lost its files.
+    let owner =
+        store.find_account_by_email(&Email::parse("ada@example.org").unwrap()).await.unwrap().unwrap().id;
+    let brought = draft(&store, owner, "title").media(&media(1, 1_000)).try_save().await;
+    assert!(matches!(brought, Err(Error::ForeignStore { .. })), "{brought:?}");
+    store.delete_project(owner, &title("title")).await.unwrap();
+    store.close().await.unwrap();
+    drop(store);
+    assert_foreign(try_open(folder.path()).await, &mount);
+
+    fs::remove_dir_all(&mount).unwrap();
+    fs::rename(&disk, &mount).unwrap();
+    open(folder.path()).await.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_sweep_forgets_nothing_that_lies_in_a_folder_which_is_unmounted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (owner, _) = used(folder.path()).await;
+    let clock = Arc::new(ManualClock::new(SystemClock.now()));
+    let metadata = Arc::new(records(folder.path()).await.unwrap());
+    let (notes, blobs) =
+        (blobs(folder.path(), ObjectKind::Notes).await, blobs(folder.path(), ObjectKind::Media).await);
+    let store = Store::builder(metadata, notes, blobs).clock(clock.clone()).open().await.unwrap();
+    store.delete_project(owner, &title("title")).await.unwrap();
+    let (mount, disk) = (folder.path().join("Media"), folder.path().join("disk"));
+    fs::rename(&mount, &disk).unwrap();
+    fs::create_dir(&mount).unwrap();
+    clock.advance(2 * store.settings().sweep_grace);
+    let report = store.sweep().await.unwrap();
+    assert_eq!((report.doomed, report.failed), (1, 1));
+
+    fs::remove_dir(&mount).unwrap();
+    fs::rename(&disk, &mount).unwrap();
+    assert_eq!(store.sweep().await.unwrap().deleted, 1);
     assert_eq!(store.check().await.unwrap(), CheckReport::default());
 }

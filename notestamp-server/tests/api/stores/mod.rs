@@ -4,6 +4,7 @@
 mod mongodb_s3;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use notestamp_server::config::{self, Config, Invocation};
 use tempfile::TempDir;
@@ -39,13 +40,20 @@ pub struct Embedded {
     folder: TempDir,
 }
 
+impl Embedded {
+    /// The data folder.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+}
+
 impl Stores for Embedded {
     fn fresh() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
     fn config(&self) -> Config {
-        parse(["--data".into(), self.folder.path().join("data").into()], [])
+        parse(["--data".into(), self.data().into()], [])
     }
 }
 

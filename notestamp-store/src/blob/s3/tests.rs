@@ -200,7 +200,7 @@ fn store_at(address: SocketAddr) -> BlobStore {
     let client =
         Arc::new(bucket.client(environment(&[("aws_session_token", SESSION_TOKEN)])).expect("it is enough"));
     let backend = bucket.bucket.backend(Arc::clone(&client), Some(client));
-    BlobStore::over("media store", backend)
+    BlobStore::over("media store", "s3".to_owned(), backend)
 }
 
 /// A server that says the same to everybody.

@@ -15,7 +15,7 @@ use crate::domain::{
     Precondition, Project, ProjectId, Session, SessionId, SessionTtl, Title, TokenId, Usage, User, UserId,
 };
 use crate::error::Result;
-use crate::protocol::{MediaOffer, SaveCommit, StaleBefore, Written};
+use crate::protocol::{Look, MediaOffer, SaveCommit, StaleBefore, Written};
 use crate::records::{RecordStore, SaveOutcome};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -118,6 +118,7 @@ pub(super) async fn save_as(store: &dyn RecordStore, owner: UserId, metadata: Me
         precondition: Precondition::None,
         notes: Written { object, digest: Digest::of(object.as_bytes()), size: 10 },
         media: None,
+        looks: Vec::new(),
         namespace: Namespace::Owner(owner),
         quota_bytes_max: None,
         now: NOW,
@@ -190,8 +191,14 @@ impl Save<'_> {
         self.commit.media.as_ref().and_then(MediaOffer::object).unwrap()
     }
 
+    /// The bytes of that object are lost; those of all others are there.
+    pub(super) fn lost(mut self, object: ObjectId) -> Self {
+        self.commit.looks.push(Look { object, is_whole: false });
+        self
+    }
+
     pub(super) async fn outcome(&self) -> Result<SaveOutcome> {
-        self.store.commit_save(&self.commit).await
+        commit_save(self.store, &self.commit).await
     }
 
     /// Commits it; answers the project and the ids that this doomed, in their order.
@@ -211,6 +218,21 @@ impl Save<'_> {
     pub(super) fn project(self) -> impl Future<Output = Project> {
         let saved = self.saved();
         async move { saved.await.0 }
+    }
+}
+
+/// Commits a save. What it must look at is there.
+pub(super) async fn commit_save(store: &dyn RecordStore, commit: &SaveCommit) -> Result<SaveOutcome> {
+    let mut commit = commit.clone();
+    loop {
+        match store.commit_save(&commit).await {
+            Ok(SaveOutcome::LookNeeded(media)) => {
+                let look = Look { object: media.object, is_whole: true };
+                assert!(!commit.looks.contains(&look), "{media:?} was looked at");
+                commit.looks.push(look);
+            }
+            outcome => return outcome,
+        }
     }
 }
 

@@ -18,7 +18,9 @@
 mod fixture;
 
 pub mod ended_sessions;
+pub mod identity;
 pub mod listing;
+pub mod lost_media;
 pub mod media;
 pub mod objects;
 pub mod projects;
@@ -124,6 +126,18 @@ macro_rules! records_conformance {
                 what_is_doomed_is_never_revived
                 written_media_turns_live
             }
+            lost_media {
+                bytes_that_nobody_has_looked_at_are_not_dropped
+                lost_media_in_another_namespace_is_replaced_too
+                lost_media_is_replaced_for_all_that_refer_to_it
+                lost_media_of_a_digest_is_needed
+                lost_media_that_is_here_under_another_object_is_not_stored_again
+                unfinished_media_that_was_lost_is_needed
+            }
+            identity {
+                live_objects_are_sampled_by_their_kind
+                the_first_id_stays
+            }
             listing {
                 a_contained_text_is_literal_and_knows_letter_case
                 a_cursor_of_another_sort_is_refused
@@ -169,6 +183,7 @@ macro_rules! records_conformance {
                 racing_accounts_share_one_object_of_a_shared_namespace
                 racing_purges_release_each_project_once
                 racing_savers_of_equal_bytes_share_one_object
+                racing_savers_of_lost_bytes_bring_them_once
                 racing_saves_of_one_title_are_all_counted
                 racing_saves_stay_within_the_quota
             }

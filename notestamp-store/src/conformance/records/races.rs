@@ -20,11 +20,11 @@ const ROUNDS: usize = 8;
 
 /// Commits all of these at the same moment.
 async fn commit_all(store: &Store, commits: Vec<SaveCommit>) -> Vec<crate::Result<SaveOutcome>> {
-    let commit = |commit: SaveCommit| {
+    let act = |save: SaveCommit| {
         let store = Arc::clone(store);
-        async move { store.commit_save(&commit).await }
+        async move { commit_save(&*store, &save).await }
     };
-    race(commits.into_iter().map(commit)).await
+    race(commits.into_iter().map(act)).await
 }
 
 fn count<T>(outcomes: &[T], is: impl Fn(&T) -> bool) -> usize {
@@ -156,6 +156,37 @@ pub async fn racing_savers_of_equal_bytes_share_one_object(store: Store) {
     assert_all_agrees(&*store, &[ada]).await;
 }
 
+pub async fn racing_savers_of_lost_bytes_bring_them_once(store: Store) {
+    for _ in 0..ROUNDS {
+        let mut owners = vec![account(&*store).await];
+        let first = save(&*store, owners[0], "Song").await.shared().media(b"song").await.project().await;
+        let mut commits = Vec::new();
+        for racer in 0..RACERS {
+            // Some bring the bytes again, some save or delete what refers to them.
+            let owner = account(&*store).await;
+            owners.push(owner);
+            let lost = first.media.unwrap().object;
+            let again = save(&*store, owner, "Song").await.shared().media(b"song").await.lost(lost);
+            commits.push(again.commit);
+            if racer % 2 == 0 {
+                commits.push(save(&*store, owners[0], "Song").await.commit);
+            }
+        }
+        let outcomes = commit_all(&store, commits).await;
+        assert_eq!(count(&outcomes, is_saved), outcomes.len(), "{outcomes:?}");
+        let live = live(&*store, ObjectKind::Media).await;
+        assert_eq!(live.len(), 1);
+        assert_ne!(Some(live[0].id), first.media.map(|media| media.object));
+        assert_all_agrees(&*store, &owners).await;
+        for owner in owners {
+            store.delete_project(owner.into(), &title("Song"), NOW).await.unwrap();
+        }
+        // So that the next round begins with an object of its own.
+        let all = crate::protocol::StaleBefore { reserved: NOW, unreferenced: NOW.after(HOUR) };
+        store.doom_stale(&all, MANY, NOW).await.unwrap();
+    }
+}
+
 pub async fn racing_accounts_share_one_object_of_a_shared_namespace(store: Store) {
     let mut owners = Vec::new();
     let mut commits = Vec::new();
@@ -252,7 +283,7 @@ pub async fn a_racing_delete_and_save_leave_all_in_step(store: Store) {
             async move {
                 match deletes {
                     true => store.delete_project(ada.into(), &title("Song"), NOW).await.map(drop),
-                    false => store.commit_save(&again).await.map(drop),
+                    false => commit_save(&*store, &again).await.map(drop),
                 }
             }
         };
@@ -318,7 +349,7 @@ pub async fn a_save_and_a_racing_sweep_agree_on_unreferenced_media(store: Store)
                     let doomed = ids(&store.list_doomed(None, MANY).await.unwrap());
                     store.forget_doomed(&doomed).await.unwrap();
                 } else {
-                    assert!(is_saved(&store.commit_save(&again).await));
+                    assert!(is_saved(&commit_save(&*store, &again).await));
                 }
             }
         };
@@ -341,7 +372,7 @@ pub async fn a_late_save_and_a_racing_sweep_agree_on_reserved_rows(store: Store)
                     store.doom_stale(&stale, MANY, NOW).await.unwrap();
                     return;
                 }
-                let saved = store.commit_save(&late).await;
+                let saved = commit_save(&*store, &late).await;
                 assert!(is_saved(&saved) || matches!(saved, Err(Error::UploadExpired)), "{saved:?}");
             }
         };
@@ -360,7 +391,7 @@ pub async fn a_writer_that_gives_up_and_its_commit_agree(store: Store) {
             async move {
                 match gives_up {
                     true => drop(store.doom_reserved(&[media, commit.notes.object], NOW).await.unwrap()),
-                    false => drop(store.commit_save(&commit).await),
+                    false => drop(commit_save(&*store, &commit).await),
                 }
             }
         };
@@ -407,7 +438,7 @@ pub async fn no_save_outlives_the_removal_that_it_raced(store: Store) {
                     assert!(store.remove_user(ada.into(), NOW).await.unwrap());
                     return;
                 }
-                let saved = store.commit_save(&commit).await;
+                let saved = commit_save(&*store, &commit).await;
                 assert!(is_saved(&saved) || matches!(saved, Err(Error::NotFound { .. })), "{saved:?}");
             }
         };
@@ -462,7 +493,7 @@ pub async fn no_save_follows_the_end_of_its_session(store: Store) {
         }
         let saves = commits.iter().cloned().map(|commit| {
             let store = Arc::clone(&store);
-            async move { store.commit_save(&commit).await.map(|saved| (saved, None)) }.boxed()
+            async move { commit_save(&*store, &commit).await.map(|saved| (saved, None)) }.boxed()
         });
         let ending = {
             let (store, ended) = (Arc::clone(&store), ended.clone());

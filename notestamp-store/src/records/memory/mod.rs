@@ -12,8 +12,8 @@ use async_trait::async_trait;
 
 use self::objects::Ledger;
 use self::projects::Library;
-use super::RecordStore;
-use crate::domain::{Email, Session, SessionId, User, UserId};
+use super::{RecordStore, StoreIdentity};
+use crate::domain::{Email, ObjectKind, Session, SessionId, StoreId, User, UserId};
 use crate::error::{Error, Result};
 
 const BACKEND: &str = "memory";
@@ -44,6 +44,7 @@ pub struct MemoryRecords {
 #[derive(Debug, Default)]
 struct State {
     closed: bool,
+    identity: Option<StoreIdentity>,
     users: HashMap<UserId, User>,
     emails: HashMap<Email, UserId>,
     /// The accounts that are no more, but of which sessions or projects may be left.
@@ -76,6 +77,17 @@ impl RecordStore for MemoryRecords {
 
     fn is_exclusive(&self) -> bool {
         true
+    }
+
+    async fn claim_identity(&self, proposed: StoreId) -> Result<StoreIdentity> {
+        Ok(*self.lock()?.identity.get_or_insert(StoreIdentity::new(proposed)))
+    }
+
+    async fn mark_blob_store(&self, kind: ObjectKind) -> Result<()> {
+        if let Some(identity) = &mut self.lock()?.identity {
+            identity.mark(kind);
+        }
+        Ok(())
     }
 
     async fn ping(&self) -> Result<()> {

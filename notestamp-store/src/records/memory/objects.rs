@@ -25,6 +25,12 @@ impl ObjectLedger for MemoryRecords {
         Ok(self.lock()?.ledger.live_media(namespace, digest).cloned())
     }
 
+    async fn sample_live(&self, kind: ObjectKind, limit: usize) -> Result<Vec<Object>> {
+        let state = self.lock()?;
+        let live = state.ledger.after(None).filter(|row| row.kind == kind && row.state == ObjectState::Live);
+        Ok(live.take(limit).cloned().collect())
+    }
+
     async fn doom_reserved(&self, ids: &[ObjectId], now: Timestamp) -> Result<Vec<ObjectId>> {
         let mut state = self.lock()?;
         for id in ids {

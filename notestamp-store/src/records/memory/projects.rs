@@ -6,11 +6,11 @@ use async_trait::async_trait;
 use super::{MemoryRecords, State};
 use crate::clock::Timestamp;
 use crate::domain::{
-    Caller, Cursor, Digest, InvalidValue, ListQuery, MediaRef, Order, Page, Precondition, Project, ProjectId,
-    Sort, Title, UserId,
+    Caller, Cursor, Digest, InvalidValue, ListQuery, MediaRef, Object, ObjectId, Order, Page, Precondition,
+    Project, ProjectId, Sort, Title, UserId,
 };
 use crate::error::{Error, Result};
-use crate::protocol::{DeleteReads, SaveCommit, SaveReads, plan_delete, plan_save};
+use crate::protocol::{DeleteReads, SaveCommit, SaveDecision, SaveReads, plan_delete, plan_save};
 use crate::records::{Deleted, ProjectStore, SaveOutcome};
 
 #[async_trait]
@@ -38,11 +38,16 @@ impl ProjectStore for MemoryRecords {
 
     async fn commit_save(&self, commit: &SaveCommit) -> Result<SaveOutcome> {
         let mut state = self.lock()?;
-        let Some(plan) = plan_save(&state.save_reads(commit), commit)? else {
-            return Ok(SaveOutcome::BytesNeeded);
+        let plan = match plan_save(&state.save_reads(commit), commit)? {
+            SaveDecision::Save(plan) => plan,
+            SaveDecision::BytesNeeded => return Ok(SaveOutcome::BytesNeeded),
+            SaveDecision::LookNeeded(media) => return Ok(SaveOutcome::LookNeeded(media)),
         };
         let doomed = plan.doomed().cloned().collect();
         plan.rows.into_iter().for_each(|row| state.ledger.put(row));
+        if let Some(media) = plan.project.media.filter(|_| !plan.lost.is_empty()) {
+            state.libraries.values_mut().for_each(|library| library.repoint(&plan.lost, media));
+        }
         state.libraries.entry(commit.caller.user).or_default().put(plan.project.clone());
         state.users.insert(plan.user.id, plan.user);
         Ok(SaveOutcome::Saved { project: Box::new(plan.project), doomed })
@@ -79,11 +84,15 @@ impl State {
         let project = library.and_then(|library| library.titled(&commit.metadata.title));
         let digest = commit.media.as_ref().map(|offer| offer.digest());
         let owned = library.zip(digest).and_then(|(library, digest)| library.media_of(digest));
-        let live = match (owned, digest) {
-            (Some(owned), _) => self.ledger.get(owned.object),
-            (None, Some(digest)) => self.ledger.live_media(commit.namespace, digest),
-            (None, None) => None,
-        };
+        let kept = project.and_then(|project| project.media).filter(|kept| Some(kept.digest) == digest);
+        let named = [kept, owned].into_iter().flatten().filter_map(|media| self.ledger.get(media.object));
+        let live = digest.and_then(|digest| self.ledger.live_media(commit.namespace, digest));
+        let mut rows: Vec<Object> = Vec::new();
+        for row in named.chain(live) {
+            if rows.iter().all(|known| known.id != row.id) {
+                rows.push(row.clone());
+            }
+        }
         let offered = commit.media.as_ref().and_then(|offer| offer.object());
         SaveReads {
             session: commit.caller.session.and_then(|id| self.session(id)).cloned(),
@@ -93,7 +102,7 @@ impl State {
             old_notes: project.and_then(|project| self.ledger.get(project.notes.object)).cloned(),
             media: offered.and_then(|object| self.ledger.get(object)).cloned(),
             owned,
-            live: live.cloned(),
+            rows,
         }
     }
 
@@ -156,6 +165,15 @@ impl Library {
             places.insert(Cursor::of(&project, sort), project.id);
         }
         self.projects.insert(project.id, project);
+    }
+
+    /// Lets what refers to media that is lost refer to other media of the same bytes.
+    fn repoint(&mut self, lost: &[ObjectId], media: MediaRef) {
+        for project in self.projects.values_mut() {
+            if project.media.is_some_and(|media| lost.contains(&media.object)) {
+                project.media = Some(media);
+            }
+        }
     }
 
     fn remove(&mut self, id: ProjectId) -> Option<Project> {

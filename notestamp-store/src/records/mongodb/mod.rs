@@ -46,6 +46,7 @@ mod account_queue;
 mod bson;
 mod collections;
 mod error;
+mod identity;
 mod listing;
 mod objects;
 mod projects;
@@ -71,8 +72,8 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use self::account_queue::AccountQueue;
 use self::collections::Collections;
 use self::error::{Failure, Result as StepResult};
-use super::RecordStore;
-use crate::domain::InvalidValue;
+use super::{RecordStore, StoreIdentity};
+use crate::domain::{InvalidValue, ObjectKind, StoreId};
 use crate::error::Result;
 
 const BACKEND: &str = "mongodb";
@@ -245,6 +246,14 @@ impl RecordStore for MongoDbRecords {
 
     fn is_exclusive(&self) -> bool {
         false
+    }
+
+    async fn claim_identity(&self, proposed: StoreId) -> Result<StoreIdentity> {
+        self.bounded(identity::claim(&self.collections, proposed)).await
+    }
+
+    async fn mark_blob_store(&self, kind: ObjectKind) -> Result<()> {
+        self.bounded(identity::mark(&self.collections, kind)).await
     }
 
     async fn ping(&self) -> Result<()> {

@@ -34,6 +34,20 @@ impl ObjectLedger for MongoDbRecords {
         .await
     }
 
+    async fn sample_live(&self, kind: ObjectKind, limit: usize) -> Result<Vec<Object>> {
+        let Some(limit) = document_limit(limit) else { return Ok(Vec::new()) };
+        self.bounded(async {
+            let live = doc! { "kind": kind_word(kind), "state": state_word(ObjectState::Live) };
+            let mut found = self.collections.objects.find(live).limit(limit);
+            if kind == ObjectKind::Media {
+                found = found.hint(Hint::Name("objects_live_media".to_owned()));
+            }
+            let found: Vec<ObjectDocument> = found.await?.try_collect().await?;
+            found.into_iter().map(Object::try_from).collect()
+        })
+        .await
+    }
+
     async fn doom_reserved(&self, ids: &[ObjectId], now: Timestamp) -> Result<Vec<ObjectId>> {
         self.transaction(&(ids, now), |transaction, (ids, now)| {
             async move {

@@ -2,7 +2,8 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use futures_util::{FutureExt, TryStreamExt};
-use mongodb::bson::{Binary, DateTime, Document, Uuid, doc};
+use mongodb::bson::{Binary, DateTime, Document, Uuid, doc, serialize_to_bson};
+use mongodb::options::Hint;
 use serde::{Deserialize, Serialize};
 
 use super::bson::{
@@ -18,7 +19,7 @@ use crate::domain::{
     Page, Precondition, Project, ProjectId, Revision, Title, User, UserId,
 };
 use crate::error::{Error, Result};
-use crate::protocol::{DeleteReads, SaveCommit, SaveReads, plan_delete, plan_save};
+use crate::protocol::{DeleteReads, SaveCommit, SaveDecision, SaveReads, plan_delete, plan_save};
 use crate::records::{Deleted, ProjectStore, SaveOutcome};
 
 #[async_trait]
@@ -97,10 +98,15 @@ pub(super) async fn purge(
 }
 
 async fn save(transaction: &mut Transaction, commit: &SaveCommit) -> StepResult<SaveOutcome> {
-    let Some(plan) = plan_save(&save_reads(transaction, commit).await?, commit)? else {
-        return Ok(SaveOutcome::BytesNeeded);
+    let plan = match plan_save(&save_reads(transaction, commit).await?, commit)? {
+        SaveDecision::Save(plan) => plan,
+        SaveDecision::BytesNeeded => return Ok(SaveOutcome::BytesNeeded),
+        SaveDecision::LookNeeded(media) => return Ok(SaveOutcome::LookNeeded(media)),
     };
     objects::write(transaction, &plan.rows).await?;
+    if let Some(media) = plan.project.media.filter(|_| !plan.lost.is_empty()) {
+        repoint(transaction, &plan.lost, media).await?;
+    }
     put(transaction, &plan.project).await?;
     users::update_usage(transaction, &plan.user).await?;
     let doomed = plan.doomed().cloned().collect();
@@ -121,13 +127,22 @@ async fn save_reads(transaction: &mut Transaction, commit: &SaveCommit) -> StepR
     let owned = owned.and_then(|project| project.media);
     let offered = commit.media.as_ref().and_then(|offer| offer.object());
     let old_notes = project.as_ref().map(|project| project.notes.object);
-    let ids = [Some(commit.notes.object), old_notes, offered, owned.map(|media| media.object)];
+    let kept = project.as_ref().and_then(|project| project.media);
+    let kept = kept.filter(|kept| Some(kept.digest) == digest);
+    let named = [kept, owned].map(|media| media.map(|media| media.object));
+    let ids = [Some(commit.notes.object), old_notes, offered, named[0], named[1]];
     let rows = objects::find_all(transaction, &ids.into_iter().flatten().collect::<Vec<_>>()).await?;
     let row = |id: Option<ObjectId>| rows.iter().find(|row| Some(row.id) == id).cloned();
-    let live = match (owned, digest) {
-        (None, Some(digest)) => objects::find_live(transaction, commit.namespace, digest).await?,
-        (owned, _) => row(owned.map(|media| media.object)),
+    let live = match digest {
+        Some(digest) => objects::find_live(transaction, commit.namespace, digest).await?,
+        None => None,
     };
+    let mut candidates: Vec<Object> = Vec::new();
+    for row in named.into_iter().map(row).chain([live]).flatten() {
+        if candidates.iter().all(|known| known.id != row.id) {
+            candidates.push(row);
+        }
+    }
     Ok(SaveReads {
         session,
         user: Some(user),
@@ -136,7 +151,7 @@ async fn save_reads(transaction: &mut Transaction, commit: &SaveCommit) -> StepR
         media: row(offered),
         project,
         owned,
-        live,
+        rows: candidates,
     })
 }
 
@@ -203,6 +218,20 @@ async fn put(transaction: &mut Transaction, project: &Project) -> StepResult<()>
     let id = doc! { "_id": uuid(project.id.as_bytes()) };
     let put = collections.projects.replace_one(id, ProjectDocument::of(project)).upsert(true);
     Ok(put.session(session).await.map(drop)?)
+}
+
+/// Lets all that refers to media that is lost refer to other media of the same bytes.
+///
+/// Whoever adds a reference meanwhile, or takes one away, writes the row of the lost object, as this transaction does.
+async fn repoint(transaction: &mut Transaction, lost: &[ObjectId], media: MediaRef) -> StepResult<()> {
+    let lost: Vec<Uuid> = lost.iter().map(|id| uuid(id.as_bytes())).collect();
+    let media = serialize_to_bson(&MediaDocument::of(&media)).map_err(mongodb::error::Error::from)?;
+    let Transaction { session, collections } = transaction;
+    let projects = collections.projects.clone_with_type::<Document>();
+    let repoint = doc! { "$set": { "media": media } };
+    let referring = doc! { "media.object": { "$in": lost } };
+    let repointed = projects.update_many(referring, repoint).hint(Hint::Name("projects_by_media".to_owned()));
+    Ok(repointed.session(session).await.map(drop)?)
 }
 
 fn titled(owner: UserId, title: &Title) -> Document {
@@ -281,6 +310,17 @@ impl TitlePlace {
     }
 }
 
+impl MediaDocument {
+    fn of(media: &MediaRef) -> Self {
+        Self {
+            object: uuid(media.object.as_bytes()),
+            namespace: namespace_owner(media.namespace),
+            digest: binary(&media.digest),
+            size: media.size,
+        }
+    }
+}
+
 impl ProjectDocument {
     fn of(project: &Project) -> Self {
         let Project { metadata, notes, .. } = project;
@@ -297,12 +337,7 @@ impl ProjectDocument {
             by_title: TitlePlace::of(metadata.title.folded(), &metadata.title),
             grams: metadata.title.ngrams(),
             extra: metadata.extra.to_json(),
-            media: project.media.map(|media| MediaDocument {
-                object: uuid(media.object.as_bytes()),
-                namespace: namespace_owner(media.namespace),
-                digest: binary(&media.digest),
-                size: media.size,
-            }),
+            media: project.media.as_ref().map(MediaDocument::of),
             notes: NotesDocument { object: uuid(notes.object.as_bytes()), size: notes.size },
             revision: project.revision.get(),
             save: project.save,

@@ -15,13 +15,17 @@ use crate::domain::{Title, UserId};
 use crate::records::respelling::{report_collision, respelled};
 
 /// The version that this program writes. A program that writes an older one must not run beside it.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 /// Before the version after this, projects had no grams of their titles.
 const WITHOUT_GRAMS: i64 = 1;
 
 /// Before the version after this, addresses were only in lower case.
 const WITHOUT_ONE_SPELLING: i64 = 2;
+
+/// Before the version after this, an operation that ended a session did not write the account, so that a save could be
+/// committed after it; and records had no identity, which is made when it is asked for. Nothing in the documents differs.
+const WITHOUT_IDENTITY: i64 = 3;
 
 /// How many documents are brought up to date in one step.
 const BATCH: i64 = 1_000;
@@ -41,7 +45,7 @@ pub(super) async fn prepare(collections: &Collections) -> Result<()> {
         Some(found) if found > VERSION => {
             return Err(Failure::NewerSchema { database: database(), found, known: VERSION });
         }
-        Some(VERSION | WITHOUT_ONE_SPELLING | WITHOUT_GRAMS) => {}
+        Some(VERSION | WITHOUT_IDENTITY | WITHOUT_ONE_SPELLING | WITHOUT_GRAMS) => {}
         Some(_) => return Err(Failure::Field { field: "meta.version" }),
         None if names.iter().any(|name| !name.starts_with("system.")) => {
             return Err(Failure::ForeignSchema { database: database() });
@@ -64,6 +68,7 @@ pub(super) async fn migrate(collections: &Collections) -> Result<bool> {
     match version(collections).await? {
         Some(WITHOUT_GRAMS) => add_some_grams(collections).await?,
         Some(WITHOUT_ONE_SPELLING) => respell_some_addresses(collections).await?,
+        Some(WITHOUT_IDENTITY) => migrated(collections, WITHOUT_IDENTITY).await?,
         _ => return Ok(false),
     }
     Ok(true)
@@ -218,6 +223,8 @@ fn projects() -> Vec<IndexModel> {
         index("projects_of_type_by_title", doc! { "owner": 1, "type": 1, "by_title": 1 }),
         // A search looks titles up by their grams.
         index("projects_by_gram", doc! { "owner": 1, "grams": 1 }),
+        // Media whose bytes are lost is replaced for all that refer to it.
+        partial("projects_by_media", doc! { "media.object": 1 }, with_media.clone()),
         partial("projects_by_media_digest", doc! { "owner": 1, "media.digest": 1, "_id": 1 }, with_media),
     ]
 }

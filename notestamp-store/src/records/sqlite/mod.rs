@@ -2,6 +2,7 @@
 
 mod error;
 mod file;
+mod identity;
 mod listing;
 mod lock;
 mod ngrams;
@@ -25,8 +26,9 @@ use self::error::Failure;
 use self::lock::ExclusiveLock;
 use self::readers::{BUSY_TIMEOUT, Readers, STATEMENTS_MAX};
 use self::writer::{Priority, Writer};
-use super::RecordStore;
+use super::{RecordStore, StoreIdentity};
 use crate::disk::{self, Reserve};
+use crate::domain::{ObjectKind, StoreId};
 use crate::durability::Durability;
 use crate::error::Result;
 
@@ -174,6 +176,18 @@ impl RecordStore for SqliteRecords {
 
     fn is_exclusive(&self) -> bool {
         true
+    }
+
+    async fn claim_identity(&self, proposed: StoreId) -> Result<StoreIdentity> {
+        // Most often there is one, and a start on a full disk needs no more.
+        match self.read(identity::find).await? {
+            Some(identity) => Ok(identity),
+            None => self.write_essential(move |connection| identity::claim(connection, proposed)).await,
+        }
+    }
+
+    async fn mark_blob_store(&self, kind: ObjectKind) -> Result<()> {
+        self.write_essential(move |connection| identity::mark(connection, kind)).await
     }
 
     async fn ping(&self) -> Result<()> {

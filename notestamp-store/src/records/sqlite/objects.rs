@@ -28,6 +28,18 @@ impl ObjectLedger for SqliteRecords {
         self.read(move |connection| live_media(connection, namespace, digest)).await
     }
 
+    async fn sample_live(&self, kind: ObjectKind, limit: usize) -> Result<Vec<Object>> {
+        let sample = match kind {
+            ObjectKind::Notes => LIVE_NOTES_SAMPLE,
+            ObjectKind::Media => LIVE_MEDIA_SAMPLE,
+        };
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(sample)?;
+            statement.query_and_then([row_limit(limit)], from_row)?.collect()
+        })
+        .await
+    }
+
     async fn doom_reserved(&self, ids: &[ObjectId], now: Timestamp) -> Result<Vec<ObjectId>> {
         let ids = ids.to_vec();
         self.write_essential(move |connection| {
@@ -97,6 +109,13 @@ const UPDATE: &str = "
 const LIVE_MEDIA: &str = "
     SELECT * FROM objects
     WHERE namespace = :namespace AND digest = :digest AND kind = 'media' AND state = 'live'";
+
+/// Each project has notes.
+const LIVE_NOTES_SAMPLE: &str = "
+    SELECT * FROM objects WHERE id IN (SELECT notes FROM projects LIMIT ?1) AND state = 'live'";
+
+const LIVE_MEDIA_SAMPLE: &str = "
+    SELECT * FROM objects INDEXED BY objects_live_media WHERE kind = 'media' AND state = 'live' LIMIT ?1";
 
 const STALE_RESERVED: &str = "
     SELECT * FROM objects INDEXED BY objects_reserved

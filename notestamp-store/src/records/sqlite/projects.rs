@@ -5,11 +5,11 @@ use super::error::{Failure, Result as StepResult};
 use super::{SqliteRecords, listing, ngrams, objects, row_limit, sessions, users};
 use crate::clock::Timestamp;
 use crate::domain::{
-    Caller, Digest, ExtraFields, LastModified, ListQuery, MediaRef, Metadata, NotesRef, ObjectId, Page,
-    Precondition, Project, ProjectId, Revision, Title, UserId,
+    Caller, Digest, ExtraFields, LastModified, ListQuery, MediaRef, Metadata, NotesRef, Object, ObjectId,
+    Page, Precondition, Project, ProjectId, Revision, Title, UserId,
 };
 use crate::error::{Error, Result};
-use crate::protocol::{DeleteReads, SaveCommit, SaveReads, plan_delete, plan_save};
+use crate::protocol::{DeleteReads, SaveCommit, SaveDecision, SaveReads, plan_delete, plan_save};
 use crate::records::{Deleted, ProjectStore, SaveOutcome};
 
 #[async_trait]
@@ -45,11 +45,16 @@ impl ProjectStore for SqliteRecords {
             let reads = save_reads(connection, &commit)?;
             // One that is there already keeps its title, and with it its grams.
             let is_new = reads.project.is_none();
-            let Some(plan) = plan_save(&reads, &commit)? else {
-                return Ok(SaveOutcome::BytesNeeded);
+            let plan = match plan_save(&reads, &commit)? {
+                SaveDecision::Save(plan) => plan,
+                SaveDecision::BytesNeeded => return Ok(SaveOutcome::BytesNeeded),
+                SaveDecision::LookNeeded(media) => return Ok(SaveOutcome::LookNeeded(media)),
             };
             for row in &plan.rows {
                 objects::update(connection, row)?;
+            }
+            if let Some(media) = &plan.project.media {
+                plan.lost.iter().try_for_each(|lost| repoint(connection, *lost, media))?;
             }
             put(connection, &plan.project)?;
             if is_new {
@@ -99,6 +104,11 @@ const MEDIA_SHARED: &str = "
         SELECT 1 FROM projects INDEXED BY projects_by_media_digest
         WHERE owner = :owner AND media_digest = :digest AND id <> :id)";
 
+const REPOINT: &str = "
+    UPDATE projects INDEXED BY projects_by_media SET
+        media = :media, media_namespace = :media_namespace, media_digest = :media_digest, media_size = :media_size
+    WHERE media = :lost";
+
 const OF_REMOVED: &str = "
     SELECT * FROM projects WHERE owner IN (SELECT id FROM removed_users) LIMIT ?1";
 
@@ -141,12 +151,18 @@ fn save_reads(connection: &Connection, commit: &SaveCommit) -> StepResult<SaveRe
         Some(digest) => owned_media(connection, owner, digest)?,
         None => None,
     };
-    let live = match (owned, digest) {
-        (Some(owned), _) => objects::find(connection, owned.object)?,
-        (None, Some(digest)) => objects::live_media(connection, commit.namespace, digest)?,
-        (None, None) => None,
-    };
     let project = find(connection, owner, &commit.metadata.title)?;
+    let kept = project.as_ref().and_then(|project| project.media);
+    let kept = kept.filter(|kept| Some(kept.digest) == digest);
+    let live = match digest {
+        Some(digest) => objects::live_media(connection, commit.namespace, digest)?,
+        None => None,
+    };
+    let named = [kept, owned].map(|media| object(media.map(|media| media.object)));
+    let mut rows: Vec<Object> = Vec::new();
+    for row in named.into_iter().chain([Ok(live)]) {
+        rows.extend(row?.filter(|row| rows.iter().all(|known| known.id != row.id)));
+    }
     Ok(SaveReads {
         session: sessions::find_of(connection, commit.caller)?,
         user: users::find(connection, owner)?,
@@ -155,8 +171,20 @@ fn save_reads(connection: &Connection, commit: &SaveCommit) -> StepResult<SaveRe
         media: object(commit.media.as_ref().and_then(|offer| offer.object()))?,
         project,
         owned,
-        live,
+        rows,
     })
+}
+
+/// Lets all that refers to media that is lost refer to other media of the same bytes.
+fn repoint(connection: &Connection, lost: ObjectId, media: &MediaRef) -> StepResult<()> {
+    connection.prepare_cached(REPOINT)?.execute(named_params! {
+        ":lost": lost.as_bytes(),
+        ":media": media.object.as_bytes(),
+        ":media_namespace": objects::namespace_bytes(&media.namespace),
+        ":media_digest": media.digest.as_bytes(),
+        ":media_size": media.size,
+    })?;
+    Ok(())
 }
 
 /// Deletes a project, whether or not its owner has been removed.
@@ -290,6 +318,7 @@ mod tests {
             (OWNED_MEDIA, "projects_by_media_digest (owner=? AND media_digest=?)"),
             (MEDIA_SHARED, "projects_by_media_digest (owner=? AND media_digest=?)"),
             (OF_REMOVED, "(owner=?)"),
+            (REPOINT, "projects_by_media (media=?)"),
         ] {
             let plan = query_plan(&database, sql);
             assert!(

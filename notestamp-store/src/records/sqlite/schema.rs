@@ -15,8 +15,12 @@ use crate::domain::{ProjectId, Title, UserId};
 use crate::records::respelling::{report_collision, respelled};
 
 /// What leads from each version to the next; `user_version` counts those that have been done.
-const MIGRATIONS: &[fn(&Connection) -> Result<()>] =
-    &[|database| Ok(database.execute_batch(VERSION_1)?), to_version_2, to_version_3];
+const MIGRATIONS: &[fn(&Connection) -> Result<()>] = &[
+    |database| Ok(database.execute_batch(VERSION_1)?),
+    to_version_2,
+    to_version_3,
+    |database| Ok(database.execute_batch(VERSION_4)?),
+];
 
 /// Brings the tables up to date, all in one transaction.
 ///
@@ -154,6 +158,16 @@ CREATE VIRTUAL TABLE title_grams USING fts5 (
 );
 
 ALTER TABLE users ADD COLUMN revision_floor INTEGER NOT NULL DEFAULT 0 CHECK (revision_floor >= 0);
+";
+
+/// The identity of the store. A database of before has none, and its blob stores have not been given any.
+const VERSION_4: &str = "
+CREATE TABLE store (
+    only_one     INTEGER NOT NULL PRIMARY KEY CHECK (only_one = 1),
+    id           BLOB    NOT NULL CHECK (length(id) = 16),
+    notes_marked INTEGER NOT NULL DEFAULT 0 CHECK (notes_marked IN (0, 1)),
+    media_marked INTEGER NOT NULL DEFAULT 0 CHECK (media_marked IN (0, 1))
+) STRICT;
 ";
 
 fn to_version_2(database: &Connection) -> Result<()> {

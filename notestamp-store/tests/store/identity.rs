@@ -1,0 +1,87 @@
+//! A store knows whose it is.
+
+use notestamp_store::records::StoreIdentity;
+use notestamp_store::{BlobStore, Error, ObjectKind, Result, Store, StoreId};
+
+use super::fixture::{Fixture, Parts, media, read};
+
+/// The same records over other blob stores.
+fn with(it: &Fixture, notes: &BlobStore, media: &BlobStore) -> Parts {
+    let mut parts = it.parts.clone();
+    (parts.notes, parts.media) = (notes.clone(), media.clone());
+    parts
+}
+
+#[track_caller]
+fn assert_foreign(opened: Result<Store>, place: &str, expected: StoreId, found: Option<StoreId>) {
+    let Err(error @ Error::ForeignStore { .. }) = opened else { panic!("{opened:?}") };
+    let message = error.to_string();
+    assert!(message.contains(place) && message.contains(&expected.to_string()), "{message}");
+    assert!(found.is_none_or(|found| message.contains(&found.to_string())), "{message}");
+}
+
+pub async fn a_store_keeps_its_id(it: Fixture) -> Fixture {
+    for _ in 0..2 {
+        assert_eq!(it.parts.try_open().await.unwrap().id(), it.store.id());
+    }
+    let mut expected = StoreIdentity::new(it.store.id());
+    expected.mark(ObjectKind::Notes);
+    expected.mark(ObjectKind::Media);
+    let proposed = StoreId::from_bytes([7; 16]);
+    assert_eq!(it.parts.metadata.claim_identity(proposed).await.unwrap(), expected);
+    it
+}
+
+pub async fn a_blob_store_of_another_store_is_refused(it: Fixture) -> Fixture {
+    it.draft("title").media(&media(1, 10)).save().await;
+    let others = Parts::new(it.backend).await;
+    let other = others.try_open().await.unwrap().id();
+    let (ours, theirs) = (&it.parts, &others);
+    let wrong_media = with(&it, &ours.notes, &theirs.media).try_open().await;
+    assert_foreign(wrong_media, "media store", it.store.id(), Some(other));
+    let wrong_notes = with(&it, &theirs.notes, &ours.media).try_open().await;
+    assert_foreign(wrong_notes, "notes store", it.store.id(), Some(other));
+    // Nothing was changed by that.
+    assert_eq!(theirs.try_open().await.unwrap().id(), other);
+    assert_eq!(ours.try_open().await.unwrap().id(), it.store.id());
+    it
+}
+
+pub async fn a_blob_store_that_has_lost_its_id_and_all_is_refused(it: Fixture) -> Fixture {
+    it.draft("title").media(&media(1, 10)).save().await;
+    let empty = Parts::new(it.backend).await;
+    for parts in [with(&it, &it.parts.notes, &empty.media), with(&it, &empty.notes, &it.parts.media)] {
+        assert_foreign(parts.try_open().await, "store", it.store.id(), None);
+    }
+    it
+}
+
+pub async fn a_blob_store_in_which_nothing_is_missed_may_be_replaced(mut it: Fixture) -> Fixture {
+    let (id, empty) = (it.store.id(), Parts::new(it.backend).await);
+    it.parts = with(&it, &empty.notes, &empty.media);
+    it.parts.folders.extend(empty.folders);
+    let it = it.with(|_| {}).await;
+    assert_eq!(it.store.id(), id);
+    it.draft("title").media(&media(1, 10)).save().await;
+    let missed = Parts::new(it.backend).await;
+    let missed = with(&it, &missed.notes, &missed.media);
+    assert_foreign(missed.try_open().await, "notes store", id, None);
+    it
+}
+
+pub async fn a_blob_store_that_another_store_uses_is_not_taken_by_a_new_one(it: Fixture) -> Fixture {
+    let saved = it.draft("title").media(&media(1, 10)).save().await;
+    let mut new = Parts::new(it.backend).await;
+    let id = new.try_open().await.unwrap().id();
+    new.media = it.parts.media.clone();
+    assert_foreign(new.try_open().await, "media store", id, Some(it.store.id()));
+    it.store.ping().await.unwrap();
+    assert!(read(&it.store, &saved, None).await == media(1, 10));
+
+    // One that has nothing in it may be.
+    let other = Parts::new(it.backend).await;
+    other.try_open().await.unwrap();
+    new.media = other.media.clone();
+    assert_eq!(new.try_open().await.unwrap().id(), id);
+    it
+}
