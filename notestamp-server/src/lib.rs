@@ -7,6 +7,7 @@ pub mod config;
 pub mod data_folder;
 mod error;
 pub mod http;
+pub mod log_limit;
 mod maintenance;
 mod metrics;
 pub mod middleware;
