@@ -18,6 +18,7 @@ pub mod shutdown;
 mod state;
 pub mod storage;
 pub mod telemetry;
+pub mod transport;
 mod wire;
 
 pub use app::{App, StartError};

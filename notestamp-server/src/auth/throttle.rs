@@ -4,7 +4,7 @@
 //! somebody else out. The count is this process's own.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use notestamp_store::{Clock, Timestamp};
 
 use crate::config::{FailureLimit, SignInFailures};
 use crate::error::{ApiError, Code};
+use crate::middleware::client_address::network;
 
 /// How many accounts and addresses are remembered; beyond it the one that failed longest ago is forgotten.
 const REMEMBERED_MAX: usize = 50_000;
@@ -122,14 +123,6 @@ fn forget(failures: &mut HashMap<Key, VecDeque<Timestamp>>, before: Timestamp) {
         for (_, key) in by_age.into_iter().take(excess) {
             failures.remove(&key);
         }
-    }
-}
-
-/// Whoever has an IPv6 address has all of its /64.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
-        v4 => v4,
     }
 }
 
