@@ -6,31 +6,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use notestamp_store::{Clock, OsRandom, Random, Store, SystemClock};
-use poem::Server;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{MediaUrls, Passwords, SessionCookies, SigningKeyError, Throttle, Tokens};
-use crate::config::Config;
+use crate::config::{CONNECTIONS_MAX, Config, DRAIN_TIME_MAX, METRICS_CONNECTIONS_MAX};
 use crate::maintenance;
 use crate::metrics::{Metrics, MetricsEndpoint};
 use crate::middleware::Edge;
-use crate::middleware::connections::{CONNECTIONS_MAX, GuardedAcceptor};
+use crate::middleware::client_address::TrustedProxies;
 use crate::offset_cursors::OffsetCursors;
 use crate::routes;
 use crate::state::State;
 use crate::storage::{self, StorageError};
-
-/// How long requests under way may still take once the server has been told to stop.
-const DRAIN_TIME_MAX: Duration = Duration::from_secs(20);
-
-/// How many may watch the metrics at once.
-const METRICS_CONNECTIONS_MAX: usize = 16;
+use crate::transport::{ConnectionLimits, Server, descriptors, listener};
 
 /// A server, bound to its addresses but not yet serving.
 pub struct App {
     state: Arc<State>,
     edge: Edge,
+    connection_limits: ConnectionLimits,
     listeners: Vec<(SocketAddr, TcpListener)>,
     metrics: Option<(SocketAddr, TcpListener)>,
     sweep_every: Duration,
@@ -99,14 +94,19 @@ impl App {
         });
         let edge = Edge::new(routes::routes(state.clone()), &config, &state);
         let mut listeners = Vec::new();
-        for address in config.listen.addresses {
-            listeners.push(bind(address).await?);
+        let mut addresses = config.listen.addresses;
+        addresses.extend(config.listen.metrics_address);
+        for address in &addresses {
+            listeners.push(bind(*address, &addresses)?);
         }
-        let metrics = match config.listen.metrics_address {
-            Some(address) => Some(bind(address).await?),
-            None => None,
-        };
-        Ok(Self { state, edge, listeners, metrics, sweep_every: config.schedule.every })
+        let metrics = config.listen.metrics_address.and_then(|_| listeners.pop());
+        let connections_max = descriptors::connections_max();
+        if connections_max < CONNECTIONS_MAX {
+            tracing::warn!(connections_max, "the limit of file descriptors allows few connections: raise it");
+        }
+        let proxies = TrustedProxies::new(config.listen.trusted_proxies);
+        let connection_limits = ConnectionLimits::new(connections_max, proxies);
+        Ok(Self { state, edge, connection_limits, listeners, metrics, sweep_every: config.schedule.every })
     }
 
     /// The addresses that it listens on, ports that were asked for as 0 included.
@@ -127,42 +127,37 @@ impl App {
     /// Serves until `stop` is done, then finishes what is under way and closes the stores.
     ///
     /// # Errors
-    /// Where a listener fails, or the stores cannot be closed.
+    /// Where the stores cannot be closed.
     pub async fn run(self, stop: impl Future<Output = ()>) -> io::Result<()> {
         let stopping = CancellationToken::new();
         let maintenance =
             tokio::spawn(maintenance::run(self.state.clone(), self.sweep_every, stopping.clone()));
         let metrics = self.metrics.map(|(_, listener)| {
             let endpoint = MetricsEndpoint(self.state.metrics.clone());
-            let acceptor = GuardedAcceptor::new(vec![listener], METRICS_CONNECTIONS_MAX);
-            let stopped = stopping.clone().cancelled_owned();
-            tokio::spawn(async move {
-                let server = Server::new_with_acceptor(acceptor?);
-                server.run_with_graceful_shutdown(endpoint, stopped, Some(Duration::ZERO)).await
-            })
+            let limits = ConnectionLimits {
+                in_all: METRICS_CONNECTIONS_MAX,
+                per_address: METRICS_CONNECTIONS_MAX,
+                proxies: TrustedProxies::default(),
+            };
+            let server = Server::new(limits, Duration::ZERO);
+            tokio::spawn(server.run(vec![listener], endpoint, stopping.clone().cancelled_owned()))
         });
         let listeners = self.listeners.into_iter().map(|(_, listener)| listener).collect();
-        let acceptor = GuardedAcceptor::new(listeners, CONNECTIONS_MAX)?;
-        let server = Server::new_with_acceptor(acceptor);
-        let served = server.run_with_graceful_shutdown(self.edge, stop, Some(DRAIN_TIME_MAX)).await;
+        Server::new(self.connection_limits, DRAIN_TIME_MAX).run(listeners, self.edge, stop).await;
         stopping.cancel();
         if let Err(error) = maintenance.await {
             tracing::error!(%error, "the maintenance panicked");
         }
         if let Some(metrics) = metrics
-            && let Ok(Err(error)) = metrics.await
+            && let Err(error) = metrics.await
         {
-            tracing::error!(%error, "the metrics were not served");
+            tracing::error!(%error, "the server of the metrics panicked");
         }
-        self.state.store.close().await.map_err(io::Error::other)?;
-        served
+        self.state.store.close().await.map_err(io::Error::other)
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<(SocketAddr, TcpListener), StartError> {
-    let bound = async {
-        let listener = TcpListener::bind(address).await?;
-        Ok((listener.local_addr()?, listener))
-    };
-    bound.await.map_err(|source| StartError::Bind { address, source })
+fn bind(address: SocketAddr, all: &[SocketAddr]) -> Result<(SocketAddr, TcpListener), StartError> {
+    let bound = listener::bind(address, all).and_then(|listener| Ok((listener.local_addr()?, listener)));
+    bound.map_err(|source| StartError::Bind { address, source })
 }

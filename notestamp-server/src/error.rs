@@ -15,6 +15,7 @@ use poem_openapi::{ApiResponse, Object};
 
 use crate::http::entity_tag::{EntityTag, MalformedPrecondition};
 use crate::http::multipart::MultipartError;
+use crate::log_limit::LogLimit;
 use crate::middleware::request_id::RequestId;
 
 /// What every error answers.
@@ -190,15 +191,9 @@ impl ApiError {
 
     /// The answer. The cause is logged here, and nowhere else.
     pub fn to_response(&self, id: &RequestId) -> Response {
+        self.log(id, &STORMS);
         let (status, request_id) = (self.code.status(), id.as_str());
-        let cause = self.cause.as_deref().map(|cause| error_chain(cause));
         let (code, message) = (self.code.as_str(), &self.message);
-        // An account that is full is its user's affair.
-        if status.is_server_error() && self.code != Code::QuotaExceeded {
-            tracing::error!(request_id, code, message, cause, "request failed");
-        } else {
-            tracing::debug!(request_id, code, message, cause, "request refused");
-        }
         let body =
             ErrorBody { code: code.to_owned(), message: message.clone(), request_id: request_id.to_owned() };
         let mut response = poem::web::Json(body).with_status(status).into_response();
@@ -209,6 +204,63 @@ impl ApiError {
             response.headers_mut().insert(name, value.clone());
         }
         response
+    }
+}
+
+/// What comes in storms, each code at most once per second: one cause makes many requests fail alike.
+struct StormLimits {
+    unavailable: LogLimit,
+    busy: LogLimit,
+    too_many_requests: LogLimit,
+    storage_full: LogLimit,
+}
+
+static STORMS: StormLimits = StormLimits::new();
+
+impl StormLimits {
+    const fn new() -> Self {
+        Self {
+            unavailable: LogLimit::per_second(),
+            busy: LogLimit::per_second(),
+            too_many_requests: LogLimit::per_second(),
+            storage_full: LogLimit::per_second(),
+        }
+    }
+
+    /// The limit of a code; absent for one whose every event counts.
+    fn of(&self, code: Code) -> Option<&LogLimit> {
+        match code {
+            Code::Unavailable => Some(&self.unavailable),
+            Code::Busy => Some(&self.busy),
+            Code::TooManyRequests => Some(&self.too_many_requests),
+            Code::StorageFull => Some(&self.storage_full),
+            _ => None,
+        }
+    }
+}
+
+impl ApiError {
+    fn log(&self, id: &RequestId, storms: &StormLimits) {
+        let left_out = match storms.of(self.code).map(LogLimit::admit) {
+            Some(None) => return,
+            Some(Some(left_out)) => left_out,
+            None => 0,
+        };
+        let (request_id, code, message) = (id.as_str(), self.code.as_str(), &self.message);
+        let cause = self.cause.as_deref().map(|cause| error_chain(cause));
+        let status = self.code.status();
+        match self.code {
+            // Another try later may succeed, so there is nothing to mend in the server.
+            _ if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) => {
+                tracing::warn!(request_id, code, message, cause, left_out, "request refused for now");
+            }
+            // An account that is full is its user's affair.
+            Code::QuotaExceeded => tracing::debug!(request_id, code, message, cause, "request refused"),
+            _ if status.is_server_error() => {
+                tracing::error!(request_id, code, message, cause, left_out, "request failed");
+            }
+            _ => tracing::debug!(request_id, code, message, cause, "request refused"),
+        }
     }
 }
 
@@ -435,22 +487,39 @@ mod tests {
         }
     }
 
+    /// The levels of what is logged when such errors are answered one after the other.
+    fn logged(codes: impl IntoIterator<Item = Code>) -> Vec<Level> {
+        let levels = Levels::default();
+        let subscriber = tracing_subscriber::registry().with(levels.clone());
+        let storms = StormLimits::new();
+        tracing::subscriber::with_default(subscriber, || {
+            for code in codes {
+                ApiError::new(code, "a message").log(&RequestId::generate(&OsRandom), &storms);
+            }
+        });
+        let levels = levels.0.lock().unwrap();
+        levels.clone()
+    }
+
     #[test]
     fn only_what_the_operator_should_look_at_is_logged_as_an_error() {
         for (code, level) in [
             (Code::Internal, Level::ERROR),
-            (Code::Unavailable, Level::ERROR),
             (Code::StorageFull, Level::ERROR),
+            (Code::Unavailable, Level::WARN),
+            (Code::Busy, Level::WARN),
+            (Code::TooManyRequests, Level::WARN),
             (Code::QuotaExceeded, Level::DEBUG),
             (Code::TooLarge, Level::DEBUG),
             (Code::Unauthorized, Level::DEBUG),
         ] {
-            let levels = Levels::default();
-            let subscriber = tracing_subscriber::registry().with(levels.clone());
-            tracing::subscriber::with_default(subscriber, || {
-                ApiError::new(code, "a message").to_response(&RequestId::generate(&OsRandom));
-            });
-            assert_eq!(*levels.0.lock().unwrap(), [level], "{code:?}");
+            assert_eq!(logged([code]), [level], "{code:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_storm_of_one_code_is_one_line_and_hides_no_other_code() {
+        let storm = [Code::Unavailable; 100].into_iter().chain([Code::Busy; 100]).chain([Code::Internal; 2]);
+        assert_eq!(logged(storm), [Level::WARN, Level::WARN, Level::ERROR, Level::ERROR]);
     }
 }

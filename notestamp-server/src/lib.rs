@@ -7,6 +7,7 @@ pub mod config;
 pub mod data_folder;
 mod error;
 pub mod http;
+pub mod log_limit;
 mod maintenance;
 mod metrics;
 pub mod middleware;
@@ -17,6 +18,7 @@ pub mod shutdown;
 mod state;
 pub mod storage;
 pub mod telemetry;
+pub mod transport;
 mod wire;
 
 pub use app::{App, StartError};

@@ -3,6 +3,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use notestamp_server::config::{self, Config, Invocation, OpenApiFormat, Storage, SweepConfig};
+use notestamp_server::transport::descriptors;
 use notestamp_server::{App, openapi, shutdown, storage, telemetry};
 use notestamp_store::{SystemClock, error_chain};
 
@@ -65,6 +66,9 @@ async fn serve(config: Config) -> Result<(), Failure> {
     telemetry::start(&config.log);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
+    }
+    if let Err(error) = descriptors::raise_limit() {
+        tracing::warn!(%error, "cannot raise the limit of file descriptors");
     }
     let stop = shutdown::requested()?;
     let storage = config.storage.clone();

@@ -3,14 +3,17 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::FutureExt as _;
-use poem::endpoint::{BoxEndpoint, EndpointExt as _, make_sync};
+use notestamp_store::Digest;
+use poem::endpoint::{BoxEndpoint, EndpointExt as _, make};
 use poem::middleware::CookieJarManager;
-use poem::web::Html;
 use poem::{Endpoint, IntoResponse, Request, Response, Route, get};
 
 use crate::api;
+use crate::api::conditional::Conditional;
 use crate::error::{ApiError, Code};
+use crate::http::entity_tag::EntityTag;
 use crate::middleware::request_id::RequestId;
 use crate::openapi;
 use crate::state::State;
@@ -19,10 +22,10 @@ use crate::state::State;
 pub fn routes(state: Arc<State>) -> BoxEndpoint<'static, Response> {
     let cookies = state.cookies;
     Route::new()
-        .at("/", page(include_str!("index.html")))
-        .at("/docs", page(openapi::swagger_ui()))
-        .at("/openapi.json", document("application/json", openapi::json()))
-        .at("/openapi.yaml", document("application/yaml", openapi::yaml()))
+        .at("/", page(HTML, include_str!("index.html")))
+        .at("/docs", page(HTML, openapi::swagger_ui()))
+        .at("/openapi.json", page("application/json", openapi::json()))
+        .at("/openapi.yaml", page("application/yaml", openapi::yaml()))
         // Not nested at `/`, where it would hide the page.
         .at("/<.+>", api::service())
         .data(state)
@@ -35,15 +38,17 @@ pub fn routes(state: Arc<State>) -> BoxEndpoint<'static, Response> {
         .boxed()
 }
 
-/// A page for everybody.
-fn page(html: impl Into<String>) -> impl Endpoint {
-    let html: String = html.into();
-    get(make_sync(move |_| Html(html.clone())))
-}
+const HTML: &str = "text/html; charset=utf-8";
 
-/// A document for everybody.
-fn document(content_type: &'static str, text: String) -> impl Endpoint {
-    get(make_sync(move |_| text.clone().with_content_type(content_type)))
+/// A page that is the same for all: the responses share its bytes, and a client that has them is answered with 304.
+fn page(content_type: &'static str, text: impl Into<Bytes>) -> impl Endpoint {
+    let bytes: Bytes = text.into();
+    let tag = EntityTag::of_digest(&Digest::of(&bytes));
+    get(make(move |request: Request| {
+        let payload = bytes.clone().with_content_type(content_type);
+        let response = Conditional::new(request.headers(), &tag, payload);
+        async move { Ok::<_, poem::Error>(response?) }
+    }))
 }
 
 async fn answered<E: Endpoint>(endpoint: Arc<E>, request: Request) -> poem::Result<Response> {

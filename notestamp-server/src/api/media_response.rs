@@ -24,6 +24,7 @@ use crate::http::entity_tag::EntityTag;
 use crate::http::fetch_metadata::is_player;
 use crate::middleware::original_method::OriginalMethod;
 use crate::state::State;
+use crate::transport::Pace;
 
 failures! {
     /// Of reading media.
@@ -162,6 +163,7 @@ pub async fn media_response(
         return Ok(MediaResponse(answer.finish()));
     }
     let bytes = state.store.read_media(&project, &media, Some(range)).await?;
+    let answer = answer.extension(Pace::OfReader);
     Ok(MediaResponse(answer.body(Body::from_bytes_stream(bytes.map_err(std::io::Error::other)))))
 }
 

@@ -1,7 +1,7 @@
 //! The operations: thin routes over the store.
 
 mod accounts;
-mod conditional;
+pub mod conditional;
 mod delete_project;
 mod health;
 mod home;

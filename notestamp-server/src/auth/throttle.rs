@@ -5,7 +5,7 @@
 //! and nothing longer than it needs.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use tracing::field::display;
 
 use crate::config::{FailureLimit, SignInFailures};
 use crate::error::{ApiError, Code};
+use crate::middleware::client_address::network;
 
 /// How many accounts and addresses are remembered; beyond it those that failed longest ago are forgotten.
 const REMEMBERED_MAX: usize = 50_000;
@@ -235,14 +236,6 @@ impl Failures {
             }
             self.count -= self.by_key.remove(&key).map_or(0, |failed| failed.at.len());
         }
-    }
-}
-
-/// Whoever has an IPv6 address has all of its /64.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
-        v4 => v4,
     }
 }
 

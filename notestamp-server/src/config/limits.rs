@@ -11,11 +11,46 @@ pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// The most parts of one multipart body.
 pub const MULTIPART_PARTS_MAX: usize = 32;
 
-/// What a body must bring in each [`BODY_RATE_WINDOW`], in bytes: 1 KiB/s.
+/// What a body must bring in each [`BODY_RATE_WINDOW`], in bytes: 1 KiB/s. The reader of a response that is held in
+/// memory must take as much.
 pub const BODY_RATE_BYTES_MIN: u64 = 30 * 1024;
 
 /// How long a body's rate is watched before it counts as too slow.
 pub const BODY_RATE_WINDOW: Duration = Duration::from_secs(30);
+
+/// The most connections at once. File descriptors may allow fewer.
+pub const CONNECTIONS_MAX: usize = 4096;
+
+/// The most connections of one address at once; a trusted proxy's are not counted.
+pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 512;
+
+/// The most connections to the metrics at once.
+pub const METRICS_CONNECTIONS_MAX: usize = 16;
+
+/// File descriptors that connections leave to everything else: the record store, the listeners, the log.
+pub const DESCRIPTORS_RESERVED: u64 = 128;
+
+/// The most file descriptors that the server asks the system for.
+pub const DESCRIPTORS_WANTED: u64 = 16_384;
+
+/// The largest head of a request, in bytes. Beyond it: 431.
+pub const HEAD_BYTES_MAX: usize = 32 * 1024;
+
+/// The most header fields of a request. Beyond it: 431.
+pub const HEADER_FIELDS_MAX: usize = 100;
+
+/// How long the head of a request may take, from its first byte on.
+pub const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// How long a connection may be idle before and between requests. Longer than the 60 s for which proxies usually keep
+/// theirs, so that a proxy does not use one that is being closed.
+pub const IDLE_TIME_MAX: Duration = Duration::from_secs(75);
+
+/// How long a client may keep a connection without progress in the middle of a request or a response.
+pub const PROGRESS_TIME_MAX: Duration = Duration::from_secs(120);
+
+/// How long requests under way may still take once the server has been told to stop.
+pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// How much an account may store and send, and how often somebody may fail to sign in.
 #[derive(clap::Args, Clone, PartialEq, Eq, Debug)]

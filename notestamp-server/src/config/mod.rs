@@ -27,8 +27,10 @@ use clap::ArgMatches;
 
 pub use error::{ConfigError, GivenAs, InvalidSetting};
 pub use limits::{
-    BODY_BYTES_MAX, BODY_RATE_BYTES_MIN, BODY_RATE_WINDOW, FailureLimit, Limits, MULTIPART_PARTS_MAX, Quota,
-    SignInFailures,
+    BODY_BYTES_MAX, BODY_RATE_BYTES_MIN, BODY_RATE_WINDOW, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX,
+    DESCRIPTORS_RESERVED, DESCRIPTORS_WANTED, DRAIN_TIME_MAX, FailureLimit, HEAD_BYTES_MAX, HEAD_TIME_MAX,
+    HEADER_FIELDS_MAX, IDLE_TIME_MAX, Limits, METRICS_CONNECTIONS_MAX, MULTIPART_PARTS_MAX,
+    PROGRESS_TIME_MAX, Quota, SignInFailures,
 };
 pub use listen::Listen;
 pub use log::{Log, LogFormat};

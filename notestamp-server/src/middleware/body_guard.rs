@@ -13,12 +13,8 @@ use poem::http::header::{CONTENT_LENGTH, EXPECT};
 use poem::{Body, Request};
 use tokio::time::Instant;
 
-use super::idle_timer::IdleTimer;
-
-/// In this much waiting for a body, [`WINDOW_BYTES_MIN`] must come.
-pub const WINDOW: Duration = Duration::from_secs(30);
-/// What must come in a [`WINDOW`], unless the body ends: 1 KiB/s.
-pub const WINDOW_BYTES_MIN: u64 = 30 * 1024;
+use crate::config::{BODY_RATE_BYTES_MIN, BODY_RATE_WINDOW};
+use crate::transport::idle_timer::MinimumRate;
 
 /// How much of a body that nobody wants is read before the connection is given up.
 pub const DRAIN_BYTES_MAX: u64 = 8 * 1024 * 1024;
@@ -34,7 +30,7 @@ pub enum BodyError {
         /// How many are allowed.
         bytes_max: u64,
     },
-    /// Less than [`WINDOW_BYTES_MIN`] in a [`WINDOW`]. Status: 408.
+    /// Less than [`BODY_RATE_BYTES_MIN`] in a [`BODY_RATE_WINDOW`] of waiting. Status: 408.
     #[error("the body comes too slowly")]
     TooSlow,
     /// The connection ended before the body did, or its framing is wrong. Status: 400.
@@ -60,8 +56,7 @@ impl BodyGuard {
             bytes_announced: content_length(request.headers()).unwrap_or(0),
             bytes: 0,
             bytes_max,
-            patience: IdleTimer::new(WINDOW),
-            window_bytes: 0,
+            rate: MinimumRate::new(BODY_RATE_BYTES_MIN, BODY_RATE_WINDOW),
         };
         let state = State {
             source: Source::Arriving(body),
@@ -94,6 +89,10 @@ impl BodyGuard {
     /// Reads and drops what the handler has left of the body, up to a limit, so that a client that
     /// sends all before it listens sees the answer rather than a broken pipe.
     ///
+    /// Beyond `bytes_max` nothing is read any more, but the connection stays open until `time_max` is over: a client
+    /// that looks for a response only when it cannot send on, as nginx does, finds it then. If the connection were
+    /// closed at once, the reset would come before the response was read.
+    ///
     /// Run it beside the answer, not before it: a client that listens while it sends stops at once.
     /// A client that asked whether it may send (`Expect: 100-continue`) and was not told to is not
     /// told to now. Who still reads the body gets errors.
@@ -106,11 +105,13 @@ impl BodyGuard {
         let rest = async {
             let mut left = bytes_max;
             while let Some(Ok(bytes)) = body.stream.next().await {
-                let Some(fewer) = left.checked_sub(bytes.len() as u64) else { return };
-                left = fewer;
+                match left.checked_sub(bytes.len() as u64) {
+                    Some(fewer) => left = fewer,
+                    None => std::future::pending().await,
+                }
             }
         };
-        // Which of the limits ended it makes no difference.
+        // Whether it ended, or its time did, makes no difference.
         let _ = tokio::time::timeout(time_max, rest).await;
     }
 }
@@ -189,9 +190,7 @@ struct Arriving {
     bytes_announced: u64,
     bytes: u64,
     bytes_max: u64,
-    patience: IdleTimer,
-    /// How many have come since the patience was renewed.
-    window_bytes: u64,
+    rate: MinimumRate,
 }
 
 impl Arriving {
@@ -204,21 +203,16 @@ impl Arriving {
         let frame = match self.stream.poll_next_unpin(cx) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
-                ready!(self.patience.poll_exhausted(cx));
+                ready!(self.rate.poll_too_slow(cx));
                 return Poll::Ready(Some(Err(BodyError::TooSlow)));
             }
         };
-        self.patience.stop_waiting();
         let Some(frame) = frame else { return Poll::Ready(None) };
         let Ok(bytes) = frame else { return Poll::Ready(Some(Err(BodyError::BrokenOff))) };
+        self.rate.moved(bytes.len() as u64);
         self.bytes += bytes.len() as u64;
         if self.bytes > self.bytes_max {
             return Poll::Ready(Some(Err(too_large)));
-        }
-        self.window_bytes += bytes.len() as u64;
-        if self.window_bytes >= WINDOW_BYTES_MIN {
-            self.window_bytes = 0;
-            self.patience.renew();
         }
         Poll::Ready(Some(Ok(bytes)))
     }
@@ -237,13 +231,15 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use futures_util::stream;
+    use poem::IntoResponse as _;
     use poem::http::StatusCode;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
     use tokio::time::sleep;
 
-    use super::super::connections::{CONNECTIONS_MAX, GuardedAcceptor};
     use super::*;
+    use crate::middleware::client_address::TrustedProxies;
+    use crate::transport::{ConnectionLimits, Server};
 
     const KIB: usize = 1024;
 
@@ -328,11 +324,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_body_is_cut_off_after_one_window() {
-        let (body, guard) = guarded(frames(vec![(Duration::ZERO, 20 * KIB), (WINDOW * 9, 1)]), u64::MAX);
+        let (body, guard) =
+            guarded(frames(vec![(Duration::ZERO, 20 * KIB), (BODY_RATE_WINDOW * 9, 1)]), u64::MAX);
         let start = Instant::now();
         body.into_vec().await.unwrap_err();
         assert_eq!(guard.verdict(), Some(BodyError::TooSlow));
-        assert_eq!(start.elapsed().as_secs(), WINDOW.as_secs());
+        assert_eq!(start.elapsed().as_secs(), BODY_RATE_WINDOW.as_secs());
     }
 
     #[tokio::test(start_paused = true)]
@@ -341,7 +338,7 @@ mod tests {
         let start = Instant::now();
         body.into_vec().await.unwrap_err();
         assert_eq!(guard.verdict(), Some(BodyError::TooSlow));
-        assert_eq!(start.elapsed().as_secs(), WINDOW.as_secs());
+        assert_eq!(start.elapsed().as_secs(), BODY_RATE_WINDOW.as_secs());
     }
 
     #[tokio::test(start_paused = true)]
@@ -364,7 +361,7 @@ mod tests {
         let mut body = body.into_bytes_stream();
         while let Some(frame) = body.next().await {
             frame.unwrap();
-            sleep(WINDOW * 2).await;
+            sleep(BODY_RATE_WINDOW * 2).await;
         }
         assert_eq!(guard.verdict(), None);
     }
@@ -387,12 +384,14 @@ mod tests {
         assert_eq!(read.load(Ordering::Relaxed), 100 * KIB as u64);
     }
 
-    #[tokio::test]
-    async fn draining_is_bounded_in_bytes() {
+    #[tokio::test(start_paused = true)]
+    async fn draining_is_bounded_in_bytes_and_leaves_time_to_see_the_answer() {
         let (body, read) = counted(100, KIB);
         let (_body, guard) = guarded(body, u64::MAX);
+        let start = Instant::now();
         guard.drain(10 * KIB as u64, DRAIN_TIME_MAX).await;
         assert_eq!(read.load(Ordering::Relaxed), 11 * KIB as u64);
+        assert_eq!(start.elapsed().as_secs(), DRAIN_TIME_MAX.as_secs());
     }
 
     #[tokio::test(start_paused = true)]
@@ -426,12 +425,12 @@ mod tests {
             let guard = BodyGuard::install(&mut request, u64::MAX);
             drop(request);
             tokio::spawn(guard.drain(DRAIN_BYTES_MAX, DRAIN_TIME_MAX));
-            Ok::<_, poem::Error>(StatusCode::UNAUTHORIZED)
+            Ok::<_, poem::Error>(StatusCode::UNAUTHORIZED.into_response())
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let acceptor = GuardedAcceptor::new(vec![listener], CONNECTIONS_MAX).unwrap();
-        tokio::spawn(poem::Server::new_with_acceptor(acceptor).run(refuse));
+        let server = Server::new(ConnectionLimits::new(usize::MAX, TrustedProxies::default()), SECOND);
+        tokio::spawn(server.run(vec![listener], refuse, std::future::pending()));
 
         let mut connection = TcpStream::connect(address).await.unwrap();
         let body = vec![b'x'; DRAIN_BYTES_MAX as usize];

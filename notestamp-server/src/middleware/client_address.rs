@@ -1,6 +1,6 @@
 //! Who sent a request and how the server was addressed, seen past the proxies that are trusted.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 use poem::http::Version;
@@ -130,8 +130,17 @@ impl TrustedProxies {
         seen
     }
 
-    fn trusts(&self, ip: IpAddr) -> bool {
+    /// Whether this address, in its canonical form, is that of a trusted proxy.
+    pub fn trusts(&self, ip: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&ip))
+    }
+}
+
+/// The addresses that limits count as one: a client that has an IPv6 address has all of its /64.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+        v4 => v4,
     }
 }
 

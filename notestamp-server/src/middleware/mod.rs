@@ -3,9 +3,7 @@
 pub mod allowed_methods;
 pub mod body_guard;
 pub mod client_address;
-pub mod connections;
 pub mod cors;
-mod idle_timer;
 pub mod late_cookies;
 mod once_in;
 pub mod original_method;

@@ -57,3 +57,16 @@ async fn the_description_is_served_as_it_is_kept() {
     assert_eq!(yaml.header("content-type").unwrap().split(';').next(), Some("application/yaml"));
     assert_eq!(yaml.text(), notestamp_server::openapi::yaml());
 }
+
+#[apply(api_test)]
+async fn a_page_that_a_browser_has_is_not_sent_again() {
+    let server = TestServer::spawn().await;
+    let visitor = server.visitor();
+    for path in ["/", "/docs", "/openapi.json", "/openapi.yaml"] {
+        let tag = visitor.get(path).await.assert_status(200).header("etag").unwrap().to_owned();
+        let again = visitor.get_with(path, &[("if-none-match", &tag)]).await.assert_status(304);
+        assert_eq!((again.body.len(), again.header("etag")), (0, Some(tag.as_str())), "{path}");
+        visitor.get_with(path, &[("if-none-match", "\"another\"")]).await.assert_status(200);
+        assert_eq!(visitor.head(path).await.assert_status(200).header("etag"), Some(tag.as_str()), "{path}");
+    }
+}

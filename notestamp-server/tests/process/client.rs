@@ -89,6 +89,16 @@ impl Client {
         Self { url: url.to_owned(), ..self.clone() }
     }
 
+    /// The same account on connections of its own.
+    pub fn with_new_connections(&self) -> Self {
+        Self { http: http(), ..self.clone() }
+    }
+
+    /// Asks for a URL.
+    pub async fn fetch(&self, url: &str) -> reqwest::Result<Response> {
+        self.http.get(url).header("cookie", &self.cookies).send().await
+    }
+
     /// Saves a project, with media as it comes.
     pub async fn save(
         &self,
@@ -156,7 +166,7 @@ impl Client {
 
     /// The digest and the size of a project's media, read to its end.
     pub async fn download(&self, project: &Listed) -> (Digest, u64) {
-        let answer = self.http.get(&project.src).header("cookie", &self.cookies).send().await.unwrap();
+        let answer = self.fetch(&project.src).await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
         let (mut bytes, mut hasher) = (answer.bytes_stream(), Hasher::new());
         while let Some(chunk) = bytes.next().await {

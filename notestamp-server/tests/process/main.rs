@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "all of it is tests, helpers too")]
 
 mod client;
+mod connections;
 mod crash;
 mod durability;
 mod file_errors;

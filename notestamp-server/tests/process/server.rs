@@ -28,6 +28,13 @@ impl Server {
         Self::spawn(serve(Command::new(PROGRAM), data, settings))
     }
 
+    /// The same with so many file descriptors, which it cannot raise.
+    pub fn start_with_descriptors(data: &Path, descriptors: u64) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {descriptors} && exec \"$0\" \"$@\""), PROGRAM]);
+        Self::start_by(command, data, &[])
+    }
+
     /// The same under `strace`, which writes these system calls into a file.
     pub fn start_traced(data: &Path, settings: &[&str], calls: &str, trace: &Path) -> Self {
         let mut command = Command::new("strace");
@@ -82,6 +89,11 @@ impl Server {
     /// Stops it as an operator would.
     pub fn stop(mut self) -> ExitStatus {
         self.signal("TERM");
+        wait(&mut self.child)
+    }
+
+    /// Waits for the end of one that has been told to stop.
+    pub fn ended(mut self) -> ExitStatus {
         wait(&mut self.child)
     }
 

@@ -36,7 +36,7 @@ pub(crate) fn class_of(error: &io::Error) -> Class {
         | ErrorKind::HostUnreachable
         | ErrorKind::NetworkUnreachable
         | ErrorKind::NetworkDown => Class::Unavailable,
-        _ if os_code(error) == Some(EIO) => Class::Unavailable,
+        _ if os_code(error).is_some_and(|code| UNAVAILABLE.contains(&code)) => Class::Unavailable,
         _ => Class::Failed,
     }
 }
@@ -64,12 +64,16 @@ fn io_cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
     None
 }
 
-/// The device has failed. The standard library has no stable kind for it.
+/// The device has failed, or there are no more file descriptors in the system, or for this process. The standard
+/// library has no stable kinds for them.
 #[cfg(unix)]
-const EIO: i32 = rustix::io::Errno::IO.raw_os_error();
-/// `ERROR_IO_DEVICE`
+const UNAVAILABLE: [i32; 3] = {
+    use rustix::io::Errno;
+    [Errno::IO.raw_os_error(), Errno::NFILE.raw_os_error(), Errno::MFILE.raw_os_error()]
+};
+/// `ERROR_IO_DEVICE`, `ERROR_TOO_MANY_OPEN_FILES`
 #[cfg(not(unix))]
-const EIO: i32 = 1117;
+const UNAVAILABLE: [i32; 2] = [1117, 4];
 
 fn os_code(error: &io::Error) -> Option<i32> {
     let located = || error.get_ref()?.downcast_ref::<Located>()?.error.raw_os_error();
@@ -112,6 +116,8 @@ mod tests {
             (Errno::ACCESS, Class::Unavailable),
             (Errno::PERM, Class::Unavailable),
             (Errno::IO, Class::Unavailable),
+            (Errno::NFILE, Class::Unavailable),
+            (Errno::MFILE, Class::Unavailable),
             (Errno::STALE, Class::Unavailable),
             (Errno::NOTDIR, Class::Unavailable),
             (Errno::NAMETOOLONG, Class::Failed),

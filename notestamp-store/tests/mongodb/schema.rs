@@ -12,8 +12,8 @@ use mongodb::bson::{Document, doc};
 use mongodb::options::IndexOptions;
 use notestamp_store::records::{MongoDbRecords, ProjectStore, RecordStore, SessionStore, UserStore};
 use notestamp_store::{
-    BlobStore, Email, Error, ListQuery, Metadata, Notes, ObjectKind, PasswordHash, SaveRequest, Session,
-    Store, User, UserId,
+    BlobStore, Email, Error, ListQuery, Metadata, Notes, ObjectKind, PasswordHash, SaveRequest, Store, User,
+    UserId,
 };
 use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;

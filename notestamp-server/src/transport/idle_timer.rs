@@ -10,7 +10,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 ///
 /// Only time in which we wait counts: a peer is not to blame for the pauses that we make ourselves.
 /// It costs a timer per wait that had to be waited, and next to nothing otherwise.
-pub(super) struct IdleTimer {
+pub struct IdleTimer {
     limit: Duration,
     left: Duration,
     waiting_since: Option<Instant>,
@@ -19,15 +19,18 @@ pub(super) struct IdleTimer {
 
 impl IdleTimer {
     /// All of `limit` is left.
-    pub(super) fn new(limit: Duration) -> Self {
+    pub fn new(limit: Duration) -> Self {
         Self { limit, left: limit, waiting_since: None, sleep: None }
     }
 
     /// Nothing has come from the peer: goes on waiting, and is ready when there is no patience left.
-    pub(super) fn poll_exhausted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub fn poll_exhausted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let deadline = *self.waiting_since.get_or_insert_with(Instant::now) + self.left;
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        // The deadline only ever moves away, so the timer is moved after it has fired, not each time.
+        // Mostly the deadline moves away, so the timer is moved after it has fired, not each time.
+        if sleep.deadline() > deadline {
+            sleep.as_mut().reset(deadline);
+        }
         loop {
             ready!(sleep.as_mut().poll(cx));
             if sleep.deadline() >= deadline {
@@ -38,18 +41,59 @@ impl IdleTimer {
     }
 
     /// Something has come, enough or not: the waiting ends, and what it took is gone.
-    pub(super) fn stop_waiting(&mut self) {
+    pub fn stop_waiting(&mut self) {
         if let Some(since) = self.waiting_since.take() {
             self.left = self.left.saturating_sub(since.elapsed());
         }
     }
 
+    /// Something else is waited for: all of another limit is left.
+    pub fn restart(&mut self, limit: Duration) {
+        self.limit = limit;
+        self.renew();
+    }
+
     /// The peer has made progress: all of the limit is left again.
-    pub(super) fn renew(&mut self) {
+    pub fn renew(&mut self) {
         self.left = self.limit;
         if let Some(since) = &mut self.waiting_since {
             *since = Instant::now();
         }
+    }
+}
+
+/// A minimum rate of what a peer sends or takes: so many bytes in each window of waiting.
+pub struct MinimumRate {
+    timer: IdleTimer,
+    bytes_min: u64,
+    /// How many have been moved since the window began.
+    bytes: u64,
+}
+
+impl MinimumRate {
+    /// At least `bytes_min` bytes in each `window`.
+    pub fn new(bytes_min: u64, window: Duration) -> Self {
+        Self { timer: IdleTimer::new(window), bytes_min, bytes: 0 }
+    }
+
+    /// Nothing moves: goes on waiting, and is ready when the peer has been too slow.
+    pub fn poll_too_slow(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.timer.poll_exhausted(cx)
+    }
+
+    /// So many bytes have been moved.
+    pub fn moved(&mut self, bytes: u64) {
+        self.timer.stop_waiting();
+        self.bytes += bytes;
+        if self.bytes >= self.bytes_min {
+            self.restart();
+        }
+    }
+
+    /// A new window begins.
+    pub fn restart(&mut self) {
+        self.bytes = 0;
+        self.timer.renew();
     }
 }
 
@@ -90,6 +134,14 @@ mod tests {
         wait(&mut patience, LIMIT / 2).await;
         patience.renew();
         assert_eq!(lasts(&mut patience).await, LIMIT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shorter_limit_counts_from_when_it_is_set() {
+        let mut patience = IdleTimer::new(LIMIT);
+        wait(&mut patience, LIMIT / 2).await;
+        patience.restart(LIMIT / 5);
+        assert_eq!(lasts(&mut patience).await, LIMIT / 5);
     }
 
     #[tokio::test(start_paused = true)]

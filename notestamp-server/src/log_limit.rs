@@ -1,0 +1,85 @@
+//! Log lines that a storm of events does not multiply.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Lets one event per interval into the log and counts the events that it leaves out.
+///
+/// One limit belongs to one kind of event, usually as a `static` beside the place that logs it:
+///
+/// ```
+/// use std::time::Duration;
+/// use notestamp_server::log_limit::LogLimit;
+///
+/// static LIMIT: LogLimit = LogLimit::new(Duration::from_secs(60));
+///
+/// if let Some(left_out) = LIMIT.admit() {
+///     tracing::warn!(left_out, "forwarding headers from a peer that is not trusted");
+/// }
+/// ```
+#[derive(Debug)]
+pub struct LogLimit {
+    interval: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    admitted: Option<Instant>,
+    left_out: u64,
+}
+
+impl LogLimit {
+    /// One event per `interval`; the first one is always let in.
+    pub const fn new(interval: Duration) -> Self {
+        Self { interval, state: Mutex::new(State { admitted: None, left_out: 0 }) }
+    }
+
+    /// One event per second.
+    pub const fn per_second() -> Self {
+        Self::new(Duration::from_secs(1))
+    }
+
+    /// Whether this event is to be logged; and if so, how many were left out since the last logged one.
+    pub fn admit(&self) -> Option<u64> {
+        let now = Instant::now();
+        // A panic cannot happen while it is locked.
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.admitted.is_some_and(|admitted| now - admitted < self.interval) {
+            state.left_out += 1;
+            return None;
+        }
+        state.admitted = Some(now);
+        Some(std::mem::take(&mut state.left_out))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_storm_is_one_event_per_interval_that_says_how_many_were_left_out() {
+        let limit = LogLimit::per_second();
+        assert_eq!(limit.admit(), Some(0));
+        for _ in 0..1_000 {
+            assert_eq!(limit.admit(), None);
+        }
+        advance(Duration::from_secs(1)).await;
+        assert_eq!(limit.admit(), Some(1_000));
+        assert_eq!(limit.admit(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rare_events_are_all_logged() {
+        let limit = LogLimit::per_second();
+        for _ in 0..3 {
+            assert_eq!(limit.admit(), Some(0));
+            advance(Duration::from_secs(2)).await;
+        }
+    }
+}

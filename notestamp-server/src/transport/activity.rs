@@ -1,0 +1,182 @@
+//! What a connection is doing, known to itself and to those who may have to close it.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+
+use tokio::sync::Notify;
+
+/// How a response may be taken by its reader.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pace {
+    /// At a minimum rate: the response is held in memory until it has been taken. The default.
+    AtMinimumRate,
+    /// As slowly as the reader likes, as long as it goes on: a player takes media at the speed of the recording.
+    /// Handlers ask for it by an extension of the response.
+    OfReader,
+}
+
+/// What a connection is doing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Phase {
+    /// Waiting for the first byte of a request.
+    Idle,
+    /// Reading the head of a request.
+    Head,
+    /// Reading a request's body, or waiting for the handler.
+    Request,
+    /// Sending a response.
+    Response,
+    /// Sending the end of a response, which has been taken from its body.
+    ResponseEnd,
+    /// Closed for the sake of another connection.
+    Evicted,
+}
+
+impl Phase {
+    const ALL: [Self; 6] =
+        [Self::Idle, Self::Head, Self::Request, Self::Response, Self::ResponseEnd, Self::Evicted];
+
+    fn from_bits(bits: u8) -> Self {
+        Self::ALL[usize::from(bits)]
+    }
+
+    /// Whether no request is under way: one begins when its head has arrived.
+    pub(super) fn is_idle(self) -> bool {
+        matches!(self, Self::Idle | Self::Head)
+    }
+}
+
+/// The phase of one connection.
+///
+/// The connection alone moves it on, except that [`evict`](Self::evict) may come from anywhere: it is a
+/// compare-and-swap, so that a connection is never closed after it has begun a request.
+#[derive(Debug)]
+pub(super) struct Activity {
+    phase: AtomicU8,
+    is_held: AtomicBool,
+    /// Greater than that of every connection that became idle before.
+    idle_since: AtomicU64,
+    evicted: Notify,
+}
+
+/// The next value of [`Activity::idle_since`].
+static IDLE_ORDER: AtomicU64 = AtomicU64::new(0);
+
+impl Activity {
+    /// That of a new connection: idle from now on.
+    pub(super) fn new() -> Self {
+        Self {
+            phase: AtomicU8::new(Phase::Idle as u8),
+            is_held: AtomicBool::new(true),
+            idle_since: AtomicU64::new(IDLE_ORDER.fetch_add(1, Ordering::Relaxed)),
+            evicted: Notify::new(),
+        }
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        Phase::from_bits(self.phase.load(Ordering::Acquire))
+    }
+
+    /// Orders connections by when they became idle.
+    pub(super) fn idle_since(&self) -> u64 {
+        self.idle_since.load(Ordering::Acquire)
+    }
+
+    /// The pace of the last response.
+    pub(super) fn pace(&self) -> Pace {
+        if self.is_held.load(Ordering::Relaxed) { Pace::AtMinimumRate } else { Pace::OfReader }
+    }
+
+    /// Whether a response is being sent that its reader can ask for again from where it broke off.
+    pub(super) fn is_streaming(&self) -> bool {
+        matches!(self.phase(), Phase::Response | Phase::ResponseEnd) && self.pace() == Pace::OfReader
+    }
+
+    /// The first byte of a request has come.
+    pub(super) fn begin_head(&self) {
+        self.shift(Phase::Idle, Phase::Head);
+    }
+
+    /// The head of a request has come. False where the connection has been evicted meanwhile.
+    pub(super) fn begin_request(&self) -> bool {
+        let next = |bits| (Phase::from_bits(bits) != Phase::Evicted).then_some(Phase::Request as u8);
+        self.phase.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).is_ok()
+    }
+
+    /// A response begins.
+    pub(super) fn begin_response(&self, pace: Pace) {
+        self.is_held.store(pace == Pace::AtMinimumRate, Ordering::Relaxed);
+        self.shift(Phase::Request, Phase::Response);
+    }
+
+    /// All of the response has been taken from its body, but not yet by the peer.
+    pub(super) fn end_response(&self) {
+        self.shift(Phase::Response, Phase::ResponseEnd);
+    }
+
+    /// What was to be sent has been handed to the system.
+    pub(super) fn flushed(&self) {
+        if self.phase() == Phase::ResponseEnd {
+            self.idle_since.store(IDLE_ORDER.fetch_add(1, Ordering::Relaxed), Ordering::Release);
+            self.shift(Phase::ResponseEnd, Phase::Idle);
+        }
+    }
+
+    /// Closes the connection if it is idle. False where it is not.
+    pub(super) fn evict(&self) -> bool {
+        let next = |bits| Phase::from_bits(bits).is_idle().then_some(Phase::Evicted as u8);
+        let was_idle = self.phase.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).is_ok();
+        if was_idle {
+            self.evicted.notify_one();
+        }
+        was_idle
+    }
+
+    /// Waits until the connection has been evicted.
+    pub(super) async fn evicted(&self) {
+        self.evicted.notified().await;
+    }
+
+    fn shift(&self, from: Phase, to: Phase) {
+        // Where it is in another phase, the step does not apply.
+        let _ = self.phase.compare_exchange(from as u8, to as u8, Ordering::AcqRel, Ordering::Acquire);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_phase_survives_its_bits() {
+        for phase in Phase::ALL {
+            assert_eq!(Phase::from_bits(phase as u8), phase);
+        }
+    }
+
+    #[test]
+    fn only_between_requests_it_can_be_evicted() {
+        let activity = Activity::new();
+        activity.begin_head();
+        assert!(activity.begin_request());
+        assert!(!activity.evict());
+        activity.begin_response(Pace::OfReader);
+        assert!(!activity.evict());
+        activity.end_response();
+        assert!(!activity.evict());
+        activity.flushed();
+        assert!(activity.evict());
+        assert!(!activity.begin_request(), "what has been evicted begins no request");
+        assert!(!activity.evict(), "it gives way once");
+    }
+
+    #[test]
+    fn who_became_idle_last_is_last() {
+        let (first, second) = (Activity::new(), Activity::new());
+        assert!(first.idle_since() < second.idle_since());
+        assert!(first.begin_request());
+        first.begin_response(Pace::AtMinimumRate);
+        first.end_response();
+        first.flushed();
+        assert!(second.idle_since() < first.idle_since());
+    }
+}

@@ -1,0 +1,467 @@
+//! A connection that fails when its peer keeps it waiting for too long.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::activity::{Activity, Pace, Phase};
+use super::idle_timer::{IdleTimer, MinimumRate};
+use crate::config::{BODY_RATE_BYTES_MIN, BODY_RATE_WINDOW, HEAD_TIME_MAX, IDLE_TIME_MAX, PROGRESS_TIME_MAX};
+
+/// How many bytes that arrive are progress when nothing is sent.
+///
+/// It is not each byte, or a body could be dribbled for ever. One that is fast enough for
+/// [`body_guard`](crate::middleware::body_guard) brings many times this.
+pub const PROGRESS_BYTES_MIN: usize = 16 * 1024;
+
+/// How many bytes the system takes beyond those that the peer's window takes.
+///
+/// By default it takes megabytes, and asks for more only when a third of them has gone: a listener of 8 KB/s would
+/// seem to take nothing for minutes. With a small limit, what the system takes is what the peer has taken.
+const UNSENT_BYTES_MAX: u32 = 64 * 1024;
+
+/// How often a write is tried in the time of [`TimeLimits::progress`], where the system says nothing.
+const PROBES: u32 = 8;
+
+/// How long a peer may keep a connection waiting.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TimeLimits {
+    /// For the first byte of a request.
+    pub idle: Duration,
+    /// For the rest of its head.
+    pub head: Duration,
+    /// Between two signs of progress, in a request or a response.
+    pub progress: Duration,
+    /// For the [`BODY_RATE_BYTES_MIN`] bytes that it must take of a response that is held in memory.
+    pub rate_window: Duration,
+}
+
+impl Default for TimeLimits {
+    fn default() -> Self {
+        Self {
+            idle: IDLE_TIME_MAX,
+            head: HEAD_TIME_MAX,
+            progress: PROGRESS_TIME_MAX,
+            rate_window: BODY_RATE_WINDOW,
+        }
+    }
+}
+
+/// A stream of which one can know, in the end, whether it takes more.
+pub trait TryWrite {
+    /// Writes at once what can be written, even if the system has not said yet that it can.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) where that is nothing.
+    fn write_now(&self, bytes: &[u8]) -> io::Result<usize>;
+}
+
+impl TryWrite for TcpStream {
+    fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
+        SockRef::from(self).send(bytes)
+    }
+}
+
+/// A connection that fails with [`TimedOut`](io::ErrorKind::TimedOut) when the peer is too slow.
+///
+/// | while | it may take |
+/// | --- | --- |
+/// | it is idle | [`TimeLimits::idle`] until a request begins |
+/// | the head of a request arrives | [`TimeLimits::head`] in all, however its bytes are spread |
+/// | a request's body arrives | [`TimeLimits::progress`] for each [`PROGRESS_BYTES_MIN`] |
+/// | a response is sent | [`TimeLimits::progress`] between two writes that the peer makes room for |
+/// | … and is held in memory | [`TimeLimits::rate_window`] for each [`BODY_RATE_BYTES_MIN`] |
+pub struct GuardedStream<S> {
+    stream: S,
+    activity: Arc<Activity>,
+    times: TimeLimits,
+    /// Of the phase that the connection was in when this was last asked.
+    phase: Phase,
+    timer: IdleTimer,
+    /// How many bytes have been read since the last progress.
+    unrewarded: usize,
+    rate: MinimumRate,
+    /// The system says that there is room again only when there is a lot: so now and then a write is tried.
+    probe: IdleTimer,
+    /// Whether there is something to write for which the peer has made no room yet.
+    is_blocked: bool,
+}
+
+/// Prepares a connection for guarding: what is written leaves at once, and little waits in the system.
+pub(super) fn prepare(stream: &TcpStream) {
+    // Each fails only where the peer is gone already, as the first read will tell.
+    let _ = stream.set_nodelay(true);
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    let _ = SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
+}
+
+impl<S> GuardedStream<S> {
+    pub(super) fn new(stream: S, activity: Arc<Activity>, times: TimeLimits) -> Self {
+        Self {
+            stream,
+            phase: Phase::Idle,
+            activity,
+            timer: IdleTimer::new(times.idle),
+            unrewarded: 0,
+            rate: MinimumRate::new(BODY_RATE_BYTES_MIN, times.rate_window),
+            probe: IdleTimer::new(times.progress / PROBES),
+            is_blocked: false,
+            times,
+        }
+    }
+
+    /// Starts the time of a phase when it begins.
+    fn follow_phase(&mut self) {
+        let phase = self.activity.phase();
+        if phase == self.phase {
+            return;
+        }
+        self.phase = phase;
+        self.unrewarded = 0;
+        self.timer.restart(match phase {
+            Phase::Idle => self.times.idle,
+            Phase::Head => self.times.head,
+            Phase::Request | Phase::Response | Phase::ResponseEnd | Phase::Evicted => self.times.progress,
+        });
+        if phase == Phase::Response {
+            self.rate.restart();
+        }
+    }
+
+    fn has_read(&mut self, bytes: usize) {
+        self.timer.stop_waiting();
+        if bytes > 0 && self.phase == Phase::Idle {
+            self.activity.begin_head();
+            self.follow_phase();
+        }
+        // The time of a head is for all of it.
+        if self.phase.is_idle() {
+            return;
+        }
+        self.unrewarded += bytes;
+        if self.unrewarded >= PROGRESS_BYTES_MIN {
+            self.unrewarded = 0;
+            self.timer.renew();
+        }
+    }
+
+    fn has_written(&mut self, bytes: usize) {
+        self.is_blocked = false;
+        self.unrewarded = 0;
+        self.probe.renew();
+        self.rate.moved(bytes as u64);
+        if !self.phase.is_idle() {
+            self.timer.renew();
+        }
+    }
+}
+
+impl<S: TryWrite> GuardedStream<S> {
+    /// What comes of a write that has gone this far: `bytes` are the first of what is to be written.
+    fn poll_written(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(written) = written {
+            self.has_written(*written.as_ref().unwrap_or(&0));
+            return Poll::Ready(written);
+        }
+        self.is_blocked = true;
+        let is_held = self.activity.pace() == Pace::AtMinimumRate;
+        loop {
+            // All are asked, so that each wakes this.
+            let is_stuck = self.timer.poll_exhausted(cx).is_ready();
+            let is_slow = is_held && self.rate.poll_too_slow(cx).is_ready();
+            let may_try = self.probe.poll_exhausted(cx).is_ready();
+            if !is_stuck && !is_slow && !may_try {
+                return Poll::Pending;
+            }
+            match self.stream.write_now(bytes) {
+                Ok(count) if count > 0 => {
+                    self.has_written(count);
+                    return Poll::Ready(Ok(count));
+                }
+                _ if is_stuck || is_slow => return Poll::Ready(Err(timed_out())),
+                _ => self.probe.renew(),
+            }
+        }
+    }
+}
+
+fn timed_out() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the peer is too slow")
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for GuardedStream<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.follow_phase();
+        let before = buffer.filled().len();
+        match Pin::new(&mut self.stream).poll_read(cx, buffer) {
+            // The write that is blocked watches the time.
+            Poll::Pending if self.is_blocked => Poll::Pending,
+            Poll::Pending => {
+                ready!(self.timer.poll_exhausted(cx));
+                Poll::Ready(Err(timed_out()))
+            }
+            Poll::Ready(read) => {
+                self.has_read(buffer.filled().len() - before);
+                Poll::Ready(read)
+            }
+        }
+    }
+}
+
+impl<S: AsyncWrite + TryWrite + Unpin> AsyncWrite for GuardedStream<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.follow_phase();
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.poll_written(cx, written, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.follow_phase();
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        let first = slices.iter().find(|slice| !slice.is_empty());
+        self.poll_written(cx, written, first.map_or(&[], |slice| slice))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    // TCP has nothing to flush, and shuts down at once: neither is progress, or waits for the peer. But all that was
+    // to be written has been written when it is asked to.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.activity.flushed();
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::net::TcpListener;
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    impl TryWrite for DuplexStream {
+        fn write_now(&self, _bytes: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+    }
+
+    /// A guarded connection, what it is doing, and its peer's end, with a window of `window` bytes.
+    fn connection(window: usize) -> (GuardedStream<DuplexStream>, Arc<Activity>, DuplexStream) {
+        let (ours, peer) = duplex(window);
+        let activity = Arc::new(Activity::new());
+        (GuardedStream::new(ours, activity.clone(), TimeLimits::default()), activity, peer)
+    }
+
+    /// One in the middle of a request.
+    fn requested(window: usize) -> (GuardedStream<DuplexStream>, Arc<Activity>, DuplexStream) {
+        let (ours, activity, peer) = connection(window);
+        assert!(activity.begin_request());
+        (ours, activity, peer)
+    }
+
+    /// One that sends a response.
+    fn responding(window: usize, pace: Pace) -> (GuardedStream<DuplexStream>, DuplexStream) {
+        let (ours, activity, peer) = requested(window);
+        activity.begin_response(pace);
+        (ours, peer)
+    }
+
+    /// Reads until the connection fails, and says after how long it did.
+    async fn time_until_timed_out(stream: &mut GuardedStream<DuplexStream>) -> Duration {
+        let start = Instant::now();
+        let error = loop {
+            match stream.read(&mut [0; 1024]).await {
+                Ok(0) => panic!("the peer hung up"),
+                Ok(_) => {}
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        whole_seconds(start.elapsed())
+    }
+
+    /// Timers fire up to a millisecond late.
+    fn whole_seconds(time: Duration) -> Duration {
+        Duration::from_secs(time.as_secs())
+    }
+
+    async fn dribble(mut peer: DuplexStream) {
+        while peer.write_all(b"x").await.is_ok() {
+            sleep(Duration::from_secs(7)).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_connection_is_closed() {
+        let (mut ours, _, _peer) = connection(64);
+        assert_eq!(time_until_timed_out(&mut ours).await, IDLE_TIME_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_is_not_given_more_time_when_it_is_dribbled() {
+        let (mut ours, _, peer) = connection(64);
+        tokio::spawn(dribble(peer));
+        assert_eq!(time_until_timed_out(&mut ours).await, HEAD_TIME_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_is_not_given_more_time_when_it_is_dribbled() {
+        let (mut ours, _, peer) = requested(64);
+        tokio::spawn(dribble(peer));
+        assert_eq!(time_until_timed_out(&mut ours).await, PROGRESS_TIME_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_steady_upload_is_not_closed() {
+        let (mut ours, _, mut peer) = requested(64 * 1024);
+        tokio::spawn(async move {
+            for _ in 0..100 {
+                peer.write_all(&[0; 20 * 1024]).await.unwrap();
+                sleep(Duration::from_secs(100)).await;
+            }
+        });
+        let mut all = Vec::new();
+        ours.read_to_end(&mut all).await.unwrap();
+        assert_eq!(all.len(), 100 * 20 * 1024);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_request_begins_with_all_of_its_time() {
+        let (mut ours, activity, mut peer) = connection(64);
+        for _ in 0..3 {
+            sleep(IDLE_TIME_MAX / 2).await;
+            peer.write_all(b"request").await.unwrap();
+            ours.read_exact(&mut [0; 7]).await.unwrap();
+            assert_eq!(activity.phase(), Phase::Head);
+            assert!(activity.begin_request());
+            activity.begin_response(Pace::AtMinimumRate);
+            ours.write_all(b"answer").await.unwrap();
+            activity.end_response();
+            ours.flush().await.unwrap();
+            assert_eq!(activity.phase(), Phase::Idle);
+            peer.read_exact(&mut [0; 6]).await.unwrap();
+        }
+        assert_eq!(time_until_timed_out(&mut ours).await, IDLE_TIME_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_closed_soon_where_memory_waits_for_it_and_else_later() {
+        for (pace, time_max) in [(Pace::AtMinimumRate, BODY_RATE_WINDOW), (Pace::OfReader, PROGRESS_TIME_MAX)]
+        {
+            let (mut ours, _peer) = responding(64, pace);
+            let start = Instant::now();
+            let error = ours.write_all(&[0; 1024]).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            assert_eq!(whole_seconds(start.elapsed()), time_max, "{pace:?}");
+        }
+    }
+
+    /// Whether a response of 100 KiB is taken whole by a reader of `bytes` bytes every so often.
+    async fn is_served(pace: Pace, bytes: usize, every: Duration) -> bool {
+        let (mut ours, mut peer) = responding(bytes, pace);
+        tokio::spawn(async move {
+            let mut buffer = vec![0; bytes];
+            while peer.read(&mut buffer).await.is_ok_and(|bytes| bytes > 0) {
+                sleep(every).await;
+            }
+        });
+        ours.write_all(&[0; 100 * 1024]).await.is_ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_of_media_may_be_as_slow_as_it_likes_if_it_goes_on() {
+        assert!(is_served(Pace::OfReader, 100, Duration::from_secs(100)).await);
+        assert!(!is_served(Pace::OfReader, 100, Duration::from_secs(121)).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_of_what_is_held_in_memory_takes_a_kibibyte_per_second() {
+        assert!(is_served(Pace::AtMinimumRate, 1024, Duration::from_millis(990)).await);
+        assert!(!is_served(Pace::AtMinimumRate, 1024, Duration::from_millis(1100)).await);
+    }
+
+    /// By how much the time is scaled down where sockets are real: 120 s are one.
+    const SCALE: u32 = 120;
+
+    /// Sends so much over a real connection, its buffers as they are by default, to a peer that does `read`.
+    async fn send(bytes: usize, read: impl AsyncFnOnce(TcpStream)) -> Result<(), io::ErrorKind> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (ours, _) = listener.accept().await.unwrap();
+        prepare(&ours);
+        let activity = Arc::new(Activity::new());
+        let times = TimeLimits { progress: PROGRESS_TIME_MAX / SCALE, ..TimeLimits::default() };
+        let mut ours = GuardedStream::new(ours, activity.clone(), times);
+        assert!(activity.begin_request());
+        activity.begin_response(Pace::OfReader);
+        let sending = async {
+            let sent = ours.write_all(&vec![0; bytes]).await;
+            drop(ours);
+            sent.map_err(|error| error.kind())
+        };
+        tokio::join!(sending, read(peer)).0
+    }
+
+    /// More than the system would take at once.
+    const MEGABYTES: usize = 6_000_000;
+
+    #[tokio::test]
+    async fn a_listener_at_the_speed_of_a_recording_is_served_to_the_end() {
+        const SPEED: u64 = 8_000 * SCALE as u64;
+        let listen = async |mut peer: TcpStream| {
+            let (start, mut taken) = (Instant::now(), 0);
+            let mut buffer = [0; 4096];
+            loop {
+                let due = Duration::from_micros(taken * 1_000_000 / SPEED);
+                tokio::time::sleep_until(start + due).await;
+                match peer.read(&mut buffer).await.unwrap() {
+                    0 => break,
+                    bytes => taken += bytes as u64,
+                }
+            }
+            assert_eq!(taken, MEGABYTES as u64);
+        };
+        assert_eq!(send(MEGABYTES, listen).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_listener_that_takes_nothing_is_closed() {
+        let stop = async |mut peer: TcpStream| {
+            // The connection ends before all has come, and only that ends the waiting.
+            let mut taken = vec![0; 1024];
+            peer.read_exact(&mut taken).await.unwrap();
+            sleep(2 * PROGRESS_TIME_MAX / SCALE).await;
+            peer.read_to_end(&mut taken).await.unwrap();
+            assert!(taken.len() < MEGABYTES);
+        };
+        assert_eq!(send(MEGABYTES, stop).await, Err(io::ErrorKind::TimedOut));
+    }
+}

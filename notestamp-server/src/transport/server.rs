@@ -1,0 +1,467 @@
+//! Accepts connections and serves HTTP/1 on them, until it is told to stop.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use poem::http::uri::Scheme;
+use poem::web::{LocalAddr, RemoteAddr};
+use poem::{Addr, Endpoint, Response};
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::activity::{Activity, Pace};
+use super::admission::{Admission, ConnectionLimits, Refusal, Slot};
+use super::descriptors::{self, Spare};
+use super::guarded_stream::{GuardedStream, TimeLimits, prepare};
+use super::response_body::ResponseBody;
+use crate::config::{HEAD_BYTES_MAX, HEADER_FIELDS_MAX};
+use crate::log_limit::LogLimit;
+
+/// The pause after the system has failed to accept, which it goes on doing for as long as descriptors lack.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves an endpoint on any number of addresses.
+#[derive(Debug)]
+pub struct Server {
+    limits: ConnectionLimits,
+    times: TimeLimits,
+    drain_time_max: Duration,
+}
+
+/// What the connections of a server share.
+struct Shared<E> {
+    endpoint: E,
+    admission: Arc<Admission>,
+    http: http1::Builder,
+    times: TimeLimits,
+    connections: TaskTracker,
+    /// No request begins any more.
+    stopping: CancellationToken,
+    /// What is still under way is cut off.
+    cut: CancellationToken,
+}
+
+impl Server {
+    /// A server with so many connections, whose requests may take so long once it has been told to stop.
+    pub fn new(limits: ConnectionLimits, drain_time_max: Duration) -> Self {
+        Self { limits, times: TimeLimits::default(), drain_time_max }
+    }
+
+    /// With other limits of time.
+    #[must_use]
+    pub fn times(mut self, times: TimeLimits) -> Self {
+        self.times = times;
+        self
+    }
+
+    /// Serves until `stop` is done and all connections are closed.
+    ///
+    /// From `stop` on, new connections are refused, idle ones are closed, and so is one that sends a response at the
+    /// pace of its reader, who can go on from there later. Other requests under way are finished, until their time is
+    /// up; their responses say `Connection: close`.
+    pub async fn run<E>(self, listeners: Vec<TcpListener>, endpoint: E, stop: impl Future<Output = ()>)
+    where
+        E: Endpoint<Output = Response> + 'static,
+    {
+        let mut http = http1::Builder::new();
+        // The streams watch the time: they know idle connections from slow heads.
+        http.header_read_timeout(None).max_header_size(HEAD_BYTES_MAX).max_headers(HEADER_FIELDS_MAX);
+        http.max_buf_size(BUFFER_BYTES_MAX);
+        // A client may say that it sends no more, and listen.
+        http.half_close(true);
+        let shared = Arc::new(Shared {
+            endpoint,
+            admission: Admission::new(self.limits),
+            http,
+            times: self.times,
+            connections: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            cut: CancellationToken::new(),
+        });
+        for listener in listeners {
+            shared.connections.spawn(accept(listener, shared.clone()));
+        }
+        stop.await;
+        shared.stopping.cancel();
+        shared.connections.close();
+        if tokio::time::timeout(self.drain_time_max, shared.connections.wait()).await.is_err() {
+            tracing::warn!(connections = shared.connections.len(), "cutting off what is still under way");
+            shared.cut.cancel();
+            shared.connections.wait().await;
+        }
+    }
+}
+
+/// How much of a connection's bytes is held on the way in, and how much on the way out before more is asked for.
+const BUFFER_BYTES_MAX: usize = 2 * HEAD_BYTES_MAX;
+
+async fn accept<E: Endpoint<Output = Response> + 'static>(listener: TcpListener, shared: Arc<Shared<E>>) {
+    static FAILURES: LogLimit = LogLimit::per_second();
+    static REFUSALS: LogLimit = LogLimit::per_second();
+    let mut spare = Spare::take();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = shared.stopping.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) if is_of_one_connection(&error) => continue,
+            Err(error) => {
+                if let Some(left_out) = FAILURES.admit() {
+                    tracing::warn!(%error, left_out, "cannot accept connections");
+                }
+                let is_exhausted = descriptors::are_exhausted(&error);
+                if is_exhausted && spare.give_up() {
+                    continue;
+                }
+                pause(&shared, is_exhausted, &mut spare).await;
+                continue;
+            }
+        };
+        let has_taken_the_spare = spare.is_given_up();
+        if has_taken_the_spare {
+            // Before the newcomer is one of those that are idle.
+            shared.admission.make_room();
+        }
+        match shared.admission.admit(peer.ip()) {
+            Ok(slot) => {
+                let peer = RemoteAddr(Addr::SocketAddr(peer));
+                shared.connections.spawn(serve(stream, peer, slot, shared.clone()));
+            }
+            Err(refusal) => {
+                if let Some(left_out) = REFUSALS.admit() {
+                    tracing::warn!(peer = %peer.ip(), ?refusal, left_out, "connection refused");
+                }
+                refuse(&stream, refusal);
+            }
+        }
+        if has_taken_the_spare {
+            pause(&shared, false, &mut spare).await;
+        }
+    }
+}
+
+/// Waits for descriptors to become free.
+async fn pause<E>(shared: &Shared<E>, make_room: bool, spare: &mut Spare) {
+    if make_room {
+        shared.admission.make_room();
+    }
+    tokio::select! {
+        () = shared.stopping.cancelled() => {}
+        () = tokio::time::sleep(ACCEPT_PAUSE) => spare.restore(),
+    }
+}
+
+/// Whether an error of `accept` is about the connection that was next, and not about this process.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+/// Says why there is no room. A client that sends a lot before it listens may not see it.
+fn refuse(stream: &TcpStream, refusal: Refusal) {
+    let status = match refusal {
+        Refusal::AddressIsFull => "429 Too Many Requests",
+        Refusal::AllIsFull => "503 Service Unavailable",
+    };
+    let head =
+        format!("HTTP/1.1 {status}\r\nRetry-After: 2\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    // A new connection has room for this; whether the peer is still there makes no difference.
+    let _ = SockRef::from(stream).send(head.as_bytes());
+}
+
+async fn serve<E: Endpoint<Output = Response>>(
+    stream: TcpStream,
+    peer: RemoteAddr,
+    slot: Slot,
+    shared: Arc<Shared<E>>,
+) {
+    // That of the connection: a listener may be on a wildcard.
+    let Ok(local) = stream.local_addr() else { return };
+    let local = LocalAddr(Addr::SocketAddr(local));
+    prepare(&stream);
+    let activity = &slot.activity;
+    let stream = GuardedStream::new(stream, activity.clone(), shared.times);
+    let service = service_fn(|request| answer(request, &local, &peer, activity, &shared.endpoint));
+    let mut connection = pin!(shared.http.serve_connection(TokioIo::new(stream), service));
+    tokio::select! {
+        biased;
+        // How it ended makes no difference any more: the peer is gone, or has been told.
+        _ = &mut connection => return,
+        () = activity.evicted() => return,
+        () = shared.stopping.cancelled() => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    let drained = poll_fn(|cx| {
+        let has_ended = connection.as_mut().poll(cx).is_ready();
+        // A reader at its own pace may take hours, and can come back for the rest.
+        let may_end = activity.phase().is_idle() || activity.is_streaming();
+        if has_ended || may_end { Poll::Ready(()) } else { Poll::Pending }
+    });
+    tokio::select! {
+        () = drained => {}
+        () = shared.cut.cancelled() => {}
+    }
+}
+
+/// The connection has been closed for the sake of another one before the request began.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection has been closed")]
+struct Evicted;
+
+async fn answer<E: Endpoint<Output = Response>>(
+    request: hyper::Request<Incoming>,
+    local: &LocalAddr,
+    peer: &RemoteAddr,
+    activity: &Arc<Activity>,
+    endpoint: &E,
+) -> Result<hyper::Response<ResponseBody>, Evicted> {
+    if !activity.begin_request() {
+        return Err(Evicted);
+    }
+    let request = (request, local.clone(), peer.clone(), Scheme::HTTP).into();
+    let mut response = endpoint.get_response(request).await;
+    let pace = response.extensions_mut().remove().unwrap_or(Pace::AtMinimumRate);
+    activity.begin_response(pace);
+    let response = hyper::Response::from(response);
+    Ok(response.map(|body| ResponseBody::new(body, activity.clone())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use bytes::Bytes;
+    use futures_util::{StreamExt as _, stream};
+    use poem::{Body, Request};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpSocket;
+    use tokio::sync::oneshot;
+    use tokio::task::JoinHandle;
+
+    use super::*;
+    use crate::middleware::client_address::TrustedProxies;
+
+    /// No test waits longer for anything.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// A server that runs.
+    struct Running {
+        address: SocketAddr,
+        stop: oneshot::Sender<()>,
+        done: JoinHandle<()>,
+    }
+
+    fn limits(in_all: usize, per_address: usize) -> ConnectionLimits {
+        ConnectionLimits { in_all, per_address, proxies: TrustedProxies::default() }
+    }
+
+    /// `/` is answered at once; `/slow` after the body has come; `/media` and `/export` never end.
+    async fn endpoint(mut request: Request) -> poem::Result<Response> {
+        let endless = || stream::repeat(Bytes::from_static(&[b'x'; 16 * 1024])).map(Ok::<_, io::Error>);
+        Ok(match request.uri().path() {
+            "/slow" => Response::builder().body(request.take_body().into_vec().await.unwrap_or_default()),
+            "/media" => {
+                Response::builder().extension(Pace::OfReader).body(Body::from_bytes_stream(endless()))
+            }
+            "/export" => Response::builder().body(Body::from_bytes_stream(endless())),
+            _ => Response::builder().body("here"),
+        })
+    }
+
+    async fn start(server: Server) -> Running {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let endpoint = poem::endpoint::make(endpoint);
+        let done = tokio::spawn(server.run(vec![listener], endpoint, async {
+            let _ = stopped.await;
+        }));
+        Running { address, stop, done }
+    }
+
+    async fn start_with(in_all: usize, per_address: usize) -> Running {
+        start(Server::new(limits(in_all, per_address), PATIENCE)).await
+    }
+
+    impl Running {
+        /// Connects from another address of this machine.
+        async fn connect_from(&self, last: u8) -> TcpStream {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind(SocketAddr::from(([127, 0, 0, last], 0))).unwrap();
+            socket.connect(self.address).await.unwrap()
+        }
+
+        async fn connect(&self) -> TcpStream {
+            self.connect_from(1).await
+        }
+
+        /// What comes for this, until the server hangs up.
+        async fn ask(&self, request: &[u8]) -> String {
+            let mut connection = self.connect().await;
+            connection.write_all(request).await.unwrap();
+            until_closed(connection).await
+        }
+    }
+
+    async fn until_closed(mut connection: TcpStream) -> String {
+        let mut all = Vec::new();
+        // Whether it ends in good order or by a reset, what came before is what counts.
+        let read = tokio::time::timeout(PATIENCE, connection.read_to_end(&mut all)).await;
+        let _ = read.expect("the server hangs up");
+        String::from_utf8(all).unwrap()
+    }
+
+    /// Asks on a connection that stays open.
+    async fn get(connection: &mut TcpStream, path: &str) -> io::Result<String> {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+        connection.write_all(request.as_bytes()).await?;
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(connection.read_u8().await?);
+        }
+        if path == "/" {
+            connection.read_exact(&mut [0; 4]).await?;
+        }
+        Ok(String::from_utf8(head).unwrap())
+    }
+
+    #[tokio::test]
+    async fn http_2_without_tls_is_closed() {
+        let server = start_with(10, 10).await;
+        // The preface and an empty SETTINGS frame (RFC 9113, 3.3 and 3.4).
+        let said = server.ask(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
+        assert!(said.is_empty() || said.starts_with("HTTP/1.1 "), "{said:?}");
+        let upgrade =
+            b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\n\
+                        HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n";
+        assert!(server.ask(upgrade).await.starts_with("HTTP/1.1 200 "));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_has_said_all_is_answered() {
+        let server = start_with(10, 10).await;
+        let mut connection = server.connect().await;
+        connection
+            .write_all(b"POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\ndone")
+            .await
+            .unwrap();
+        connection.shutdown().await.unwrap();
+        assert!(until_closed(connection).await.ends_with("\r\n\r\ndone"));
+    }
+
+    #[tokio::test]
+    async fn a_head_beyond_its_limits_is_431() {
+        let server = start_with(10, 10).await;
+        let long = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "x".repeat(HEAD_BYTES_MAX));
+        assert!(server.ask(long.as_bytes()).await.starts_with("HTTP/1.1 431 "));
+        let target = format!("GET /{}", "x".repeat(2 * HEAD_BYTES_MAX));
+        assert!(server.ask(target.as_bytes()).await.starts_with("HTTP/1.1 431 "));
+        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "X: x\r\n".repeat(HEADER_FIELDS_MAX + 1));
+        assert!(server.ask(many.as_bytes()).await.starts_with("HTTP/1.1 431 "));
+        let all = "X: x\r\n".repeat(HEADER_FIELDS_MAX - 2);
+        let most = format!("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{all}\r\n");
+        assert!(server.ask(most.as_bytes()).await.starts_with("HTTP/1.1 200 "));
+    }
+
+    #[tokio::test]
+    async fn idle_connections_and_slow_heads_are_closed() {
+        let short = Duration::from_millis(50);
+        let times = TimeLimits { idle: short, head: short, ..TimeLimits::default() };
+        let server = start(Server::new(limits(10, 10), PATIENCE).times(times)).await;
+        assert_eq!(server.ask(b"").await, "");
+        assert_eq!(server.ask(b"GET / HTTP/1.1\r\nHo").await, "");
+        assert!(server.ask(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.ends_with("here"));
+    }
+
+    #[tokio::test]
+    async fn silent_connections_of_one_address_keep_nobody_out() {
+        let server = start_with(8, 8).await;
+        let mut silent = Vec::new();
+        for _ in 0..20 {
+            silent.push(server.connect_from(66).await);
+        }
+        for last in 2..6 {
+            let mut newcomer = server.connect_from(last).await;
+            assert!(get(&mut newcomer, "/").await.unwrap().starts_with("HTTP/1.1 200 "));
+        }
+        // Those that were there first have been closed for the others.
+        for connection in silent.into_iter().take(12) {
+            assert_eq!(until_closed(connection).await, "");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_uses_too_many_at_once_is_told_so_and_others_are_served() {
+        let server = start_with(4, 2).await;
+        let mut downloads = Vec::new();
+        for _ in 0..2 {
+            let mut connection = server.connect().await;
+            get(&mut connection, "/media").await.unwrap();
+            downloads.push(connection);
+        }
+        assert!(until_closed(server.connect().await).await.starts_with("HTTP/1.1 429 "));
+        let mut other = server.connect_from(2).await;
+        get(&mut other, "/").await.unwrap();
+        drop(downloads);
+        // Its place is free as soon as the server has noticed.
+        while get(&mut server.connect().await, "/").await.is_err() {}
+    }
+
+    #[tokio::test]
+    async fn when_all_are_busy_newcomers_are_told_when_to_come_back() {
+        let server = start_with(1, 1).await;
+        let mut download = server.connect().await;
+        get(&mut download, "/media").await.unwrap();
+        let refusal = until_closed(server.connect_from(2).await).await;
+        assert!(refusal.starts_with("HTTP/1.1 503 ") && refusal.contains("\r\nRetry-After: "), "{refusal}");
+    }
+
+    #[tokio::test]
+    async fn at_the_end_media_is_cut_idle_connections_are_closed_and_requests_are_finished() {
+        let server = start_with(10, 10).await;
+        let (mut idle, silent) = (server.connect().await, server.connect().await);
+        get(&mut idle, "/").await.unwrap();
+        let mut media = server.connect().await;
+        get(&mut media, "/media").await.unwrap();
+        let mut upload = server.connect().await;
+        let head = "POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n";
+        upload.write_all(head.as_bytes()).await.unwrap();
+        // The handler has begun to read when it says that it will.
+        upload.read_exact(&mut [0; "HTTP/1.1 100 Continue\r\n\r\n".len()]).await.unwrap();
+
+        server.stop.send(()).unwrap();
+        assert_eq!(until_closed(idle).await, "");
+        assert_eq!(until_closed(silent).await, "");
+        until_closed(media).await;
+        TcpStream::connect(server.address).await.expect_err("nobody listens any more");
+
+        upload.write_all(b"done").await.unwrap();
+        let answer = until_closed(upload).await.to_lowercase();
+        assert!(answer.starts_with("http/1.1 200 ") && answer.ends_with("\r\n\r\ndone"), "{answer}");
+        assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+        server.done.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_does_not_end_is_cut_off_when_its_time_is_up() {
+        let server = start(Server::new(limits(10, 10), Duration::from_millis(50))).await;
+        let mut export = server.connect().await;
+        get(&mut export, "/export").await.unwrap();
+        server.stop.send(()).unwrap();
+        until_closed(export).await;
+        server.done.await.unwrap();
+    }
+}
