@@ -79,7 +79,6 @@ impl StoreIdentity {
 /// Clones of an `Arc` share one backend. The module `conformance` holds the suite that every backend passes.
 ///
 /// [`Error::Unavailable`]: crate::Error::Unavailable
-/// [`Error::Full`]: crate::Error::Full
 #[async_trait]
 pub trait RecordStore: UserStore + SessionStore + ProjectStore + ObjectLedger {
     /// A short name for logs and errors: `sqlite`, `mongodb`, …

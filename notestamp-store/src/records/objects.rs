@@ -28,14 +28,14 @@ pub trait ObjectLedger: fmt::Debug + Send + Sync {
     /// Dooms up to `limit` rows that are stale ([`doom_if_stale`](crate::protocol::doom_if_stale)); returns the count.
     async fn doom_stale(&self, before: &StaleBefore, limit: usize, now: Timestamp) -> Result<usize>;
 
-    /// Up to `limit` doomed rows in the order of their ids, beginning after the id `after`, or at the first row
-    /// without it.
+    /// Up to `limit` doomed rows in the order of their ids: those after the id `after`, or from the first on if it is
+    /// absent.
     async fn list_doomed(&self, after: Option<ObjectId>, limit: usize) -> Result<Vec<Object>>;
 
     /// Forgets those of these rows that are doomed. The caller has deleted their bytes.
     async fn forget_doomed(&self, ids: &[ObjectId]) -> Result<()>;
 
-    /// Up to `limit` rows of any state in the order of their ids, beginning after the id `after`, or at the first row
-    /// without it.
+    /// Up to `limit` rows of any state in the order of their ids: those after the id `after`, or from the first on if
+    /// it is absent.
     async fn list_objects(&self, after: Option<ObjectId>, limit: usize) -> Result<Vec<Object>>;
 }

@@ -8,8 +8,8 @@ use crate::error::Result;
 
 /// Keeps the sessions. The revoked sessions among them are the log of revoked tokens.
 ///
-/// Ending a session early and an operation that this session makes exclude each other: the two are serialized, and the
-/// operation is refused if the session ended first ([`admit`](crate::protocol::admit)).
+/// Every operation that takes effect is serialized with a change that ends its session early: if the session ended
+/// first, the operation is refused ([`admit`](crate::protocol::admit)).
 #[async_trait]
 pub trait SessionStore: fmt::Debug + Send + Sync {
     /// Adds a session.

@@ -49,7 +49,7 @@ pub trait UserStore: fmt::Debug + Send + Sync {
     /// Removes the caller's account; returns whether it existed.
     ///
     /// From then on lookups find neither the account nor its email address, sessions and projects, and no save and no
-    /// session of the account can be committed. [`purge_removed`](Self::purge_removed) deletes what it leaves.
+    /// session of the account can be committed. [`purge_removed`](Self::purge_removed) purges what it leaves.
     ///
     /// # Errors
     /// [`Error::SessionEnded`](crate::Error::SessionEnded) if the caller's session has ended.

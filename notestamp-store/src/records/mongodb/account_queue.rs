@@ -39,7 +39,7 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let mut queues = self.turns.lock();
         self.held = None;
-        // Whoever waits has it too.
+        // Each waiting turn holds a clone of the queue, so only the last one may remove it.
         if queues.get(&self.account).is_some_and(|queue| Arc::strong_count(queue) == 1) {
             queues.remove(&self.account);
         }
