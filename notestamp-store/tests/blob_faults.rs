@@ -1,4 +1,4 @@
-//! A blob backend that fails, stalls or lies, and what becomes of an object then.
+//! The blob store over a backend that fails, stalls or returns wrong bytes: what happens to an object then.
 
 use std::fmt;
 use std::io::{Error as IoError, ErrorKind};
@@ -256,29 +256,29 @@ async fn listed(store: &BlobStore) -> Vec<notestamp_store::ListedObject> {
     store.list().try_collect().await.expect("the store is listed")
 }
 
-/// What goes wrong.
+/// The faults of the backend.
 #[derive(Debug, Default)]
 struct Faults {
     /// Which part fails, counted from 1.
     fail_part: Option<usize>,
     fail_complete: bool,
-    /// It is complete, but the answer that says so is lost.
+    /// The upload is completed, but the response is lost.
     lose_complete: bool,
     fail_put: bool,
     fail_read: bool,
-    /// So many aborts fail.
+    /// How many aborts fail.
     fail_aborts: usize,
-    /// Failures are those of a full disk.
+    /// Whether failures are those of a full disk.
     full: bool,
-    /// No part arrives before a permit is given for it.
+    /// Whether each part waits for a permit before it arrives.
     gated: bool,
-    /// Whatever was asked for, this many zeros are the answer.
+    /// Each read yields this many zeros, whatever was requested.
     get_yields: Option<Range<usize>>,
-    /// The answer has no end.
+    /// Whether the response to a read never ends.
     get_stalls: bool,
 }
 
-/// What the backend has seen.
+/// The calls that the backend has received.
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
     started: usize,
@@ -305,7 +305,7 @@ impl Backend {
         self.wait_within(Duration::from_secs(60), condition).await;
     }
 
-    /// By a clock that nobody has to wait for.
+    /// Waits for up to an hour of paused time, which passes at once.
     async fn wait_for_long(&self, condition: impl FnMut(&Seen) -> bool) {
         self.wait_within(Duration::from_secs(60 * 60), condition).await;
     }
@@ -430,7 +430,7 @@ impl MultipartUpload for FaultyUpload {
     }
 }
 
-/// A part on its way, which a cancelled one no longer is.
+/// Counts a part as in flight until it has arrived or is cancelled.
 struct InFlight(Arc<Backend>);
 
 impl InFlight {

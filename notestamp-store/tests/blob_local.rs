@@ -1,4 +1,4 @@
-//! The blob suite in a local folder, and what only a folder can do.
+//! The blob suite in a local folder, and tests of what only a folder can do.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -175,7 +175,7 @@ async fn what_cannot_be_completed_leaves_no_staging_file() {
         let mut ingest = store.ingest(namespace(), object());
         ingest.write(Bytes::from(vec![0; size])).await.unwrap();
         let staged = ingest.stage().await.unwrap();
-        // Nothing can be renamed onto a folder that is not empty.
+        // A rename onto a folder that is not empty fails.
         fs::create_dir_all(file(&folder).join("in the way")).unwrap();
         assert!(staged.complete().await.is_err());
         let left = [ListedObject::Unknown(format!("{}/{}/", namespace(), object()))];

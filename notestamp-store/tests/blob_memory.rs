@@ -1,4 +1,4 @@
-//! The blob suite in memory, as this crate opens it and as an embedder's own store.
+//! The blob suite in memory, as this crate opens it and as an embedder passes in its own store.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ mod opened {
     notestamp_store::blob_conformance!(store);
 }
 
-/// Taken as a remote store: other parts, several at once.
+/// Treated as a remote store: with larger parts, of which several are uploaded concurrently.
 mod embedded {
     use super::*;
 

@@ -1,6 +1,6 @@
-//! The blob suite in a real bucket, and what only a bucket can do.
+//! The blob suite in a real bucket, and tests of what only a bucket can do.
 //!
-//! `scripts/services start` starts an S3 server, and prints the variables that lead here to it.
+//! `scripts/services start` starts an S3 server, and prints the environment variables with which these tests find it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::env;
@@ -30,10 +30,10 @@ notestamp_store::blob_conformance!(
     fresh
 );
 
-/// What does not fit into one part.
+/// More bytes than fit into one part.
 const LARGE: usize = 20 << 20;
 
-/// Somewhere in the test bucket where nothing is yet.
+/// An empty, unused prefix in the test bucket.
 struct Place {
     endpoint: String,
     bucket: String,
@@ -56,7 +56,7 @@ impl Place {
         BlobUrl::parse(&url).expect("it is a URL")
     }
 
-    /// The bucket without us.
+    /// The bucket, accessed without this crate.
     fn bucket(&self) -> AmazonS3 {
         let bucket = AmazonS3Builder::from_env()
             .with_endpoint(&self.endpoint)
@@ -65,7 +65,7 @@ impl Place {
         bucket.build().expect("the variables suffice for a client")
     }
 
-    /// How many multipart uploads have begun and not come to an end (S3, `ListMultipartUploads`).
+    /// The count of multipart uploads that are neither completed nor aborted (S3, `ListMultipartUploads`).
     async fn uploads(&self) -> usize {
         let options = SignedUrlOptions::new().with_query([("uploads", ""), ("prefix", &self.prefix)]);
         let (root, soon) = (Path::default(), Duration::from_secs(60));
@@ -75,7 +75,7 @@ impl Place {
         listed.matches("<UploadId>").count()
     }
 
-    /// Waits until what is done in the background has been done.
+    /// Waits until background tasks have aborted all multipart uploads.
     async fn has_no_uploads(&self) {
         let none = async { while self.uploads().await > 0 {} };
         tokio::time::timeout(Duration::from_secs(60), none).await.expect("all uploads come to their end");
@@ -90,7 +90,7 @@ async fn open(place: &Place) -> BlobStore {
     BlobStore::open(ObjectKind::Media, &place.url(), Durability::Full).await.expect("the bucket is opened")
 }
 
-/// A store with an account, whose media is in the bucket.
+/// A store with one account, which keeps media in the bucket.
 async fn with_account(place: &Place) -> (Store, UserId) {
     let metadata: Arc<dyn RecordStore> = Arc::new(MemoryRecords::new());
     let memory = BlobUrl::parse("memory:///").unwrap();
@@ -105,7 +105,7 @@ fn request(title: &str) -> SaveRequest {
     SaveRequest::new(metadata, Notes::parse("{}").unwrap())
 }
 
-/// A body of this many bytes, and then perhaps the end of the connection.
+/// A body of this many bytes, after which the connection breaks if `breaks_off`.
 fn body(len: usize, breaks_off: bool) -> impl futures_util::Stream<Item = Result<Bytes, &'static str>> {
     let pieces = (0..len).step_by(1 << 20).map(move |at| Ok(vec![7; (len - at).min(1 << 20)].into()));
     stream::iter(pieces.chain(breaks_off.then_some(Err("the connection is gone"))))

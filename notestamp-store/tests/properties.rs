@@ -1,4 +1,4 @@
-//! Laws of the domain's values, and every short life of a session.
+//! Properties of the domain's values, and an exhaustive test of all short histories of a session.
 
 use std::collections::HashMap;
 use std::fmt::{Debug, Display};
@@ -14,14 +14,15 @@ use proptest::prelude::*;
 use serde_json::Value;
 use unicode_normalization::UnicodeNormalization;
 
-/// Printed and read again it is the same.
+/// Asserts that a value stays the same when it is formatted and parsed again.
 #[track_caller]
 fn assert_round_trips<T: Display + FromStr<Err: Debug> + PartialEq + Debug>(value: T) {
     let printed = value.to_string();
     assert_eq!(printed.parse::<T>().expect("what is printed can be read"), value, "{printed}");
 }
 
-/// Characters that titles are made of, those that compose, fold or are refused more often than others.
+/// Characters for titles; those that compose, that case folding changes or that are refused come more often than
+/// others.
 fn texts() -> impl Strategy<Value = String> {
     let character = prop_oneof![
         4 => any::<char>(),
@@ -207,7 +208,7 @@ proptest! {
     }
 }
 
-/// JSON whose strings look like JSON.
+/// JSON documents with strings that look like JSON.
 fn documents() -> impl Strategy<Value = Value> {
     let strings = || "[\\[\\]{}\"\\\\a:,]{0,8}";
     let leaf = prop_oneof![
@@ -232,7 +233,7 @@ fn depth(value: &Value) -> usize {
     }
 }
 
-/// Everything random is this byte.
+/// A source of randomness in which every byte is this one.
 #[derive(Debug)]
 struct Constant(u8);
 
@@ -248,18 +249,18 @@ const TTL: SessionTtl = SessionTtl {
     session_max: Duration::from_secs(7_200),
 };
 
-/// What can happen to a session.
+/// An event in the life of a session.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Event {
-    /// The refresh token of that many generations ago is presented.
+    /// The refresh token of this many generations ago is presented.
     Refresh(u64),
-    /// An access token of that many generations ago is used.
+    /// An access token of this many generations ago is used.
     Access(u64),
-    /// Tokens of a generation that there never was come: those of another session's future, or forged.
+    /// Tokens of a generation that the session never had are presented, as if forged.
     Unheard,
-    /// That much time passes.
+    /// This much time passes.
     Wait(Duration),
-    /// It is revoked.
+    /// The session is revoked.
     Revoke,
 }
 
@@ -276,18 +277,18 @@ const EVENTS: [Event; 10] = [
     Event::Revoke,
 ];
 
-/// A session, and all that an observer of it remembers.
+/// A session, and everything that its observer remembers.
 #[derive(Clone)]
 struct Life {
     session: Session,
     now: Timestamp,
-    /// The refresh token of each generation, as it was first given out.
+    /// The refresh token of each generation, as it was first issued.
     given_out: Vec<TokenId>,
-    /// When the latest was first given out.
+    /// When the latest refresh token was first issued.
     rotated_at: Timestamp,
     /// Whether a token of the latest generation has been seen.
     seen: bool,
-    /// Whether it was revoked, or found replayed.
+    /// Whether the session was revoked, by a request or after a replay.
     ended: bool,
 }
 
@@ -307,7 +308,7 @@ impl Life {
         self.ended || self.now >= self.session.created.after(TTL.session_max)
     }
 
-    /// What an event makes of it; none where it cannot happen.
+    /// The life after an event; absent if the event is impossible.
     fn then(&self, event: Event) -> Option<Self> {
         let mut next = match event {
             Event::Refresh(ago) => self.refreshed(self.generation().checked_sub(ago)?),
@@ -392,7 +393,7 @@ impl Life {
         Self { session, ..self.clone() }
     }
 
-    /// What holds after every event.
+    /// Asserts what holds after every event.
     fn check(&self, before: &Self) {
         let (now, then) = (&self.session, &before.session);
         assert!(now.generation >= then.generation, "generations only grow");
@@ -435,7 +436,7 @@ fn every_short_life_of_a_session_keeps_its_promises() {
 
     let mut met = HashMap::new();
     live(&Life::begin(), EVENTS_MAX, &mut met);
-    // The walk has been everywhere: each generation that the events allow, ended and open.
+    // The walk has reached every generation that the events allow, both ended and open.
     for generation in 0..=EVENTS_MAX as u64 {
         assert!(met.contains_key(&(false, generation)), "never open in generation {generation}");
     }
@@ -444,7 +445,7 @@ fn every_short_life_of_a_session_keeps_its_promises() {
     }
 }
 
-/// Lives these events; all of them can happen.
+/// The life after these events, all of which must be possible.
 #[track_caller]
 fn after(events: &[Event]) -> Life {
     events.iter().fold(Life::begin(), |life, event| life.then(*event).expect("it can happen"))
@@ -457,7 +458,7 @@ fn a_token_two_rotations_old_is_dead_at_once() {
         assert!(after(&events).session.is_open(after(&events).now));
         let replayed = after(&[&events[..], &[Event::Refresh(2)]].concat());
         assert_eq!(replayed.session.revoked.map(|it| it.reason), Some(RevocationReason::Replayed));
-        // The thief and his victim are both out, whatever they hold.
+        // The thief and the victim are both signed out, whichever tokens they have.
         for event in [Event::Refresh(0), Event::Refresh(1), Event::Access(0), Event::Access(1)] {
             assert_eq!(replayed.then(event).unwrap().session, replayed.session);
         }

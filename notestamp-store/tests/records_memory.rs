@@ -1,4 +1,4 @@
-//! The memory backend keeps the contract.
+//! The conformance suite of the record store, for the memory backend.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The MongoDB backend keeps the contract.
+//! The conformance suite of the record store, for the MongoDB backend.
 
 #![cfg(feature = "mongodb")]
 

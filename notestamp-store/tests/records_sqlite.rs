@@ -1,4 +1,4 @@
-//! The SQLite backend keeps the contract.
+//! The conformance suite of the record store, for the SQLite backend.
 
 #![cfg(feature = "sqlite")]
 
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 async fn fresh() -> (Arc<dyn RecordStore>, TempDir) {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
-    // Nothing here looks at what a loss of power leaves, and syncing takes long.
+    // These tests do not cover a power loss, and syncing takes long.
     let store = SqliteRecords::open(folder.path().join("metadata.db"), Durability::Relaxed).await;
     (Arc::new(store.expect("a new database can be opened")), folder)
 }

@@ -1,5 +1,5 @@
-//! The log of revoked sessions is kept for as long as their tokens could be shown, and then taken away
-//! bit by bit, in nobody's way.
+//! The log of revoked sessions is kept for as long as their tokens could be presented, and is then forgotten in steps
+//! that do not block other calls for long.
 
 #![cfg(feature = "sqlite")]
 #![expect(clippy::unwrap_used, reason = "in a test, to panic is to fail")]
@@ -16,7 +16,7 @@ use notestamp_store::{
 use tempfile::TempDir;
 
 const SIGN_OUTS: usize = 100_000;
-/// As large as the server's own.
+/// The same limit as the server uses.
 const STEP: usize = 500;
 const SECOND: Duration = Duration::from_secs(1);
 const START: Timestamp = Timestamp::from_millis(1_767_225_600_000);
@@ -32,7 +32,7 @@ struct Log {
 impl Log {
     async fn empty() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        // Nothing here looks at what a loss of power leaves, and syncing takes long.
+        // These tests do not cover a power loss, and syncing takes long.
         let metadata = SqliteRecords::open(folder.path().join("metadata.db"), Durability::Relaxed).await;
         let metadata = Arc::new(metadata.unwrap());
         let blobs = async |kind| {
@@ -55,7 +55,7 @@ impl Log {
         self.store.start_session(&self.user, "a browser").await.unwrap().expect("the password is the same")
     }
 
-    /// Adds sessions that were signed out, many in one transaction.
+    /// Adds signed-out sessions, many in one transaction.
     async fn sign_outs(&self, count: usize) {
         let signed_out = |_| {
             let (id, first) = (SessionId::generate(START, &OsRandom), TokenId::generate(START, &OsRandom));
@@ -83,13 +83,13 @@ async fn a_hundred_thousand_sign_outs_are_logged_then_forgotten_and_no_sign_in_w
     log.sign_outs(SIGN_OUTS).await;
     assert_eq!(log.count().await, 1 + SIGN_OUTS as u64);
 
-    // While a token could still be shown, nothing is forgotten.
+    // Nothing is forgotten while a token could still be valid.
     log.clock.advance(kept.tokens_end.since(START) - SECOND);
     assert_eq!(log.store.forget_expired_sessions(STEP).await.unwrap(), 0);
     let fresh = log.sign_in().await;
     log.clock.advance(SECOND);
 
-    // A sign-in that comes while it goes on waits for a step at most, not for all of them.
+    // A concurrent sign-in waits for one step at most, not for all of them.
     let meanwhile = async {
         log.sign_in().await;
         log.count().await
@@ -123,7 +123,8 @@ async fn a_session_is_in_the_log_until_its_last_token_has_expired_and_revoked_fo
     assert!(log.store.use_session(log.user.id, session.id, 1).await.unwrap().is_none());
 }
 
-/// Whatever the clock showed in between, what is deleted has ended by every look at it of the last hour.
+/// A session is forgotten only if it has expired by every reading of the clock of the last hour, so one wrong reading
+/// does no harm.
 #[tokio::test]
 async fn a_clock_that_is_a_month_ahead_for_five_seconds_forgets_no_session() {
     const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);

@@ -1,5 +1,5 @@
-//! What the SQLite backend promises beyond the contract of all: one opener, private files, and
-//! answers instead of guesses where the file is not what it should be.
+//! What the SQLite backend promises beyond the common contract: one process at a time, private files, and clear errors
+//! for a file that is damaged or of another kind.
 
 #![cfg(feature = "sqlite")]
 #![expect(clippy::unwrap_used, reason = "in a test, to panic is to fail")]
@@ -140,7 +140,7 @@ async fn a_newer_schema_is_refused_and_left_alone() {
     open(&path).await.expect("nothing else was changed, and the lock was let go");
 }
 
-/// As version 2 had them: trimmed and in lower case, and that was all.
+/// Addresses as version 2 stored them: only trimmed and in lower case.
 #[tokio::test]
 async fn addresses_of_an_older_database_get_their_one_spelling() {
     let (_folder, path) = place();
@@ -149,10 +149,10 @@ async fn addresses_of_an_older_database_get_their_one_spelling() {
         ("ada@example.org", "ada@example.org"),
         ("jose\u{301}@example.org", "jos\u{e9}@example.org"),
         ("ada@xn--bcher-kva.example", "ada@bücher.example"),
-        // Of these two the second has the right spelling already.
+        // Of these two addresses the second has the right spelling already.
         ("straße@example.org", "straße@example.org"),
         ("strasse@example.org", "strasse@example.org"),
-        // Of these two neither has; the first is older.
+        // Of these two neither has it; the first account is older.
         ("ada@bu\u{308}cher2.example", "ada@bücher2.example"),
         ("ada@xn--bcher2-3ya.example", "ada@xn--bcher2-3ya.example"),
         ("<eve@example.org>", "<eve@example.org>"),
@@ -216,15 +216,15 @@ async fn a_missing_folder_is_named() {
     assert!(source.to_string().contains("missing"), "{source}");
 }
 
-/// Another process, which runs one of these tests to keep a database open until it is killed.
+/// Another process, which keeps a database open until it is killed; it runs one of these tests.
 struct Holder(Child);
 
 impl Holder {
     const TEST: &str = "the_lock_dies_with_its_process_and_what_was_answered_does_not";
-    /// Tells the process which database to hold.
+    /// The environment variable with the path of the database to keep open.
     const VARIABLE: &str = "NOTESTAMP_TEST_HOLD_DATABASE";
 
-    /// What the process does.
+    /// The main function of the process.
     async fn hold(path: &Path) {
         let store = open(path).await.unwrap();
         store.create_user(&user(1)).await.unwrap();
@@ -255,7 +255,7 @@ impl Drop for Holder {
     }
 }
 
-/// A query that is under way: it reads the state in which it began.
+/// Begins a query that stays open: it reads the snapshot with which it began.
 fn begin_query(path: &Path) -> Connection {
     let connection = Connection::open(path).unwrap();
     connection.execute_batch("BEGIN; SELECT count(*) FROM users").unwrap();
@@ -278,7 +278,7 @@ async fn the_log_does_not_grow_without_end_under_queries_that_overlap() {
             async move { store.replace_password_hash(user(1).id, &before, &after).await }
         };
         let mut write = tokio::spawn(write);
-        // The writer may wait for the query that is under way; it does not take for ever.
+        // The writer may wait for the open query, but not for ever.
         if tokio::time::timeout(Duration::from_millis(200), &mut write)
             .await
             .is_ok_and(|it| it.unwrap().unwrap())

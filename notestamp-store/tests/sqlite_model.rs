@@ -1,4 +1,4 @@
-//! Whatever is done to it, SQLite answers as the memory backend does, and keeps the same.
+//! After any sequence of operations the SQLite backend has returned and stored the same as the memory backend.
 
 #![cfg(feature = "sqlite")]
 #![expect(clippy::unwrap_used, reason = "in a test, to panic is to fail")]
@@ -20,7 +20,7 @@ const TITLES: [&str; 5] = ["Straße", "STRASSE", "50%_*", "Ωδή", "a"];
 const KINDS: [&str; 2] = ["audio", "pdf"];
 const MANY: usize = usize::MAX;
 
-/// One thing done to both.
+/// One operation, which is done to both backends.
 #[derive(Clone, Debug)]
 enum Act {
     Register { user: usize },
@@ -44,9 +44,9 @@ struct Save {
     shared: bool,
     precondition: Precondition,
     quota: Option<u64>,
-    /// Whether a sweep took its rows for abandoned before it was committed.
+    /// Whether a sweep doomed its rows as abandoned before the commit.
     late: bool,
-    /// Whether what it looks at is lost.
+    /// Whether the objects that it checks are reported as lost.
     is_lost: bool,
 }
 
@@ -125,13 +125,14 @@ fn query() -> impl Strategy<Value = Query> {
         .prop_map(|(search, kind, sort, order, limit)| Query { search, kind, sort, order, limit })
 }
 
-/// Does an act, the `nth`; answers all that came of it, as text.
+/// Performs the `nth` act; returns its outcome as text.
 async fn perform(store: &dyn RecordStore, act: &Act, nth: usize) -> String {
     let now = now(nth);
     match act {
         Act::Register { user } => {
             let email = Email::parse(&format!("user{user}@example.org")).unwrap();
-            // Who has been removed comes back as somebody else, but here under the same id.
+            // A real account is never created again with the same id, but this test does so; first nothing may be left
+            // of the removed one.
             store.purge_removed(MANY, now).await.unwrap();
             let user = User::new(USERS[*user], email, PasswordHash::new("$argon2id$…"), now);
             format!("{:?}", store.create_user(&user).await.is_ok())
@@ -206,7 +207,7 @@ async fn commit(store: &dyn RecordStore, save: &Save, nth: usize) -> String {
     }
 }
 
-/// Follows the cursors of a listing to its end.
+/// Follows the cursors of a listing to its end; returns its pages as text.
 async fn walk(store: &dyn RecordStore, owner: UserId, query: &Query) -> String {
     let mut query = ListQuery {
         search: query.search.map(str::to_owned),
@@ -228,7 +229,7 @@ async fn walk(store: &dyn RecordStore, owner: UserId, query: &Query) -> String {
     }
 }
 
-/// All that a store keeps.
+/// The whole content of a store, as text.
 async fn everything(store: &dyn RecordStore) -> String {
     let mut all = format!("{:#?}", store.list_objects(None, MANY).await.unwrap());
     for owner in USERS {

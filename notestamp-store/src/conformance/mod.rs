@@ -1,7 +1,7 @@
-//! The suites that every backend passes, for backends outside this crate too.
+//! The conformance suites that every backend passes, also for backends outside this crate.
 //!
-//! A backend's whole test file is a factory for a fresh store and one macro call, which makes a
-//! test of each case, named for what it claims.
+//! The test file of a backend consists of a factory for a fresh store and one macro call. The macro makes a test of
+//! each case, named for the promise that it checks.
 
 pub mod blob;
 pub mod records;

@@ -9,32 +9,33 @@ use crate::protocol::StaleBefore;
 
 /// Keeps the ledger: one row for every object that exists, or may exist, in a blob store.
 ///
-/// Rows turn live only in [`commit_save`](super::ProjectStore::commit_save).
+/// A row becomes live only in [`commit_save`](super::ProjectStore::commit_save).
 #[async_trait]
 pub trait ObjectLedger: fmt::Debug + Send + Sync {
-    /// Adds rows, each of them reserved and of a new id.
+    /// Adds rows. Each is reserved and has an id that the ledger does not contain.
     async fn reserve(&self, rows: &[Object]) -> Result<()>;
 
-    /// The live media of that namespace and digest.
+    /// The live media row of this namespace and digest; there is at most one.
     async fn find_live_media(&self, namespace: Namespace, digest: Digest) -> Result<Option<Object>>;
 
-    /// Up to `limit` live rows of a kind, any of them.
+    /// Up to `limit` live rows of a kind, in no particular order: a sample.
     async fn sample_live(&self, kind: ObjectKind, limit: usize) -> Result<Vec<Object>>;
 
-    /// Dooms those of these rows that are still reserved, since their writer gives them up; answers which of them
-    /// are live, and so not its own to delete.
+    /// Dooms those of these rows that are still reserved, when their writer aborts. Returns the ids of those that are
+    /// live, which the writer must not delete.
     async fn doom_reserved(&self, ids: &[ObjectId], now: Timestamp) -> Result<Vec<ObjectId>>;
 
-    /// Dooms up to `limit` rows that are stale
-    /// ([`doom_if_stale`](crate::protocol::doom_if_stale)); answers how many.
+    /// Dooms up to `limit` rows that are stale ([`doom_if_stale`](crate::protocol::doom_if_stale)); returns the count.
     async fn doom_stale(&self, before: &StaleBefore, limit: usize, now: Timestamp) -> Result<usize>;
 
-    /// Up to `limit` doomed rows, in the order of their ids, after that one.
+    /// Up to `limit` doomed rows in the order of their ids: those after the id `after`, or from the first on if it is
+    /// absent.
     async fn list_doomed(&self, after: Option<ObjectId>, limit: usize) -> Result<Vec<Object>>;
 
-    /// Deletes those of these rows that are doomed: their bytes are gone.
+    /// Forgets those of these rows that are doomed. The caller has deleted their bytes.
     async fn forget_doomed(&self, ids: &[ObjectId]) -> Result<()>;
 
-    /// Up to `limit` rows of any state, in the order of their ids, after that one.
+    /// Up to `limit` rows of any state in the order of their ids: those after the id `after`, or from the first on if
+    /// it is absent.
     async fn list_objects(&self, after: Option<ObjectId>, limit: usize) -> Result<Vec<Object>>;
 }

@@ -9,48 +9,49 @@ use crate::domain::{
 use crate::error::Result;
 use crate::protocol::SaveCommit;
 
-/// Keeps the projects, and with every change of them the ledger.
+/// Keeps the projects, and updates the ledger in the same step as a project.
 #[async_trait]
 pub trait ProjectStore: fmt::Debug + Send + Sync {
-    /// The project of that title; none where the owner has been removed.
+    /// The owner's project of this title; absent if the owner's account has been removed.
     async fn find_project(&self, owner: UserId, title: &Title) -> Result<Option<Project>>;
 
-    /// The project of that id, if it is this owner's and the owner has not been removed.
+    /// The project of this id, if it belongs to this owner; absent if the owner's account has been removed.
     async fn find_project_by_id(&self, owner: UserId, id: ProjectId) -> Result<Option<Project>>;
 
-    /// The media of some project of this owner that has this digest.
+    /// The media with this digest that one of this owner's projects refers to; absent if none does.
     async fn find_owned_media(&self, owner: UserId, digest: Digest) -> Result<Option<MediaRef>>;
 
-    /// A page of an owner's projects, read at one instant. Without a limit it is all that follow.
+    /// A page of an owner's projects, read from one snapshot. A query without a limit returns all projects after its
+    /// cursor.
     ///
-    /// Following the cursors meets each project that is neither saved nor deleted meanwhile exactly once.
+    /// A client that follows the cursors gets each project exactly once, if it is neither saved nor deleted meanwhile.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) where the cursor was made for another sort.
+    /// [`Error::Invalid`](crate::Error::Invalid) if the cursor was made for another sort.
     async fn list_projects(&self, owner: UserId, query: &ListQuery) -> Result<Page>;
 
-    /// Commits a save: reads [`SaveReads`], asks [`plan_save`], writes the plan, all in one transaction.
+    /// Commits a save: reads [`SaveReads`], calls [`plan_save`], writes the plan, all in one transaction.
     ///
-    /// The live media of one namespace and digest is one row, whoever commits at the same moment.
+    /// At most one row is the live media of a namespace and digest, also when saves are committed concurrently.
     ///
     /// # Errors
-    /// Those of [`plan_save`]: nothing is committed, and what was written for it may be deleted. After
-    /// any other error it may be committed all the same, and what was written is the sweep's business.
-    /// So a backend that tries again must know that its earlier try has not succeeded.
+    /// - Those of [`plan_save`]: nothing is committed, and the objects that were written for the save may be deleted.
+    /// - Any other error: the outcome is unknown, the save may be committed, and the sweep deletes its objects if it
+    ///   is not. So a backend may retry only if it knows that its earlier attempt has not been committed.
     ///
     /// [`SaveReads`]: crate::protocol::SaveReads
     /// [`plan_save`]: crate::protocol::plan_save
     async fn commit_save(&self, commit: &SaveCommit) -> Result<SaveOutcome>;
 
-    /// Deletes a project that meets a precondition: reads [`DeleteReads`](crate::protocol::DeleteReads), evaluates
-    /// the precondition, asks [`plan_delete`](crate::protocol::plan_delete), and writes the plan, all in one
-    /// transaction. So a project that is saved at the same moment is not deleted on a condition that it no longer
-    /// meets.
+    /// Deletes a project if it meets a precondition: reads [`DeleteReads`](crate::protocol::DeleteReads), checks the
+    /// precondition, calls [`plan_delete`](crate::protocol::plan_delete), and writes the plan, all in one transaction.
+    /// So a concurrent save cannot make the deletion pass on a precondition that the project no longer meets.
     ///
     /// # Errors
-    /// - [`Error::SessionEnded`](crate::Error::SessionEnded) where the caller's session has ended.
-    /// - [`Error::NotFound`](crate::Error::NotFound) where the owner has no such project, whatever the precondition.
-    /// - [`Error::PreconditionFailed`](crate::Error::PreconditionFailed) where the project does not meet it.
+    /// - [`Error::SessionEnded`](crate::Error::SessionEnded) if the caller's session has ended.
+    /// - [`Error::NotFound`](crate::Error::NotFound) if the owner has no such project, whatever the precondition.
+    /// - [`Error::PreconditionFailed`](crate::Error::PreconditionFailed) if the project does not meet the
+    ///   precondition.
     async fn delete_project_if(
         &self,
         caller: Caller,
@@ -59,31 +60,32 @@ pub trait ProjectStore: fmt::Debug + Send + Sync {
         now: Timestamp,
     ) -> Result<Deleted>;
 
-    /// Deletes a project of any revision: [`delete_project_if`](Self::delete_project_if) without a precondition.
+    /// Deletes a project whatever its revision: [`delete_project_if`](Self::delete_project_if) without a precondition.
     async fn delete_project(&self, caller: Caller, title: &Title, now: Timestamp) -> Result<Deleted> {
         self.delete_project_if(caller, title, &Precondition::None, now).await
     }
 }
 
-/// What came of the commit of a save.
+/// The outcome of [`ProjectStore::commit_save`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum SaveOutcome {
-    /// It is committed.
+    /// The save is committed.
     Saved {
-        /// The project as it is now.
+        /// The project as it was committed.
         project: Box<Project>,
-        /// The objects that it doomed.
+        /// The objects that were doomed: their bytes can be deleted.
         doomed: Vec<Object>,
     },
-    /// Nothing is changed: the offered media is not here, and must be completed first.
+    /// Nothing has changed: the store does not have the offered bytes. Their write must be completed before a retry.
     BytesNeeded,
-    /// Nothing is changed: somebody must look first whether the bytes of this media are here.
+    /// Nothing has changed: before a retry, the caller must check whether the bytes of this media exist, and say so in
+    /// [`SaveCommit::looks`].
     LookNeeded(MediaRef),
 }
 
-/// What a deletion has left to do.
+/// The outcome of a deletion: what is left to do.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Deleted {
-    /// The objects that it doomed.
+    /// The objects that were doomed: their bytes can be deleted.
     pub doomed: Vec<Object>,
 }

@@ -1,11 +1,12 @@
-//! Addresses that an earlier version has kept, in the spelling that [`Email::parse`] gives them now.
+//! Migrates email addresses that an earlier version stored to the spelling that [`Email::parse`] gives them now.
 //!
-//! Where two accounts have one address by today's rules, the one that has that spelling already keeps it, else the older
-//! one gets it. Nobody can sign in to the other one any more; it is left as it was, and reported.
+//! If two accounts have the same address by the current rules, the account that already has this spelling keeps it;
+//! otherwise the older account gets it. The other account keeps its stored address, can no longer be signed in to, and
+//! is reported.
 
 use crate::domain::{Email, UserId};
 
-/// The address that is to be stored in place of this one, if it is another.
+/// The address to store in place of `stored`; absent if the spelling is current already, or if `stored` is invalid.
 pub(super) fn respelled(account: UserId, stored: &str) -> Option<Email> {
     match Email::parse(stored) {
         Ok(email) => (email.as_str() != stored).then_some(email),
@@ -16,7 +17,7 @@ pub(super) fn respelled(account: UserId, stored: &str) -> Option<Email> {
     }
 }
 
-/// Reports an account whose address another one has.
+/// Reports an account whose address, in the current spelling, belongs to another account.
 pub(super) fn report_collision(account: UserId) {
     tracing::warn!(
         %account,

@@ -6,31 +6,31 @@ use crate::clock::Timestamp;
 use crate::domain::{Caller, RevocationReason, Session, SessionId, UserId};
 use crate::error::Result;
 
-/// Keeps the sessions. The revoked among them are the log of revoked tokens.
+/// Keeps the sessions. The revoked sessions among them are the log of revoked tokens.
 ///
-/// What ends a session before its time excludes every operation of that session that takes effect: of the two, one
-/// comes first, and the operation is refused where that is the end ([`admit`](crate::protocol::admit)).
+/// Every operation that takes effect is serialized with a change that ends its session early: if the session ended
+/// first, the operation is refused ([`admit`](crate::protocol::admit)).
 #[async_trait]
 pub trait SessionStore: fmt::Debug + Send + Sync {
     /// Adds a session.
     ///
     /// # Errors
-    /// [`Error::NotFound`](crate::Error::NotFound) where its user has been removed.
+    /// [`Error::NotFound`](crate::Error::NotFound) if its account has been removed.
     async fn start_session(&self, session: &Session) -> Result<()>;
 
-    /// The session of that id, revoked or not; none where its user has been removed.
+    /// The session of this id, revoked or not; absent if its account has been removed.
     async fn find_session(&self, id: SessionId) -> Result<Option<Session>>;
 
-    /// Replaces a session by what became of it, if it still is as it was read; says whether it was.
+    /// Compare-and-swap: replaces `before` by `after`, and returns false if the session has changed since it was read.
     ///
-    /// Compared are the generation, whether it is confirmed, and whether it is revoked: no two
-    /// states of a session agree in all three. A session whose user has been removed is not there.
+    /// Compared are the generation, whether the session is confirmed, and whether it is revoked: no two states of a
+    /// session are equal in all three. The session of a removed account counts as absent: false.
     async fn replace_session(&self, before: &Session, after: &Session) -> Result<bool>;
 
-    /// Revokes the session of that id, if it is the caller's user's and open; says whether it was.
+    /// Revokes the session of this id if it is open and belongs to the caller's account; returns whether it did.
     ///
     /// # Errors
-    /// [`Error::SessionEnded`](crate::Error::SessionEnded) where the caller's session has ended.
+    /// [`Error::SessionEnded`](crate::Error::SessionEnded) if the caller's session has ended.
     async fn revoke_session(
         &self,
         caller: Caller,
@@ -39,7 +39,7 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
         now: Timestamp,
     ) -> Result<bool>;
 
-    /// Revokes all sessions of a user that are not revoked yet, but for `except`; answers how many.
+    /// Revokes all sessions of an account that are not revoked yet, except `except`; returns the count.
     async fn revoke_sessions(
         &self,
         user: UserId,
@@ -48,13 +48,13 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
         now: Timestamp,
     ) -> Result<u64>;
 
-    /// The sessions of a user that are neither revoked nor past the end of their tokens, the latest used first; at most `limit`.
+    /// The sessions of an account that are not revoked and of which a token may still be valid (`tokens_end` after
+    /// `now`), the most recently used first; at most `limit`.
     async fn list_sessions(&self, user: UserId, limit: usize, now: Timestamp) -> Result<Vec<Session>>;
 
-    /// Forgets up to `limit` sessions whose last token has expired (`tokens_end` not after `now`);
-    /// answers how many.
+    /// Forgets up to `limit` sessions whose last token has expired (`tokens_end` not after `now`); returns the count.
     async fn forget_expired_sessions(&self, limit: usize, now: Timestamp) -> Result<usize>;
 
-    /// How many sessions are on record: open, revoked, and expired but not yet forgotten.
+    /// The count of all sessions on record: open, revoked, and expired but not yet forgotten.
     async fn count_sessions(&self) -> Result<u64>;
 }

@@ -6,23 +6,24 @@ use crate::clock::Timestamp;
 use crate::domain::{Caller, Email, PasswordHash, Session, User, UserId};
 use crate::error::Result;
 
-/// Keeps the accounts.
+/// Keeps the user records, one for each account.
 #[async_trait]
 pub trait UserStore: fmt::Debug + Send + Sync {
-    /// Adds an account.
+    /// Creates an account: adds its user record.
     ///
     /// # Errors
-    /// [`Error::AlreadyExists`](crate::Error::AlreadyExists) where an account has this email
-    /// address; of two at the same moment, one succeeds.
+    /// [`Error::AlreadyExists`](crate::Error::AlreadyExists) if an account has this email address; of two concurrent
+    /// calls with one address, one succeeds.
     async fn create_user(&self, user: &User) -> Result<()>;
 
-    /// The account of that id, unless it has been removed.
+    /// The user record of this id; absent if the account has been removed.
     async fn find_user(&self, id: UserId) -> Result<Option<User>>;
 
-    /// The account of that email address.
+    /// The user record of the account that has this email address.
     async fn find_user_by_email(&self, email: &Email) -> Result<Option<User>>;
 
-    /// Replaces the password's hash, if it still is `before`; says whether it was. Nothing else changes.
+    /// Compare-and-swap of the password hash: replaces `before` by `after`, and returns false if the hash is no longer
+    /// `before`. Sessions stay as they are.
     async fn replace_password_hash(
         &self,
         id: UserId,
@@ -30,11 +31,12 @@ pub trait UserStore: fmt::Debug + Send + Sync {
         after: &PasswordHash,
     ) -> Result<bool>;
 
-    /// Changes the password of the session's user, if its hash still is `before`: replaces the hash by `after`,
-    /// revokes every session of the user, and adds `session`, all in one step. Says whether it was.
+    /// Changes the password of the account of `session`, by compare-and-swap: if the hash still is `before`, replaces
+    /// it by `after`, revokes every session of the account, and adds `session`, all in one step. Returns false, and
+    /// changes nothing, if the hash is no longer `before`.
     ///
     /// # Errors
-    /// [`Error::SessionEnded`](crate::Error::SessionEnded) where the caller's session has ended.
+    /// [`Error::SessionEnded`](crate::Error::SessionEnded) if the caller's session has ended.
     async fn change_password(
         &self,
         caller: Caller,
@@ -44,16 +46,16 @@ pub trait UserStore: fmt::Debug + Send + Sync {
         now: Timestamp,
     ) -> Result<bool>;
 
-    /// Removes an account; says whether it was there.
+    /// Removes the caller's account; returns whether it existed.
     ///
-    /// From now on the account, its address, its sessions and its projects are found no more, and a save or a session
-    /// of it cannot be committed. What is left of it is taken away by [`purge_removed`](Self::purge_removed).
+    /// From then on lookups find neither the account nor its email address, sessions and projects, and no save and no
+    /// session of the account can be committed. [`purge_removed`](Self::purge_removed) purges what it leaves.
     ///
     /// # Errors
-    /// [`Error::SessionEnded`](crate::Error::SessionEnded) where the caller's session has ended.
+    /// [`Error::SessionEnded`](crate::Error::SessionEnded) if the caller's session has ended.
     async fn remove_user(&self, caller: Caller, now: Timestamp) -> Result<bool>;
 
-    /// Takes away up to `limit` records (projects, with what that does to the ledger, and sessions) of
-    /// removed accounts; answers how many those were, none when nothing is left.
+    /// Purges up to `limit` records of removed accounts: sessions, and projects with their references in the ledger.
+    /// Returns the count; 0 when nothing is left to purge.
     async fn purge_removed(&self, limit: usize, now: Timestamp) -> Result<usize>;
 }

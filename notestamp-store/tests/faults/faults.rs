@@ -1,4 +1,4 @@
-//! What goes wrong, and at which of the calls to the backends.
+//! Fault injection: what goes wrong, and at which of the calls to the backends.
 
 use std::fmt;
 use std::io;
@@ -12,28 +12,27 @@ use tokio::sync::{Semaphore, watch};
 /// What happens to a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fault {
-    /// It fails, and nothing has happened.
+    /// It fails without an effect.
     FailsBefore,
-    /// It happens, and then its answer is lost.
+    /// It takes effect, and its response is lost.
     FailsAfter,
-    /// It fails, and so does every later one: to the store, the same as its own end.
+    /// It fails, and so does every later call: for the stored state, the same as a crash of the process.
     GoneForGood,
-    /// It fails, and the next one is refused. If it is a write, it happens all the same, when everybody has given
-    /// it up.
+    /// It fails, and the next call is refused. If it is a write, it takes effect later, after its caller has gone on.
     ComesLate,
-    /// It happens only when it is released.
+    /// It hangs, and takes effect only when it is released.
     HangsBefore,
-    /// It happens, and is answered when it is released.
+    /// It takes effect, and returns only when it is released.
     HangsAfter,
 }
 
 pub const FAILURES: [Fault; 3] = [Fault::FailsBefore, Fault::FailsAfter, Fault::GoneForGood];
 pub const HANGS: [Fault; 2] = [Fault::HangsBefore, Fault::HangsAfter];
 
-/// Counts the calls to all backends of a store, and breaks one.
+/// Counts the calls to all backends of a store, and injects a fault into one of them.
 pub struct Faults {
     plan: Mutex<Plan>,
-    /// The writes that are still on their way.
+    /// The delayed writes that have not taken effect yet.
     late: Mutex<Vec<BoxFuture<'static, ()>>>,
     hanging: watch::Sender<bool>,
     release: Semaphore,
@@ -42,7 +41,7 @@ pub struct Faults {
 #[derive(Clone, Default, Debug)]
 struct Plan {
     calls: Vec<&'static str>,
-    /// Which call, counted from 0.
+    /// The call to break, counted from 0, and its fault.
     at: Option<(usize, Fault)>,
 }
 
@@ -56,23 +55,23 @@ impl Faults {
         }
     }
 
-    /// Counts anew, and breaks that call.
+    /// Restarts the count, and breaks the `nth` call from now on.
     pub fn plan(&self, nth: usize, fault: Fault) {
         *lock(&self.plan) = Plan { calls: Vec::new(), at: Some((nth, fault)) };
     }
 
-    /// Breaks nothing any more.
+    /// Removes the fault: no further call is broken.
     pub fn mend(&self) {
         lock(&self.plan).at = None;
     }
 
-    /// The call that was broken, if it has come that far.
+    /// The name of the call that was broken; absent if the count has not reached it.
     pub fn broken(&self) -> Option<&'static str> {
         let plan = lock(&self.plan);
         plan.at.and_then(|(nth, _)| plan.calls.get(nth).copied())
     }
 
-    /// The calls since the plan was made.
+    /// The names of the calls since the plan was made.
     pub fn calls(&self) -> Vec<&'static str> {
         lock(&self.plan).calls.clone()
     }
@@ -83,18 +82,18 @@ impl Faults {
         hanging.expect("the sender is in reach");
     }
 
-    /// Lets the call that hangs, or will hang, go on.
+    /// Lets the call that hangs, or will hang, continue.
     pub fn release(&self) {
         self.release.add_permits(1);
     }
 
-    /// Lets the writes happen that are late.
+    /// Lets the delayed writes take effect.
     pub async fn arrive(&self) {
         let late = mem::take(&mut *lock(&self.late));
         future::join_all(late).await;
     }
 
-    /// Lets a call pass, or not.
+    /// Passes a call on, or injects the fault.
     pub async fn pass<T, E>(
         &self,
         name: &'static str,
@@ -104,7 +103,7 @@ impl Faults {
         self.suffer(self.fault_of(name), call, failure).await
     }
 
-    /// Lets a call pass that makes an object appear, or not.
+    /// Passes on a call that makes an object appear, or injects the fault.
     pub async fn pass_write<T: 'static, E: 'static>(
         &self,
         name: &'static str,
@@ -165,7 +164,7 @@ impl Faults {
     }
 }
 
-/// Says what is planned; a write on its way cannot be shown.
+/// Shows the plan only; a delayed write has no debug form.
 impl fmt::Debug for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Faults").field(&self.plan).finish()
@@ -176,7 +175,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What a broken call says.
+/// The error of a broken call.
 pub fn reason() -> io::Error {
     io::Error::other("broken on purpose")
 }

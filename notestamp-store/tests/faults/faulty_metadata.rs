@@ -1,4 +1,4 @@
-//! A record store whose calls can be broken.
+//! A record store with fault injection.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub struct FaultyMetadata {
     pub faults: Arc<Faults>,
 }
 
-/// Passes each method on, unless it is broken.
+/// Passes each method on to the inner store, unless the call is broken.
 macro_rules! pass_on {
     ($($trait:ident { $(fn $method:ident($($argument:ident: $type:ty),*) -> $output:ty;)* })*) => {$(
         #[async_trait]
@@ -84,7 +84,7 @@ impl RecordStore for FaultyMetadata {
         "faulty"
     }
 
-    /// Somebody else has the same records open, and no faults.
+    /// Not exclusive: another store without faults has the same records open.
     fn is_exclusive(&self) -> bool {
         false
     }
@@ -105,7 +105,7 @@ impl RecordStore for FaultyMetadata {
         self.inner.ensure_room().await
     }
 
-    /// The other one goes on with them.
+    /// Leaves the records open, because the other store still uses them.
     async fn close(&self) -> Result<()> {
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! A blob backend whose calls can be broken.
+//! A blob backend with fault injection.
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ fn away() -> Error {
     Error::Generic { store: "faulty", source: reason().into() }
 }
 
-/// What nobody takes for an absence.
+/// An error that cannot be mistaken for an absent object.
 fn refused() -> Error {
     Error::NotSupported { source: reason().into() }
 }
@@ -89,7 +89,7 @@ impl ObjectStore for FaultyObjects {
 
 #[derive(Debug)]
 struct FaultyUpload {
-    /// Shared with an end that comes late.
+    /// Shared with a completion or abort that takes effect late.
     inner: Arc<Mutex<Box<dyn MultipartUpload>>>,
     faults: Arc<Faults>,
 }

@@ -1,5 +1,6 @@
-//! Faults are a backend: whichever call to the records or the blobs fails, loses its answer or hangs, what was
-//! acknowledged is there, nothing half-saved is seen, and once all is mended nothing is left over.
+//! Fault injection into every call to the records and the blobs. Whichever call fails, loses its response or hangs:
+//! acknowledged changes are durable, no half-saved state is visible, and after recovery and a sweep nothing is left
+//! over.
 
 #![allow(clippy::unwrap_used, reason = "all of it is tests, helpers too")]
 
@@ -28,7 +29,7 @@ fn delete(title: &'static str) -> Step {
     Step::Delete { title }
 }
 
-/// A life with everything in it.
+/// A sequence of steps in which every kind of step occurs.
 fn life() -> Vec<Step> {
     vec![
         save("first", "a", Media::Large(1)),
@@ -62,7 +63,7 @@ async fn without_faults_a_life_leaves_nothing() {
     world.assert_recovers().await;
 }
 
-/// Lives a life in which one call is broken; whether it came that far.
+/// Runs the sequence with one broken call; returns whether the sequence has so many calls.
 async fn live_with(nth: usize, fault: Fault) -> bool {
     let mut world = World::in_memory().await;
     world.faults.plan(nth, fault);
@@ -72,7 +73,7 @@ async fn live_with(nth: usize, fault: Fault) -> bool {
         let broken = world.faults.broken();
         match outcome {
             Ok(()) => {}
-            // The step could not be done, or one that it builds on could not.
+            // The step has failed, or an earlier step on which it depends.
             Err(
                 Error::Unavailable { .. }
                 | Error::Backend { .. }
@@ -82,7 +83,7 @@ async fn live_with(nth: usize, fault: Fault) -> bool {
             ) if broken.is_some() => {}
             Err(error) => panic!("{step:?} with {broken:?} and {fault:?}: {error:?}"),
         }
-        // Until then it is the life that the test above has seen.
+        // Before the fault the sequence is the same as in the test above.
         if intact && broken.is_some() {
             world.observe().await;
         }
@@ -129,7 +130,7 @@ async fn a_sweep_asks_a_store_that_is_away_once_and_not_for_each_object() {
     let notes = BlobStore::new(ObjectKind::Notes, Arc::new(InMemory::new()));
     let clock = Arc::new(ManualClock::new(NOW));
     let store = Store::builder(records.clone(), notes, media).clock(clock.clone()).open().await.unwrap();
-    // More than one step of a sweep takes.
+    // More rows than a sweep processes in one step.
     let kinds = [ObjectKind::Notes, ObjectKind::Media].into_iter().cycle().take(1_000);
     let row = |kind| Object::reserve(ObjectId::generate(NOW, &OsRandom), kind, Namespace::Shared, NOW);
     records.reserve(&kinds.map(row).collect::<Vec<_>>()).await.unwrap();
@@ -145,7 +146,7 @@ async fn a_sweep_asks_a_store_that_is_away_once_and_not_for_each_object() {
     assert_eq!((report.deleted, report.failed), (500, 0));
 }
 
-/// What others may do while a save hangs.
+/// What other callers may do while a step hangs.
 fn interferences() -> Vec<Vec<Step>> {
     vec![
         vec![],
@@ -159,9 +160,9 @@ fn interferences() -> Vec<Vec<Step>> {
     ]
 }
 
-/// Lets one call of a step hang while others act, then go on; whether it came that far.
+/// Lets one call of a step hang while other steps are done, then continue; returns whether the step has so many calls.
 ///
-/// What comes of it must be what comes of the two in one order or in the other.
+/// The outcome must be serializable: that of the step before the others, or after them.
 async fn hang_in(step: &Step, before: &[Step], others: &[Step], nth: usize, fault: Fault) -> bool {
     let mut world = World::in_memory().await;
     for step in before {
@@ -174,7 +175,7 @@ async fn hang_in(step: &Step, before: &[Step], others: &[Step], nth: usize, faul
             (world.store.clone(), world.owner, world.clock.clone(), step.clone());
         async move { attempt(&store, owner, &clock, &step).await }
     });
-    // It may also hang in what the step leaves to the background.
+    // A call of the step's background task may hang too.
     let finished = async {
         until_finished(&task).await;
         world.settle().await;
@@ -199,7 +200,7 @@ async fn hang_in(step: &Step, before: &[Step], others: &[Step], nth: usize, faul
 
     let (mut first, mut last) = (world.model.clone(), world.model.clone());
     let possible = |model: &mut world::Model, steps: &[(&Step, &Result<()>)]| {
-        // An order that contradicts an outcome did not happen.
+        // An order that contradicts an outcome is ruled out.
         steps.iter().all(|(step, outcome)| model.try_apply(step, outcome))
     };
     let others: Vec<_> = outcomes.iter().map(|(step, outcome)| (*step, outcome)).collect();
@@ -250,7 +251,7 @@ async fn whichever_call_of_a_save_hangs_others_go_on_and_it_ends_well() {
     }
 }
 
-/// Pseudo-random numbers (SplitMix64): the same for the same seed, so that what is found can be found again.
+/// Pseudo-random numbers (SplitMix64): the same for the same seed, so that a failure can be reproduced.
 struct Numbers(u64);
 
 impl Numbers {
@@ -279,7 +280,7 @@ impl Numbers {
     }
 }
 
-/// Random steps, every second of them with a fault somewhere, against the model.
+/// Random steps, about half of them with a fault in some call, checked against the model.
 async fn random_life(seed: u64, records: Arc<dyn RecordStore>) {
     let mut numbers = Numbers(seed);
     let mut world = World::new(records).await;
@@ -288,7 +289,7 @@ async fn random_life(seed: u64, records: Arc<dyn RecordStore>) {
         if numbers.below(2) == 0 {
             world.faults.plan(numbers.below(12), FAILURES[numbers.below(FAILURES.len())]);
         }
-        // Whatever comes of it, `observe` knows whether that can be.
+        // Any outcome is allowed here; `observe` checks whether the state is possible.
         drop(world.step(&step).await);
         world.faults.mend();
         world.observe().await;

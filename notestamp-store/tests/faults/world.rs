@@ -1,4 +1,4 @@
-//! One set of records and blobs with two doors: a store whose backends can break, and one whose never do.
+//! One set of records and blobs with two stores: one with fault injection, and one without.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -20,32 +20,32 @@ use super::faulty_objects::FaultyObjects;
 
 pub const NOW: Timestamp = Timestamp::from_millis(1_709_294_400_123);
 
-/// Nobody waits longer for anything.
+/// The timeout of each wait in these tests.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub struct World {
     pub faults: Arc<Faults>,
-    /// The store that meets the faults.
+    /// The store with fault injection.
     pub store: Store,
-    /// Another process, which looks at the same things and meets none.
+    /// A store without faults over the same records and blobs, in place of another process.
     pub other: Store,
     pub clock: Arc<ManualClock>,
     pub owner: UserId,
     pub model: Model,
 }
 
-/// What is known of each project: all that it may be, none meaning that it is not there.
+/// All possible contents of each project; `None` means that the project may be absent.
 #[derive(Clone, Default, Debug)]
 pub struct Model(BTreeMap<&'static str, Vec<Option<Content>>>);
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Content {
     notes: String,
-    /// The digest of the media that can be read.
+    /// The digest of the project's media, which must be readable.
     media: Option<Digest>,
 }
 
-/// What somebody does.
+/// One operation on a store.
 #[derive(Clone, Debug)]
 pub enum Step {
     Save {
@@ -56,20 +56,20 @@ pub enum Step {
     Delete {
         title: &'static str,
     },
-    /// A sweep when all graces and uploads are over.
+    /// A sweep after all grace periods and upload deadlines.
     Sweep,
     RemoveAccount,
 }
 
-/// What a save brings.
+/// The media of a save.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Media {
     None,
     /// Bytes that fit into one part.
     Small(u8),
-    /// Bytes that do not.
+    /// Bytes that do not fit into one part.
     Large(u8),
-    /// The digest of those bytes.
+    /// Only the digest of the bytes of `Small`.
     KnownSmall(u8),
 }
 
@@ -97,10 +97,10 @@ impl World {
         Self::new(Arc::new(MemoryRecords::new())).await
     }
 
-    /// Does one step through the door that may break, and notes what is known from its outcome.
+    /// Does one step with the store that has faults, and updates the model by its outcome.
     pub async fn step(&mut self, step: &Step) -> Result<()> {
         if let Step::Sweep = step {
-            // No write takes as long as a sweep spares its row.
+            // Delayed writes take effect first: no write outlasts the time for which a sweep spares its row.
             self.faults.arrive().await;
         }
         let outcome = self.attempt(&self.store, step).await;
@@ -112,7 +112,8 @@ impl World {
         attempt(store, self.owner, &self.clock, step).await
     }
 
-    /// Asserts that what is there is one of the things that may be, whole, and takes that as known.
+    /// Asserts that the state is one that the model allows, and that every object is whole; then sets the model to
+    /// this state.
     pub async fn observe(&mut self) {
         let mut found = BTreeMap::new();
         for project in self.other.list_projects(self.owner, &ListQuery::default()).await.unwrap().projects {
@@ -137,21 +138,22 @@ impl World {
         assert!(found.is_empty(), "nobody saved {found:?}");
     }
 
-    /// Waits for what goes on in the background of the store that meets the faults.
+    /// Waits for the background tasks of the store with fault injection.
     pub async fn settle(&self) {
         tokio::time::timeout(PATIENCE, self.store.close()).await.expect("it comes to an end").unwrap();
     }
 
-    /// Mends everything, lets all time pass, and sweeps.
+    /// Ends all faults, advances the clock past all deadlines, and sweeps.
     ///
-    /// Then the blob stores hold exactly what the ledger names, and the ledger what the projects refer to.
+    /// Then the blob stores hold exactly the objects of the ledger, and the ledger exactly those that projects refer
+    /// to.
     pub async fn assert_recovers(&mut self) {
         let broken = self.faults.broken();
         self.faults.mend();
         self.faults.release();
         self.faults.arrive().await;
         self.settle().await;
-        // The first one releases what removed accounts had, and then that has its grace.
+        // The first sweep purges removed accounts, whose media then has its grace period.
         for _ in 0..2 {
             let_time_pass(&self.other, &self.clock);
             self.other.sweep().await.unwrap();
@@ -162,7 +164,7 @@ impl World {
     }
 }
 
-/// Does one step.
+/// Does one step with this store.
 pub async fn attempt(store: &Store, owner: UserId, clock: &ManualClock, step: &Step) -> Result<()> {
     let parse = |title| Title::parse(title).unwrap();
     match step {
@@ -198,7 +200,7 @@ impl Media {
         match self {
             Self::None => Bytes::new(),
             Self::Small(seed) | Self::KnownSmall(seed) => vec![seed; 1_000].into(),
-            // A part of a backend that is not known to be local has 8 MiB.
+            // The part size of a backend that is not known to be local is 8 MiB.
             Self::Large(seed) => vec![seed; (8 << 20) + 1_000].into(),
         }
     }
@@ -209,12 +211,12 @@ impl Media {
 }
 
 impl Model {
-    /// Draws the conclusions from the outcome of a step.
+    /// Updates the model by the outcome of a step.
     pub fn apply(&mut self, step: &Step, outcome: &Result<()>) {
         assert!(self.try_apply(step, outcome), "{step:?} cannot have come to {outcome:?}: {self:?}");
     }
 
-    /// The same, unless that outcome cannot be.
+    /// Like [`apply`](Self::apply), but returns false if the outcome is impossible.
     pub fn try_apply(&mut self, step: &Step, outcome: &Result<()>) -> bool {
         let happened = match outcome {
             Ok(()) => [true].as_slice(),
@@ -260,7 +262,7 @@ impl Model {
         true
     }
 
-    /// All that may be where these models' steps have happened in one order or in the other.
+    /// The union of two models: the states that are possible if the steps happened in one order or in the other.
     pub fn or(mut self, other: Self) -> Self {
         for (title, states) in other.0 {
             self.0.entry(title).or_default().extend(states);
@@ -269,13 +271,13 @@ impl Model {
     }
 }
 
-/// Whether a save brings other media than the project has.
+/// Whether the media of a save differs from that of the project.
 fn differs(old: &Option<Content>, brought: Media) -> bool {
     let kept = old.as_ref().and_then(|old| old.media);
     kept.is_some() && brought != Media::None && kept != brought.digest()
 }
 
-/// What a step makes of a project of that title.
+/// The content of the project of this title after a step.
 fn after(title: &str, old: &Option<Content>, step: &Step) -> Option<Content> {
     match step {
         Step::Save { title: saved, notes, media } if *saved == title && !differs(old, *media) => {

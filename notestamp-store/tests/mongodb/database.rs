@@ -7,14 +7,14 @@ use mongodb::options::ClientOptions;
 use notestamp_store::records::MongoDbRecords;
 use notestamp_store::{ObjectId, OsRandom, Timestamp};
 
-/// Is dropped with all that is in it when this is.
+/// A test's database; dropping this drops the database.
 pub(crate) struct TestDatabase {
     pub(crate) name: String,
     pub(crate) url: String,
 }
 
 impl TestDatabase {
-    /// One that nobody else has; it comes to be when it is opened.
+    /// A database with a unique name; opening the store creates it.
     pub(crate) fn new() -> Self {
         let server = std::env::var("NOTESTAMP_TEST_MONGODB_URL").expect("NOTESTAMP_TEST_MONGODB_URL is set");
         let name = unique_name();
@@ -29,14 +29,14 @@ impl TestDatabase {
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         let (url, name) = (self.url.clone(), self.name.clone());
-        // A test's own runtime cannot be waited for in a drop.
+        // `drop` cannot wait for the test's own runtime.
         let dropping = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime").block_on(async {
                 connect(&url).await.database(&name).drop().await.expect("the database can be dropped");
             });
         });
-        // In a test that has failed already, its own failure is what counts.
+        // If the test has failed already, its own failure is the one to report.
         if dropping.join().is_err() && !std::thread::panicking() {
             panic!("the database {} is left over", self.name);
         }
@@ -53,7 +53,7 @@ fn unique_name() -> String {
     format!("notestamp_test_{}", ObjectId::generate(Timestamp::from_millis(0), &OsRandom))
 }
 
-/// The URL of a database on the server of this URL.
+/// The URL of the database `name` on the server of this URL.
 fn with_database(server: &str, name: &str) -> String {
     let (hosts, options) = server.split_once('?').unwrap_or((server, ""));
     let (scheme, hosts) = hosts.split_once("://").expect("the URL has a scheme");

@@ -1,4 +1,5 @@
-//! Servers that are not what they should be: an answer in time, and one that says what to do.
+//! Servers that are misconfigured, unavailable or faulty: a method returns within its time limit, with an error that
+//! says what to do.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 use crate::fixture::{NOW, account, commit_save, save, session, user};
 use crate::server::Mongod;
 
-/// What a machine under load may add to the bound.
+/// The extra time that a loaded machine may need beyond the time limit.
 const SLACK: Duration = Duration::from_secs(2);
 
 #[tokio::test]
@@ -81,7 +82,7 @@ async fn a_server_that_hangs_is_unavailable_in_time_and_then_serves_all_again() 
     let ada = account(&*store, "ada").await;
     let commit = save(&*store, ada, "Song", None, Namespace::Owner(ada)).await.unwrap();
 
-    // A save is in the middle of its transaction, with the account locked.
+    // A save is in the middle of its transaction, in which it has written to the user record.
     let disturbance = server.disturb("update", 1, doc! { "blockConnection": true, "blockTimeMS": 500 }).await;
     let saving = tokio::spawn({
         let (store, commit) = (Arc::clone(&store), commit.clone());
@@ -102,7 +103,7 @@ async fn a_server_that_hangs_is_unavailable_in_time_and_then_serves_all_again() 
     }
 
     server.signal("CONT");
-    // The account is free again long before the server would have ended that transaction by itself.
+    // The user record is unlocked long before the server would abort that transaction by itself.
     let deadline = Instant::now() + Duration::from_secs(20);
     let saved = loop {
         match store.commit_save(&commit).await {
@@ -110,7 +111,7 @@ async fn a_server_that_hangs_is_unavailable_in_time_and_then_serves_all_again() 
             outcome => break outcome,
         }
     };
-    // The one that nobody was told of may have been committed after all.
+    // The first save, whose outcome is unknown, may have been committed.
     assert!(matches!(saved, Ok(_) | Err(Error::UploadExpired)), "{saved:?}");
     let user = store.find_user(ada).await.unwrap().unwrap();
     assert_eq!((user.usage.projects, user.usage.bytes, user.saves), (1, 2, 1));
@@ -122,7 +123,8 @@ async fn a_server_that_hangs_is_unavailable_in_time_and_then_serves_all_again() 
 async fn a_node_that_has_been_replaced_as_primary_is_unavailable() {
     let server = Mongod::replica_set().await;
     let store = MongoDbRecords::open(&server.url()).await.unwrap();
-    // NotWritablePrimary, NotPrimaryNoSecondaryOk, and, while it takes back what no majority has, NotPrimaryOrSecondary.
+    // NotWritablePrimary, NotPrimaryNoSecondaryOk, and, during the rollback of writes that no majority has,
+    // NotPrimaryOrSecondary.
     for code in [10_107, 13_435, 13_436] {
         server.disturb("find", 2, doc! { "errorCode": code }).await;
         let found = store.find_user_by_email(&user("ada").email).await;
@@ -136,7 +138,7 @@ async fn no_session_is_left_of_an_account_that_is_removed_while_it_starts() {
     let server = Mongod::replica_set().await;
     let (store, other) = two_handles(&server).await;
     let ada = account(&store, "ada").await;
-    // The session is written by an update, after the account has been asked for.
+    // The session is written by an update, in a transaction that has written to the user record.
     let disturbance = server.disturb("update", 1, doc! { "blockConnection": true, "blockTimeMS": 500 }).await;
     let start = tokio::spawn(async move { store.start_session(&session(ada)).await });
     disturbance.has_begun().await;
@@ -155,14 +157,14 @@ async fn a_save_whose_commit_is_in_doubt_is_committed_once() {
     let ada = account(&store, "ada").await;
     let not_replicated = doc! { "code": 64, "codeName": "WriteConcernFailed", "errmsg": "not yet" };
     let doubts = [
-        // It has not come, but that is not known.
+        // The commit has not reached the server, but the client cannot know that.
         doc! { "closeConnection": true },
-        // It is done, but perhaps not on a majority.
+        // The commit is done, but perhaps not on a majority.
         doc! { "writeConcernError": not_replicated },
     ];
     for (n, doubt) in (1_u64..).zip(doubts) {
         let commit = save(&store, ada, "Song", None, Namespace::Owner(ada)).await.unwrap();
-        // More often than the driver asks again by itself.
+        // More often than the driver retries by itself.
         server.disturb("commitTransaction", 3, doubt).await;
         let saved = store.commit_save(&commit).await;
         assert!(matches!(saved, Ok(SaveOutcome::Saved { .. })), "{saved:?}");
@@ -201,7 +203,7 @@ async fn a_refusal_whose_end_is_lost_locks_nobody_out() {
     let ada = account(&store, "ada").await;
     let mut commit = save(&store, ada, "Song", None, Namespace::Owner(ada)).await.unwrap();
     commit.precondition = Precondition::Exists;
-    // More often than the driver tries by itself.
+    // More often than the driver retries by itself.
     server.disturb("abortTransaction", 2, doc! { "closeConnection": true }).await;
     let refused = store.commit_save(&commit).await.map(drop);
     assert!(matches!(refused, Err(Error::PreconditionFailed { .. })), "{refused:?}");
@@ -260,7 +262,7 @@ async fn a_commit_that_is_never_answered_is_unavailable_in_time() {
     let (saved, took) = timed(async { store.commit_save(&commit).await.map(drop) }).await;
     assert!(matches!(saved, Err(Error::Unavailable { .. })), "{saved:?}");
     assert!(took < MongoDbRecords::TIME_MAX + SLACK, "{took:?}");
-    // It was given up, so the account is free for others.
+    // The transaction was aborted, so the user record is not locked.
     assert!(
         other
             .replace_password_hash(ada, &user("ada").password_hash, &user("ada").password_hash)
@@ -269,13 +271,13 @@ async fn a_commit_that_is_never_answered_is_unavailable_in_time() {
     );
 }
 
-/// As two processes would open it.
+/// Two handles on one database, as two processes would open it.
 async fn two_handles(server: &Mongod) -> (MongoDbRecords, MongoDbRecords) {
     let url = server.url();
     (MongoDbRecords::open(&url).await.unwrap(), MongoDbRecords::open(&url).await.unwrap())
 }
 
-/// What came of it, and how long that took.
+/// The outcome of an operation, and how long it took.
 async fn timed(operation: impl Future<Output = Result<()>>) -> (Result<()>, Duration) {
     let started = Instant::now();
     (operation.await, started.elapsed())

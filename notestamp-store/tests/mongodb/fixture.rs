@@ -1,4 +1,4 @@
-//! Boring values, so that a test shows only what matters to it.
+//! Default values, so that a test shows only what matters to it.
 
 use std::time::Duration;
 
@@ -11,23 +11,23 @@ use notestamp_store::{
 
 use crate::database::{TestDatabase, connect};
 
-/// Long ago by every clock there is.
+/// A time in the past, for any real clock.
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_709_294_400_123);
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// The database past the store, to see or to spoil what it keeps.
+/// Direct access to the database, to inspect or damage what the store keeps.
 pub(crate) async fn behind(database: &TestDatabase) -> mongodb::Database {
     connect(&database.url).await.database(&database.name)
 }
 
-/// An account that is not stored yet.
+/// A user record that is not stored yet.
 pub(crate) fn user(name: &str) -> User {
     let email = Email::parse(&format!("{name}@example.org")).unwrap();
     User::new(UserId::generate(NOW, &OsRandom), email, PasswordHash::new("$argon2id$…"), NOW)
 }
 
-/// An account that is stored.
+/// Creates an account.
 pub(crate) async fn account(store: &dyn RecordStore, name: &str) -> UserId {
     let user = user(name);
     store.create_user(&user).await.unwrap();
@@ -45,7 +45,7 @@ pub(crate) fn title(text: &str) -> Title {
     Title::parse(text).unwrap()
 }
 
-/// A save whose rows are reserved; media of these bytes lies in that namespace.
+/// A save with reserved rows, and with media of these bytes in this namespace.
 pub(crate) async fn save(
     store: &dyn RecordStore,
     owner: UserId,
@@ -73,7 +73,7 @@ pub(crate) async fn save(
     store.reserve(&rows).await.map(|()| commit)
 }
 
-/// A project that is saved, in its owner's own namespace.
+/// Saves a project, with its media in its owner's namespace.
 pub(crate) async fn project(
     store: &dyn RecordStore,
     owner: UserId,
@@ -87,7 +87,7 @@ pub(crate) async fn project(
     }
 }
 
-/// Commits a save. What it must look at is there.
+/// Commits a save. Objects that the commit must check are reported as whole.
 pub(crate) async fn commit_save(
     store: &dyn RecordStore,
     commit: &SaveCommit,

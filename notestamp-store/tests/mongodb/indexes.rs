@@ -1,4 +1,4 @@
-//! What the server says of each operation, as it was sent: it walked an index, and sorted nothing.
+//! Checks each operation in the server's profiler: it walked an index, and sorted nothing.
 
 use std::num::NonZeroUsize;
 
@@ -51,7 +51,7 @@ async fn every_page_of_every_listing_walks_an_index_from_its_cursor() {
             Sort::Title => "by_title: 1 }",
         };
         assert!(walk.get_str("planSummary").unwrap().ends_with(key), "{walk:#?}");
-        // All have the same time of modification, so a walk that began at the time would examine them all.
+        // All have the same time of modification, so a walk that began at the time alone would examine all of them.
         let examined = usize::try_from(walk.get_i32("docsExamined").unwrap()).unwrap();
         let of_type = query.kind.is_none() || query.kind.as_deref() == Some("");
         let left = if query.after.is_some() { 10 } else { 20 };
@@ -60,7 +60,7 @@ async fn every_page_of_every_listing_walks_an_index_from_its_cursor() {
     }
 }
 
-/// All sorts both ways, with and without a type, a search, a limit and a cursor.
+/// All sort orders, ascending and descending, with and without a type, a search, a limit and a cursor.
 fn every_listing(from: &Project) -> Vec<ListQuery> {
     let mut queries = Vec::new();
     for sort in [Sort::Saved, Sort::LastModified, Sort::Title] {
@@ -116,7 +116,7 @@ async fn a_search_looks_up_what_is_rare_and_walks_past_what_is_common() {
 
     for (search, found, key) in [
         ("A RARE", 1, "grams: 1 }"),
-        // Everything has an `a`, but nothing an `x`.
+        // Every title contains an `a`, but none an `x`.
         ("ax", 0, "grams: 1 }"),
         ("COMMON", 3, "save: 1 }"),
         ("o", 3, "save: 1 }"),
@@ -141,7 +141,7 @@ async fn a_search_looks_up_what_is_rare_and_walks_past_what_is_common() {
 async fn every_other_operation_walks_an_index() {
     let database = TestDatabase::new();
     let store = database.open().await;
-    // Others, so that an index is worth while.
+    // Other accounts, so that the query planner prefers an index.
     for n in 0..20 {
         let owner = account(&store, &format!("other{n}")).await;
         project(&store, owner, "Song", Some(b"song")).await;
@@ -149,7 +149,7 @@ async fn every_other_operation_walks_an_index() {
     }
     let client = behind(&database).await;
     let operations = profile(&client, use_everything(&store)).await;
-    // A purge takes the removed accounts as they come.
+    // The collection of removed accounts is left out: a purge reads it without an order.
     let judged = |it: &&Document| {
         is_of(it, "users") || is_of(it, "sessions") || is_of(it, "projects") || is_of(it, "objects")
     };
@@ -159,7 +159,7 @@ async fn every_other_operation_walks_an_index() {
     judged.into_iter().for_each(assert_walks_an_index);
 }
 
-/// Every method but those that look at all there is.
+/// Calls every method except those that scan everything.
 async fn use_everything(store: &MongoDbRecords) {
     let ada = user("ada");
     store.create_user(&ada).await.unwrap();
@@ -201,7 +201,7 @@ async fn use_everything(store: &MongoDbRecords) {
     store.purge_removed(10, NOW).await.unwrap();
 }
 
-/// What the server did meanwhile.
+/// Runs operations, and returns the server's profile of them.
 async fn profile(client: &Database, operations: impl Future<Output = ()>) -> Vec<Document> {
     let set = async |level: i32| {
         client.run_command(doc! { "profile": level }).await.unwrap();

@@ -1,5 +1,5 @@
-//! What the MongoDB backend promises beyond the contract of all: a server that can keep it, answers in time,
-//! indexes for all that is asked, and accounts that stay in step under many processes.
+//! What the MongoDB backend promises beyond the common contract: it refuses a server that cannot keep the contract,
+//! keeps its time limits, uses an index for each operation, and stays consistent with several processes.
 
 #![cfg(feature = "mongodb")]
 #![expect(clippy::unwrap_used, reason = "in a test, to panic is to fail")]

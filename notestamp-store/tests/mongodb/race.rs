@@ -1,4 +1,4 @@
-//! Several tasks at random over two handles, as two processes would: at the end all is in step.
+//! Concurrent random operations over two handles, as of two processes: at the end the records are consistent.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -48,7 +48,7 @@ async fn two_processes_that_race_keep_all_in_step() {
     }
     assert_in_step(&stores[1], owners, &deleted).await;
 
-    // The sweep then leaves nothing behind but what the projects refer to.
+    // The sweep leaves only the rows that projects refer to.
     sweep(&stores[0], &deleted).await.unwrap();
     for row in stores[1].list_objects(None, MANY).await.unwrap() {
         assert!(row.state == ObjectState::Live && row.references > 0, "{row:?}");
@@ -56,8 +56,9 @@ async fn two_processes_that_race_keep_all_in_step() {
     assert_in_step(&stores[1], owners, &deleted).await;
 }
 
-/// Saves at one process, while another ends the session by which they are made: each save that succeeds was there when
-/// the end was answered. The two transactions must collide, though one only reads what the other writes.
+/// Saves at one process while another process ends the session of the save: each save that succeeds was visible when
+/// the end of the session returned. The two transactions must conflict, although the save only reads the session that
+/// the other one writes.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
 async fn no_save_at_one_process_follows_the_end_of_its_session_at_another() {
@@ -76,7 +77,7 @@ async fn no_save_at_one_process_follows_the_end_of_its_session_at_another() {
             let here = Arc::clone(&here);
             tokio::spawn(async move { here.commit_save(&commit).await })
         };
-        // Each round meets the save at another of its steps.
+        // In each round the session ends at another step of the save.
         tokio::time::sleep(Duration::from_micros(100 * (round as u64 % 30))).await;
         let end = session.clone().revoke(NOW, RevocationReason::Replayed);
         assert!(match round % 2 {
@@ -95,7 +96,8 @@ async fn no_save_at_one_process_follows_the_end_of_its_session_at_another() {
     println!("{ended_first} of {ROUNDS} ended before the save");
 }
 
-/// Does something; only what the contract allows may be refused, and contention is not among it.
+/// Does a random operation. It may fail only with an error that the contract allows, and contention is not such an
+/// error.
 async fn act(store: &MongoDbRecords, owners: [UserId; 2], deleted: &Deleted) -> notestamp_store::Result<()> {
     let owner = pick(owners);
     let refused = match pick([0, 1, 2, 3, 4, 5, 6]) {
@@ -118,7 +120,7 @@ async fn act(store: &MongoDbRecords, owners: [UserId; 2], deleted: &Deleted) -> 
     }
 }
 
-/// Commits a save; what it must look at is there unless somebody has deleted it.
+/// Commits a save. An object that the commit must check is reported as whole unless a sweep has deleted its bytes.
 async fn commit_save(
     store: &MongoDbRecords,
     mut commit: SaveCommit,
@@ -138,7 +140,7 @@ async fn commit_save(
     }
 }
 
-/// Dooms whatever it may, deletes the bytes of the doomed, and forgets them.
+/// Dooms all stale rows, deletes the bytes of the doomed, and forgets them.
 async fn sweep(store: &MongoDbRecords, deleted: &Deleted) -> notestamp_store::Result<()> {
     let before = StaleBefore { reserved: Timestamp::MAX, unreferenced: Timestamp::MAX };
     store.doom_stale(&before, MANY, NOW).await?;
@@ -147,7 +149,8 @@ async fn sweep(store: &MongoDbRecords, deleted: &Deleted) -> notestamp_store::Re
     store.forget_doomed(&doomed).await
 }
 
-/// Asserts that each project's objects are live and whole, each digest is stored once, and what is counted is so.
+/// Asserts that each project's objects are live and whole, that each digest is stored once, and that reference counts
+/// and usage are exact.
 async fn assert_in_step(store: &MongoDbRecords, owners: [UserId; 2], deleted: &Deleted) {
     let mut references = HashMap::<ObjectId, u64>::new();
     for owner in owners {

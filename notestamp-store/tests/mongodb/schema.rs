@@ -1,4 +1,4 @@
-//! Opening: what is made, and what is refused.
+//! Opening a database: what is created, and what is refused.
 
 use std::collections::BTreeSet;
 use std::error::Error as _;
@@ -54,7 +54,7 @@ async fn a_newer_schema_is_refused_and_left_alone() {
     database.open().await;
 }
 
-/// As version 1 had it: without the grams by which a search finds titles.
+/// A database as version 1 wrote it: without the n-grams by which a search finds titles.
 #[tokio::test]
 #[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
 async fn an_older_database_is_brought_up_to_date_by_whoever_opens_it() {
@@ -81,7 +81,7 @@ async fn an_older_database_is_brought_up_to_date_by_whoever_opens_it() {
     assert!(meta.find_one(doc! {}).await.unwrap().unwrap().get_i64("version").unwrap() > 1);
 }
 
-/// As version 2 had them: trimmed and in lower case, and that was all.
+/// Addresses as version 2 stored them: only trimmed and in lower case.
 #[tokio::test]
 #[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
 async fn addresses_of_an_older_database_get_their_one_spelling() {
@@ -91,10 +91,10 @@ async fn addresses_of_an_older_database_get_their_one_spelling() {
         ("ada@example.org", "ada@example.org"),
         ("jose\u{301}@example.org", "jos\u{e9}@example.org"),
         ("ada@xn--bcher-kva.example", "ada@bücher.example"),
-        // Of these two the second has the right spelling already.
+        // Of these two addresses the second has the right spelling already.
         ("straße@example.org", "straße@example.org"),
         ("strasse@example.org", "strasse@example.org"),
-        // Of these two neither has; the first is older.
+        // Of these two neither has it; the first account is older.
         ("ada@bu\u{308}cher2.example", "ada@bücher2.example"),
         ("ada@xn--bcher2-3ya.example", "ada@xn--bcher2-3ya.example"),
         ("<eve@example.org>", "<eve@example.org>"),
@@ -144,7 +144,7 @@ async fn many_processes_that_open_a_new_store_at_once_agree_whose_it_is() {
     let refused = Buckets::default().open(&database).await;
     assert!(matches!(refused, Err(Error::ForeignStore { .. })), "{refused:?}");
 
-    // As the version before had it: without an id, and in its buckets neither.
+    // A store of an earlier version: without an id in the database and in the buckets.
     let meta = behind(&database).await.collection::<Document>("meta");
     meta.delete_one(doc! { "_id": "store" }).await.unwrap();
     meta.update_one(doc! { "_id": "schema" }, doc! { "$set": { "version": 2_i64 } }).await.unwrap();
@@ -187,7 +187,8 @@ async fn a_database_of_another_program_is_refused_and_left_alone() {
     assert_eq!(other.list_collection_names().await.unwrap(), ["users"]);
 }
 
-/// An earlier version had the server remove sessions by its clock: one look at a clock that is ahead was enough.
+/// In an earlier version the server deleted sessions by its own clock, and one moment with a clock that was ahead
+/// sufficed.
 #[tokio::test]
 #[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
 async fn the_server_removes_no_session_by_its_own_clock() {
@@ -241,7 +242,7 @@ async fn a_url_that_cannot_be_read_is_not_repeated() {
     }
 }
 
-/// Asserts that an error says nothing of the password, in no form and in no source.
+/// Asserts that neither an error nor its sources contain the password, in any format.
 #[track_caller]
 fn assert_silent(error: &Error) {
     let mut text = format!("{error:?} {error}");

@@ -1,4 +1,4 @@
-//! A server of a test's own, which it may stop; the program is the one that `NOTESTAMP_TEST_MONGOD` names.
+//! A server for one test, which may stop it. `NOTESTAMP_TEST_MONGOD` is the path of the program.
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -16,21 +16,21 @@ pub(crate) struct Mongod {
 }
 
 impl Mongod {
-    /// One that is no replica set.
+    /// Starts a standalone server.
     pub(crate) async fn standalone() -> Self {
         let server = Self::spawn(&[]);
         server.command(doc! { "ping": 1 }).await;
         server
     }
 
-    /// A replica set that nobody has initiated.
+    /// Starts a replica set that is not initiated.
     pub(crate) async fn uninitiated() -> Self {
         let server = Self::spawn(&["--replSet", "rs0", "--setParameter", "enableTestCommands=1"]);
         server.command(doc! { "hello": 1 }).await;
         server
     }
 
-    /// A replica set of one node, which takes writes.
+    /// Starts a replica set of one node, initiated.
     pub(crate) async fn replica_set() -> Self {
         let server = Self::uninitiated().await;
         let member = doc! { "_id": 0, "host": format!("127.0.0.1:{}", server.port) };
@@ -57,13 +57,13 @@ impl Mongod {
         format!("mongodb://127.0.0.1:{}/notestamp_test", self.port)
     }
 
-    /// Sends a signal by its name.
+    /// Sends the process a signal, by its name.
     pub(crate) fn signal(&self, name: &str) {
         let id = self.process.id().to_string();
         assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
     }
 
-    /// Makes the next commands of this name fail or wait as `how` says, so many times.
+    /// Makes the next commands of this name fail or wait as `how` says, this many times.
     ///
     /// <https://github.com/mongodb/mongo/wiki/The-%22failCommand%22-fail-point>
     pub(crate) async fn disturb(&self, command: &str, times: i32, how: Document) -> Disturbance<'_> {
@@ -75,7 +75,7 @@ impl Mongod {
         Disturbance { server: self, entered_before: answer.get_i32("count").unwrap() }
     }
 
-    /// Runs a command, on this node whatever state it is in.
+    /// Runs a command on this node, whatever its state.
     pub(crate) async fn command(&self, command: Document) -> Document {
         let mut options = ClientOptions::parse(self.url()).await.unwrap();
         options.direct_connection = Some(true);
@@ -85,14 +85,14 @@ impl Mongod {
     }
 }
 
-/// Commands that fail or wait.
+/// A fail point that is set: commands fail or wait.
 pub(crate) struct Disturbance<'a> {
     server: &'a Mongod,
     entered_before: i32,
 }
 
 impl Disturbance<'_> {
-    /// Waits until the first of these commands has come.
+    /// Waits until the first of these commands has reached the server.
     pub(crate) async fn has_begun(&self) {
         let times = self.entered_before + 1;
         let wait = doc! { "waitForFailPoint": "failCommand", "timesEntered": times, "maxTimeMS": 30_000 };

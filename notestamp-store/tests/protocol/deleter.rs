@@ -10,8 +10,8 @@ use crate::model::{Action, Fault, Isolation, Protocol, State, Step};
 use crate::transaction::Transaction;
 use crate::world::NOW;
 
-/// How far the deletion has come. One that has crashed is like one that has finished: it does no
-/// more, and nobody waits for it.
+/// The state of the deletion. A crashed deletion has the same state as a finished one: it takes no further step, and
+/// no actor waits for it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Deleter {
     Start,

@@ -1,4 +1,4 @@
-//! What happens to the doomed, whoever does it.
+//! The disposal of doomed objects, which any actor may do.
 
 use notestamp_store::{ObjectId, ObjectState};
 
@@ -12,19 +12,19 @@ pub(crate) struct Disposal {
 }
 
 impl Disposal {
-    /// The disposal of these objects, in their order.
+    /// The disposal of these objects, in this order.
     pub(crate) fn of(objects: impl IntoIterator<Item = ObjectId>) -> Self {
         Self { objects: objects.into_iter().collect(), half_done: false }
     }
 
-    /// The disposal of nothing, or what a disposal has come to.
+    /// Whether no object is left to dispose of.
     pub(crate) fn is_done(&self) -> bool {
         self.objects.is_empty()
     }
 }
 
 impl State {
-    /// Takes the next step of a disposal and answers what is left of it.
+    /// Takes the next step of a disposal; returns what is left of it.
     pub(crate) fn dispose(&mut self, model: &Protocol, mut disposal: Disposal) -> Disposal {
         let object = disposal.objects[0];
         if disposal.half_done == model.has(Fault::ForgottenBeforeDeleted) {

@@ -1,44 +1,43 @@
 //! A model checker walks every interleaving of the save protocol.
 //!
-//! Two savers, a deleter and two sweepers work on one ledger, one blob store and one list of
-//! projects. Between any two steps of one actor any of the others may take theirs, so everybody may stall
-//! anywhere for as long as they like, and a delete may arrive very late; and after any step an actor may die.
-//! What a transaction writes is decided by the functions of `notestamp_store::protocol` over real
-//! [`Object`](notestamp_store::Object) rows; what is modelled here is only who calls them when, and
-//! what a database and a blob store do in between.
+//! Two savers, a deleter and two sweepers work on one ledger, one blob store and one list of projects. Between any two
+//! steps of one actor any other actor may take a step. So each actor may stall at any step for any time, a delete may
+//! arrive very late, and after each step an actor may crash. The functions of `notestamp_store::protocol` decide what
+//! a transaction writes, over real [`Object`](notestamp_store::Object) rows. Modelled here is only which actor calls
+//! them when, and what a database and a blob store do in between.
 //!
 //! # What must hold
 //!
-//! In every state: no project refers to what is not there; equal bytes are one live object; a row counts the
-//! projects that refer to it. In every state in which all have finished or died: a sweep with all
-//! grace periods over leaves what projects refer to, and nothing else. And so that none of this holds only
-//! because nothing happens: both saves can share one object, a save can fail because its row was
-//! swept, and a save can revive an object that no project referred to any more.
+//! In every state: no project refers to an absent object; equal bytes are one live object; a row counts the projects
+//! that refer to it. In every state in which all actors have finished or crashed: a sweep after all grace periods
+//! leaves exactly what projects refer to. And states must be reachable that show that the model does something: both
+//! saves share one object, a save fails because its row was swept, and a save revives an object that no project
+//! referred to any more.
 //!
-//! - With deadlines that are kept, all of it holds, with serializable transactions and under snapshot isolation.
-//! - When clocks mean nothing, and a sweep may take any reserved row at any time, all holds
-//!   but one leak: what a writer writes after its row was swept, and then dies.
-//! - Bytes may get lost behind the protocol's back. Then only what refers to them dangles, until a save brings them again:
-//!   it mends all that refer to them at once.
-//! - Each rule left out breaks a promise, and the checker finds it ([`model::Fault`]). That shows that the
-//!   rule is needed, and that the model could see it missing.
+//! - If deadlines are kept, all of this holds, with serializable transactions and under snapshot isolation.
+//! - If clocks mean nothing, and a sweep may doom any reserved row at any time, all of this holds with one exception,
+//!   a leak: bytes that a writer writes after its row was swept, if the writer then crashes.
+//! - Bytes may get lost by a cause outside the protocol. Then only the projects that refer to them have a dangling
+//!   reference, until a save brings the bytes again: it mends all these projects at once.
+//! - If one rule is left out, a promise is broken, and the checker finds it ([`model::Fault`]). So the rule is needed,
+//!   and the model is able to detect that it is missing.
 //!
 //! # What is left out
 //!
-//! - A project refers to one object, its media or its notes: the rows of the two never meet.
-//! - The account. Every save and deletion of one owner writes its row, which makes them collide and would hide
-//!   collisions that are missing; two owners in a shared namespace have no such help.
-//! - Time. A row that can be stale at all is: that allows all that any clock allows.
-//! - All media are of one digest, and nobody but a sweeper does their work twice.
-//! - Serializable transactions without deadlines: snapshot isolation allows all that they do, a
-//!   transaction that commits right after it has begun.
+//! - A project refers to one object, its media or its notes: the rows of the two never interact.
+//! - The user record. Every save and deletion of one owner writes to it, which makes them conflict, and would hide
+//!   conflicts that are missing. Two owners in a shared namespace do not have this help.
+//! - Time. Every row that can be stale at all is stale: this allows everything that any clock allows.
+//! - All media have one digest, and only the sweeper does its work twice.
+//! - Serializable transactions without deadlines: snapshot isolation allows all their behaviour, by transactions that
+//!   commit right after they begin.
 //!
 //! # Its size
 //!
-//! Some 1,500,000 states, more than half of them of the old project without deadlines; they are counted, and examples
-//! are shown, by `cargo test --test protocol -- --nocapture`. Without loss, because nothing that is
-//! checked can tell the difference: a transaction that has lost begins again at once, the two
-//! sweepers are kept in one order, a sweep's transaction is one step, and finished is the same as dead.
+//! Some 1,500,000 states, more than half of them of the old project without deadlines; `cargo test --test protocol --
+//! --nocapture` prints their counts and examples. Some simplifications reduce this number, and no checked property can
+//! tell the difference: a transaction that has lost a conflict begins again at once, the two sweepers are kept in one
+//! order, a transaction of a sweep is one step, and a finished actor has the same state as a crashed one.
 
 mod deleter;
 mod disposal;
@@ -54,7 +53,7 @@ use stateright::{Checker, HasDiscoveries, Model};
 
 use model::*;
 
-/// Walks all states and answers which properties have an example or a counterexample.
+/// Walks all states; returns the properties that have an example or a counterexample.
 fn discoveries(model: Protocol) -> BTreeSet<&'static str> {
     let checker = model.checker().spawn_bfs().join();
     let Protocol { isolation, clocks, fault, .. } = checker.model();
@@ -67,7 +66,7 @@ fn discoveries(model: Protocol) -> BTreeSet<&'static str> {
     names
 }
 
-/// Asserts that the promises hold in all states, and that what should be possible is.
+/// Asserts that the promises hold in all states, and that the states of `possible` are reachable.
 #[track_caller]
 fn assert_promises_hold(scenario: Scenario, clocks: Clocks, possible: &[&'static str]) {
     let known_leak: &[&str] = match clocks {
@@ -84,7 +83,7 @@ fn assert_promises_hold(scenario: Scenario, clocks: Clocks, possible: &[&'static
     }
 }
 
-/// Asserts that the checker finds how the fault breaks the promise.
+/// Asserts that the checker finds a counterexample to the promise.
 #[track_caller]
 fn assert_breaks(promise: &'static str, model: Protocol) {
     let found = HasDiscoveries::AnyOf([promise].into());

@@ -1,4 +1,4 @@
-//! The protocol as a transition system: who may take which step, and what must hold throughout.
+//! The protocol as a transition system: which actor may take which step, and what must always hold.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::saver::{At, Brings, Outcome, Save, Saver};
 use crate::sweeper::Sweeper;
 use crate::world::{Blob, NOW, Path, Reference, World};
 
-/// The protocol in one of its scenarios, over one kind of database.
+/// The protocol in one scenario, over one kind of database.
 #[derive(Clone, Debug)]
 pub(crate) struct Protocol {
     pub(crate) scenario: Scenario,
@@ -19,64 +19,64 @@ pub(crate) struct Protocol {
     pub(crate) fault: Option<Fault>,
 }
 
-/// Who does what: two save, one deletes. Two sweep in every scenario.
+/// What the actors do: two save, and one deletes. In every scenario two more actors sweep.
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
     pub(crate) at_start: Option<(ProjectId, ObjectKind, Reference)>,
     pub(crate) saves: [Save; 2],
     pub(crate) deletes: ProjectId,
-    /// The object whose bytes get lost, once, at any time: nobody in the protocol has deleted them.
+    /// The object whose bytes get lost, once, at any time, by a cause outside the protocol.
     pub(crate) loses: Option<ObjectId>,
 }
 
-/// How transactions are kept apart.
+/// The isolation level of transactions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Isolation {
-    /// Each is one step.
+    /// Each transaction is one step.
     Serializable,
-    /// Each reads in one step and commits in another.
+    /// Each transaction reads in one step and commits in another.
     Snapshot,
 }
 
-/// Whether a writer stops before its row counts as abandoned.
+/// Whether a writer is sure to stop before its row counts as abandoned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Clocks {
-    /// The sweep takes a reserved row only once its writer has stopped writing.
+    /// The sweep dooms a reserved row only after its writer has stopped writing.
     Kept,
-    /// The sweep takes any reserved row at any time.
+    /// The sweep may doom any reserved row at any time.
     Ignored,
 }
 
-/// One rule of the protocol, left out.
+/// A fault of the protocol: one of its rules is left out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Fault {
-    /// The path is made of the digest, not of the object's id.
+    /// The path is derived from the digest instead of the object's id.
     PathUsedTwice,
-    /// Who relies on a live row only reads it. The references are not kept in the row but found by
-    /// counting the projects that refer to it.
+    /// A transaction that relies on a live row only reads it. The references are not stored in the row, but counted
+    /// from the projects that refer to it.
     LiveRowOnlyRead,
-    /// The commit takes for granted that its row is still reserved.
+    /// The commit does not check that its row is still reserved.
     ReservationNotChecked,
-    /// The sweep deletes the bytes of what is stale before it is doomed.
+    /// The sweep deletes the bytes of a stale object before its row is doomed.
     DeletedBeforeDoomed,
     /// The row is forgotten before its bytes are deleted.
     ForgottenBeforeDeleted,
-    /// Nothing keeps the digests of live media unique.
+    /// No unique index keeps the digests of live media unique.
     NoUniqueIndex,
-    /// A save that was not told whether its commit succeeded deletes what it has written, without a look
-    /// whether it is live.
+    /// A save with an unknown outcome of its commit deletes what it has written, without checking whether that is
+    /// live.
     UnansweredIsTakenForFailed,
-    /// A save whose last write was not answered does not leave its row to the sweep.
+    /// A save with an unknown outcome of its last write dooms its row, instead of leaving it to the sweep.
     UnansweredWriteIsGivenUp,
-    /// A save that fails leaves what it has written.
+    /// A failed save does not delete what it has written.
     FailedSaveKeepsItsBytes,
-    /// A save that brings lost bytes again lets only its own project refer to them.
+    /// A save that brings lost bytes again repoints only its own project to them.
     OnlyItsOwnIsRepointed,
-    /// A save drops its bytes because the ledger has them, without a look.
+    /// A save does not write its bytes because the ledger has a row for them, without checking that they exist.
     LedgerIsBelieved,
 }
 
-/// All there is at one instant.
+/// The state of the whole system.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct State {
     pub(crate) world: World,
@@ -86,7 +86,7 @@ pub(crate) struct State {
     pub(crate) has_lost: bool,
 }
 
-/// Somebody takes a step.
+/// A transition: a step of one actor, or the loss of bytes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Action {
     Saver(usize, Step),
@@ -102,13 +102,13 @@ pub(crate) enum Step {
     Reserve,
     Write,
     Complete,
-    /// The last write fails, or is not answered, and may happen later. Its row is left to the sweep.
+    /// The last write fails or its response is lost, and it may take effect later. Its row is left to the sweep.
     CompleteUnanswered,
     Begin,
     Commit,
-    /// The commit succeeds, and the answer is lost.
+    /// The commit succeeds, and its response is lost.
     CommitUnanswered,
-    /// Dooms the row if it is reserved, and disposes of it unless it is live.
+    /// The save aborts: dooms the row if it is reserved, and disposes of it unless it is live.
     GiveUp,
     Doom(ObjectId),
     List,
@@ -151,32 +151,32 @@ impl Scenario {
         }
     }
 
-    /// Equal bytes are saved under two new projects, one of which is deleted as soon as it is there.
+    /// Equal bytes are saved under two new projects, one of which is deleted after it has been created.
     pub(crate) fn new_project_is_deleted() -> Self {
         Self { at_start: None, deletes: project(1), ..Self::old_project_is_deleted() }
     }
 
-    /// One sends bytes, another only their digest, while the project that has them is deleted.
+    /// One save sends bytes, another only their digest, while the project that has them is deleted.
     pub(crate) fn digest_is_offered() -> Self {
         let saves = [media(1, Brings::Media), media(2, Brings::MediaByDigest)];
         Self { saves, ..Self::old_project_is_deleted() }
     }
 
-    /// Two save the same bytes, one of them under the project that has them, while those get lost, and that project is
-    /// deleted.
+    /// Two saves bring the same bytes, one of them under the project that has them already, while these bytes get lost
+    /// and that project is deleted.
     pub(crate) fn bytes_get_lost() -> Self {
         let again = Save { project: project(0), ..media(1, Brings::Media) };
         let saves = [again, media(2, Brings::Media)];
         Self { saves, loses: Some(object(0)), ..Self::old_project_is_deleted() }
     }
 
-    /// The same, where one sends only a digest, and another project than the one that has the bytes is deleted.
+    /// The same, but one save sends only a digest, and the deleted project is not the one that had the bytes.
     pub(crate) fn bytes_of_a_digest_get_lost() -> Self {
         let saves = [media(1, Brings::Media), media(2, Brings::MediaByDigest)];
         Self { saves, deletes: project(2), ..Self::bytes_get_lost() }
     }
 
-    /// The notes of one new project are saved twice, and it is deleted as soon as it is there.
+    /// The notes of one new project are saved twice, and it is deleted after it has been created.
     pub(crate) fn notes_are_replaced() -> Self {
         let notes = |n: u8| Save {
             project: project(0),
@@ -201,7 +201,7 @@ fn project(n: u8) -> ProjectId {
 }
 
 impl State {
-    /// Everybody has finished or died; sweepers that did begin again.
+    /// Whether all savers and the deleter have finished or crashed, and the sweepers are idle.
     fn is_at_rest(&self) -> bool {
         self.savers.iter().all(Saver::is_at_rest)
             && self.deleter.is_at_rest()
@@ -295,7 +295,7 @@ impl Model for Protocol {
                 state.has_lost = true;
             }
         }
-        // They are interchangeable, so one order stands for both.
+        // The sweepers are interchangeable, so one order represents both.
         state.sweepers.sort();
         Some(state)
     }

@@ -21,7 +21,7 @@ pub(crate) struct Save {
     pub(crate) digest: Digest,
 }
 
-/// What comes with a save.
+/// What a save brings.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Brings {
     Media,
@@ -47,23 +47,23 @@ impl Save {
     }
 }
 
-/// What comes of the beginning of a commit.
+/// The outcome of beginning a commit.
 enum Begun {
     Transaction(Transaction),
     /// The bytes must be completed first.
     BytesNeeded,
-    /// This object must be looked at first.
+    /// The saver must check first whether the bytes of this object exist.
     LookNeeded(ObjectId),
 }
 
-/// How far a save has come.
+/// The state of a save.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Saver {
     pub(crate) at: At,
-    /// Whether it has written although its row was no longer reserved, and has not cleaned up since.
-    /// The program does not know; it is noted here to tell the one leak that needs a deadline.
+    /// Whether it has written after its row was no longer reserved, and has not deleted that since. The program does
+    /// not know this; the model records it to recognise the one leak that needs a deadline.
     pub(crate) wrote_late: bool,
-    /// What it has seen of the objects that may have its bytes already.
+    /// The results of its checks of objects that may have its bytes already.
     pub(crate) looks: Vec<Look>,
 }
 
@@ -72,35 +72,35 @@ pub(crate) enum At {
     Start,
     Reserved,
     Writing,
-    /// The last write was not answered: it may happen any time.
+    /// The outcome of the last write is unknown: it may take effect at any time.
     Unanswered,
     Written,
     Committing {
         transaction: Transaction,
         written: bool,
     },
-    /// It was not told what became of the commit.
+    /// The outcome of the commit is unknown.
     InDoubt,
     Disposing {
         disposal: Disposal,
         outcome: Outcome,
     },
-    /// Finished or dead: nothing that comes later can tell the two apart.
+    /// Finished or crashed: no later step depends on which.
     Stopped,
 }
 
-/// What came of a save whose object is of no use; it is forgotten when that is disposed of.
+/// The outcome of a save that has objects to dispose of; the model drops it after the disposal.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Outcome {
     /// Saved with an object that other projects refer to.
     Shared,
-    /// Saved with an object that no project referred to any more.
+    /// Saved with an existing object that no project referred to any more.
     Revived,
-    /// Saved with its own object, which took the place of one whose bytes were lost.
+    /// Saved with its own object, which has replaced one whose bytes were lost.
     Mended,
     /// Refused: its row is no longer reserved.
     Expired,
-    /// The upload broke off, or the commit did not say that it went through.
+    /// Aborted: the upload was interrupted, or the outcome of the commit is unknown.
     GaveUp,
 }
 
@@ -164,7 +164,7 @@ impl Saver {
 impl State {
     pub(crate) fn step_saver(&mut self, model: &Protocol, who: usize, step: Step) {
         let save = &model.scenario.saves[who];
-        // Taken out, so that an open transaction of its own is not its rival.
+        // Taken out of the state, so that its own open transaction does not conflict with this step.
         let at = mem::replace(&mut self.savers[who].at, At::Stopped);
         self.savers[who].at = match (step, at) {
             (Step::Reserve, At::Start) => {
@@ -185,7 +185,7 @@ impl State {
                 }
                 At::Unanswered
             }
-            // Who does not know has left the row reserved, and gone.
+            // The delayed write takes effect. The saver has left the row reserved and stopped.
             (Step::Complete, At::Unanswered) => {
                 self.write(model, who, Blob::Whole(save.digest));
                 At::Stopped
@@ -244,7 +244,7 @@ impl State {
         }
     }
 
-    /// Dooms a row that is still reserved; whether it is live.
+    /// Dooms a row if it is still reserved; returns whether it is live.
     fn doom_reserved(&mut self, model: &Protocol, object: ObjectId) -> bool {
         let row = self.world.row(model, object);
         if let Ok(doomed) = discard(row.as_ref(), NOW) {
@@ -254,7 +254,8 @@ impl State {
         row.is_some_and(|row| row.state == ObjectState::Live)
     }
 
-    /// Writes under our path. What is complete appears at once; before that it hides nothing.
+    /// Writes to the saver's path. Complete bytes replace what is there atomically; partial bytes never replace
+    /// anything.
     fn write(&mut self, model: &Protocol, who: usize, blob: Blob) {
         let object = model.scenario.saves[who].object;
         let row = self.world.ledger.get(&object);
@@ -265,14 +266,14 @@ impl State {
         }
     }
 
-    /// Looks whether the bytes of an object are there.
+    /// Checks whether the bytes of an object exist.
     fn look(&self, model: &Protocol, object: ObjectId, digest: Digest) -> Look {
         let found = self.world.blobs.get(&model.path(object));
         let is_whole = model.has(Fault::LedgerIsBelieved) || found == Some(&Blob::Whole(digest));
         Look { object, is_whole }
     }
 
-    /// Reads, and decides what to write.
+    /// Begins the commit: reads, and decides what to write.
     fn begin_save(&self, model: &Protocol, who: usize, written: bool) -> Result<Begun, Error> {
         let save = &model.scenario.saves[who];
         let ours = if model.has(Fault::ReservationNotChecked) {
@@ -294,11 +295,11 @@ impl State {
             }
         };
         let kept = old.map(|old| old.object);
-        // One live row at most has these bytes, and it is what the project has, if it has some.
+        // At most one live row has these bytes; if the project has media, it is that row.
         let candidates: Vec<Object> = self.world.live_media(model, save.digest).into_iter().collect();
         let mut looks = self.savers[who].looks.clone();
         if model.scenario.loses.is_none() {
-            // Nothing gets lost, so a look is worth no step of its own.
+            // No bytes get lost in this scenario, so a check needs no step of its own.
             looks = candidates.iter().map(|row| self.look(model, row.id, save.digest)).collect();
         }
         let mut settled = match settle_media(&offer, ours.as_ref(), &candidates, kept, &looks, NOW)? {

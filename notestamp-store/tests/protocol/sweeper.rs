@@ -10,12 +10,12 @@ use crate::model::{Action, Clocks, Fault, Protocol, State, Step};
 use crate::transaction::Transaction;
 use crate::world::NOW;
 
-/// How far a sweep has come. It begins again for ever; one that crashes is like one that begins again.
+/// The state of a sweep. A sweep begins again for ever; a crashed one is like one that begins again.
 ///
-/// It dooms one row at a time, in any order, and lists the doomed when it likes: whatever a sweep does
-/// that dooms several at once is among the interleavings of that, because what becomes of a row
-/// depends on that row alone. For the same reason a transaction that dooms is one step even under
-/// snapshot isolation: it writes all that it has read, and so commits only if nothing has come between.
+/// It dooms one row at a time, in any order, and lists the doomed rows at any time. A sweep that dooms several rows at
+/// once is among the interleavings of this model, because what happens to a row depends on that row alone. For the
+/// same reason a transaction that dooms is one step even under snapshot isolation: it writes everything that it has
+/// read, so it commits only if no other transaction has changed that in between.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) enum Sweeper {
     Idle,
@@ -53,7 +53,7 @@ impl State {
         };
     }
 
-    /// What the sweep makes of a row, if it is stale.
+    /// The doomed row, if the sweep finds it stale.
     fn doomed(&self, model: &Protocol, id: ObjectId) -> Option<Object> {
         let row = self.world.row(model, id)?;
         let writer = model.scenario.saves.iter().position(|save| save.object == id);

@@ -1,11 +1,11 @@
-//! Transactions under snapshot isolation, as MongoDB has them; the serializable ones of SQLite
-//! and memory are those of which none is open while another commits.
+//! Transactions under snapshot isolation, as in MongoDB. The serializable transactions of SQLite and memory are the
+//! case in which no transaction is open while another commits.
 //!
-//! A transaction begins by reading and by asking the pure functions what to write, and commits in a later
-//! step. It conflicts with one that has meanwhile written a row that it *writes*: the first to
-//! commit wins. A row that it only read does not conflict. The loser learns of it when the winner
-//! commits, not at its own commit: an open transaction has no effect, so nobody can tell the
-//! difference. It begins again from a new snapshot.
+//! A transaction begins by reading, and calls the pure functions to decide what to write; it commits in a later step.
+//! It conflicts with a transaction that has meanwhile written a row that it *writes*: the first to commit wins. A row
+//! that it only reads does not conflict. The loser learns of the conflict when the winner commits, not at its own
+//! commit: an open transaction has no effect, so the difference cannot be observed. It begins again from a new
+//! snapshot.
 
 use notestamp_store::{Object, ObjectId, ProjectId};
 
@@ -16,12 +16,12 @@ use crate::world::{Reference, World, is_live_media};
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Transaction {
     pub(crate) rows: Vec<Object>,
-    /// Projects, each with what it refers to from then on; absent where it is deleted.
+    /// Projects, each with its new reference; `None` if the project is deleted.
     pub(crate) projects: Vec<(ProjectId, Option<Reference>)>,
 }
 
 impl Transaction {
-    /// One that touches only the ledger.
+    /// A transaction that writes only to the ledger.
     pub(crate) fn of_rows(rows: Vec<Object>) -> Self {
         Self { rows, projects: Vec::new() }
     }
@@ -47,7 +47,7 @@ impl Transaction {
 }
 
 impl State {
-    /// Commits, unless the unique index on the digests of live media forbids it: says which.
+    /// Commits, unless the unique index on the digests of live media refuses it; returns whether it is committed.
     #[must_use]
     pub(crate) fn commit(&mut self, model: &Protocol, transaction: &Transaction) -> bool {
         if !model.has(Fault::NoUniqueIndex) && transaction.violates_unique_index(&self.world) {

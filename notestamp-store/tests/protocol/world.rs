@@ -1,4 +1,4 @@
-//! What the actors share: the ledger, the blob stores, the projects.
+//! The state that the actors share: the ledger, the blob stores, the projects.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use notestamp_store::{Digest, Object, ObjectId, ObjectKind, ObjectState, Project
 
 use crate::model::{Fault, Protocol};
 
-/// The one instant of this world: what is early or late is decided by [`StaleBefore`] alone.
+/// The time of every step: only [`StaleBefore`] decides what is early or late.
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(0);
 
-/// Both stores, as they would be found after a power cut.
+/// The content of the database and the blob store, as it would be after a power cut.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct World {
     pub(crate) ledger: BTreeMap<ObjectId, Object>,
@@ -18,16 +18,16 @@ pub(crate) struct World {
     pub(crate) projects: BTreeMap<ProjectId, Reference>,
 }
 
-/// Where the bytes of an object lie.
+/// The path of an object's bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) enum Path {
-    /// As it is: used once, for one life of one object.
+    /// The real path: derived from the object's id, and so used for one object only.
     OfObject(ObjectId),
-    /// As [`Fault::PathUsedTwice`] has it.
+    /// The path under [`Fault::PathUsedTwice`].
     OfDigest(Digest),
 }
 
-/// What lies there.
+/// What is stored at a path.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Blob {
     /// Some of the bytes.
@@ -36,7 +36,7 @@ pub(crate) enum Blob {
     Whole(Digest),
 }
 
-/// The project row's reference to its media, or to its notes.
+/// A project's reference to its media, or to its notes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Reference {
     pub(crate) object: ObjectId,
@@ -44,7 +44,7 @@ pub(crate) struct Reference {
 }
 
 impl World {
-    /// The row, as a transaction reads it.
+    /// The row of this id, as a transaction reads it.
     pub(crate) fn row(&self, model: &Protocol, id: ObjectId) -> Option<Object> {
         let row = self.ledger.get(&id)?.clone();
         if model.has(Fault::LiveRowOnlyRead) && row.state == ObjectState::Live {
@@ -63,8 +63,8 @@ impl World {
         self.projects.values().map(|reference| u64::from(reference.object == id)).sum()
     }
 
-    /// No project refers to an object that is missing, short, or of another digest, but for the one whose bytes somebody
-    /// outside of the protocol has lost.
+    /// Whether no project refers to an object that is absent, short, or of another digest. Excepted is the object
+    /// `lost`, whose bytes were lost by a cause outside the protocol.
     pub(crate) fn nothing_dangles(&self, model: &Protocol, lost: Option<ObjectId>) -> bool {
         self.projects.values().all(|reference| {
             let row = self.ledger.get(&reference.object);
@@ -77,7 +77,7 @@ impl World {
         })
     }
 
-    /// Equal bytes in one namespace are one live object.
+    /// Whether equal bytes in one namespace are one live object.
     pub(crate) fn stored_once(&self) -> bool {
         self.ledger.values().all(|row| match row.content {
             Some((digest, _)) if is_live_media(row, digest) => {
@@ -87,13 +87,13 @@ impl World {
         })
     }
 
-    /// A row counts the projects that refer to it.
+    /// Whether each row counts the projects that refer to it.
     pub(crate) fn references_are_counted(&self) -> bool {
         self.ledger.values().all(|row| row.references == self.referring(row.id))
     }
 
-    /// The paths of the bytes, and the ids of the rows, that no project refers to and that are
-    /// left after a sweep with every grace period over.
+    /// The paths of bytes and the ids of rows that no project refers to, and that are left by a sweep after all grace
+    /// periods.
     pub(crate) fn leaks(&self, model: &Protocol) -> (Vec<Path>, Vec<ObjectId>) {
         let all = StaleBefore { reserved: Timestamp::MAX, unreferenced: Timestamp::MAX };
         let mut rows: Vec<Object> = self.ledger.keys().filter_map(|&id| self.row(model, id)).collect();

@@ -1,4 +1,4 @@
-//! Stores to try, and boring values to save.
+//! Stores for the tests, and default values to save.
 
 use std::convert::Infallible;
 use std::ops::Range;
@@ -17,10 +17,10 @@ use tempfile::TempDir;
 
 pub const NOW: Timestamp = Timestamp::from_millis(1_709_294_400_123);
 
-/// Nobody waits longer for anything.
+/// The timeout of each wait in these tests.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// More than fits into one part of a local file, so that it is staged on the way.
+/// More bytes than fit into one part of a local file, so that they are staged while they arrive.
 pub const LARGE: usize = (5 << 20) / 2;
 
 #[derive(Clone, Copy)]
@@ -39,7 +39,7 @@ pub struct Fixture {
     pub parts: Parts,
 }
 
-/// What stores are made of: clones are doors to the same rooms.
+/// The backends of a store; clones share the same records and blobs.
 #[derive(Clone)]
 pub struct Parts {
     pub metadata: Arc<dyn RecordStore>,
@@ -48,7 +48,7 @@ pub struct Parts {
     pub folders: Vec<Arc<TempDir>>,
 }
 
-/// Runs a case over a fresh store. However it went, a sweep at the end leaves nothing to complain of.
+/// Runs a case over a fresh store. After the case, a sweep must leave exactly what the projects refer to.
 pub async fn run<F: Future<Output = Fixture>>(backend: Backend, case: impl FnOnce(Fixture) -> F) {
     let whole = async {
         let fixture = case(Fixture::new(backend).await).await;
@@ -77,7 +77,7 @@ impl Parts {
                 let folder = tempfile::tempdir().unwrap();
                 let blobs = async |kind, name| {
                     let url = BlobUrl::folder(folder.path().join(name)).unwrap();
-                    // Nothing here looks at what a loss of power leaves, and syncing takes long.
+                    // These tests do not cover a power loss, and syncing takes long.
                     BlobStore::open(kind, &url, Durability::Relaxed).await.unwrap()
                 };
                 let (notes, media) =
@@ -112,12 +112,12 @@ impl Fixture {
         self
     }
 
-    /// A save in the making: by the account, of that title, with some notes and no media.
+    /// A builder for a save by the account, of this title, with default notes and without media.
     pub fn draft(&self, title: &str) -> Draft {
         draft(&self.store, self.owner, title)
     }
 
-    /// The account's project of that title.
+    /// The account's project of this title.
     pub async fn find(&self, text: &str) -> Result<Project> {
         self.store.find_project(self.owner, &title(text)).await
     }
@@ -131,7 +131,7 @@ impl Fixture {
         (usage.projects, usage.bytes)
     }
 
-    /// The rows of live media.
+    /// The live media rows, in the order of the ledger.
     pub async fn live_media(&self) -> Vec<Object> {
         let mut rows = self.ledger().await;
         rows.retain(|row| row.kind == ObjectKind::Media && row.state == ObjectState::Live);
@@ -142,13 +142,13 @@ impl Fixture {
         self.parts.metadata.list_objects(None, 10_000).await.unwrap()
     }
 
-    /// Lets all graces and all times of uploads pass.
+    /// Advances the clock past all grace periods and upload deadlines.
     pub fn let_time_pass(&self) {
         let settings = self.store.settings();
         self.clock.advance(settings.sweep_grace + 2 * settings.upload_time_max);
     }
 
-    /// Waits until what goes on in the background has left nothing but live objects that are there.
+    /// Waits until background tasks have left only live objects, all of which exist.
     pub async fn assert_settles(&self) {
         let mut report = CheckReport::default();
         let settling = async {
@@ -164,9 +164,9 @@ impl Fixture {
         assert!(settled.is_ok(), "still there: {report:?}");
     }
 
-    /// Sweeps with all time over leave exactly what the projects refer to.
+    /// Asserts that sweeps after all deadlines leave exactly what the projects refer to.
     pub async fn assert_swept_clean(&self) {
-        // The first one releases what removed accounts had, and then that has its grace.
+        // The first sweep purges removed accounts, whose media then has its grace period.
         for _ in 0..2 {
             self.let_time_pass();
             self.store.sweep().await.unwrap();
@@ -182,7 +182,7 @@ impl Parts {
         store.settings(settings).clock(clock.clone()).open().await.unwrap()
     }
 
-    /// Opens them as they are.
+    /// Opens a store over these backends with default settings.
     pub async fn try_open(&self) -> Result<Store> {
         Store::builder(self.metadata.clone(), self.notes.clone(), self.media.clone()).open().await
     }
@@ -209,7 +209,7 @@ pub fn media(seed: u64, len: usize) -> Bytes {
     bytes.into()
 }
 
-/// A body that comes in pieces.
+/// A request body that arrives in pieces.
 pub fn body(bytes: &Bytes) -> impl Stream<Item = Result<Bytes, Infallible>> + use<> {
     let pieces: Vec<_> = bytes.chunks(100_000).map(Bytes::copy_from_slice).map(Ok).collect();
     stream::iter(pieces)
@@ -264,14 +264,15 @@ impl Draft {
     }
 }
 
-/// The media of a project, or a range of it.
+/// The media bytes of a project, or a range of them.
 pub async fn read(store: &Store, project: &Project, range: Option<Range<u64>>) -> Vec<u8> {
     let media = project.media.expect("it has media");
     let stream = store.read_media(project, &media, range).await.unwrap();
     stream.try_collect::<Vec<_>>().await.unwrap().concat()
 }
 
-/// Asserts that each listed project of that account opens, and that its media is what it is said to be.
+/// Asserts that each listed project of this account can be opened, that its notes have the recorded size, and that its
+/// media has the recorded digest.
 pub async fn assert_all_whole(store: &Store, owner: UserId) {
     for project in store.list_projects(owner, &ListQuery::default()).await.unwrap().projects {
         let opened = store.open_project(owner, &project.metadata.title).await.unwrap();

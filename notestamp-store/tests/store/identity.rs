@@ -1,11 +1,11 @@
-//! A store knows whose it is.
+//! The store's identity: records and blob stores of different stores are not opened together.
 
 use notestamp_store::records::StoreIdentity;
 use notestamp_store::{BlobStore, Error, ObjectKind, Result, Store, StoreId};
 
 use super::fixture::{Fixture, Parts, media, read};
 
-/// The same records over other blob stores.
+/// The same records with other blob stores.
 fn with(it: &Fixture, notes: &BlobStore, media: &BlobStore) -> Parts {
     let mut parts = it.parts.clone();
     (parts.notes, parts.media) = (notes.clone(), media.clone());
@@ -41,7 +41,7 @@ pub async fn a_blob_store_of_another_store_is_refused(it: Fixture) -> Fixture {
     assert_foreign(wrong_media, "media store", it.store.id(), Some(other));
     let wrong_notes = with(&it, &theirs.notes, &ours.media).try_open().await;
     assert_foreign(wrong_notes, "notes store", it.store.id(), Some(other));
-    // Nothing was changed by that.
+    // The refused attempts have changed nothing.
     assert_eq!(theirs.try_open().await.unwrap().id(), other);
     assert_eq!(ours.try_open().await.unwrap().id(), it.store.id());
     it
@@ -78,7 +78,7 @@ pub async fn a_blob_store_that_another_store_uses_is_not_taken_by_a_new_one(it: 
     it.store.ping().await.unwrap();
     assert!(read(&it.store, &saved, None).await == media(1, 10));
 
-    // One that has nothing in it may be.
+    // An empty blob store is accepted.
     let other = Parts::new(it.backend).await;
     other.try_open().await.unwrap();
     new.media = other.media.clone();

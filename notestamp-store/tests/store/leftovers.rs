@@ -1,4 +1,4 @@
-//! What was not saved leaves nothing behind: not after a sweep only, but at once.
+//! A failed save leaves nothing behind, even before a sweep.
 
 use std::convert::Infallible;
 use std::task::Poll;
@@ -9,7 +9,7 @@ use notestamp_store::{Error, Precondition, Revision};
 
 use super::fixture::{Fixture, LARGE, body, media, notes, read};
 
-/// Asserts that there is no project, and soon nothing else.
+/// Asserts that the project is absent, and that soon no object and no row is left.
 async fn assert_nothing_left(it: &Fixture) {
     assert!(matches!(it.find("title").await, Err(Error::NotFound { .. })));
     it.assert_settles().await;
@@ -82,7 +82,7 @@ pub async fn notes_beyond_their_limit_leave_nothing(it: Fixture) -> Fixture {
 }
 
 pub async fn an_upload_beyond_its_time_leaves_nothing(it: Fixture) -> Fixture {
-    // While it comes, and between its last byte and the commit.
+    // The deadline passes while the bytes arrive, and between the last byte and the commit.
     let (clock, late) = (it.clock.clone(), it.store.settings().upload_time_max + Duration::from_millis(1));
     let slow = body(&media(1, LARGE)).inspect(move |_| clock.advance(late));
     let mut save = it.store.begin_save(it.owner);
@@ -135,7 +135,7 @@ pub async fn a_commit_whose_caller_goes_away_comes_to_its_end(it: Fixture) -> Fi
     let mut save = it.store.begin_save(it.owner);
     save.write_media(body(&bytes)).await.unwrap();
     let mut commit = Box::pin(save.commit(it.draft("title").request));
-    // Polled once, it is under way.
+    // After the first poll the commit has begun.
     drop(futures_util::poll!(&mut commit));
     drop(commit);
     let saved = loop {
@@ -154,7 +154,7 @@ pub async fn a_commit_that_is_given_up_undoes_no_later_save(it: Fixture) -> Fixt
         let mut save = it.store.begin_save(it.owner);
         save.write_media(body(&bytes)).await.unwrap();
         let request = it.draft("title").notes(&format!("given up {n}")).request;
-        // It may have been quicker.
+        // The save may have been committed before.
         let ended = save.commit_unless(request, std::future::ready(())).await;
         assert!(matches!(ended, Ok(_) | Err(Error::Unavailable { .. })), "{ended:?}");
         let saved = it.draft("title").notes(&format!("later {n}")).save().await;

@@ -1,4 +1,4 @@
-//! Media files that are gone, or cut short, behind the store's back.
+//! Media files that were deleted or truncated by something other than the store.
 
 use bytes::Bytes;
 use notestamp_store::{Error, Project};
@@ -25,7 +25,7 @@ pub async fn a_file_that_is_lost_is_mended_by_the_next_save_that_brings_it(it: F
         assert_lost(&it, &second).await;
         let usage = it.usage().await;
 
-        // Under one that has it, and under a new one.
+        // Saved under a project that has the media, and under a new one.
         for text in ["first", "third"] {
             let again = it.draft(text).media(&bytes).save().await;
             assert!(read(&it.store, &again, None).await == bytes);
@@ -33,7 +33,7 @@ pub async fn a_file_that_is_lost_is_mended_by_the_next_save_that_brings_it(it: F
                 let now = it.find(text).await.unwrap();
                 assert!(read(&it.store, &now, None).await == bytes, "{text}");
             }
-            // Whoever has read the project before is led to the new file, too.
+            // A caller that read the project before the save gets the new file, too.
             assert!(read(&it.store, &second, None).await == bytes);
             assert_eq!(it.live_media().await.len(), 1);
             lose(&it, &again).await;
@@ -58,7 +58,7 @@ pub async fn a_file_that_is_lost_is_needed_where_only_its_digest_comes(it: Fixtu
         assert!(matches!(refused, Err(Error::MediaNeeded)), "{refused:?}");
     }
     assert_eq!(it.find("first").await.unwrap(), first);
-    // The client sends the bytes then.
+    // After this refusal a client sends the bytes.
     it.draft("second").media(&bytes).announcing(&bytes).save().await;
     let known = it.draft("third").announcing(&bytes).save().await;
     for project in [it.find("first").await.unwrap(), known] {

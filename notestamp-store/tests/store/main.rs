@@ -1,4 +1,4 @@
-//! The store keeps its promises, over memory and over SQLite with local folders.
+//! The promises of the store, tested over memory and over SQLite with local folders.
 
 #![allow(clippy::unwrap_used, reason = "all of it is tests, helpers too")]
 

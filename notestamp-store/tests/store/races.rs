@@ -1,4 +1,4 @@
-//! Several at the same moment.
+//! Concurrent operations.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use tokio::sync::Barrier;
 
 use super::fixture::{Fixture, LARGE, account, assert_all_whole, draft, media, notes, read, title};
 
-/// Runs all of these in tasks of their own, which begin together; their outputs in their order.
+/// Runs all of these concurrently, each in its own task; returns their outputs in the same order.
 async fn race<T: Send + 'static>(racers: Vec<BoxFuture<'static, T>>) -> Vec<T> {
     let start = Arc::new(Barrier::new(racers.len()));
     let tasks: Vec<_> = racers
@@ -59,7 +59,7 @@ pub async fn saves_of_one_title_at_the_same_moment_make_one_project(it: Fixture)
 
 pub async fn saves_deletions_removals_and_sweeps_at_the_same_moment_break_nothing(it: Fixture) -> Fixture {
     for round in 0..8_u64 {
-        // No grace: a sweep that could hit what a save relies on would.
+        // The clock advances by the grace period, so that a sweep dooms everything that it may while saves rely on it.
         let store = it.store.clone();
         let removed = account(&store, &format!("{round}@example.org")).await;
         draft(&store, removed, "title").media(&media(1, 1_000)).save().await;
@@ -110,7 +110,7 @@ pub async fn what_is_opened_while_others_save_is_of_one_revision(it: Fixture) ->
                         assert!(revision >= last, "{revision} after {last}");
                         last = revision;
                     }
-                    // Sixteen times in a row somebody was faster.
+                    // Sixteen attempts in a row, a concurrent save has replaced the notes.
                     Err(error) => assert!(matches!(error, Error::Unavailable { .. }), "{error:?}"),
                 }
                 tokio::task::yield_now().await;

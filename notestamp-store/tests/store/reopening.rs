@@ -1,4 +1,4 @@
-//! What the next process finds.
+//! Opening a store again: what the next process finds.
 
 #![cfg(feature = "sqlite")]
 
@@ -34,14 +34,13 @@ async fn try_open(folder: &Path) -> Result<Store, Error> {
     Store::builder(metadata, notes, media).open().await
 }
 
-/// Makes the database one that a program of before has written, which knew of no ids. What that is done to with SQL is
-/// on top of it.
+/// Turns the database into one of an earlier version, without a store id, and then runs `sql` on it.
 fn make_older(folder: &Path, sql: &str) {
     let file = rusqlite::Connection::open(folder.join("metadata.db")).unwrap();
     file.execute_batch(&format!("DROP TABLE store; PRAGMA user_version = 2; {sql}")).unwrap();
 }
 
-/// The object that holds the id of a blob store.
+/// The file that holds the store's id in a blob store.
 fn id_file(folder: &Path, kind: ObjectKind) -> PathBuf {
     folder.join(format!("{kind:?}")).join(".store-id")
 }
@@ -66,7 +65,7 @@ async fn what_was_saved_is_there_after_the_store_was_closed() {
     assert_eq!(store.check().await.unwrap(), CheckReport::default());
 }
 
-/// As version 1 had it: without the index by which a search finds titles.
+/// A database as version 1 wrote it: without the index by which a search finds titles.
 #[tokio::test]
 async fn an_older_database_is_brought_up_to_date() {
     let folder = tempfile::tempdir().unwrap();
@@ -95,15 +94,15 @@ async fn an_older_database_is_brought_up_to_date() {
     assert_eq!((found("LECTURE").await, found("e").await), (1, 2));
 }
 
-/// Nobody else can have the records open, so whoever reserved anything is dead, and nobody waits
-/// for the time that an upload may take.
+/// No other process can have the records open, so every reserved row belongs to a process that has ended, and the
+/// sweep need not wait for upload deadlines.
 #[tokio::test]
 async fn what_a_dead_process_has_reserved_is_given_up_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let owner = account(&open(folder.path()).await, "ada@example.org").await;
     let namespace = Namespace::Owner(owner);
 
-    // What a process leaves that is killed at each of the stages of a save.
+    // What a process leaves behind if it is killed, for each stage of a save.
     let ledger = records(folder.path()).await.unwrap();
     for (n, kind) in [ObjectKind::Notes, ObjectKind::Media, ObjectKind::Media].into_iter().enumerate() {
         let id = ObjectId::from_bytes([n as u8; 16]);
@@ -124,7 +123,7 @@ async fn what_a_dead_process_has_reserved_is_given_up_at_once() {
     assert_eq!(store.check().await.unwrap(), CheckReport::default());
 }
 
-/// A store with one project, closed.
+/// Creates a store with one project, and closes it.
 async fn used(folder: &Path) -> (UserId, StoreId) {
     let store = open(folder).await;
     let owner = account(&store, "ada@example.org").await;
@@ -156,7 +155,7 @@ async fn a_store_of_an_earlier_version_is_given_an_id_once() {
     }
     store.close().await.unwrap();
 
-    // Once it has been given out, it is not given out again.
+    // A blob store that was given the id and does not hold it is not given the id again.
     for kind in KINDS {
         let id = fs::read(id_file(folder.path(), kind)).unwrap();
         fs::remove_file(id_file(folder.path(), kind)).unwrap();
@@ -204,7 +203,7 @@ async fn an_unmounted_folder_is_refused_at_the_start_and_found_by_a_ping() {
     let pinged = store.ping().await;
     assert!(matches!(pinged, Err(Error::ForeignStore { .. })), "{pinged:?}");
 
-    // Nor does anything take it for a store that has lost its files.
+    // An operation must not mistake the empty folder for a blob store that has lost its files.
     let owner =
         store.find_account_by_email(&Email::parse("ada@example.org").unwrap()).await.unwrap().unwrap().id;
     let brought = draft(&store, owner, "title").media(&media(1, 1_000)).try_save().await;

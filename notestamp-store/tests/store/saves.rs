@@ -1,4 +1,4 @@
-//! What a save keeps, and what it does not.
+//! What a save stores, and what it does not.
 
 use notestamp_store::{Dedup, Digest, Error, ListQuery, Precondition, Revision};
 

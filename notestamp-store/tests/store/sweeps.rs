@@ -1,4 +1,4 @@
-//! What a sweep takes, and what it spares.
+//! What a sweep deletes, and what it spares.
 
 use std::time::Duration;
 
@@ -87,7 +87,7 @@ pub async fn without_grace_one_sweep_takes_all(it: Fixture) -> Fixture {
 }
 
 pub async fn a_sweep_spares_uploads_under_way(it: Fixture) -> Fixture {
-    // One that takes as long as it may, with a sweep after each piece.
+    // An upload that takes as long as it may, with a sweep after each piece.
     let bytes = media(1, LARGE);
     let pieces = LARGE.div_ceil(100_000) as u32;
     let pause = it.store.settings().upload_time_max / (pieces + 1);
@@ -144,7 +144,7 @@ pub async fn a_sweep_is_minutes_behind_a_writer_however_short_its_time(it: Fixtu
 
 pub async fn an_upload_that_a_sweep_has_outlived_is_refused(it: Fixture) -> Fixture {
     for size in [10, LARGE] {
-        // Small media is written only at the commit, large media is on its way already.
+        // Small media is written only at the commit; the write of large media has already begun.
         let mut save = it.store.begin_save(it.owner);
         save.write_media(body(&media(1, size))).await.unwrap();
         it.let_time_pass();

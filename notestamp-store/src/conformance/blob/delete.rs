@@ -1,4 +1,4 @@
-//! What is deleted is gone, and nothing else is.
+//! Deletion: a deleted object is absent, and all others stay.
 
 use futures_util::TryStreamExt;
 
@@ -14,7 +14,7 @@ pub async fn a_deleted_object_is_gone(store: &BlobStore) {
     assert_eq!(list(store).await, []);
 }
 
-/// Deleting is idempotent, and needs nothing to be there.
+/// Deletion is idempotent, and succeeds for an absent object.
 pub async fn deleting_twice_is_fine(store: &BlobStore) {
     store.delete(owner(1), object(1)).await.expect("where even the namespace is not there");
     store.put(owner(1), object(1), content(10)).await.expect("it is put");
@@ -23,7 +23,7 @@ pub async fn deleting_twice_is_fine(store: &BlobStore) {
     }
 }
 
-/// Neither a neighbour nor the same id in another namespace is touched.
+/// Deletion changes neither another object of the namespace nor the same id in another namespace.
 pub async fn deleting_one_object_spares_the_others(store: &BlobStore) {
     let kept = [(owner(1), object(2)), (owner(2), object(1))];
     for (namespace, object) in kept.into_iter().chain([(owner(1), object(1))]) {
@@ -36,7 +36,7 @@ pub async fn deleting_one_object_spares_the_others(store: &BlobStore) {
     assert_eq!(list(store).await.len(), kept.len());
 }
 
-/// Who reads an object that is deleted gets all of it or an error, never less.
+/// A read of an object that is deleted meanwhile yields all of its bytes or an error, never fewer bytes.
 pub async fn an_open_reader_ends_whole_or_with_an_error(store: &BlobStore) {
     let bytes = content(3 << 20);
     save(store, owner(1), object(1), &bytes, 1 << 20).await;

@@ -7,7 +7,7 @@ use super::{assert_corrupt, becomes_empty, content, list, object, owner, read, s
 use crate::blob::{BlobStore, Ingest, ListedObject};
 use crate::domain::Digest;
 
-/// What is put at once comes back, an empty object too.
+/// An object that is put as a whole is read back unchanged, an empty object too.
 pub async fn a_small_object_round_trips(store: &BlobStore) {
     for (number, size) in [(1, 0), (2, 1), (3, 100_000)] {
         store.put(owner(1), object(number), content(size)).await.expect("it is put");
@@ -15,7 +15,7 @@ pub async fn a_small_object_round_trips(store: &BlobStore) {
     }
 }
 
-/// Every size on and beside a boundary of parts comes back, with its digest and count.
+/// Objects of every size on and next to a boundary of parts are read back unchanged, with their digest and size.
 pub async fn an_object_of_any_size_round_trips(store: &BlobStore) {
     let part = store.part_bytes();
     for (number, size) in (1..).zip([0, 1, part - 1, part, part + 1, 2 * part, 5 * part + 7]) {
@@ -31,11 +31,11 @@ pub async fn an_object_of_any_size_round_trips(store: &BlobStore) {
     }
 }
 
-/// In whatever pieces bytes come, the object and its digest are the same.
+/// The pieces in which bytes are written do not change the object or its digest.
 pub async fn any_chunking_gives_the_same_object(store: &BlobStore) {
     let part = store.part_bytes();
     let bytes = content(2 * part + 12_345);
-    // Smaller and larger than what is copied together, aligned to parts and not, several parts at once.
+    // Pieces smaller and larger than the copy buffer, aligned to parts and not, and of several parts at once.
     let chunkings: &[&[usize]] = &[
         &[1021],
         &[1, 4095, 4096, 4097, 0, 3],
@@ -63,7 +63,7 @@ pub async fn any_chunking_gives_the_same_object(store: &BlobStore) {
     }
 }
 
-/// Before it is completed, nobody can read or list it, whatever of it has been written.
+/// Before an object is completed it can be neither read nor listed, however much of it has been written.
 pub async fn an_object_is_invisible_until_complete(store: &BlobStore) {
     for (number, bytes) in (1..).zip(small_and_large(store)) {
         let object = object(number);
@@ -79,7 +79,7 @@ pub async fn an_object_is_invisible_until_complete(store: &BlobStore) {
     }
 }
 
-/// Aborting deletes all that had been written.
+/// Aborting deletes everything that has been written.
 pub async fn an_aborted_ingest_leaves_nothing(store: &BlobStore) {
     for bytes in small_and_large(store) {
         begun(store, 1, &bytes).await.abort().await.expect("it is aborted");
@@ -87,7 +87,7 @@ pub async fn an_aborted_ingest_leaves_nothing(store: &BlobStore) {
     }
 }
 
-/// The same when all bytes had been handed over.
+/// The same after all bytes have been staged.
 pub async fn an_aborted_unfinished_object_leaves_nothing(store: &BlobStore) {
     for bytes in small_and_large(store) {
         let staged = begun(store, 1, &bytes).await.stage().await.expect("the backend takes bytes");
@@ -96,7 +96,7 @@ pub async fn an_aborted_unfinished_object_leaves_nothing(store: &BlobStore) {
     }
 }
 
-/// Dropping aborts in the background.
+/// Dropping an ingest aborts it in the background.
 pub async fn a_dropped_ingest_leaves_nothing(store: &BlobStore) {
     for bytes in small_and_large(store) {
         drop(begun(store, 1, &bytes).await);
@@ -104,7 +104,7 @@ pub async fn a_dropped_ingest_leaves_nothing(store: &BlobStore) {
     }
 }
 
-/// The same when all bytes had been handed over.
+/// The same after all bytes have been staged.
 pub async fn a_dropped_unfinished_object_leaves_nothing(store: &BlobStore) {
     for bytes in small_and_large(store) {
         drop(begun(store, 1, &bytes).await.stage().await.expect("the backend takes bytes"));
@@ -112,7 +112,7 @@ pub async fn a_dropped_unfinished_object_leaves_nothing(store: &BlobStore) {
     }
 }
 
-/// Objects that are written at the same time, in new namespaces too, each get their own bytes.
+/// Objects that are written concurrently, also in new namespaces, each get their own bytes.
 pub async fn concurrent_ingests_do_not_mix(store: &BlobStore) {
     let size = store.part_bytes() + 1000;
     let bytes_of = |number: u8| Bytes::from(vec![number; size + usize::from(number)]);
@@ -127,7 +127,7 @@ pub async fn concurrent_ingests_do_not_mix(store: &BlobStore) {
     }
 }
 
-/// What fits into one part, and what does not: the two ways that an object takes.
+/// One object that fits into one part, and one that does not: they are written in different ways.
 fn small_and_large(store: &BlobStore) -> [Bytes; 2] {
     [content(1000), content(2 * store.part_bytes() + 1)]
 }

@@ -1,4 +1,4 @@
-//! A listing names all that is there.
+//! Listing names every object in the store.
 
 use super::{content, list, object, owner};
 use crate::blob::{BlobStore, ListedObject};
@@ -9,7 +9,7 @@ pub async fn an_empty_store_lists_nothing(store: &BlobStore) {
     assert_eq!(list(store).await, []);
 }
 
-/// Every object is listed once, with its namespace, id and size, also where it was put aside by no ledger.
+/// Every object is listed once, with its namespace, id and size, also without a ledger row.
 pub async fn exactly_what_is_there_is_listed(store: &BlobStore) {
     let mut expected = Vec::new();
     for (namespace, number, size) in
@@ -23,7 +23,7 @@ pub async fn exactly_what_is_there_is_listed(store: &BlobStore) {
     assert_eq!(list(store).await, expected);
 }
 
-/// A ping answers, as often as it is asked, and leaves nothing.
+/// A ping succeeds each time, and leaves no object in the store.
 pub async fn a_store_that_works_answers(store: &BlobStore) {
     for _ in 0..2 {
         store.ping().await.expect("it answers");

@@ -1,7 +1,8 @@
-//! What every blob backend must do: one function a case, which panics where the promise is broken.
+//! What every blob backend must do: one function for each case, which panics if the promise is broken.
 //!
-//! A backend's whole test file is a factory for a fresh, empty store and
-//! [`blob_conformance!`](crate::blob_conformance). What the factory gives along with the store lives as long as the test.
+//! The test file of a backend consists of a factory for a fresh, empty store and
+//! [`blob_conformance!`](crate::blob_conformance). The value that the factory returns along with the store lives as
+//! long as the test.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -31,9 +32,10 @@ use crate::blob::{BlobStore, ListedObject};
 use crate::domain::{Namespace, ObjectId, UserId};
 use crate::error::{Error, Result};
 
-/// Makes a `#[tokio::test]` of each case, run against a fresh store of the given factory.
+/// Makes a `#[tokio::test]` of each case, which runs against a fresh store from the given factory.
 ///
-/// Attributes before the factory are given to each test, such as the reason why it is ignored where a service is needed.
+/// Attributes before the factory are added to each test, for example `#[ignore]` with its reason if the tests need a
+/// service.
 #[macro_export]
 macro_rules! blob_conformance {
     ($(#[$attribute:meta])* $factory:path) => {
@@ -74,7 +76,7 @@ macro_rules! blob_conformance {
     };
 }
 
-/// Bytes that differ at every place where a mistake would shift them.
+/// Bytes that reveal a read at a wrong offset: they differ after every plausible shift.
 fn content(len: usize) -> Bytes {
     (0..len).map(|at| (at ^ (at >> 8) ^ (at >> 16)) as u8).collect()
 }
@@ -108,7 +110,7 @@ async fn list(store: &BlobStore) -> Vec<ListedObject> {
     found
 }
 
-/// Waits until what is done in the background has been done.
+/// Waits until background tasks have deleted everything.
 async fn becomes_empty(store: &BlobStore) {
     let empty = async {
         while !list(store).await.is_empty() {
@@ -118,7 +120,7 @@ async fn becomes_empty(store: &BlobStore) {
     within_a_minute(empty).await;
 }
 
-/// So that a promise to come to an end fails rather than hangs.
+/// A timeout, so that a case which never ends fails instead of hanging.
 async fn within_a_minute<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), work).await.expect("it comes to its end")
 }

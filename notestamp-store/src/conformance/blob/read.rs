@@ -1,4 +1,4 @@
-//! A read gives exactly what was asked for, or an error.
+//! A read yields exactly the requested bytes, or an error.
 
 use futures_util::TryStreamExt;
 
@@ -6,7 +6,7 @@ use super::{assert_corrupt, content, object, owner, read, save};
 use crate::blob::BlobStore;
 use crate::error::Error;
 
-/// Any range that lies in an object yields what slicing would.
+/// Any range within an object yields the same bytes as a slice of it.
 pub async fn every_range_equals_the_slice(store: &BlobStore) {
     const READ: usize = 256 << 10;
     let bytes = content(2 * READ + 5);
@@ -23,7 +23,7 @@ pub async fn every_range_equals_the_slice(store: &BlobStore) {
     }
 }
 
-/// A range that does not lie in the object is the caller's mistake.
+/// A range beyond the end of the object is the caller's mistake, and is refused.
 pub async fn a_range_beyond_the_end_is_refused(store: &BlobStore) {
     store.put(owner(1), object(1), content(10)).await.expect("it is put");
     #[expect(clippy::reversed_empty_ranges, reason = "such a range is what is to be refused")]
@@ -33,7 +33,7 @@ pub async fn a_range_beyond_the_end_is_refused(store: &BlobStore) {
     }
 }
 
-/// What is missing is an error before the first byte, also where none was asked for.
+/// A read of an absent object fails before the first byte, also if the range is empty.
 pub async fn a_missing_object_is_an_error(store: &BlobStore) {
     for (size, range) in [(10, None), (10, Some(2..5)), (10, Some(3..3)), (0, None)] {
         assert_corrupt(store.read(owner(1), object(1), size, range).await);
@@ -41,7 +41,7 @@ pub async fn a_missing_object_is_an_error(store: &BlobStore) {
     assert_corrupt(read(store, owner(1), object(1), 10).await);
 }
 
-/// An object that is shorter or longer than it should be is an error before the first byte.
+/// A read of an object of another size than expected fails before the first byte.
 pub async fn an_object_of_another_size_is_an_error(store: &BlobStore) {
     store.put(owner(1), object(1), content(10)).await.expect("it is put");
     for (size, range) in
@@ -51,7 +51,7 @@ pub async fn an_object_of_another_size_is_an_error(store: &BlobStore) {
     }
 }
 
-/// An id leads to an object only together with its namespace.
+/// An object is found only by its id and namespace together.
 pub async fn an_object_is_read_in_its_own_namespace_only(store: &BlobStore) {
     store.put(owner(1), object(1), content(10)).await.expect("it is put");
     assert_corrupt(read(store, owner(2), object(1), 10).await);

@@ -1,18 +1,19 @@
-//! Operations whose session has ended since they were asked for: refused, and nothing is changed.
+//! Operations whose session has ended since they began: refused, and nothing is changed.
 
 use super::fixture::*;
 use crate::domain::{Caller, Precondition, RevocationReason, Session, SessionId, UserId};
 use crate::error::{Error, Result};
 use crate::records::RecordStore;
 
-/// A session of that account, stored.
+/// Starts a session of this account.
 async fn started(store: &dyn RecordStore, user: UserId) -> Session {
     let started = session(user);
     store.start_session(&started).await.unwrap();
     started
 }
 
-/// Sessions of that account which have ended, each in another way, and one of somebody else.
+/// Sessions of this account that have ended, each in another way; one that was never started; and one of another
+/// account.
 async fn ended(store: &dyn RecordStore, user: UserId) -> Vec<Session> {
     let signed_out = started(store, user).await;
     assert!(
@@ -44,7 +45,7 @@ pub async fn a_save_by_an_ended_session_is_refused(store: &dyn RecordStore) {
     let ada = account(store).await;
     save(store, ada, "Song").await.media(b"song").await.project().await;
     for session in ended(store, ada).await {
-        // Whatever else would be refused: an ended session is told nothing of the project.
+        // The failed precondition is not reported: an ended session must learn nothing about the project.
         let save = save(store, ada, "Song").await.by(&session).demanding(Precondition::Absent);
         let before = snapshot(store, ada).await;
         assert_ended(save.outcome().await, &session);

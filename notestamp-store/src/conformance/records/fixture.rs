@@ -1,4 +1,4 @@
-//! Boring values for the cases, so that each shows only what matters to it.
+//! Default values for the cases, so that each case shows only what matters to it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::num::NonZeroUsize;
@@ -24,16 +24,16 @@ pub(super) const TTL: SessionTtl =
     SessionTtl { access: Duration::from_secs(900), refresh: Duration::from_secs(86_400), session_max: WEEK };
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
-/// The present of most cases; its milliseconds show who keeps only seconds.
+/// The current time of most cases; its milliseconds reveal a backend that keeps only seconds.
 pub(super) const NOW: Timestamp = Timestamp::from_millis(1_709_294_400_123);
 
-/// More than any case has of anything.
+/// A limit greater than any count in these cases.
 pub(super) const MANY: usize = 10_000;
 
-/// How many tasks race where several do.
+/// How many tasks run concurrently in a race.
 pub(super) const RACERS: usize = 8;
 
-/// Bytes of which no two ids share all; a later id is greater.
+/// Bytes for a new id: unique, and greater than those of all earlier ids.
 fn id_bytes() -> [u8; 16] {
     static COUNT: AtomicU64 = AtomicU64::new(0x018d_f97e_6000_7000);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -75,12 +75,12 @@ pub(super) fn hash(text: &str) -> PasswordHash {
     PasswordHash::new(format!("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA${text}"))
 }
 
-/// An account of that address which is not stored yet.
+/// A user record with this address, not stored yet.
 pub(super) fn user(address: &str) -> User {
     User::new(user_id(), email(address), hash("first"), NOW)
 }
 
-/// An account that is stored, of an address that no other has.
+/// Creates an account with an address of its own.
 pub(super) async fn account(store: &dyn RecordStore) -> UserId {
     let id = user_id();
     let user = User::new(id, email(&format!("{id}@example.org")), hash("first"), NOW);
@@ -88,7 +88,7 @@ pub(super) async fn account(store: &dyn RecordStore) -> UserId {
     id
 }
 
-/// A session of that account, not stored yet.
+/// A session of this account, not stored yet.
 pub(super) fn session(user: UserId) -> Session {
     Session::start(session_id(), user, token_id(), "Mozilla/5.0", NOW, &TTL)
 }
@@ -97,13 +97,13 @@ pub(super) fn metadata(text: &str) -> Metadata {
     Metadata::new(title(text), NOW)
 }
 
-/// A save in the making: its rows are reserved as its parts are added.
+/// A builder for a save: it reserves rows as parts are added.
 pub(super) struct Save<'a> {
     store: &'a dyn RecordStore,
     pub(super) commit: SaveCommit,
 }
 
-/// A save of that title with notes of 10 bytes and no media, in its owner's own namespace.
+/// A save of this title with notes of 10 bytes and without media, in its owner's namespace.
 pub(super) async fn save<'a>(store: &'a dyn RecordStore, owner: UserId, title: &str) -> Save<'a> {
     save_as(store, owner, metadata(title)).await
 }
@@ -149,7 +149,7 @@ impl Save<'_> {
         self
     }
 
-    /// By that session.
+    /// Saves by this session.
     pub(super) fn by(mut self, session: &Session) -> Self {
         self.commit.caller.session = Some(session.id);
         self
@@ -160,7 +160,7 @@ impl Save<'_> {
         self
     }
 
-    /// Where media is looked for and kept; comes before the media.
+    /// Uses the shared namespace for media; call this before adding media.
     pub(super) fn shared(mut self) -> Self {
         self.commit.namespace = Namespace::Shared;
         self
@@ -186,12 +186,12 @@ impl Save<'_> {
         Written { object, digest: Digest::of(bytes), size: bytes.len() as u64 }
     }
 
-    /// The object of its media.
+    /// The object of the save's media.
     pub(super) fn media_object(&self) -> ObjectId {
         self.commit.media.as_ref().and_then(MediaOffer::object).unwrap()
     }
 
-    /// The bytes of that object are lost; those of all others are there.
+    /// Reports the bytes of this object as lost.
     pub(super) fn lost(mut self, object: ObjectId) -> Self {
         self.commit.looks.push(Look { object, is_whole: false });
         self
@@ -201,7 +201,7 @@ impl Save<'_> {
         commit_save(self.store, &self.commit).await
     }
 
-    /// Commits it; answers the project and the ids that this doomed, in their order.
+    /// Commits the save; returns the project and the sorted ids of the objects that it doomed.
     #[track_caller]
     pub(super) fn saved(self) -> impl Future<Output = (Project, Vec<ObjectId>)> {
         let caller = std::panic::Location::caller();
@@ -213,7 +213,7 @@ impl Save<'_> {
         }
     }
 
-    /// Commits it; answers the project.
+    /// Commits the save; returns the project.
     #[track_caller]
     pub(super) fn project(self) -> impl Future<Output = Project> {
         let saved = self.saved();
@@ -221,7 +221,7 @@ impl Save<'_> {
     }
 }
 
-/// Commits a save. What it must look at is there.
+/// Commits a save. Objects that the commit must check are reported as whole.
 pub(super) async fn commit_save(store: &dyn RecordStore, commit: &SaveCommit) -> Result<SaveOutcome> {
     let mut commit = commit.clone();
     loop {
@@ -236,14 +236,14 @@ pub(super) async fn commit_save(store: &dyn RecordStore, commit: &SaveCommit) ->
     }
 }
 
-/// The ids of these rows, in their order.
+/// The sorted ids of these rows.
 pub(super) fn ids(rows: &[Object]) -> Vec<ObjectId> {
     let mut ids: Vec<_> = rows.iter().map(|row| row.id).collect();
     ids.sort();
     ids
 }
 
-/// The ledger's row of that id.
+/// The ledger's row of this id.
 pub(super) async fn row(store: &dyn RecordStore, id: ObjectId) -> Option<Object> {
     ledger(store).await.into_iter().find(|row| row.id == id)
 }
@@ -259,7 +259,7 @@ pub(super) async fn usage(store: &dyn RecordStore, id: UserId) -> (u64, u64) {
     (usage.projects, usage.bytes)
 }
 
-/// All that a save or a deletion of one account could change.
+/// Everything that a save or a deletion of one account could change.
 #[derive(PartialEq, Debug)]
 pub(super) struct Snapshot {
     pub(super) ledger: Vec<Object>,
@@ -273,7 +273,8 @@ pub(super) async fn snapshot(store: &dyn RecordStore, owner: UserId) -> Snapshot
     Snapshot { ledger: ledger(store).await, user, projects: page.projects }
 }
 
-/// Asserts that the ledger and the usage agree with the projects of these accounts, which are all there are.
+/// Asserts that the ledger and the usage agree with the projects of these accounts. They must be all accounts of the
+/// store.
 pub(super) async fn assert_all_agrees(store: &dyn RecordStore, owners: &[UserId]) {
     let mut references = HashMap::<ObjectId, u64>::new();
     for owner in owners {
@@ -315,22 +316,22 @@ pub(super) async fn titles(store: &dyn RecordStore, owner: UserId, query: &ListQ
     page.projects.iter().map(|project| project.metadata.title.as_str().to_owned()).collect()
 }
 
-/// A query for that many at a time.
+/// A query with this limit.
 pub(super) fn by(limit: usize) -> ListQuery {
     ListQuery { limit: NonZeroUsize::new(limit), ..ListQuery::default() }
 }
 
-/// Everything unreferenced or reserved before that instant.
+/// Rows that were reserved or became unreferenced before this instant.
 pub(super) fn stale_before(at: Timestamp) -> StaleBefore {
     StaleBefore { reserved: at, unreferenced: at }
 }
 
-/// Takes away all that is left of removed accounts.
+/// Purges everything that is left of removed accounts.
 pub(super) async fn purge(store: &dyn RecordStore, now: Timestamp) {
     while store.purge_removed(MANY, now).await.unwrap() > 0 {}
 }
 
-/// Runs all of these at the same moment, each in a task of its own; answers in their order.
+/// Runs all of these concurrently, each in its own task; returns their outputs in the same order.
 pub(super) async fn race<F>(racers: impl IntoIterator<Item = F>) -> Vec<F::Output>
 where
     F: Future + Send + 'static,

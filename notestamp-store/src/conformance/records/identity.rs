@@ -1,4 +1,4 @@
-//! Which store the records are of.
+//! The store's identity, as the records hold it.
 
 use super::fixture::*;
 use crate::domain::{ObjectKind, StoreId};

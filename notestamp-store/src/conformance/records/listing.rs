@@ -1,4 +1,4 @@
-//! Listings: what they admit, in which order, and page by page while the projects change.
+//! Listings: which projects they contain, in which order, and page by page while the projects change.
 
 use super::fixture::*;
 use crate::domain::{
@@ -16,7 +16,7 @@ async fn save_all(store: &dyn RecordStore, owner: UserId, titles: &[&str]) {
     }
 }
 
-/// Follows the cursors to the end, as text, which is how clients carry them.
+/// Follows the cursors to the end, as text, in the form that clients send.
 async fn walk(store: &dyn RecordStore, owner: UserId, query: &ListQuery) -> Vec<Project> {
     let mut query = query.clone();
     let mut met: Vec<Project> = Vec::new();
@@ -64,9 +64,9 @@ pub async fn each_sort_goes_both_ways(store: &dyn RecordStore) {
     }
     let expected = [
         (Sort::Saved, ["b", "Ä", "B", "a", "ß"]),
-        // Equal instants go by id: `b` was made before `ß`.
+        // Projects of equal instants are sorted by id: `b` was created before `ß`.
         (Sort::LastModified, ["B", "a", "b", "ß", "Ä"]),
-        // Without regard to letter case, and then by the title itself.
+        // By the case-folded title, and then by the title itself.
         (Sort::Title, ["a", "B", "b", "ß", "Ä"]),
     ];
     for (sort, ascending) in expected {
@@ -228,7 +228,7 @@ pub async fn a_saved_search_follows_the_title(store: &dyn RecordStore) {
     assert_eq!(titles(store, ada, &query).await, ["My songs"]);
 }
 
-/// More than a backend would look at one by one, and few among them.
+/// Searches for n-grams that more projects have than a backend examines one by one, and for n-grams that few have.
 pub async fn a_search_among_many_finds_what_is_rare_and_what_is_common(store: &dyn RecordStore) {
     let ada = account(store).await;
     for n in 0..250 {
@@ -245,7 +245,7 @@ pub async fn a_search_among_many_finds_what_is_rare_and_what_is_common(store: &d
         ("re", 252),
         ("ee", 1),
         ("leeks", 1),
-        // Each three letters of it are common, and it is not there.
+        // Every three letters of it are common, but no title contains it.
         ("lecturelecture", 0),
         ("q", 0),
         ("qz", 0),
@@ -298,7 +298,7 @@ pub async fn the_last_page_names_no_next(store: &dyn RecordStore) {
         let page = store.list_projects(ada, &by(limit)).await.unwrap();
         assert_eq!((page.projects.len(), page.next.is_some()), (limit.min(4), more), "{limit}");
     }
-    // What is not admitted makes no next page.
+    // Projects that do not match make no next page.
     let query = ListQuery { search: Some("else".to_owned()), ..by(1) };
     assert!(store.list_projects(ada, &query).await.unwrap().next.is_none());
     assert!(store.list_projects(ada, &ListQuery::default()).await.unwrap().next.is_none());
@@ -359,7 +359,7 @@ pub async fn a_walk_while_others_change_meets_the_untouched_once(store: &dyn Rec
             }
             let mut query = ListQuery { sort, order, ..by(2) };
             let mut met = Vec::new();
-            // The changes end before the walk, which could follow new saves for ever.
+            // The changes end before the walk: otherwise it could follow new saves for ever.
             for step in 0.. {
                 let page = store.list_projects(ada, &query).await.unwrap();
                 met.extend(page.projects.into_iter().map(|it| it.metadata.title.as_str().to_owned()));

@@ -1,4 +1,4 @@
-//! Media whose bytes are lost, though the ledger says that they are here.
+//! Media whose bytes are lost although their ledger row is live.
 
 use super::fixture::*;
 use crate::domain::{ObjectKind, ObjectState, Project, UserId};
@@ -36,7 +36,7 @@ pub async fn lost_media_is_replaced_for_all_that_refer_to_it(store: &dyn RecordS
     let other = save(store, bob, "Other").await.shared().media(b"other").await.project().await;
     let before = [found(store, ada, "Two").await, found(store, bob, "Song").await];
 
-    // Under a new project, and then under one that has the media.
+    // Saved under a new project, and then under one that has the media already.
     let mut lost = lost;
     for (text, references) in [("New", 4), ("One", 4)] {
         let again = save(store, ada, text).await.shared().media(b"song").await.lost(lost);
@@ -87,7 +87,7 @@ pub async fn unfinished_media_that_was_lost_is_needed(store: &dyn RecordStore) {
 pub async fn lost_media_in_another_namespace_is_replaced_too(store: &dyn RecordStore) {
     let ada = account(store).await;
     let lost = save(store, ada, "One").await.media(b"song").await.project().await.media.unwrap().object;
-    // The operator has decided to share since.
+    // The operator has changed the setting to shared namespaces since.
     let again = save(store, ada, "Two").await.shared().media(b"song").await.lost(lost).project().await;
     assert_eq!(found(store, ada, "One").await.media, again.media);
     assert_eq!(row(store, lost).await.unwrap().state, ObjectState::Doomed);

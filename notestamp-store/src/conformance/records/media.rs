@@ -1,4 +1,4 @@
-//! Media: stored once, never replaced, shared only by those who have it.
+//! Media: stored once, never replaced, and shared only by projects that had its bytes.
 
 use super::fixture::*;
 use crate::domain::{Digest, MediaRef, Metadata, Namespace, Object, ObjectKind, ObjectState};
@@ -167,7 +167,7 @@ pub async fn a_digest_alone_gives_nothing(store: &dyn RecordStore) {
 pub async fn media_is_found_wherever_its_owner_has_it(store: &dyn RecordStore) {
     let ada = account(store).await;
     let first = save(store, ada, "One").await.media(b"song").await.project().await;
-    // The operator has changed his mind about who shares.
+    // The operator has changed the setting to shared namespaces since.
     let known = save(store, ada, "Two").await.shared().known(b"song").project().await;
     assert_eq!(known.media, first.media);
     let written = save(store, ada, "Three").await.shared().media(b"song").await;

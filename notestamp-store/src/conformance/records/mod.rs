@@ -1,10 +1,10 @@
-//! What every metadata backend promises: the contract of [`RecordStore`](crate::records::RecordStore), case by case.
+//! What every record backend promises: the contract of [`RecordStore`](crate::records::RecordStore), case by case.
 //!
 //! ```no_run
 //! use std::sync::Arc;
 //! use notestamp_store::records::{MemoryRecords, RecordStore};
 //!
-//! // A fresh store, and whatever has to outlive it, such as its temporary folder.
+//! // A fresh store, and a value that must outlive it, such as its temporary folder.
 //! async fn fresh() -> (Arc<dyn RecordStore>, ()) {
 //!     (Arc::new(MemoryRecords::new()), ())
 //! }
@@ -30,10 +30,10 @@ pub mod saves;
 pub mod sessions;
 pub mod users;
 
-/// Makes a test of each case from an async factory for a fresh store.
+/// Makes a test of each case, which runs against a fresh store from the given async factory.
 ///
-/// The factory answers an `Arc<dyn RecordStore>` and a value that is dropped after it. Attributes
-/// before it are given to each test, such as the reason why it is ignored where a service is needed.
+/// The factory returns an `Arc<dyn RecordStore>` and a value that is dropped after it. Attributes before the factory
+/// are added to each test, for example `#[ignore]` with its reason if the tests need a service.
 #[macro_export]
 macro_rules! records_conformance {
     ($(#[$attribute:meta])* $factory:path) => {

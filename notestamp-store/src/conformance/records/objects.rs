@@ -114,7 +114,7 @@ pub async fn only_the_doomed_are_forgotten(store: &dyn RecordStore) {
 }
 
 pub async fn rows_are_listed_in_the_order_of_their_ids(store: &dyn RecordStore) {
-    // Bytes compare as unsigned, from the first on.
+    // Ids compare as unsigned bytes, beginning with the first.
     let ids = [0x00, 0x01, 0x7f, 0x80, 0xff].map(|first| {
         let mut bytes = [0x55; 16];
         bytes[0] = first;

@@ -1,4 +1,4 @@
-//! Projects: what is kept of them, finding and deleting them.
+//! Projects: storing, finding and deleting them.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::domain::{
 use crate::error::Error;
 use crate::records::RecordStore;
 
-/// Titles that mean something to some language on the way, or look like another.
+/// Titles that are special to a language or format on their way (SQL, JSON, ...), or that look like another title.
 fn odd_titles() -> Vec<String> {
     let odd = [
         "..",
@@ -207,7 +207,7 @@ pub async fn owned_media_is_found_under_any_project(store: &dyn RecordStore) {
     assert_eq!(store.find_owned_media(ada, digest).await.unwrap(), Some(expected));
     store.delete_project(ada.into(), &title("Two"), NOW).await.unwrap();
     assert_eq!(store.find_owned_media(ada, digest).await.unwrap(), None);
-    // Its bytes are still there, for a while, but it belongs to nobody.
+    // Its bytes are kept for the grace period, but no project refers to them.
     assert!(store.find_live_media(Namespace::Owner(ada), digest).await.unwrap().is_some());
 }
 
@@ -229,7 +229,7 @@ pub async fn a_deletion_on_a_condition_that_is_not_met_changes_nothing(store: &d
             Err(Error::PreconditionFailed { current }) => assert_eq!(current, Some(two), "{precondition:?}"),
             other => panic!("{precondition:?}: {other:?}"),
         }
-        // What is not there is not there, whatever is demanded of it.
+        // An absent project is absent, whatever the precondition.
         let absent = store.delete_project_if(ada.into(), &title("None"), &precondition, NOW).await;
         assert!(matches!(absent, Err(Error::NotFound { what: "project" })), "{absent:?}");
     }
@@ -275,7 +275,7 @@ pub async fn a_save_without_a_link_keeps_the_one_of_the_same_type(store: &dyn Re
     assert_eq!(link("youtube", "https://youtu.be/y").await, "https://youtu.be/y");
     assert_eq!(link("audio", "").await, "");
     assert_eq!(link("youtube", "").await, "");
-    // A project that takes media has no link any more.
+    // A project that gets media loses its link.
     link("audio", "https://example.org/song.mp3").await;
     let metadata = Metadata { kind: "audio".to_owned(), ..metadata("Song") };
     let taken = save_as(store, ada, metadata).await.media(b"song").await.project().await;
@@ -305,7 +305,7 @@ pub async fn no_revision_stands_for_two_projects_of_one_title(store: &dyn Record
             "{refused:?}"
         );
     }
-    // Others count for themselves, and what was not deleted goes on.
+    // Another account has its own revisions, and a project that was not deleted continues with its own.
     assert_eq!(save(store, bob, "Song").await.project().await.revision, Revision::FIRST);
     assert_eq!(save(store, ada, "Other").await.project().await.revision, Revision::new(4));
 }

@@ -1,4 +1,4 @@
-//! Steps that race: each is atomic, and of two that exclude each other one is refused.
+//! Concurrent steps: each is atomic, and of two that exclude each other one is refused.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use crate::records::{RecordStore, SaveOutcome};
 
 type Store = Arc<dyn RecordStore>;
 
-/// How often the races run whose order decides what comes of them.
+/// How often to run a race whose outcome depends on the order of its steps.
 const ROUNDS: usize = 8;
 
-/// Commits all of these at the same moment.
+/// Commits all of these concurrently.
 async fn commit_all(store: &Store, commits: Vec<SaveCommit>) -> Vec<crate::Result<SaveOutcome>> {
     let act = |save: SaveCommit| {
         let store = Arc::clone(store);
@@ -162,7 +162,7 @@ pub async fn racing_savers_of_lost_bytes_bring_them_once(store: Store) {
         let first = save(&*store, owners[0], "Song").await.shared().media(b"song").await.project().await;
         let mut commits = Vec::new();
         for racer in 0..RACERS {
-            // Some bring the bytes again, some save or delete what refers to them.
+            // Some save the bytes again, others save or delete projects that refer to them.
             let owner = account(&*store).await;
             owners.push(owner);
             let lost = first.media.unwrap().object;
@@ -181,7 +181,7 @@ pub async fn racing_savers_of_lost_bytes_bring_them_once(store: Store) {
         for owner in owners {
             store.delete_project(owner.into(), &title("Song"), NOW).await.unwrap();
         }
-        // So that the next round begins with an object of its own.
+        // So that the next round begins with a new object.
         let all = crate::protocol::StaleBefore { reserved: NOW, unreferenced: NOW.after(HOUR) };
         store.doom_stale(&all, MANY, NOW).await.unwrap();
     }
@@ -289,7 +289,7 @@ pub async fn a_racing_delete_and_save_leave_all_in_step(store: Store) {
         };
         let outcomes = race([true, false].map(act)).await;
         assert_eq!(count(&outcomes, Result::is_ok), 2, "{outcomes:?}");
-        // Either the save came first and is gone, or it came second and made a new project.
+        // Either the save came first and its project was deleted, or it came second and created a new project.
         match store.find_project(ada, &title("Song")).await.unwrap() {
             Some(new) => assert!(new.id != old.id && new.revision > old.revision),
             None => assert_eq!(usage(&*store, ada).await, (0, 0)),
@@ -325,7 +325,7 @@ pub async fn a_deletion_of_one_revision_spares_a_racing_save(store: Store) {
         if let Err(Error::PreconditionFailed { current }) = &outcomes[0] {
             assert_eq!(*current, Some(next));
         }
-        // Whichever came first, what the deletion had not seen is there.
+        // Whichever came first, the newer revision exists: the deletion's precondition named only the older one.
         let left = store.find_project(ada, &title("Song")).await.unwrap().unwrap();
         assert_eq!((left.revision, left.notes.object), (next, newer.notes.object));
         assert_all_agrees(&*store, &[ada]).await;
@@ -449,7 +449,7 @@ pub async fn no_save_outlives_the_removal_that_it_raced(store: Store) {
     assert_all_agrees(&*store, &[]).await;
 }
 
-/// Ends a session; says whether it did.
+/// Ends a session; returns whether it did.
 type End = fn(Store, Session) -> BoxFuture<'static, crate::Result<bool>>;
 
 /// Each way to end a session before its time.
@@ -499,7 +499,7 @@ pub async fn no_save_follows_the_end_of_its_session(store: Store) {
             let (store, ended) = (Arc::clone(&store), ended.clone());
             async move {
                 assert!(end(Arc::clone(&store), ended).await.unwrap());
-                // What is saved by now came before the end.
+                // Rows that are live by now come from saves that were committed before the session ended.
                 let before = ledger(&*store).await;
                 Ok((SaveOutcome::BytesNeeded, Some(before)))
             }

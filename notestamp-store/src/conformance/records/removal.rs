@@ -1,4 +1,4 @@
-//! The removal of accounts: at once for every request, the rest of them bit by bit.
+//! The removal of accounts: it takes effect at once for every request, and the rest is purged step by step.
 
 use super::fixture::*;
 use crate::domain::{Digest, ListQuery, Namespace, ObjectKind, ObjectState, RevocationReason, Session, User};

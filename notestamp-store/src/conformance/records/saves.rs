@@ -1,4 +1,4 @@
-//! The commit of a save: revisions, preconditions, usage, quota, and what a refused save leaves.
+//! The commit of a save: revisions, preconditions, usage, quota, and that a refused save changes nothing.
 
 use super::fixture::*;
 use crate::domain::{
@@ -197,7 +197,8 @@ pub async fn the_quota_is_kept(store: &dyn RecordStore) {
         assert!(matches!(refused, Err(Error::QuotaExceeded { max: 14 })), "{refused:?}");
         assert_eq!(snapshot(store, ada).await, before);
     }
-    // Bytes that the account has already cost nothing, and whoever is over may still use less.
+    // Bytes that the account stores already use no quota, and an account over its quota may still save if it uses
+    // less.
     save(store, ada, "Same").await.notes_of(0).media(b"song").await.quota(14).project().await;
     save(store, ada, "Song").await.notes_of(9).quota(5).project().await;
     save(store, ada, "Song").await.notes_of(9).quota(5).project().await;

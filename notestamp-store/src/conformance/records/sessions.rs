@@ -146,7 +146,7 @@ pub async fn neither_revoked_nor_expired_sessions_are_listed(store: &dyn RecordS
     let revoked = session(ada).revoke(NOW, RevocationReason::SignedOut);
     store.start_session(&revoked).await.unwrap();
     assert_eq!(store.list_sessions(ada, MANY, NOW).await.unwrap(), [open]);
-    // The revoked are the log of what has ended; a limit counts what is listed only.
+    // Revoked sessions stay on record as the log; the limit counts listed sessions only.
     assert_eq!(store.find_session(revoked.id).await.unwrap(), Some(revoked));
     assert_eq!(store.list_sessions(ada, 1, NOW).await.unwrap().len(), 1);
     assert_eq!(store.count_sessions().await.unwrap(), 4);

@@ -1,4 +1,4 @@
-//! Accounts.
+//! Accounts: creating, finding and changing their user records.
 
 use super::fixture::*;
 use crate::clock::Timestamp;

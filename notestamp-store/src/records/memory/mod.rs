@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 
 const BACKEND: &str = "memory";
 
-/// Keeps all records in memory: they are gone with it.
+/// Keeps all records in memory: they are lost when it is dropped.
 ///
 /// One lock around plain data, and each method one critical section without a suspension point:
 /// the simplest code that keeps the contract, so that other backends can be compared with it.
@@ -47,7 +47,7 @@ struct State {
     identity: Option<StoreIdentity>,
     users: HashMap<UserId, User>,
     emails: HashMap<Email, UserId>,
-    /// The accounts that are no more, but of which sessions or projects may be left.
+    /// The removed accounts of which sessions or projects may be left to purge.
     removed: BTreeSet<UserId>,
     sessions: BTreeMap<SessionId, Session>,
     libraries: HashMap<UserId, Library>,
@@ -55,7 +55,7 @@ struct State {
 }
 
 impl MemoryRecords {
-    /// One that holds nothing yet.
+    /// An empty record store.
     pub fn new() -> Self {
         Self::default()
     }

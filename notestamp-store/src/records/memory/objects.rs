@@ -87,7 +87,7 @@ impl Ledger {
         self.live_media.get(&(namespace, digest)).and_then(|id| self.rows.get(id))
     }
 
-    /// Adds a row, or replaces it. A content, once known, never changes.
+    /// Adds a row, or replaces it. A row's content, once set, never changes.
     pub(super) fn put(&mut self, row: Object) {
         if let (ObjectKind::Media, Some((digest, _))) = (row.kind, row.content) {
             let key = (row.namespace, digest);

@@ -74,7 +74,7 @@ impl ProjectStore for MemoryRecords {
 }
 
 impl State {
-    /// The projects of an account that has not been removed.
+    /// The projects of an account; absent if the account has been removed.
     fn library(&self, owner: UserId) -> Option<&Library> {
         self.libraries.get(&owner).filter(|_| self.users.contains_key(&owner))
     }
@@ -106,7 +106,7 @@ impl State {
         }
     }
 
-    /// Deletes a project, whether or not its owner has been removed.
+    /// Deletes a project, even if its owner's account has been removed.
     pub(super) fn delete_project(&mut self, owner: UserId, id: ProjectId, now: Timestamp) -> Option<Deleted> {
         let library = self.libraries.get_mut(&owner)?;
         let project = library.remove(id)?;
@@ -128,7 +128,7 @@ impl State {
     }
 }
 
-/// The projects of one account, and what finds them without a look at each.
+/// The projects of one account, with an index for each way to find them.
 #[derive(Debug, Default)]
 pub(super) struct Library {
     projects: BTreeMap<ProjectId, Project>,
@@ -138,7 +138,7 @@ pub(super) struct Library {
     places: [BTreeMap<Cursor, ProjectId>; SORTS.len()],
 }
 
-/// In the order of their declaration, so that a sort is its own place in here.
+/// In the order of their declaration, so that a sort's discriminant is its index in this array.
 const SORTS: [Sort; 3] = [Sort::Saved, Sort::LastModified, Sort::Title];
 
 impl Library {
@@ -167,7 +167,7 @@ impl Library {
         self.projects.insert(project.id, project);
     }
 
-    /// Lets what refers to media that is lost refer to other media of the same bytes.
+    /// Repoints the projects that refer to lost media to other media of the same bytes.
     fn repoint(&mut self, lost: &[ObjectId], media: MediaRef) {
         for project in self.projects.values_mut() {
             if project.media.is_some_and(|media| lost.contains(&media.object)) {

@@ -112,7 +112,7 @@ impl State {
     }
 }
 
-/// What tells the states of one session apart.
+/// The fields whose values identify the state of a session.
 fn state_of(session: &Session) -> (u64, bool, bool) {
     (session.generation, session.confirmed, session.revoked.is_some())
 }

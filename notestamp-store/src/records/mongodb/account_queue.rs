@@ -1,7 +1,7 @@
-//! AccountQueue: of this process's transactions that write to one account, one runs at a time.
+//! A queue for each account: of this process's transactions that write to one account, one runs at a time.
 //!
-//! They would only abort each other, again and again: the more there are, the fewer come through. Nothing depends on it;
-//! against other processes there are still the conflicts.
+//! Concurrent transactions on one account would only abort each other repeatedly: the more there are, the fewer are
+//! committed. Correctness does not depend on the queue; transactions of other processes still conflict.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,12 +10,12 @@ use tokio::sync::{Mutex as Queue, OwnedMutexGuard};
 
 use crate::domain::UserId;
 
-/// Who is waiting for which account: the first come is the first served.
+/// The transactions that wait, by account; first come, first served.
 #[derive(Default)]
 pub(super) struct AccountQueue(Mutex<HashMap<UserId, Arc<Queue<()>>>>);
 
 impl AccountQueue {
-    /// Waits until nobody else has a turn with that account.
+    /// Waits until no other transaction of this process has a turn with this account.
     pub(super) async fn wait(&self, account: UserId) -> Turn<'_> {
         let queue = Arc::clone(self.lock().entry(account).or_default());
         let mut turn = Turn { turns: self, account, held: None };
@@ -28,7 +28,7 @@ impl AccountQueue {
     }
 }
 
-/// A turn with an account, or a place in the queue for one; it ends when it is dropped.
+/// A turn with an account, or a place in its queue; dropping it ends either.
 pub(super) struct Turn<'a> {
     turns: &'a AccountQueue,
     account: UserId,
@@ -39,7 +39,7 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let mut queues = self.turns.lock();
         self.held = None;
-        // Whoever waits has it too.
+        // Each waiting turn holds a clone of the queue, so only the last one may remove it.
         if queues.get(&self.account).is_some_and(|queue| Arc::strong_count(queue) == 1) {
             queues.remove(&self.account);
         }

@@ -1,4 +1,4 @@
-//! Values of the domain as BSON keeps them: ids are UUIDs, times are dates, a digest is 32 bytes.
+//! The domain's values as BSON: ids are UUIDs, times are dates, a digest is 32 bytes.
 
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, DateTime, Uuid};
@@ -28,7 +28,7 @@ pub(super) fn digest(binary: &Binary, field: &'static str) -> Result<Digest> {
     Ok(Digest::from_bytes(bytes))
 }
 
-/// A namespace is its owner's id, or null where it is shared.
+/// The stored form of a namespace: its owner's id, or null if it is shared.
 pub(super) fn namespace_owner(namespace: Namespace) -> Option<Uuid> {
     match namespace {
         Namespace::Owner(owner) => Some(uuid(owner.as_bytes())),
@@ -36,12 +36,12 @@ pub(super) fn namespace_owner(namespace: Namespace) -> Option<Uuid> {
     }
 }
 
-/// Reads what [`namespace_owner`] made.
+/// Parses the stored form that [`namespace_owner`] makes.
 pub(super) fn namespace(owner: Option<Uuid>) -> Namespace {
     owner.map_or(Namespace::Shared, |owner| Namespace::Owner(UserId::from_bytes(owner.bytes())))
 }
 
-/// A limit as MongoDB counts documents, which takes zero for none.
+/// A limit as MongoDB takes it; `None` for zero, which MongoDB would take as unlimited.
 pub(super) fn limit(limit: usize) -> Option<i64> {
     (limit > 0).then(|| i64::try_from(limit).unwrap_or(i64::MAX))
 }

@@ -10,10 +10,10 @@ use super::users::{RemovedUser, UserDocument};
 #[derive(Clone)]
 pub(super) struct Collections {
     pub(super) database: Database,
-    /// Which schema they have.
+    /// The version of the schema, and the store's identity.
     pub(super) meta: Collection<Document>,
     pub(super) users: Collection<UserDocument>,
-    /// Accounts that are no more, but of which sessions or projects may be left.
+    /// The removed accounts of which sessions or projects may be left to purge.
     pub(super) removed_users: Collection<RemovedUser>,
     pub(super) sessions: Collection<SessionDocument>,
     pub(super) projects: Collection<ProjectDocument>,

@@ -1,4 +1,4 @@
-//! What MongoDB says, sorted into the outcomes that a caller can act on.
+//! Sorts the errors of MongoDB into the outcomes that a caller can act on.
 
 use std::error::Error as _;
 use std::time::Duration;
@@ -12,12 +12,12 @@ use crate::error::Error;
 /// Why a step inside this backend failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    /// An outcome that the caller gets as it is.
+    /// An outcome that is returned to the caller unchanged.
     #[error(transparent)]
     Outcome(#[from] Error),
     #[error("{}", said(.0))]
     Driver(#[from] DriverError),
-    /// A unique index has this key already, by a transaction that ours does not see.
+    /// A unique index contains this key already, written by a transaction that is not in our snapshot.
     #[error("another transaction has written the same key")]
     DuplicateKey,
     #[error("no answer within {} s{}", limit.as_secs(), last.as_ref().map(|it| format!(", and before that: {it}")).unwrap_or_default())]
@@ -53,7 +53,7 @@ impl From<InvalidValue> for Failure {
 }
 
 impl Failure {
-    /// Whether the transaction in which this happened is aborted, and may succeed when all of it is done again.
+    /// Whether the transaction has been aborted, and may succeed if it is retried as a whole.
     pub(super) fn is_transient(&self) -> bool {
         match self {
             Self::Driver(error) => {
@@ -81,8 +81,8 @@ impl From<Failure> for Error {
         match (failure.class(), failure) {
             (_, Failure::Outcome(outcome)) => outcome,
             (Class::Full, _) => Self::Full { backend: BACKEND },
-            // Only the text is kept: the driver's own error holds the server's whole answer, and with it values
-            // such as somebody's address.
+            // Only the text is kept: the driver's error contains the server's whole response, with values such as an
+            // email address.
             (Class::Unavailable, failure) => {
                 Self::Unavailable { backend: BACKEND, source: failure.to_string().into() }
             }
@@ -100,8 +100,8 @@ pub(super) fn is_duplicate_key(error: &DriverError) -> bool {
 const DUPLICATE_KEY: i32 = 11_000;
 const OUT_OF_DISK_SPACE: i32 = 14_031;
 
-/// What another try, or another server after an election, may answer differently: the retryable codes of the
-/// drivers' specifications, and what becomes of transactions and limits of time.
+/// Errors after which a retry may succeed, at this server or at another after an election: the retryable codes of the
+/// drivers' specifications, and those of aborted transactions and exceeded time limits.
 const UNAVAILABLE: [i32; 25] = [
     6,      // HostUnreachable
     7,      // HostNotFound
@@ -149,19 +149,20 @@ fn class_of(error: &DriverError) -> Class {
         | ErrorKind::DnsResolve { .. }
         | ErrorKind::Shutdown
         | ErrorKind::Write(WriteFailure::WriteConcernError(_)) => Class::Unavailable,
-        // What is written can be read again, so a document that cannot was damaged.
+        // Every written document can be parsed, so one that cannot was damaged.
         ErrorKind::Bson(_) => Class::Corrupt,
         _ if codes.iter().any(|code| UNAVAILABLE.contains(code)) => Class::Unavailable,
         _ => Class::Other,
     }
 }
 
-/// The codes by which the server refused, those of its causes too: where a sign-in is broken off, only they say why.
+/// The server's error codes, including those of the causes: when authentication is interrupted, only a cause has the
+/// code.
 fn codes(error: &DriverError) -> Vec<i32> {
     let mut codes = codes_of(&error.kind);
     let mut cause = error.source();
     while let Some(error) = cause {
-        // The driver boxes its own.
+        // The driver boxes an error of its own when it is a cause.
         let boxed = error.downcast_ref::<Box<DriverError>>().map(|boxed| &**boxed);
         if let Some(error) = boxed.or_else(|| error.downcast_ref()) {
             codes.extend(codes_of(&error.kind));
@@ -184,7 +185,7 @@ fn codes_of(kind: &ErrorKind) -> Vec<i32> {
     }
 }
 
-/// Reads what came of the first question to a server.
+/// Maps the outcome of the first command to a server.
 pub(super) fn first_answer<T>(answer: Result<T, DriverError>) -> Result<T> {
     answer.map_err(|error| match &*error.kind {
         ErrorKind::ServerSelection { .. } => Failure::NoPrimary { said: said(&error) },
@@ -192,7 +193,7 @@ pub(super) fn first_answer<T>(answer: Result<T, DriverError>) -> Result<T> {
     })
 }
 
-/// What was said, without the keys that a unique index repeats, nor the server's whole answer.
+/// The message of an error, without the keys that a unique index repeats and without the server's whole response.
 fn said(error: &DriverError) -> String {
     match &*error.kind {
         _ if is_duplicate_key(error) => "a unique index has this key already".to_owned(),
@@ -229,7 +230,7 @@ mod tests {
 
     #[test]
     fn what_another_server_may_answer_is_unavailable() {
-        // A primary that has become something else, or is about to end, and one that took its cursors along.
+        // A primary that has stepped down or is shutting down, and one whose cursors were lost with it.
         for code in [10_058, 10_107, 11_600, 13_435, 13_436, 43] {
             let refused = mongodb::bson::doc! { "code": code, "codeName": "", "errmsg": "" };
             let refused: CommandError = mongodb::bson::deserialize_from_document(refused).unwrap();

@@ -1,4 +1,4 @@
-//! Which store the records are of.
+//! The store's identity, as the records hold it.
 
 use mongodb::bson::{Document, Uuid, doc};
 use mongodb::options::ReturnDocument;
@@ -10,7 +10,7 @@ use super::error::{Failure, Result, is_duplicate_key};
 use crate::domain::{ObjectKind, StoreId};
 use crate::records::StoreIdentity;
 
-/// The one document of its kind, beside that of the schema.
+/// The id of the document in `meta` that holds the identity.
 const ID: &str = "store";
 
 #[derive(Serialize, Deserialize)]
@@ -20,7 +20,7 @@ struct IdentityDocument {
     media_marked: bool,
 }
 
-/// The identity of the records; where they have none, this becomes its id.
+/// Returns the store's identity; if the records have none, `proposed` becomes its id.
 pub(super) async fn claim(collections: &Collections, proposed: StoreId) -> Result<StoreIdentity> {
     let new = doc! { "store": uuid(proposed.as_bytes()), "notes_marked": false, "media_marked": false };
     let meta = collections.meta.clone_with_type::<IdentityDocument>();
@@ -30,7 +30,7 @@ pub(super) async fn claim(collections: &Collections, proposed: StoreId) -> Resul
             .return_document(ReturnDocument::After)
     };
     let claimed = match claim().await {
-        // Another process has claimed it at the same moment.
+        // Another process has claimed the identity concurrently.
         Err(taken) if is_duplicate_key(&taken) => claim().await?,
         claimed => claimed?,
     };
@@ -42,7 +42,7 @@ pub(super) async fn claim(collections: &Collections, proposed: StoreId) -> Resul
     })
 }
 
-/// Notes that a blob store has been given the id.
+/// Records that the blob store of this kind has been given the id.
 pub(super) async fn mark(collections: &Collections, kind: ObjectKind) -> Result<()> {
     let mark: Document = match kind {
         ObjectKind::Notes => doc! { "notes_marked": true },

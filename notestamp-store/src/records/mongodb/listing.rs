@@ -1,4 +1,5 @@
-//! Pages of projects: each is a walk along one index, from the cursor to the limit, or the few that a search leads to.
+//! Pages of projects. Each is either a walk along one index, from the cursor to the limit, or a lookup of the few
+//! projects that contain a searched n-gram.
 
 use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, Document, doc, serialize_to_bson};
@@ -11,10 +12,10 @@ use super::projects::{LastModifiedPlace, ProjectDocument, TitlePlace};
 use super::transaction::Transaction;
 use crate::domain::{Cursor, InvalidValue, ListQuery, Order, Page, Project, Sort, UserId};
 
-/// More projects than there are, and little enough to be added to a limit, whose sum MongoDB wants to fit.
+/// More than any account has projects, and so small that its sum with a limit fits into 64 bits, as MongoDB requires.
 const SKIP_MAX: u64 = 1 << 62;
 
-/// As many projects are looked at one by one rather than walked past in their order.
+/// Up to this many projects a search examines one by one; beyond that it walks the index of the sort order.
 const CANDIDATES_MAX: u64 = 1_000;
 
 const BY_GRAM: &str = "projects_by_gram";
@@ -29,7 +30,7 @@ pub(super) async fn list(transaction: &mut Transaction, owner: UserId, query: &L
     if collections.users.find_one(id).session(&mut *session).await?.is_none() {
         return Ok(Page { projects: Vec::new(), next: None });
     }
-    // Where each is of many, a walk in their order soon meets enough.
+    // If many projects contain each n-gram, a walk in the sort order soon finds enough of them for a page.
     let mut rare = None;
     for gram in query.lookups() {
         let filter = doc! { "owner": uuid(owner.as_bytes()), "grams": gram };
@@ -51,7 +52,7 @@ pub(super) async fn list(transaction: &mut Transaction, owner: UserId, query: &L
     let found: Vec<ProjectDocument> = found.stream(session).try_collect().await?;
     let mut projects = found.into_iter().map(Project::try_from).collect::<Result<Vec<_>>>()?;
 
-    // One more than the limit was asked for, to learn whether there is a next page.
+    // The query asked for one document more than the limit, to find out whether there is a next page.
     let limit = query.limit.map_or(usize::MAX, |limit| limit.get());
     let more = projects.len() > limit;
     projects.truncate(limit);
@@ -59,7 +60,7 @@ pub(super) async fn list(transaction: &mut Transaction, owner: UserId, query: &L
     Ok(Page { projects, next })
 }
 
-/// What is asked of the collection.
+/// A query on the collection of projects.
 struct Listing {
     filter: Document,
     sort: Document,
@@ -68,7 +69,7 @@ struct Listing {
 }
 
 impl Listing {
-    /// Looks up what is rare, or walks past all.
+    /// The query that looks up the `rare` n-gram or, without one, walks the index of the sort order.
     fn of(owner: UserId, query: &ListQuery, rare: Option<Document>) -> Result<Self> {
         let is_rare = rare.is_some();
         let mut filter = rare.unwrap_or_else(|| doc! { "owner": uuid(owner.as_bytes()) });
@@ -106,10 +107,10 @@ impl Listing {
     }
 }
 
-/// The value of the field that a listing is sorted by, where it goes on.
+/// The value of the sort field at the cursor.
 fn place_of(cursor: &Cursor) -> Result<Bson> {
     let place = match cursor {
-        // Clients can make up any number; none that is kept is greater than the greatest here.
+        // A cursor comes from a client and may hold any number; no stored number is greater than `i64::MAX`.
         Cursor::Saved(save) => Ok(Bson::from(i64::try_from(*save).unwrap_or(i64::MAX))),
         Cursor::LastModified(at, id) => serialize_to_bson(&LastModifiedPlace::of(*at, *id)),
         Cursor::Title(folded, title) => serialize_to_bson(&TitlePlace::of(folded.clone(), title)),

@@ -1,46 +1,46 @@
-//! All records in a MongoDB replica set: for any number of server processes.
+//! All records in a MongoDB replica set, which any number of server processes share.
 //!
 //! # Which reads and writes see what
 //!
-//! A *write* is answered when a majority of the nodes has it in its journal (`w: "majority", j: true`). So it
-//! survives the loss of any node, and every primary to come has it.
+//! A *write* completes when a majority of the nodes has it in its journal (`w: "majority", j: true`). So it survives
+//! the loss of any node, and every later primary has it.
 //!
-//! A *read* goes to the primary, with read concern `local` but for one. The primary has all answered writes, and so
-//! has the next one from its first moment on. `majority` would lag there until the new primary has
-//! committed something of its own, and a session that was signed out could be found open meanwhile. What
-//! `local` may show too early is a change that has not been answered yet, and that an election may undo.
-//! So what is *acted on for good* is read with `majority`: the bytes of a doomed object are deleted, and
-//! its doom must not be undone.
+//! A *read* goes to the primary, with read concern `local` except for two cases. The primary has all completed writes,
+//! and a new primary has them from its first moment on. With `majority` a new primary lags until it has committed a
+//! write of its own, and a session that was signed out could be found open meanwhile. What `local` may show too early
+//! is a write that has not completed yet, and that an election may roll back. So a read on which an *irreversible*
+//! action depends uses `majority`: the bytes of a doomed object are deleted, so its doom must not be rolled back.
 //!
-//! So the nodes are asked by what they are, never by their address alone: a URL that insists on one of them is refused,
-//! since the driver then reads from a node that has fallen behind, too.
+//! The nodes are selected by their role, never by their address alone. A URL with a direct connection to one node is
+//! refused: the driver would read from that node even if it has fallen behind.
 //!
-//! One read must not be answered by a primary that has been replaced and does not know it, because it stood
-//! still or is cut off: that of a session, which may have been ended at the new one. Where a set has several nodes it is
-//! `linearizable`: a majority confirms the primary before it answers. What the same request reads after that is as
-//! new as the request, since that primary had all that was answered before it began. It costs an exchange with the
-//! nodes (about 3 ms, where a local read takes 0.3). A node that is alone cannot be replaced, and would wait
-//! for its journal at its leisure, a tenth of a second.
+//! The other case is the read of a session, which may have been ended at a new primary. It must not come from a
+//! primary that has been replaced and does not know it, because it stood still or is cut off. If the set has several
+//! nodes, this read is `linearizable`: a majority confirms the primary before it responds. The later reads of the same
+//! request are as new as the request itself, since that primary had every write that completed before the request
+//! began. The confirmation costs one exchange with the nodes (about 3 ms, while a local read takes 0.3 ms). A set of
+//! one node reads with `local`: its only node cannot be replaced, and a linearizable read there would wait for the
+//! next flush of its journal, about a tenth of a second.
 //!
-//! A *step over several documents* is a transaction with a snapshot of its own. Of two transactions that
-//! write the same document one is aborted and done again, so:
+//! A *step over several documents* is a transaction with its own snapshot. If two transactions write the same document
+//! (a write conflict), one of them is aborted and retried. So:
 //!
-//! - Who relies on a document writes to it: the account before all else, then every ledger row of a
-//!   plan. A write that changes nothing does not count as one, so each of these writes counts `writes` up.
-//! - A session is started in a transaction that writes to its account, so it collides with the removal. So is one ended
-//!   before its time: an operation by that session writes to the account and only reads the session, and of the two
-//!   transactions one is done again. What
-//!   rotates or confirms a session reads the account first and then changes the one document: either it comes before
-//!   the removal, or what it changes is found no more, since whoever finds a session asks for its account.
-//! - A lookup of one record asks for the account after it has the record. An account does not come back, so
-//!   an account that is there afterwards was there when the record was read.
-//! - A unique index refuses what a snapshot does not show: another saver of the same bytes has won. That
-//!   too is done again, and then finds the winner's row.
+//! - A transaction that relies on a document writes to it: first to the user record, then to every ledger row of a
+//!   plan. MongoDB does not count a write that changes nothing, so each of these writes increments `writes`.
+//! - A session is started in a transaction that writes to its user record, so that it conflicts with the removal of
+//!   the account. A session is also ended early in such a transaction: an operation by that session writes to the user
+//!   record and only reads the session, so that one of the two transactions is retried. Rotating or confirming a
+//!   session reads the user record first and then changes one document, without a transaction. Either it comes before
+//!   the removal, or its change is never found, since every lookup of a session checks that its account exists.
+//! - A lookup of one record checks that the account exists after it has read the record. A removed account never comes
+//!   back, so an account that exists afterwards existed when the record was read.
+//! - A unique index refuses what the snapshot does not show: a concurrent save of the same bytes was committed first.
+//!   This transaction is retried too, and then finds the other save's row.
 //!
-//! All of a method has [`TIME_MAX`], its repetitions included; after that it is unavailable, and what it had begun is
-//! ended as soon as the server can be reached. A process that dies within a transaction leaves its
-//! documents locked until the server ends that by itself (`transactionLifetimeLimitSeconds`, a minute by
-//! default; ten seconds would do); others that want these documents are unavailable for so long.
+//! A method has the time limit [`TIME_MAX`], retries included. After that it fails as unavailable, and the transaction
+//! that it had begun is aborted as soon as the server can be reached. A process that dies within a transaction leaves
+//! its documents locked until the server aborts that transaction (`transactionLifetimeLimitSeconds`, a minute by
+//! default; ten seconds would suffice). Calls that need these documents are unavailable until then.
 
 mod account_queue;
 mod bson;
@@ -78,23 +78,22 @@ use crate::error::Result;
 
 const BACKEND: &str = "mongodb";
 
-/// The database where the URL names none.
+/// The database that is used if the URL names no other.
 const DATABASE_DEFAULT: &str = "notestamp";
 
 const TIME_MAX: Duration = MongoDbRecords::TIME_MAX;
 
-/// What the driver is told, where the URL says nothing else. Its own defaults outlast [`TIME_MAX`].
+/// Settings of the driver, unless the URL sets others. The driver's defaults are longer than [`TIME_MAX`].
 const SERVER_SELECTION_TIME_MAX: Duration = Duration::from_secs(3);
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(2);
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Keeps all records in a MongoDB database, which any number of processes can have open.
 ///
-/// - It needs a replica set, of one node at least, or a sharded cluster: transactions do.
-/// - The concerns for reading and writing are this backend's own, whatever the URL says. Where a set of one node gets
-///   more, open it anew.
-/// - Its clock is never asked, but for one thing: sessions whose tokens have ended for a day by the server's clock are
-///   removed by an index, should nobody call [`forget_expired_sessions`].
+/// - It needs a replica set, of at least one node, or a sharded cluster, because transactions do.
+/// - It sets read and write concerns itself, whatever the URL says. Open the store again after a replica set of one
+///   node has got more nodes.
+/// - It does not use the server's clock.
 ///
 /// ```no_run
 /// use notestamp_store::records::{RecordStore, MongoDbRecords};
@@ -105,33 +104,31 @@ const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(2);
 /// # Ok::<(), notestamp_store::Error>(())
 /// # }).expect("it works");
 /// ```
-///
-/// [`forget_expired_sessions`]: super::SessionStore::forget_expired_sessions
 pub struct MongoDbRecords {
     client: Client,
     collections: Collections,
     account_queue: AccountQueue,
-    /// With which sessions are looked up.
+    /// The read concern for lookups of sessions.
     session_reads: ReadConcern,
-    /// What is under way; closed with the store.
+    /// The calls that are running; closed with the store.
     running: TaskTracker,
 }
 
 impl MongoDbRecords {
-    /// How long a method takes at most, whatever happens; after that it is
-    /// [`Error::Unavailable`](crate::Error::Unavailable). Less than a client waits.
+    /// The time limit of each method, retries included; after it the method fails with
+    /// [`Error::Unavailable`](crate::Error::Unavailable). Shorter than a client's timeout.
     pub const TIME_MAX: Duration = Duration::from_secs(5);
 
-    /// Opens the database that a connection string names (`notestamp` where it names none), and makes its
-    /// collections and indexes there if need be.
+    /// Opens the database that a connection string names (`notestamp` if it names no database), and creates its
+    /// collections and indexes if they are absent.
     ///
     /// # Errors
-    /// - [`Error::Invalid`](crate::Error::Invalid) where `url` is no connection string, or asks for a direct connection
-    ///   to one node. It is never repeated in an error: there may be a password in it.
-    /// - [`Error::Unavailable`](crate::Error::Unavailable) where no primary answers.
-    /// - [`Error::Backend`](crate::Error::Backend) where the server is no replica set, refuses the credentials, or
-    ///   a newer version of this crate has written the database; it is left as it is.
-    /// - [`Error::Corrupt`](crate::Error::Corrupt) where the database is another program's.
+    /// - [`Error::Invalid`](crate::Error::Invalid) if `url` is not a valid connection string, or requests a direct
+    ///   connection to one node. An error never repeats the URL, which may contain a password.
+    /// - [`Error::Unavailable`](crate::Error::Unavailable) if no primary responds.
+    /// - [`Error::Backend`](crate::Error::Backend) if the server is not a replica set or refuses the credentials, or
+    ///   if a newer version of this crate has written the database; the database is not changed.
+    /// - [`Error::Corrupt`](crate::Error::Corrupt) if the database is another program's.
     pub async fn open(url: &str) -> Result<Self> {
         let options = within(TIME_MAX, async { parse(url).await }).await?;
         let client = Client::with_options(options).map_err(Failure::from)?;
@@ -145,29 +142,29 @@ impl MongoDbRecords {
             account_queue: AccountQueue::default(),
             running: TaskTracker::new(),
         };
-        // Indexes are made only once, and then they may have to wait for the disk.
+        // Building indexes happens only once, and may take long because of the disk.
         within(4 * TIME_MAX, schema::prepare(&store.collections)).await?;
         while within(TIME_MAX, schema::migrate(&store.collections)).await? {}
         Ok(store)
     }
 
-    /// Runs what needs no transaction, within [`TIME_MAX`].
+    /// Runs an operation that needs no transaction, with the timeout [`TIME_MAX`].
     async fn bounded<T>(&self, operation: impl Future<Output = StepResult<T>>) -> Result<T> {
         let _running = self.begin()?;
         Ok(within(TIME_MAX, operation).await?)
     }
 
-    /// Says that something is under way for as long as the answer is kept.
+    /// Registers a running call, which `close` waits for until the returned token is dropped.
     fn begin(&self) -> StepResult<TaskTrackerToken> {
-        // In this order: a close that does not see the token has been seen here.
+        // In this order: if `close` misses the token, this check sees that the tracker is closed.
         let running = self.running.token();
         if self.running.is_closed() { Err(Failure::Closed) } else { Ok(running) }
     }
 }
 
-/// How sessions are to be read here: see the module's own page.
+/// The read concern for sessions at this server: see the module documentation.
 ///
-/// Transactions need a replica set, or what stands before several of them; anything else is refused.
+/// Transactions need a replica set, or a router (`mongos`) in front of several; any other server is refused.
 async fn session_reads(client: &Client) -> StepResult<ReadConcern> {
     let hello = error::first_answer(client.database("admin").run_command(doc! { "hello": 1 }).await)?;
     let is_mongos = hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid");
@@ -183,15 +180,15 @@ async fn within<T>(limit: Duration, operation: impl Future<Output = StepResult<T
     timeout(limit, operation).await.unwrap_or(Err(Failure::NoAnswer { limit, last: None }))
 }
 
-/// Reads a connection string, and settles what the records depend on.
+/// Parses a connection string, and sets the options that the guarantees of this backend depend on.
 async fn parse(url: &str) -> StepResult<ClientOptions> {
     let mut options = ClientOptions::parse(url).await.map_err(|error| match &*error.kind {
-        // These name hosts, and nothing else of the URL.
+        // These errors contain host names, and no other part of the URL.
         ErrorKind::DnsResolve { .. } | ErrorKind::Io(_) => Failure::Driver(error),
         ErrorKind::InvalidArgument { message, .. } if let Some(why) = wrong_option(url, message) => {
             InvalidValue::new("MongoDB URL", &why).into()
         }
-        // Anything else may repeat a piece of it, which may be a piece of a password.
+        // Other errors may repeat a part of the URL, which may be part of a password.
         _ => InvalidValue::new(
             "MongoDB URL",
             "is no connection string (mongodb://host1,host2/database?options, with user and password, if any, \
@@ -200,7 +197,7 @@ async fn parse(url: &str) -> StepResult<ClientOptions> {
         .into(),
     })?;
     if options.direct_connection == Some(true) {
-        // Then the driver reads from whatever node that is, and it need not be the primary.
+        // With it the driver reads from that node even if it is not the primary.
         let why = "has directConnection=true, and a node by itself may be behind: leave it out, so that the primary is found";
         return Err(InvalidValue::new("MongoDB URL", why).into());
     }
@@ -214,10 +211,11 @@ async fn parse(url: &str) -> StepResult<ClientOptions> {
     Ok(options)
 }
 
-/// Which option of a connection string the driver has refused, by what it said; values are not repeated.
+/// Finds in the driver's message which option of a connection string it has refused, and why; without values.
 fn wrong_option(url: &str, said: &str) -> Option<String> {
     let (_, options) = url.rsplit_once('?')?;
-    // Then this is not where the options begin, but a password that is not percent-encoded.
+    // An `@` here means that the `?` belongs to a password that is not percent-encoded, and does not begin the
+    // options.
     if options.contains('@') {
         return None;
     }
@@ -229,7 +227,7 @@ fn wrong_option(url: &str, said: &str) -> Option<String> {
     Some(format!("has the option {name}, {why}"))
 }
 
-/// What is answered survives the loss of any node.
+/// The write concern: a completed write survives the loss of any node.
 fn durable() -> WriteConcern {
     WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build()
 }
@@ -271,7 +269,8 @@ impl RecordStore for MongoDbRecords {
 
     async fn close(&self) -> Result<()> {
         if self.running.close() {
-            // What is under way is bounded; the driver may have to abort what was given up, and that is worth no more.
+            // Running calls have a time limit. The driver may still have to abort unfinished transactions; it gets as
+            // much time again.
             self.running.wait().await;
             drop(timeout(TIME_MAX, self.client.clone().shutdown()).await);
         }
@@ -279,7 +278,7 @@ impl RecordStore for MongoDbRecords {
     }
 }
 
-/// Names the database; the client's options have the password.
+/// Shows only the name of the database: the client's options contain the password.
 impl fmt::Debug for MongoDbRecords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MongoDbRecords").field("database", &self.collections.database.name()).finish()

@@ -92,7 +92,8 @@ impl ObjectLedger for MongoDbRecords {
 }
 
 impl MongoDbRecords {
-    /// The rows in the order of their ids, as a majority has them: their bytes may be deleted for it.
+    /// Lists rows in the order of their ids, with read concern `majority`: the caller may delete bytes because of the
+    /// result.
     async fn list(&self, filter: Document, limit: usize, hint: Hint) -> Result<Vec<Object>> {
         let Some(limit) = document_limit(limit) else { return Ok(Vec::new()) };
         self.bounded(async {
@@ -105,13 +106,13 @@ impl MongoDbRecords {
     }
 }
 
-/// Those of these rows that are there, each once.
+/// The rows of these ids that exist, each once.
 pub(super) async fn find_all(transaction: &mut Transaction, ids: &[ObjectId]) -> StepResult<Vec<Object>> {
     let ids: Vec<Uuid> = ids.iter().map(|id| uuid(id.as_bytes())).collect();
     find(transaction, doc! { "_id": { "$in": ids } }, None).await
 }
 
-/// The live media of that namespace and digest.
+/// The live media row of this namespace and digest.
 pub(super) async fn find_live(
     transaction: &mut Transaction,
     namespace: Namespace,
@@ -120,10 +121,11 @@ pub(super) async fn find_live(
     Ok(find(transaction, live(namespace, digest), None).await?.pop())
 }
 
-/// Writes rows that are there, all in one command.
+/// Writes rows that exist, all in one command.
 ///
 /// # Errors
-/// [`Failure::DuplicateKey`] where another has become the live row of the same bytes.
+/// - [`Failure::DuplicateKey`] if another row has become the live row of the same bytes.
+/// - [`Failure::RowLost`] if a row is absent.
 pub(super) async fn write(transaction: &mut Transaction, rows: &[Object]) -> StepResult<()> {
     if rows.is_empty() {
         return Ok(());
@@ -137,7 +139,7 @@ pub(super) async fn write(transaction: &mut Transaction, rows: &[Object]) -> Ste
     let Transaction { session, collections } = transaction;
     let command = doc! { "update": collections.objects.name(), "updates": updates };
     let answer = collections.database.run_command(command).session(session).await?;
-    // The only index that can refuse a row that is there is the one of the live media.
+    // The only unique index that can refuse an update of an existing row is that of the live media.
     if answer.contains_key("writeErrors") {
         return Err(Failure::DuplicateKey);
     }
@@ -216,7 +218,7 @@ pub(super) struct ObjectDocument {
     #[serde(rename = "_id")]
     id: Uuid,
     kind: String,
-    /// The owner's id, or null where it is shared.
+    /// The owner's id, or null if the namespace is shared.
     namespace: Option<Uuid>,
     state: String,
     digest: Option<Binary>,

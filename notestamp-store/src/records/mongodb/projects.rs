@@ -68,7 +68,7 @@ impl ProjectStore for MongoDbRecords {
 }
 
 impl MongoDbRecords {
-    /// A project, if its owner has not been removed.
+    /// A project; absent if its owner's account has been removed.
     async fn find_one_project(&self, owner: UserId, filter: Document) -> Result<Option<Project>> {
         self.bounded(async {
             let found = self.collections.projects.find_one(filter).await?;
@@ -79,7 +79,7 @@ impl MongoDbRecords {
     }
 }
 
-/// Deletes up to `limit` projects of removed accounts; answers how many.
+/// Purges up to `limit` projects of removed accounts; returns the count.
 pub(super) async fn purge(
     transaction: &mut Transaction,
     owners: &[Uuid],
@@ -114,7 +114,7 @@ async fn save(transaction: &mut Transaction, commit: &SaveCommit) -> StepResult<
 }
 
 async fn save_reads(transaction: &mut Transaction, commit: &SaveCommit) -> StepResult<SaveReads> {
-    // First of all, so that of several saves of one account only one goes on.
+    // First, so that of several concurrent saves of one account only one continues.
     let owner = commit.caller.user;
     let Some(user) = users::lock(transaction, owner).await? else { return Ok(SaveReads::default()) };
     let session = sessions::find_of(transaction, commit.caller).await?;
@@ -171,7 +171,7 @@ async fn delete_titled(
     delete(transaction, Some(user), project, now).await
 }
 
-/// Deletes a project, of whose owner the caller knows whether it has been removed.
+/// Deletes a project. `user` is its owner's user record, absent if the account has been removed.
 async fn delete(
     transaction: &mut Transaction,
     user: Option<User>,
@@ -220,9 +220,10 @@ async fn put(transaction: &mut Transaction, project: &Project) -> StepResult<()>
     Ok(put.session(session).await.map(drop)?)
 }
 
-/// Lets all that refers to media that is lost refer to other media of the same bytes.
+/// Repoints all projects that refer to lost media to other media of the same bytes.
 ///
-/// Whoever adds a reference meanwhile, or takes one away, writes the row of the lost object, as this transaction does.
+/// A concurrent transaction that adds or deletes a reference writes to the row of the lost object, as this transaction
+/// does, and so conflicts with it.
 async fn repoint(transaction: &mut Transaction, lost: &[ObjectId], media: MediaRef) -> StepResult<()> {
     let lost: Vec<Uuid> = lost.iter().map(|id| uuid(id.as_bytes())).collect();
     let media = serialize_to_bson(&MediaDocument::of(&media)).map_err(mongodb::error::Error::from)?;
@@ -256,10 +257,10 @@ pub(super) struct ProjectDocument {
     last_modified: String,
     by_last_modified: LastModifiedPlace,
     by_title: TitlePlace,
-    /// For an index only.
+    /// The n-grams of the title, for an index only.
     #[serde(skip_deserializing)]
     grams: BTreeSet<String>,
-    /// As JSON text: numbers beyond any float, and names of any kind, stay as they are.
+    /// As JSON text, so that numbers beyond the range of floats, and any names, are kept unchanged.
     extra: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     media: Option<MediaDocument>,
@@ -269,14 +270,14 @@ pub(super) struct ProjectDocument {
     created: DateTime,
 }
 
-/// Where a project is in the listings by last modification: subdocuments are compared field by field.
+/// The sort key of the listings by last modification. MongoDB compares subdocuments field by field.
 #[derive(Serialize, Deserialize)]
 pub(super) struct LastModifiedPlace {
     at: DateTime,
     id: Uuid,
 }
 
-/// Where a project is in the listings by title.
+/// The sort key of the listings by title.
 #[derive(Serialize, Deserialize)]
 pub(super) struct TitlePlace {
     folded: String,
@@ -286,7 +287,7 @@ pub(super) struct TitlePlace {
 #[derive(Serialize, Deserialize)]
 struct MediaDocument {
     object: Uuid,
-    /// The owner's id, or null where it is shared.
+    /// The owner's id, or null if the namespace is shared.
     namespace: Option<Uuid>,
     digest: Binary,
     size: u64,

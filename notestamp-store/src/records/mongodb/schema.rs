@@ -1,7 +1,8 @@
-//! The indexes, and which version of the schema a database has.
+//! The indexes, the version of the schema, and the migrations from older versions.
 //!
-//! Each listing walks an index of its own, so a page costs the same wherever it is: what a listing is sorted
-//! by is one field, made of several where it takes several, so that a cursor is one bound of that walk.
+//! Each listing walks an index of its own, so that each page costs the same wherever it begins. The sort key of a
+//! listing is a single field, a subdocument if it consists of several values, so that a cursor is one bound of that
+//! walk.
 
 use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, Document, doc};
@@ -14,32 +15,35 @@ use super::error::{Failure, Result, is_duplicate_key};
 use crate::domain::{Title, UserId};
 use crate::records::respelling::{report_collision, respelled};
 
-/// The version that this program writes. A program that writes an older one must not run beside it.
+/// The version that this program writes. A program that writes an older version must not run at the same time.
 const VERSION: i64 = 4;
 
-/// Before the version after this, projects had no grams of their titles.
+/// The last version in which projects have no n-grams of their titles.
 const WITHOUT_GRAMS: i64 = 1;
 
-/// Before the version after this, addresses were only in lower case.
+/// The last version in which email addresses are only lower-cased, not in their one spelling.
 const WITHOUT_ONE_SPELLING: i64 = 2;
 
-/// Before the version after this, an operation that ended a session did not write the account, so that a save could be
-/// committed after it; and records had no identity, which is made when it is asked for. Nothing in the documents differs.
+/// The last version in which an operation that ends a session does not write to the user record, so that a save could
+/// be committed after it, and in which records have no identity, which is created when it is first claimed. The
+/// documents do not differ.
 const WITHOUT_IDENTITY: i64 = 3;
 
-/// How many documents are brought up to date in one step.
+/// How many documents one step of a migration processes at most.
 const BATCH: i64 = 1_000;
 
-/// An index of earlier versions, by which MongoDB removed sessions because of one look at its own clock.
+/// An index of earlier versions, by which MongoDB deleted sessions by its own clock, even if that was wrong for a
+/// moment.
 const SESSIONS_EXPIRY: &str = "sessions_ended";
 
-/// Makes what is missing; whoever else is doing so at the same moment does the same.
+/// Creates the collections and indexes that are absent. Idempotent; processes may run it concurrently.
 ///
 /// # Errors
 /// [`Failure::NewerSchema`], [`Failure::ForeignSchema`]; then nothing has been changed.
 pub(super) async fn prepare(collections: &Collections) -> Result<()> {
     let database = || collections.database.name().to_owned();
-    // In this order: whoever makes the collections has written the version before.
+    // In this order: a process writes the version before it creates the collections. So, if there are collections, a
+    // version that is read after them is absent only in another program's database.
     let names = collections.database.list_collection_names().await?;
     match version(collections).await? {
         Some(found) if found > VERSION => {
@@ -61,9 +65,10 @@ pub(super) async fn prepare(collections: &Collections) -> Result<()> {
     Ok(())
 }
 
-/// Brings the documents up to date that an older version has written, some at a time; done again, it goes on from there.
+/// Runs one step of the migration of documents that an older version has written. An interrupted migration continues
+/// where it stopped.
 ///
-/// Answers whether there may be more.
+/// Returns whether there may be more to do.
 pub(super) async fn migrate(collections: &Collections) -> Result<bool> {
     match version(collections).await? {
         Some(WITHOUT_GRAMS) => add_some_grams(collections).await?,
@@ -74,7 +79,7 @@ pub(super) async fn migrate(collections: &Collections) -> Result<bool> {
     Ok(true)
 }
 
-/// A step is done: the documents are of the version after `found`.
+/// Records that the documents have been migrated to the version after `found`.
 async fn migrated(collections: &Collections, found: i64) -> Result<()> {
     let migrated = doc! { "$set": { "version": found + 1 }, "$unset": { RESPELLED_UP_TO: "" } };
     collections.meta.update_one(doc! { "_id": "schema", "version": found }, migrated).await?;
@@ -95,13 +100,14 @@ async fn add_some_grams(collections: &Collections) -> Result<()> {
     Ok(())
 }
 
-/// Beside the version, while addresses are respelled: the last account that has been looked at.
+/// The field beside the version that holds, during the migration of addresses, the last account that was checked.
 const RESPELLED_UP_TO: &str = "respelled_up_to";
 
-/// In the order of the ids, which is that of the accounts' creation.
+/// Migrates addresses in the order of the ids, which is the order in which the accounts were created.
 async fn respell_some_addresses(collections: &Collections) -> Result<()> {
     let schema = collections.meta.find_one(doc! { "_id": "schema" }).await?.unwrap_or_default();
-    // What is ASCII and in lower case is in its one spelling, but for A-labels; and may be no address any more.
+    // A lower-case ASCII address is in its one spelling already, unless it has A-labels; it may be invalid by the
+    // current rules.
     let mut maybe_other = doc! { "email": { "$regex": r"[^!-~]|xn--|[<>]|@.*[%#/:?\[\\\]^|]" } };
     if let Some(done) = schema.get(RESPELLED_UP_TO) {
         maybe_other.insert("_id", doc! { "$gt": done.clone() });
@@ -157,7 +163,8 @@ async fn record_version(collections: &Collections) -> Result<()> {
     recorded.await.map(drop).map_err(Failure::from)
 }
 
-/// A transaction could make them as it writes to them, but would collide with others that do so, too.
+/// A transaction can create a collection when it first writes to it, but would conflict with others that create it
+/// too.
 async fn create_collections(collections: &Collections) -> Result<()> {
     const NAMESPACE_EXISTS: i32 = 48;
     for name in ["users", "removed_users", "sessions", "projects", "objects"] {
@@ -172,7 +179,7 @@ async fn create_collections(collections: &Collections) -> Result<()> {
     Ok(())
 }
 
-/// Drops an index, if it is there.
+/// Drops an index, if it exists.
 async fn drop_index<T: Send + Sync>(collection: &Collection<T>, name: &str) -> Result<()> {
     const INDEX_NOT_FOUND: i32 = 27;
     match collection.drop_index(name).await {
@@ -191,7 +198,7 @@ fn unique(name: &str, keys: Document) -> IndexModel {
     with_options(keys, IndexOptions::builder().name(name.to_owned()).unique(true).build())
 }
 
-/// An index of some documents only.
+/// An index that contains only the documents that match `of`.
 fn partial(name: &str, keys: Document, of: Document) -> IndexModel {
     with_options(keys, IndexOptions::builder().name(name.to_owned()).partial_filter_expression(of).build())
 }
@@ -221,9 +228,9 @@ fn projects() -> Vec<IndexModel> {
         index("projects_of_type_by_save", doc! { "owner": 1, "type": 1, "save": 1 }),
         index("projects_of_type_by_last_modified", doc! { "owner": 1, "type": 1, "by_last_modified": 1 }),
         index("projects_of_type_by_title", doc! { "owner": 1, "type": 1, "by_title": 1 }),
-        // A search looks titles up by their grams.
+        // A search looks up titles by their n-grams.
         index("projects_by_gram", doc! { "owner": 1, "grams": 1 }),
-        // Media whose bytes are lost is replaced for all that refer to it.
+        // For repointing all projects that refer to lost media.
         partial("projects_by_media", doc! { "media.object": 1 }, with_media.clone()),
         partial("projects_by_media_digest", doc! { "owner": 1, "media.digest": 1, "_id": 1 }, with_media),
     ]

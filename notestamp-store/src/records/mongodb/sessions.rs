@@ -25,7 +25,7 @@ impl SessionStore for MongoDbRecords {
     async fn find_session(&self, id: SessionId) -> Result<Option<Session>> {
         self.bounded(async {
             let found = self.collections.sessions.find_one(doc! { "_id": uuid(id.as_bytes()) });
-            // The server would wait for a majority after we have ceased to.
+            // Without this limit the server would go on waiting for a majority after our timeout.
             let found = found.read_concern(self.session_reads.clone()).max_time(TIME_MAX).await?;
             let Some(session) = found.map(Session::try_from).transpose()? else { return Ok(None) };
             let is_present = users::is_present(&self.collections, session.user).await?;
@@ -103,14 +103,14 @@ impl SessionStore for MongoDbRecords {
     }
 }
 
-/// The session of that id, as the transaction sees it. Its account is the caller's to look at.
+/// The session of this id in the transaction's snapshot. The caller must check that its account exists.
 async fn find(transaction: &mut Transaction, id: SessionId) -> StepResult<Option<Session>> {
     let Transaction { session, collections } = transaction;
     let found = collections.sessions.find_one(doc! { "_id": uuid(id.as_bytes()) }).session(session);
     found.await?.map(Session::try_from).transpose()
 }
 
-/// The session that a caller names.
+/// The session by which the caller acts; absent if the caller names none.
 pub(super) async fn find_of(transaction: &mut Transaction, caller: Caller) -> StepResult<Option<Session>> {
     match caller.session {
         Some(id) => find(transaction, id).await,
@@ -118,8 +118,8 @@ pub(super) async fn find_of(transaction: &mut Transaction, caller: Caller) -> St
     }
 }
 
-/// Refuses a caller whose session has ended, or whose account is not there. The transaction has written to the account,
-/// and knows whether it is.
+/// Refuses a caller whose session has ended, or whose account is absent. The transaction has written to the user
+/// record before, and passes on whether it exists.
 pub(super) async fn admit(
     transaction: &mut Transaction,
     caller: Caller,
@@ -130,7 +130,7 @@ pub(super) async fn admit(
     Ok(protocol::admit(caller, session.as_ref(), now)?)
 }
 
-/// Replaces a session by its end, if it still is as it was read.
+/// Ends a session by compare-and-swap: returns false if it has changed since it was read.
 async fn end(transaction: &mut Transaction, before: &Session, after: &Session) -> StepResult<bool> {
     if !users::touch(transaction, before.user).await? {
         return Ok(false);
@@ -157,7 +157,7 @@ async fn revoke(
     }
 }
 
-/// What tells the states of one session apart.
+/// A filter for this session in this state.
 fn as_it_was(session: &Session) -> Document {
     doc! {
         "_id": uuid(session.id.as_bytes()),
@@ -167,9 +167,9 @@ fn as_it_was(session: &Session) -> Document {
     }
 }
 
-/// Revokes what is not revoked yet of a user's sessions; answers how many.
+/// Revokes the sessions of an account that are not revoked yet, except `except`; returns the count.
 ///
-/// The transaction has written the account.
+/// The transaction must have written to the user record before.
 pub(super) async fn revoke_all(
     transaction: &mut Transaction,
     user: UserId,
@@ -237,7 +237,7 @@ fn expired(now: Timestamp) -> Document {
     doc! { "tokens_end": { "$lte": date(now) } }
 }
 
-/// What makes a document be this session.
+/// The update that replaces a document's fields by those of this session.
 fn keep(session: &Session) -> StepResult<Vec<Document>> {
     let fields = serialize_to_document(&SessionDocument::of(session)).map_err(mongodb::error::Error::from)?;
     Ok(vec![doc! { "$replaceWith": { "$literal": fields } }])

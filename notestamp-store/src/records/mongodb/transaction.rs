@@ -1,4 +1,5 @@
-//! Steps over several documents: one transaction each, done again as a whole until it is committed or its time is up.
+//! Steps over several documents: one transaction each, retried as a whole until it is committed or its time limit is
+//! reached.
 
 use std::time::Duration;
 
@@ -16,21 +17,22 @@ use super::{MongoDbRecords, TIME_MAX, durable, primary};
 use crate::domain::UserId;
 use crate::error::Result;
 
-/// A transaction that is under way: what is read and written with its session belongs to it.
+/// A running transaction: every read and write with its session belongs to it.
 pub(super) struct Transaction {
     pub(super) session: ClientSession,
     pub(super) collections: Collections,
 }
 
 impl MongoDbRecords {
-    /// Runs a step in a transaction, and answers what it answered once that is committed.
+    /// Runs a step in a transaction, and returns its result after the commit.
     ///
-    /// The step may run several times, each time from the beginning: it must not do anything but read and write
-    /// in the transaction.
+    /// The step may run several times, each time from the beginning: it must be free of side effects outside the
+    /// transaction.
     ///
     /// # Errors
-    /// What the step fails with, and then nothing is changed.
-    /// [`Error::Unavailable`](crate::Error::Unavailable) where it is not known to be committed after [`TIME_MAX`].
+    /// - The error of the step: then nothing has changed.
+    /// - [`Error::Unavailable`](crate::Error::Unavailable) if the transaction is not known to be committed after
+    ///   [`TIME_MAX`]: then the outcome is unknown.
     pub(super) async fn transaction<C, T, F>(&self, context: &C, step: F) -> Result<T>
     where
         C: ?Sized + Sync,
@@ -39,7 +41,7 @@ impl MongoDbRecords {
         self.transaction_in_turn(None, context, step).await
     }
 
-    /// [`transaction`](Self::transaction), where the step writes to this account.
+    /// Like [`transaction`](Self::transaction), for a step that writes to the user record of this account.
     pub(super) async fn account_transaction<C, T, F>(
         &self,
         account: UserId,
@@ -100,17 +102,18 @@ impl Transaction {
                 Ok(answer)
             }
             Err(failure) => {
-                // The server has aborted it already where it was the server that refused, and says so. The driver
-                // does not say whether it was told at all.
+                // If the server refused an operation, it has aborted the transaction already, and this fails. The
+                // driver does not report whether the abort reached the server.
                 drop(self.session.abort_transaction().await);
                 Err(failure)
             }
         }
     }
 
-    /// Commits; while nobody knows whether it is committed, that alone is asked again, never the step.
+    /// Commits. While the outcome is unknown, only the commit is retried, never the step.
     ///
-    /// An answer that is transient after all (there is no such transaction) comes from a majority: it was aborted.
+    /// If the last response is a transient error after all (there is no such transaction), it comes from a majority:
+    /// the transaction was aborted.
     async fn commit(&mut self) -> Result<(), DriverError> {
         let mut attempts = 0;
         loop {
@@ -124,9 +127,11 @@ impl Transaction {
         }
     }
 
-    /// How long to wait after so many attempts: longer each time, and not as long as whoever collided with us.
+    /// The pause after this many attempts: longer each time, with a random part, so that transactions that conflicted
+    /// do not retry in step.
     ///
-    /// No two transactions that run at the same moment share a session, so its random id spreads them.
+    /// The random part comes from the id of the driver's session, which is random and which no concurrent transaction
+    /// shares.
     fn pause(&self, attempts: usize) -> Duration {
         let random = match self.session.id().get("id") {
             Some(Bson::Binary(id)) => id.bytes.get(attempts % 16).copied(),
@@ -137,9 +142,11 @@ impl Transaction {
     }
 }
 
-/// A transaction that is not to be left open: unless it is committed when it is dropped, it is ended behind everybody's
-/// back. It has failed, and it is not known whether the server was told, or it was in the middle, for lack of time or
-/// because nobody waits for it any more.
+/// A transaction that must not be left open: unless it is committed when it is dropped, it is aborted in the
+/// background.
+///
+/// It is dropped uncommitted after an error, when it is not known whether the abort reached the server, or in the
+/// middle, when its time limit is reached or its caller is cancelled.
 struct Running(Option<Transaction>);
 
 impl Running {
@@ -151,7 +158,7 @@ impl Running {
         self.0.as_mut().expect("it is not committed")
     }
 
-    /// The server says that it is.
+    /// Marks the transaction as committed: dropping it needs no abort.
     fn is_committed(&mut self) {
         self.0 = None;
     }
@@ -166,9 +173,10 @@ impl Drop for Running {
 }
 
 impl Transaction {
-    /// Ends it for the server, so that what it has written to is not locked any longer.
+    /// Aborts the transaction at the server, so that the documents that it has written are no longer locked.
     ///
-    /// The driver asks for that once and goes its way, but a server that hangs now goes on from there later.
+    /// The driver sends one abort and does not retry it. But a server that hangs at this moment may later continue
+    /// with the transaction.
     async fn release(mut self) {
         let released = timeout(RELEASE_TIME_MAX, async {
             while !matches!(timeout(TIME_MAX, self.supersede()).await, Ok(Ok(()))) {
@@ -182,7 +190,8 @@ impl Transaction {
         }
     }
 
-    /// Begins another in the same session: that ends this one, and what of it comes late is refused as too old.
+    /// Begins another transaction in the same session. The server then aborts this one, and refuses its delayed
+    /// operations as too old.
     async fn supersede(&mut self) -> Result<(), DriverError> {
         drop(self.session.abort_transaction().await);
         self.session.start_transaction().await?;
@@ -191,16 +200,18 @@ impl Transaction {
     }
 }
 
-/// After that the server has ended it by itself: `transactionLifetimeLimitSeconds`, and the time to notice.
+/// After this time the server has aborted the transaction by itself: `transactionLifetimeLimitSeconds`, plus the time
+/// until it checks.
 const RELEASE_TIME_MAX: Duration = Duration::from_secs(120);
 const RELEASE_PAUSE: Duration = Duration::from_secs(1);
 
-/// About the time of one exchange with a server nearby.
+/// About the round-trip time to a nearby server.
 const PAUSE_MIN: Duration = Duration::from_millis(2);
-/// After that many attempts the pauses grow no more: 64 ms, give or take a half.
+/// After this many attempts the pauses stop growing: 64 ms, plus or minus a half.
 const DOUBLINGS_MAX: usize = 5;
 
-/// A snapshot of what a majority has, or will have by the time of the commit; see the module's own page.
+/// Options of a transaction: it reads a snapshot of what a majority has, or will have by the time of the commit; see
+/// the module documentation.
 fn options() -> TransactionOptions {
     TransactionOptions::builder()
         .read_concern(ReadConcern::snapshot())

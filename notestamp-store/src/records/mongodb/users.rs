@@ -14,10 +14,10 @@ use crate::domain::{Caller, Email, PasswordHash, Revision, RevocationReason, Ses
 use crate::error::{Error, Result};
 use crate::records::UserStore;
 
-/// How many records one purge takes away at most, so that its transaction stays short.
+/// How many records one purge deletes at most, so that its transaction stays short.
 const PURGED_MAX: usize = 32;
 
-/// How many removed accounts a purge looks at together.
+/// How many removed accounts a purge processes together.
 const REMOVED_MAX: usize = 64;
 
 #[async_trait]
@@ -109,7 +109,8 @@ pub(super) async fn is_present(collections: &Collections, id: UserId) -> StepRes
     Ok(found.await?.is_some())
 }
 
-/// The account of that id, unless it has been removed; from now on nobody else can change or remove it.
+/// The user record of this id; absent if the account has been removed. Until the commit, any concurrent transaction
+/// that writes to the record conflicts with this one.
 pub(super) async fn lock(transaction: &mut Transaction, id: UserId) -> StepResult<Option<User>> {
     let Transaction { session, collections } = transaction;
     let found = collections
@@ -120,7 +121,7 @@ pub(super) async fn lock(transaction: &mut Transaction, id: UserId) -> StepResul
     found.await?.map(User::try_from).transpose()
 }
 
-/// Writes to an account without a change, as [`lock`] does; says whether it is there.
+/// Writes to a user record as [`lock`] does, without reading it; returns whether it exists.
 pub(super) async fn touch(transaction: &mut Transaction, id: UserId) -> StepResult<bool> {
     let Transaction { session, collections } = transaction;
     let touch = doc! { "$inc": { "writes": 1 } };
@@ -128,7 +129,7 @@ pub(super) async fn touch(transaction: &mut Transaction, id: UserId) -> StepResu
     Ok(touched.await?.matched_count > 0)
 }
 
-/// Writes what a save or a deletion changes of an account.
+/// Writes the fields of a user record that a save or a deletion changes.
 pub(super) async fn update_usage(transaction: &mut Transaction, user: &User) -> StepResult<()> {
     let Transaction { session, collections } = transaction;
     let usage = UsageFields {
@@ -143,7 +144,7 @@ pub(super) async fn update_usage(transaction: &mut Transaction, user: &User) -> 
     if updated.await?.matched_count == 0 { Err(Failure::RowLost) } else { Ok(()) }
 }
 
-/// Whoever starts a session meanwhile collides with the change of the account, and finds the new password.
+/// A concurrent start of a session conflicts with the change of the user record.
 async fn change_password(
     transaction: &mut Transaction,
     caller: Caller,
@@ -180,7 +181,7 @@ async fn remove(transaction: &mut Transaction, caller: Caller, now: Timestamp) -
     Ok(true)
 }
 
-/// Looks at some removed accounts after the other, until enough has been purged or none is left.
+/// Purges removed accounts, some at a time, until the limit is reached or no account is left.
 async fn purge_removed(transaction: &mut Transaction, limit: usize, now: Timestamp) -> StepResult<usize> {
     let mut purged = 0;
     while purged < limit {
@@ -191,7 +192,7 @@ async fn purge_removed(transaction: &mut Transaction, limit: usize, now: Timesta
         purged += purge_sessions(transaction, &removed, limit - purged).await?;
         purged += projects::purge(transaction, &removed, limit - purged, now).await?;
         if purged < limit {
-            // Nothing is left of these: whoever adds to an account collides with its removal.
+            // Nothing is left of these accounts, and nothing can be added: that would conflict with the removal.
             let Transaction { session, collections } = &mut *transaction;
             collections
                 .removed_users
@@ -230,10 +231,10 @@ pub(super) struct UserDocument {
     created: DateTime,
     usage: UsageDocument,
     saves: u64,
-    /// Missing where a program has written it that knew of none.
+    /// Absent if an earlier version has written the document.
     #[serde(default)]
     revision_floor: u64,
-    /// How often a transaction has relied on it.
+    /// Incremented by each transaction that relies on the record, to make concurrent ones conflict.
     writes: u64,
 }
 
@@ -243,7 +244,7 @@ struct UsageDocument {
     bytes: u64,
 }
 
-/// What saves and deletions change.
+/// The fields that saves and deletions change.
 #[derive(Serialize)]
 struct UsageFields {
     usage: UsageDocument,
@@ -251,7 +252,7 @@ struct UsageFields {
     revision_floor: u64,
 }
 
-/// An account that is no more.
+/// A removed account that is not purged yet.
 #[derive(Serialize, Deserialize)]
 pub(super) struct RemovedUser {
     #[serde(rename = "_id")]

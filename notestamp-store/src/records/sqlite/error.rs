@@ -1,4 +1,4 @@
-//! What SQLite says, sorted into the outcomes that a caller can act on.
+//! Sorts the errors of SQLite into the outcomes that a caller can act on.
 
 use std::fmt;
 use std::io;
@@ -16,7 +16,7 @@ use crate::error::Error;
 /// Why a step inside this backend failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    /// An outcome that the caller gets as it is.
+    /// An outcome that is returned to the caller unchanged.
     #[error(transparent)]
     Outcome(#[from] Error),
     #[error(transparent)]
@@ -48,12 +48,12 @@ pub(super) enum Failure {
     Panicked { message: String },
 }
 
-/// Why all steps of a batch failed together.
+/// Why all steps of a batch have failed together.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BatchFailure {
     #[error(transparent)]
     Sqlite(SqliteError),
-    /// After some errors SQLite rolls back the whole transaction by itself, neighbours included.
+    /// After some errors SQLite rolls back the whole transaction by itself, and with it the other steps of the batch.
     #[error("the transaction was rolled back for the failure of another step")]
     RolledBack {
         /// Whether that step failed for lack of space.
@@ -61,7 +61,7 @@ pub(super) enum BatchFailure {
     },
 }
 
-/// An error of SQLite and, where it says only that the disk has failed, why the disk does.
+/// An error of SQLite and, if it says only that a disk operation has failed, the operating system's reason.
 #[derive(Debug)]
 pub(super) struct SqliteError {
     error: rusqlite::Error,
@@ -80,14 +80,14 @@ impl std::error::Error for SqliteError {}
 impl SqliteError {
     fn class(&self) -> Class {
         match self.reason.as_ref().map(disk::class_of) {
-            // A database that cannot grow, for whatever limit.
+            // The database cannot grow, whichever limit it has met.
             Some(disk::Class::Full | disk::Class::FileTooLarge) => Class::Full,
             Some(disk::Class::Unavailable) => Class::Unavailable,
             Some(disk::Class::Failed) | None => class_of(&self.error),
         }
     }
 
-    /// Asks the file system of the database at `path` why it has failed, where that is the cause.
+    /// If a disk operation has failed: finds the reason in the file system of the database at `path`.
     fn find_reason(&mut self, path: &Path) {
         if self.reason.is_none() && is_about_the_disk(&self.error) {
             self.reason = file::why_not_writable(path);
@@ -122,7 +122,7 @@ impl BatchFailure {
         self
     }
 
-    /// Whether there was no space.
+    /// Whether it has failed for lack of space.
     pub(super) fn is_full(&self) -> bool {
         matches!(self.class(), Class::Full)
     }
@@ -154,14 +154,15 @@ impl From<JoinError> for Failure {
 }
 
 impl Failure {
-    /// Keeps what a panic said.
+    /// A failure with the message of a panic.
     pub(super) fn panicked(payload: &(dyn std::any::Any + Send)) -> Self {
         let text = payload.downcast_ref::<&str>().copied();
         let message = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
         Self::Panicked { message: message.unwrap_or("for no stated reason").to_owned() }
     }
 
-    /// Where SQLite says only that the disk of the database at `path` has failed: finds out why.
+    /// If SQLite says only that a disk operation has failed: finds the reason in the file system of the database at
+    /// `path`.
     pub(super) fn find_reason(mut self, path: &Path) -> Self {
         if let Self::Sqlite(error) = &mut self {
             error.find_reason(path);
@@ -169,7 +170,7 @@ impl Failure {
         self
     }
 
-    /// Whether there was no space.
+    /// Whether it has failed for lack of space.
     pub(super) fn is_full(&self) -> bool {
         matches!(self.class(), Class::Full)
     }
@@ -215,7 +216,7 @@ enum Class {
 fn class_of(error: &rusqlite::Error) -> Class {
     use rusqlite::Error as E;
 
-    // What is written obeys the schema, so a column that cannot be read was damaged.
+    // Every write obeys the schema, so a column that cannot be read was damaged.
     if matches!(
         error,
         E::FromSqlConversionFailure(..)

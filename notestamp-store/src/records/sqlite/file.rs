@@ -1,4 +1,4 @@
-//! The database file: which one a path means, how it comes to be, and why it cannot be written to.
+//! The database file: resolves its path, creates it, and finds out why it cannot be written to.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -8,7 +8,7 @@ use super::error::{Failure, Result};
 use crate::disk::{folder_of, private, probe, sync_folder};
 use crate::durability::Durability;
 
-/// The one name of the file that `path` means, whatever links lead to it: it is locked by name.
+/// The canonical path of the file, with all links resolved: the lock goes by this path, so it must be unique.
 pub(super) fn resolve(path: &Path) -> Result<PathBuf> {
     let failed = |source| Failure::Io { verb: "find", path: path.to_owned(), source };
     match fs::canonicalize(path) {
@@ -20,10 +20,10 @@ pub(super) fn resolve(path: &Path) -> Result<PathBuf> {
     }
 }
 
-/// Creates the file, empty and for its owner only, if it is not there; files that SQLite makes
-/// beside it get the same mode.
+/// Creates the file, empty and readable by its owner only, if it does not exist. SQLite gives the files that it makes
+/// beside it the same mode.
 ///
-/// Call it under the lock: an existing file is not opened, but a new one is closed again.
+/// Call this under the lock. An existing file is not opened here: closing it would drop the locks of SQLite on it.
 pub(super) fn create_if_missing(path: &Path, durability: Durability) -> Result<()> {
     let failed = |source| Failure::Io { verb: "create", path: path.to_owned(), source };
     match private(OpenOptions::new().write(true).create_new(true)).open(path) {
@@ -37,23 +37,23 @@ pub(super) fn create_if_missing(path: &Path, durability: Durability) -> Result<(
     }
 }
 
-/// A file beside the database, named for it.
+/// The path of a file beside the database: its path with this suffix.
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
 }
 
-/// How long the write-ahead log of a database is.
+/// The length of a database's write-ahead log; 0 if there is none.
 pub(super) fn log_bytes(path: &Path) -> u64 {
     fs::metadata(beside(path, "-wal")).map_or(0, |found| found.len())
 }
 
-/// Why a write fails at this moment; `None` where it would succeed.
+/// The reason why a write fails at this moment; `None` if it would succeed.
 ///
-/// SQLite reports a disk that is full as such, but a quota, a read-only file system and much else as "disk I/O error". It
-/// knows the number of the error (`sqlite3_system_errno`), but only unsafe code may ask for it. So the same is tried
-/// again on another file: a write beyond the end of what is there.
+/// SQLite reports a full disk as such, but a quota, a read-only file system and many other causes as "disk I/O error".
+/// It knows the operating system's error number (`sqlite3_system_errno`), but only unsafe code can read it. So this
+/// tries the same on another file: a write beyond the current length of the database and its log.
 pub(super) fn why_not_writable(path: &Path) -> Option<io::Error> {
     let database_bytes = fs::metadata(path).map_or(0, |found| found.len());
     probe(&beside(path, ".probe"), database_bytes.max(log_bytes(path))).err()

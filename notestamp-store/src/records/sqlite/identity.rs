@@ -1,4 +1,4 @@
-//! Which store the records are of.
+//! The store's identity, as the records hold it.
 
 use rusqlite::{Connection, OptionalExtension};
 
@@ -6,7 +6,7 @@ use super::error::{Failure, Result};
 use crate::domain::{ObjectKind, StoreId};
 use crate::records::StoreIdentity;
 
-/// The identity of the records, where they have one.
+/// The store's identity; absent until it has been claimed.
 pub(super) fn find(connection: &Connection) -> Result<Option<StoreIdentity>> {
     let mut find = connection.prepare_cached("SELECT id, notes_marked, media_marked FROM store")?;
     let found = find.query_row((), |row| {
@@ -19,14 +19,14 @@ pub(super) fn find(connection: &Connection) -> Result<Option<StoreIdentity>> {
     Ok(found.optional()?)
 }
 
-/// The identity of the records; where they have none, this becomes its id.
+/// Returns the store's identity; if the records have none, `proposed` becomes its id.
 pub(super) fn claim(connection: &Connection, proposed: StoreId) -> Result<StoreIdentity> {
     let claim = "INSERT INTO store (only_one, id) VALUES (1, ?1) ON CONFLICT DO NOTHING";
     connection.prepare_cached(claim)?.execute([proposed.as_bytes()])?;
     find(connection)?.ok_or(Failure::Column { column: "store.id" })
 }
 
-/// Notes that a blob store has been given the id.
+/// Records that the blob store of this kind has been given the id.
 pub(super) fn mark(connection: &Connection, kind: ObjectKind) -> Result<()> {
     let mark = match kind {
         ObjectKind::Notes => "UPDATE store SET notes_marked = 1",

@@ -1,4 +1,5 @@
-//! Pages of projects: each is a walk along one index, from the cursor to the limit, or the few that a search leads to.
+//! Pages of projects. Each is either a walk along one index, from the cursor to the limit, or a lookup of the few
+//! projects that contain the searched n-grams.
 
 use rusqlite::{Connection, ToSql};
 
@@ -18,7 +19,7 @@ pub(super) fn list(connection: &Connection, owner: UserId, query: &ListQuery) ->
     let found = statement.query_and_then(&*params, from_row)?;
     let mut projects: Vec<Project> = found.collect::<Result<_>>()?;
 
-    // One more than the limit was asked for, to learn whether there is a next page.
+    // The query asked for one row more than the limit, to find out whether there is a next page.
     let limit = query.limit.map_or(usize::MAX, |limit| limit.get());
     let more = projects.len() > limit;
     projects.truncate(limit);
@@ -26,14 +27,14 @@ pub(super) fn list(connection: &Connection, owner: UserId, query: &ListQuery) ->
     Ok(Page { projects, next })
 }
 
-/// A statement and what is bound to it.
+/// An SQL statement and its parameters.
 struct Listing {
     sql: String,
     params: Vec<(&'static str, Box<dyn ToSql>)>,
 }
 
 impl Listing {
-    /// Looks up what is rare, or walks past all.
+    /// The statement that looks up the `rare` words or, without any, walks the index of the sort order.
     fn of(owner: UserId, query: &ListQuery, rare: Option<String>) -> Self {
         let mut params: Vec<(_, Box<dyn ToSql>)> = vec![(":owner", Box::new(*owner.as_bytes()))];
         let mut conditions = String::new();
@@ -69,7 +70,7 @@ impl Listing {
         }
         let of_type = if query.kind.is_some() { "of_type_" } else { "" };
         let order: Vec<_> = key.iter().map(|column| format!("{column} {direction}")).collect();
-        // There is no OFFSET without a LIMIT; a negative one is none.
+        // SQL allows no OFFSET without a LIMIT; a negative LIMIT means unlimited.
         let mut limit = match (query.limit, query.skip) {
             (Some(_), _) => " LIMIT :limit".to_owned(),
             (None, 0) => String::new(),
@@ -83,7 +84,7 @@ impl Listing {
             None => format!("projects INDEXED BY projects_{of_type}by_{index}"),
             Some(words) => {
                 params.push((":words", Box::new(words)));
-                // Cross joins are done in this order.
+                // SQLite keeps the order of cross joins.
                 "title_grams(:words) \
                  CROSS JOIN title_documents ON number = title_grams.rowid \
                  CROSS JOIN projects ON id = project"
@@ -100,10 +101,10 @@ impl Listing {
     }
 }
 
-/// The columns that a listing is sorted by, where it goes on.
+/// The values of the sort columns at the cursor.
 fn place_of(cursor: &Cursor) -> Vec<Box<dyn ToSql>> {
     match cursor {
-        // Clients can make up any number; none that is kept is greater than the greatest here.
+        // A cursor comes from a client and may hold any number; no stored number is greater than `i64::MAX`.
         Cursor::Saved(save) => vec![Box::new(i64::try_from(*save).unwrap_or(i64::MAX))],
         Cursor::LastModified(at, id) => vec![Box::new(at.as_millis()), Box::new(*id.as_bytes())],
         Cursor::Title(folded, title) => vec![Box::new(folded.clone()), Box::new(title.as_str().to_owned())],

@@ -1,4 +1,4 @@
-//! One process at a time: an advisory lock that ends with its holder.
+//! One process at a time: an advisory lock that ends with the process that holds it.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
@@ -8,22 +8,21 @@ use super::file::beside;
 use crate::disk::private;
 use crate::error::Error;
 
-/// Holds a database for as long as it lives; the operating system lets go of it when the process dies.
+/// Locks a database until it is dropped; the operating system releases the lock if the process dies.
 ///
-/// The lock is on a file of its own beside the database, because SQLite locks parts of the database
-/// file itself, and closing any other handle on that file would drop those locks (the SQLite
-/// documentation, "How To Corrupt An SQLite Database File", 2.2). The file is left behind when
-/// the lock ends: deleting it would let two processes each lock one of that name.
+/// The lock is on a separate file beside the database: SQLite locks parts of the database file itself, and closing any
+/// other handle on that file would drop those locks (the SQLite documentation, "How To Corrupt An SQLite Database
+/// File", 2.2). The lock file is never deleted: otherwise two processes could each lock a file of this name.
 #[derive(Debug)]
 pub(super) struct ExclusiveLock {
     _file: File,
 }
 
 impl ExclusiveLock {
-    /// Takes the lock of the database at `path`.
+    /// Acquires the lock of the database at `path`, without waiting.
     ///
     /// # Errors
-    /// [`Error::InUse`] where somebody else has it.
+    /// [`Error::InUse`] if another process, or another part of this one, holds it.
     pub(super) fn acquire(path: &Path) -> Result<Self> {
         let lock_path = beside(path, ".lock");
         let failed = |source| Failure::Io { verb: "lock", path: lock_path.clone(), source };

@@ -1,4 +1,4 @@
-//! All records in one SQLite file: the embedded default, nothing to install.
+//! All records in one SQLite file: the embedded default, which needs no server.
 
 mod error;
 mod file;
@@ -34,15 +34,15 @@ use crate::error::Result;
 
 const BACKEND: &str = "sqlite";
 
-/// Keeps all records in one SQLite file, which no other process can have open meanwhile.
+/// Keeps all records in one SQLite file, which one process at a time can have open.
 ///
-/// - A write-ahead log lies beside the file while it is open, and always a lock file (`….lock`) and a file that only
-///   holds space back (`….reserve`, 16 MiB), so that deletions, sign-ins and sign-outs succeed on a full disk. To back it up
-///   while it is open use SQLite's own means (`VACUUM INTO`, `.backup`), not a copy of the file.
-/// - Writes go through one thread, which commits together what came together; reads run beside them
-///   and see all that has been answered.
-/// - [`close`](RecordStore::close) ends it in good order. Dropping it does too, but blocks the
-///   thread that drops it until the accepted writes are done.
+/// - Beside the file lie a write-ahead log while it is open, and always a lock file (`….lock`) and a file that
+///   reserves space (`….reserve`, 16 MiB), so that deletions, sign-ins and sign-outs succeed on a full disk. To back
+///   up an open database use SQLite's own means (`VACUUM INTO`, `.backup`), not a copy of the file.
+/// - One thread makes all writes, and commits concurrent writes in one transaction; reads run beside it, and see every
+///   completed write.
+/// - [`close`](RecordStore::close) shuts down gracefully. Dropping it does too, but blocks the dropping thread until
+///   the accepted writes are done.
 ///
 /// ```
 /// use notestamp_store::records::{RecordStore, SqliteRecords};
@@ -59,22 +59,22 @@ const BACKEND: &str = "sqlite";
 /// ```
 #[derive(Debug)]
 pub struct SqliteRecords {
-    // In this order they are dropped: whoever closes the last connection tidies up the log, and only
-    // the writer can.
+    // Fields are dropped in this order. The last connection to close writes the log back into the database and deletes
+    // it, which only the writer's connection can do.
     readers: Readers,
     writer: Arc<Writer>,
     path: PathBuf,
 }
 
 impl SqliteRecords {
-    /// Opens the database at `path`, and creates it there if need be, readable by its owner
-    /// only; the folder must exist.
+    /// Opens the database at `path`. Creates it, readable by its owner only, if it does not exist; its folder must
+    /// exist.
     ///
     /// # Errors
-    /// - [`Error::InUse`](crate::Error::InUse) where another process, or another part of this one, has it open.
-    /// - [`Error::Corrupt`](crate::Error::Corrupt) where the file is damaged, or is something else.
-    /// - [`Error::Backend`](crate::Error::Backend) where a newer version of this crate has written
-    ///   it; it is left as it is.
+    /// - [`Error::InUse`](crate::Error::InUse) if another process, or another part of this one, has it open.
+    /// - [`Error::Corrupt`](crate::Error::Corrupt) if the file is damaged, or is not a database of this crate.
+    /// - [`Error::Backend`](crate::Error::Backend) if a newer version of this crate has written it; the file is not
+    ///   changed.
     pub async fn open(path: impl AsRef<Path>, durability: Durability) -> Result<Self> {
         let path = path.as_ref().to_owned();
         let opened = spawn_blocking(move || Self::open_blocking(&path, durability));
@@ -111,7 +111,8 @@ impl SqliteRecords {
         Ok(self.writer.write(Priority::Ordinary, step).await?)
     }
 
-    /// Writes what must succeed on a full disk too: it frees space, ends access, or is needed to ask for either.
+    /// Runs a write that must succeed on a full disk too: it frees space, ends access, or a client needs it to request
+    /// either (a sign-in).
     async fn write_essential<T, F>(&self, step: F) -> Result<T>
     where
         T: Send + 'static,
@@ -120,7 +121,7 @@ impl SqliteRecords {
         Ok(self.writer.write(Priority::Essential, step).await?)
     }
 
-    /// Runs something that asks the file system.
+    /// Runs a blocking call to the file system, on the database's path.
     async fn ask_disk(&self, ask: impl FnOnce(&Path) -> io::Result<()> + Send + 'static) -> Result<()> {
         let path = self.path.clone();
         let asked = spawn_blocking(move || {
@@ -130,12 +131,12 @@ impl SqliteRecords {
     }
 }
 
-/// A limit as SQLite counts rows: there are never more than it can count.
+/// A limit as SQLite's type of integer; a greater one becomes the greatest, which no table reaches.
 fn row_limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
-/// Makes the database ready to be written to.
+/// Creates the database if it is absent, connects to it, and migrates its schema.
 fn prepare(path: &Path, durability: Durability) -> Result<Connection, Failure> {
     let prepared = || {
         file::create_if_missing(path, durability)?;
@@ -146,7 +147,7 @@ fn prepare(path: &Path, durability: Durability) -> Result<Connection, Failure> {
     prepared().map_err(|failure: Failure| failure.find_reason(path))
 }
 
-/// Connects for writing.
+/// Opens the connection for writing.
 fn connect(path: &Path, durability: Durability) -> Result<Connection, Failure> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
@@ -162,7 +163,7 @@ fn connect(path: &Path, durability: Durability) -> Result<Connection, Failure> {
     connection.pragma_update(None, "synchronous", synchronous)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
-    // What a statement has to keep for its end would else go to a file, on a disk that may be full.
+    // Otherwise SQLite writes the temporary data of statements to files, on a disk that may be full.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     Ok(connection)
@@ -179,7 +180,7 @@ impl RecordStore for SqliteRecords {
     }
 
     async fn claim_identity(&self, proposed: StoreId) -> Result<StoreIdentity> {
-        // Most often there is one, and a start on a full disk needs no more.
+        // The identity exists except at the first start, and reading it needs no space on a full disk.
         match self.read(identity::find).await? {
             Some(identity) => Ok(identity),
             None => self.write_essential(move |connection| identity::claim(connection, proposed)).await,

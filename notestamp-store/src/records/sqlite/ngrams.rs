@@ -1,7 +1,7 @@
-//! The index by which a search finds titles.
+//! The full-text index by which a search finds titles.
 //!
-//! It is a full-text index (FTS5) of documents that say nothing but which grams a title has, each with its owner in
-//! it: the entries of many saves are merged bit by bit, where a plain index would write a page for each gram.
+//! Its documents (FTS5) hold only the n-grams of a title, each prefixed with the owner's id. FTS5 merges the entries
+//! of many saves step by step, where an ordinary index would write one page for each n-gram.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::error::Result;
 use crate::domain::{ListQuery, ProjectId, Title, UserId};
 
-/// As many projects are looked at one by one rather than walked past in their order.
+/// Up to this many projects a search examines one by one; beyond that it walks the index of the sort order.
 const CANDIDATES_MAX: i64 = 200;
 
 const NUMBER: &str = "INSERT INTO title_documents (project) VALUES (?1) RETURNING number";
@@ -23,7 +23,7 @@ const REMOVE: &str = "DELETE FROM title_grams WHERE rowid = ?1";
 
 const COUNT: &str = "SELECT count(*) FROM (SELECT 1 FROM title_grams(?1) LIMIT ?2)";
 
-/// Adds a project that is new.
+/// Adds a new project to the index.
 pub(super) fn add(connection: &Connection, owner: UserId, project: ProjectId, title: &Title) -> Result<()> {
     let number: i64 = connection.prepare_cached(NUMBER)?.query_one([project.as_bytes()], |row| row.get(0))?;
     let grams: Vec<String> = title.ngrams().iter().map(|gram| word(owner, gram)).collect();
@@ -31,7 +31,7 @@ pub(super) fn add(connection: &Connection, owner: UserId, project: ProjectId, ti
     Ok(())
 }
 
-/// Removes a project that is deleted.
+/// Removes a deleted project from the index.
 pub(super) fn remove(connection: &Connection, project: ProjectId) -> Result<()> {
     let mut forget = connection.prepare_cached(FORGET)?;
     let number: Option<i64> = forget.query_one([project.as_bytes()], |row| row.get(0)).optional()?;
@@ -41,7 +41,8 @@ pub(super) fn remove(connection: &Connection, project: ProjectId) -> Result<()> 
     Ok(())
 }
 
-/// The words to look up, all of which few projects have. Where many have, a walk in their order soon meets enough.
+/// The words to look up, if at most [`CANDIDATES_MAX`] projects contain all of them. Absent if more do: then a walk in
+/// the sort order soon finds enough projects for a page.
 pub(super) fn rare(connection: &Connection, owner: UserId, query: &ListQuery) -> Result<Option<String>> {
     let words: Vec<String> = query.lookups().iter().map(|gram| word(owner, gram)).collect();
     if words.is_empty() {
@@ -53,7 +54,7 @@ pub(super) fn rare(connection: &Connection, owner: UserId, query: &ListQuery) ->
     Ok((found <= CANDIDATES_MAX).then_some(words))
 }
 
-/// A gram of one owner's titles, of letters that any tokenizer leaves as they are.
+/// The indexed word for an n-gram of one owner's titles: only letters and digits, which the tokenizer keeps unchanged.
 fn word(owner: UserId, gram: &str) -> String {
     let bytes = owner.as_bytes().iter().chain(gram.as_bytes());
     bytes.fold(String::from("g"), |mut word, byte| {

@@ -110,7 +110,7 @@ const LIVE_MEDIA: &str = "
     SELECT * FROM objects
     WHERE namespace = :namespace AND digest = :digest AND kind = 'media' AND state = 'live'";
 
-/// Each project has notes.
+/// The ids come from `projects`: each project has notes, and no index covers live notes.
 const LIVE_NOTES_SAMPLE: &str = "
     SELECT * FROM objects WHERE id IN (SELECT notes FROM projects LIMIT ?1) AND state = 'live'";
 
@@ -136,7 +136,7 @@ pub(super) fn find(connection: &Connection, id: ObjectId) -> StepResult<Option<O
     statement.query_row([id.as_bytes()], |row| Ok(from_row(row))).optional()?.transpose()
 }
 
-/// The live media of that namespace and digest.
+/// The live media row of this namespace and digest.
 pub(super) fn live_media(
     connection: &Connection,
     namespace: Namespace,
@@ -147,12 +147,12 @@ pub(super) fn live_media(
     statement.query_row(params, |row| Ok(from_row(row))).optional()?.transpose()
 }
 
-/// Writes a row that is there.
+/// Writes a row that exists.
 pub(super) fn update(connection: &Connection, row: &Object) -> StepResult<()> {
     execute_with(connection, UPDATE, row).map(drop)
 }
 
-/// What is kept of a namespace: its owner's id, or nothing where it is shared.
+/// The stored form of a namespace: its owner's id, or no bytes if it is shared.
 pub(super) fn namespace_bytes(namespace: &Namespace) -> &[u8] {
     match namespace {
         Namespace::Owner(owner) => owner.as_bytes(),
@@ -160,7 +160,7 @@ pub(super) fn namespace_bytes(namespace: &Namespace) -> &[u8] {
     }
 }
 
-/// Reads what [`namespace_bytes`] made.
+/// Parses the stored form that [`namespace_bytes`] makes.
 pub(super) fn namespace_from(bytes: &[u8], column: &'static str) -> StepResult<Namespace> {
     match bytes {
         [] => Ok(Namespace::Shared),
@@ -171,18 +171,19 @@ pub(super) fn namespace_from(bytes: &[u8], column: &'static str) -> StepResult<N
     }
 }
 
-/// The rows after an id, or with a time before; the statement says which.
+/// Runs a statement that lists rows: those after the id `from`, or those with a time before `from`, as the statement
+/// says.
 fn list(connection: &Connection, sql: &str, from: &dyn ToSql, limit: usize) -> StepResult<Vec<Object>> {
     let mut statement = connection.prepare_cached(sql)?;
     statement.query_and_then(named_params! { ":from": from, ":limit": row_limit(limit) }, from_row)?.collect()
 }
 
-/// The bytes of an id; before all of them where there is none.
+/// The bytes of an id; without an id no bytes, which sort before all ids.
 fn place(after: &Option<ObjectId>) -> &[u8] {
     after.as_ref().map_or(&[], |id| id.as_bytes())
 }
 
-/// Executes a statement whose parameters are all the columns of a row.
+/// Executes a statement that has all columns of a row as parameters.
 fn execute_with(connection: &Connection, sql: &str, row: &Object) -> StepResult<usize> {
     let digest = row.content.as_ref().map(|(digest, _)| digest.as_bytes());
     Ok(connection.prepare_cached(sql)?.execute(named_params! {
@@ -230,7 +231,7 @@ fn state_word(state: ObjectState) -> &'static str {
     }
 }
 
-/// The value whose word a column holds.
+/// Parses the word that a column holds.
 fn parse_word<T: Copy, const N: usize>(
     row: &Row<'_>,
     column: &'static str,

@@ -43,7 +43,7 @@ impl ProjectStore for SqliteRecords {
         let commit = commit.clone();
         self.write(move |connection| {
             let reads = save_reads(connection, &commit)?;
-            // One that is there already keeps its title, and with it its grams.
+            // An existing project keeps its title, and so its n-grams.
             let is_new = reads.project.is_none();
             let plan = match plan_save(&reads, &commit)? {
                 SaveDecision::Save(plan) => plan,
@@ -112,7 +112,7 @@ const REPOINT: &str = "
 const OF_REMOVED: &str = "
     SELECT * FROM projects WHERE owner IN (SELECT id FROM removed_users) LIMIT ?1";
 
-/// A project keeps its owner, its title and the time of its creation, and with them their indexes.
+/// An update leaves out owner, title and time of creation: these never change, and so their indexes need no write.
 const PUT: &str = "
     INSERT INTO projects
         (id, owner, title, title_folded, type, label, src, mimetype, last_modified, last_modified_text,
@@ -128,7 +128,7 @@ const PUT: &str = "
         media_digest = excluded.media_digest, media_size = excluded.media_size, notes = excluded.notes,
         notes_size = excluded.notes_size, revision = excluded.revision, save = excluded.save";
 
-/// Deletes up to `limit` projects of removed accounts; answers how many.
+/// Purges up to `limit` projects of removed accounts; returns the count.
 pub(super) fn purge_removed(connection: &Connection, limit: usize, now: Timestamp) -> StepResult<usize> {
     let mut statement = connection.prepare_cached(OF_REMOVED)?;
     let left: Vec<Project> =
@@ -175,7 +175,7 @@ fn save_reads(connection: &Connection, commit: &SaveCommit) -> StepResult<SaveRe
     })
 }
 
-/// Lets all that refers to media that is lost refer to other media of the same bytes.
+/// Repoints all projects that refer to lost media to other media of the same bytes.
 fn repoint(connection: &Connection, lost: ObjectId, media: &MediaRef) -> StepResult<()> {
     connection.prepare_cached(REPOINT)?.execute(named_params! {
         ":lost": lost.as_bytes(),
@@ -187,7 +187,7 @@ fn repoint(connection: &Connection, lost: ObjectId, media: &MediaRef) -> StepRes
     Ok(())
 }
 
-/// Deletes a project, whether or not its owner has been removed.
+/// Deletes a project, even if its owner's account has been removed.
 fn delete(connection: &Connection, project: Project, now: Timestamp) -> StepResult<Deleted> {
     let (id, media) = (project.id, project.media);
     let media_shared = match media {

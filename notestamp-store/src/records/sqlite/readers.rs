@@ -1,4 +1,4 @@
-//! Readers beside the writer: a few connections that can only read, used on the blocking pool.
+//! Readers beside the writer: a few read-only connections, used on the blocking pool.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,17 +10,17 @@ use tokio::task::spawn_blocking;
 
 use super::error::{Failure, Result};
 
-/// How many read at the same moment; whoever comes then waits.
+/// How many reads run concurrently; further reads wait.
 const READERS_MAX: u32 = 4;
 
-/// How many statements a connection keeps prepared: more than there are.
+/// How many prepared statements a connection caches: more than this backend has.
 pub(super) const STATEMENTS_MAX: usize = 128;
 
-/// How long to wait for another process that has the database locked, such as one that backs it up.
+/// How long to wait while another process has the database locked, for example for a backup.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Runs queries. Each sees at least all that was committed before it began (SQLite, "Write-Ahead
-/// Logging", 2.2), so what has been answered is seen.
+/// Runs queries. Each sees at least everything that was committed before it began (SQLite, "Write-Ahead Logging",
+/// 2.2), and so every completed write.
 #[derive(Debug)]
 pub(super) struct Readers {
     turns: Arc<Semaphore>,
@@ -34,14 +34,14 @@ struct Pool {
 }
 
 impl Readers {
-    /// Readers of the database at `path`, which is in WAL mode and open. They connect when there is
-    /// something to read.
+    /// Readers of the database at `path`, which is in WAL mode and open. A connection is opened when a query needs it.
     pub(super) fn new(path: PathBuf) -> Self {
         let turns = Arc::new(Semaphore::new(READERS_MAX as usize));
         Self { turns, pool: Arc::new(Pool { path, idle: Mutex::default() }) }
     }
 
-    /// Runs a query of one statement, which is one instant; several need a transaction of their own.
+    /// Runs a query of one statement, which reads one snapshot. A query of several statements needs its own
+    /// transaction.
     pub(super) async fn read<T, F>(&self, query: F) -> Result<T>
     where
         T: Send + 'static,
@@ -59,9 +59,9 @@ impl Readers {
         done.await?
     }
 
-    /// Waits for the queries that are under way and closes the connections; later queries are refused.
+    /// Waits for the running queries and closes the connections; later queries are refused.
     pub(super) async fn close(&self) -> Result<()> {
-        // It fails where they have been closed already.
+        // Acquiring fails if the readers have been closed already.
         if let Ok(turns) = self.turns.acquire_many(READERS_MAX).await {
             self.turns.close();
             drop(turns);
@@ -83,7 +83,7 @@ impl Pool {
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "query_only", true)?;
         connection.pragma_update(None, "trusted_schema", false)?;
-        // Reading needs no space on a disk.
+        // Temporary data stays in memory, so that a read needs no space on the disk.
         connection.pragma_update(None, "temp_store", "MEMORY")?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
         Ok(connection)

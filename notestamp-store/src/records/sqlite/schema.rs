@@ -1,9 +1,9 @@
-//! The tables, and how an older database is brought up to date.
+//! The tables, and the migrations from older versions of the schema.
 //!
-//! Ids and digests are BLOBs of their bytes, times are milliseconds since 1970, a namespace is its
-//! owner's id or, where it is shared, empty. Each listing walks an index of its own, so a page costs
-//! the same wherever it is, and a search looks up what few titles have; there is no `ANALYZE`, so the plans of
-//! the tests are those of production.
+//! Ids and digests are BLOBs of their bytes. Times are milliseconds since 1970. A namespace is its owner's id or, if
+//! it is shared, empty. Each listing walks an index of its own, so that each page costs the same wherever it begins; a
+//! search looks up the n-grams that few titles have. `ANALYZE` is never run, so the query plans in the tests are those
+//! of production.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use super::ngrams;
 use crate::domain::{ProjectId, Title, UserId};
 use crate::records::respelling::{report_collision, respelled};
 
-/// What leads from each version to the next; `user_version` counts those that have been done.
+/// The migrations from each version to the next; `user_version` is the count of those that have been done.
 const MIGRATIONS: &[fn(&Connection) -> Result<()>] = &[
     |database| Ok(database.execute_batch(VERSION_1)?),
     to_version_2,
@@ -22,10 +22,13 @@ const MIGRATIONS: &[fn(&Connection) -> Result<()>] = &[
     |database| Ok(database.execute_batch(VERSION_4)?),
 ];
 
-/// Brings the tables up to date, all in one transaction.
+/// Migrates the tables to the current version, in one transaction.
 ///
 /// # Errors
-/// [`Failure::NewerSchema`] where it was written by a newer version, which is left alone.
+/// - [`Failure::NewerSchema`] if a newer version of this crate has written the database.
+/// - [`Failure::ForeignSchema`] if it is another program's database.
+///
+/// After either the database is unchanged.
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let known = i64::try_from(MIGRATIONS.len()).expect("there are few versions");
@@ -146,7 +149,8 @@ CREATE INDEX projects_by_media ON projects (media) WHERE media IS NOT NULL;
 CREATE INDEX projects_by_media_digest ON projects (owner, media_digest, id) WHERE media_digest IS NOT NULL;
 ";
 
-/// A search looks titles up by their grams. Whoever deletes a project knows its number in that index.
+/// A search looks up titles by their n-grams. `title_documents` maps a project to its row in that index, for
+/// deletions.
 const VERSION_2: &str = "
 CREATE TABLE title_documents (
     number  INTEGER PRIMARY KEY,
@@ -160,7 +164,7 @@ CREATE VIRTUAL TABLE title_grams USING fts5 (
 ALTER TABLE users ADD COLUMN revision_floor INTEGER NOT NULL DEFAULT 0 CHECK (revision_floor >= 0);
 ";
 
-/// The identity of the store. A database of before has none, and its blob stores have not been given any.
+/// The store's identity. An older database has none, and its blob stores have not been given an id.
 const VERSION_4: &str = "
 CREATE TABLE store (
     only_one     INTEGER NOT NULL PRIMARY KEY CHECK (only_one = 1),
@@ -183,7 +187,7 @@ fn to_version_2(database: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// Addresses are kept in one spelling each, by the rules of [`Email`] as they are now.
+/// Changes each stored address to its one spelling by the current rules of [`Email`](crate::domain::Email).
 fn to_version_3(database: &Connection) -> Result<()> {
     let mut accounts = database.prepare("SELECT id, email FROM users ORDER BY created, id")?;
     let accounts =
@@ -200,7 +204,7 @@ fn to_version_3(database: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// Answers the plan of a statement, a line for each step.
+/// The query plan of a statement, one line for each step.
 #[cfg(test)]
 pub(super) fn query_plan(connection: &Connection, sql: &str) -> Vec<String> {
     let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
@@ -212,7 +216,7 @@ pub(super) fn query_plan(connection: &Connection, sql: &str) -> Vec<String> {
     plan
 }
 
-/// A database with these tables, in memory.
+/// An empty database of the current version, in memory.
 #[cfg(test)]
 pub(super) fn empty_database() -> Connection {
     let mut connection = Connection::open_in_memory().unwrap();

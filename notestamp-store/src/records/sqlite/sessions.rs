@@ -97,13 +97,13 @@ impl SessionStore for SqliteRecords {
     }
 }
 
-/// The session of that id, unless its user has been removed.
+/// The session of this id; absent if its account has been removed.
 fn find(connection: &Connection, id: SessionId) -> StepResult<Option<Session>> {
     let mut statement = connection.prepare_cached(FIND)?;
     statement.query_row([id.as_bytes()], |row| Ok(from_row(row))).optional()?.transpose()
 }
 
-/// The session that a caller names.
+/// The session by which the caller acts; absent if the caller names none.
 pub(super) fn find_of(connection: &Connection, caller: Caller) -> StepResult<Option<Session>> {
     match caller.session {
         Some(id) => find(connection, id),
@@ -116,7 +116,7 @@ pub(super) fn admit(connection: &Connection, caller: Caller, now: Timestamp) -> 
     Ok(protocol::admit(caller, find_of(connection, caller)?.as_ref(), now)?)
 }
 
-/// Adds a session, if its user is there.
+/// Adds a session, if its account exists.
 pub(super) fn start(connection: &Connection, session: &Session) -> StepResult<()> {
     match execute_with(connection, START, session)? {
         0 => Err(Error::NotFound { what: "account" }.into()),
@@ -124,7 +124,7 @@ pub(super) fn start(connection: &Connection, session: &Session) -> StepResult<()
     }
 }
 
-/// Revokes what is not revoked yet of a user's sessions; answers how many.
+/// Revokes the sessions of an account that are not revoked yet, except `except`; returns the count.
 pub(super) fn revoke_all(
     connection: &Connection,
     user: UserId,
@@ -183,7 +183,7 @@ const FORGET_EXPIRED: &str = "
     DELETE FROM sessions WHERE id IN
         (SELECT id FROM sessions WHERE tokens_end <= :now ORDER BY tokens_end LIMIT :limit)";
 
-/// Executes a statement whose parameters are all the columns of a session.
+/// Executes a statement that has all columns of a session as parameters.
 fn execute_with(connection: &Connection, sql: &str, session: &Session) -> StepResult<usize> {
     Ok(connection.prepare_cached(sql)?.execute(named_params! {
         ":id": session.id.as_bytes(),

@@ -88,7 +88,7 @@ impl UserStore for SqliteRecords {
             let projects = projects::purge_removed(connection, limit - sessions, now)?;
             let purged = sessions + projects;
             if purged < limit {
-                // Nothing is left of any of them.
+                // Fewer than the limit were found, so nothing is left of any removed account.
                 connection.prepare_cached("DELETE FROM removed_users")?.execute(())?;
             }
             Ok(purged)
@@ -101,7 +101,7 @@ const PURGE_SESSIONS: &str = "
     DELETE FROM sessions WHERE id IN
         (SELECT id FROM sessions WHERE user IN (SELECT id FROM removed_users) LIMIT ?1)";
 
-/// Replaces a hash that still is `before`; says whether it was.
+/// Compare-and-swap: returns false if the hash is no longer `before`.
 fn replace_hash(
     connection: &Connection,
     id: UserId,
@@ -117,13 +117,13 @@ fn replace_hash(
     Ok(replaced > 0)
 }
 
-/// The account of that id, unless it has been removed.
+/// The user record of this id; absent if the account has been removed.
 pub(super) fn find(connection: &Connection, id: UserId) -> StepResult<Option<User>> {
     let mut statement = connection.prepare_cached("SELECT * FROM users WHERE id = ?1")?;
     statement.query_row([id.as_bytes()], |row| Ok(from_row(row))).optional()?.transpose()
 }
 
-/// Writes what a save or a deletion changes of an account.
+/// Writes the fields of a user record that a save or a deletion changes.
 pub(super) fn update_usage(connection: &Connection, user: &User) -> StepResult<()> {
     let update = "
         UPDATE users SET usage_projects = :usage_projects, usage_bytes = :usage_bytes, saves = :saves,
@@ -139,7 +139,7 @@ pub(super) fn update_usage(connection: &Connection, user: &User) -> StepResult<(
     Ok(())
 }
 
-/// Adds an account, if its email address is not taken; says whether it was added.
+/// Adds a user record, if no account has its email address; returns whether it was added.
 fn insert(connection: &Connection, user: &User) -> StepResult<bool> {
     let insert = "
         INSERT INTO users (id, email, password_hash, created, usage_projects, usage_bytes, saves, revision_floor)

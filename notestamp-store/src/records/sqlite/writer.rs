@@ -1,11 +1,11 @@
-//! The one writer: a thread that commits what waits together.
+//! The only writer: a thread that commits waiting steps in batches.
 //!
-//! A commit costs a sync of the disk, however much is in it. So the thread takes one step, and with it all that
-//! came while the disk was busy, and commits them in one transaction: many savers pay for one sync, and a
-//! lone one waits for nobody. Each step runs in a savepoint of its own, so that one that fails
-//! leaves its neighbours alone, and nobody is answered before the commit.
+//! A commit costs one sync of the disk, however many steps it contains. So the thread takes one step and all others
+//! that have come while the disk was busy, and commits them in one transaction. Many concurrent saves share one sync,
+//! and a single save waits for no other. Each step runs in its own savepoint, so that a failed step leaves the rest of
+//! the batch unchanged. A caller gets its result after the commit, never before.
 //!
-//! Where no space is left, the reserve is given up for the essential steps, which are run again.
+//! If no space is left, the thread frees the reserve and runs the essential steps again.
 
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,40 +22,40 @@ use super::lock::ExclusiveLock;
 use crate::disk::Reserve;
 use crate::error::error_chain;
 
-/// How many steps are committed together at most: beyond that a sync is cheap next to the steps
-/// themselves, and those who wait would wait longer.
+/// The most steps in one batch. In a larger batch a sync is cheap next to the steps themselves, and their callers
+/// would wait longer.
 const BATCH_STEPS_MAX: usize = 256;
 
-/// How many steps may wait; whoever comes then waits for a place.
+/// The length of the queue; when it is full, further callers wait for a place (backpressure).
 const QUEUE_STEPS_MAX: usize = 1_024;
 
-/// From which length on the write-ahead log is put back into the database until nothing is left in it.
+/// The length from which on the writer checkpoints the whole write-ahead log into the database and truncates it.
 ///
-/// SQLite does that by itself at 4 MiB, but only as far as no query that is under way still reads an older state, and
-/// where some query always is, never to the end. Then the writer waits for those queries.
+/// SQLite checkpoints by itself at 4 MiB, but only up to the oldest state that a running query still reads. Where some
+/// query is always running, it never reaches the end of the log; then the writer waits for those queries.
 const LOG_BYTES_MAX: u64 = 16 << 20;
 
-/// By how much the log may grow before that is tried again, where a query takes longer than the writer waits.
+/// How much the log may grow before the next attempt, after a query ran for longer than the writer waits.
 const LOG_BYTES_STEP: u64 = 4 << 20;
 
-/// Which space a step may use.
+/// Which disk space a step may use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Priority {
-    /// That which is free.
+    /// Only the free space.
     Ordinary,
-    /// The reserve too: it frees space, ends access, or is needed to ask for either.
+    /// The reserve too: the step frees space, ends access, or a client needs it to request either (a sign-in).
     Essential,
 }
 
-/// Hands steps to the writer thread.
+/// Sends steps to the writer thread.
 ///
-/// Dropping it, like [`close`](Self::close), waits for the thread to do what it has accepted.
+/// Dropping it, like [`close`](Self::close), waits until the thread has done the steps that it accepted.
 #[derive(Debug)]
 pub(super) struct Writer {
     handles: Mutex<Handles>,
 }
 
-/// Both are none once it is closed.
+/// The queue and the thread; both are `None` once the writer is closed.
 #[derive(Debug)]
 struct Handles {
     queue: Option<mpsc::Sender<Box<dyn Step>>>,
@@ -63,7 +63,7 @@ struct Handles {
 }
 
 impl Writer {
-    /// Starts the thread. It keeps the lock until it has closed the connection.
+    /// Starts the thread, which holds the lock until it has closed the connection.
     pub(super) fn start(
         connection: Connection,
         lock: ExclusiveLock,
@@ -79,9 +79,10 @@ impl Writer {
         Ok(Self { handles: Mutex::new(Handles { queue: Some(queue), thread }) })
     }
 
-    /// Runs a step in a transaction, and answers once that is committed.
+    /// Runs a step in a transaction, and returns its result after the commit.
     ///
-    /// A step that fails is undone, and may then be run again. One whose caller goes away meanwhile is done nevertheless.
+    /// A failed step is rolled back, and may then be run again. A step is done even if its caller is cancelled
+    /// meanwhile.
     pub(super) async fn write<T, F>(&self, priority: Priority, run: F) -> Result<T>
     where
         T: Send + 'static,
@@ -91,14 +92,15 @@ impl Writer {
         let (answer, answered) = oneshot::channel();
         let step = Box::new(AnsweredStep { priority, run, outcome: None, answer });
         queue.send(step).await.map_err(|_| Failure::Closed)?;
-        // Held any longer, it would keep a thread alive that has been told to end.
+        // The thread ends when all senders are dropped, so this one must not be held while waiting.
         drop(queue);
         answered.await.unwrap_or(Err(Failure::Closed))
     }
 
-    /// Accepts no more steps, does those that it has accepted, and closes the connection. Blocks.
+    /// Shuts down gracefully: accepts no more steps, does those that it has accepted, and closes the connection.
+    /// Blocks.
     ///
-    /// Done again, it does nothing.
+    /// Idempotent: a second call does nothing.
     pub(super) fn close(&self) -> Result<()> {
         let (queue, thread) = {
             let mut handles = self.handles();
@@ -128,7 +130,7 @@ impl Drop for Writer {
     }
 }
 
-/// What the thread does.
+/// The thread's main function.
 fn write_all(
     mut database: Database,
     mut steps: mpsc::Receiver<Box<dyn Step>>,
@@ -138,7 +140,7 @@ fn write_all(
     while steps.blocking_recv_many(&mut batch, BATCH_STEPS_MAX) > 0 {
         database.write(mem::take(&mut batch));
     }
-    // Closing would do the same, but would not say what went wrong.
+    // Closing the connection checkpoints too, but does not report an error.
     let checkpointed = database.checkpoint();
     let closed = database.connection.close().map_err(|(_, error)| error);
     drop(lock);
@@ -146,12 +148,12 @@ fn write_all(
     Ok(closed?)
 }
 
-/// What the thread writes to.
+/// The database, as the thread uses it.
 struct Database {
     connection: Connection,
     path: PathBuf,
     reserve: Reserve,
-    /// How long the log may become before it is put back into the database again.
+    /// The length of the log at which the next checkpoint is due.
     log_bytes_max: u64,
 }
 
@@ -169,15 +171,16 @@ impl Database {
         self.keep_log_short();
     }
 
-    /// Runs steps again that have failed for lack of space, in the space that the reserve gives.
+    /// Runs steps that have failed for lack of space again, in the space of the reserve.
     fn write_from_reserve(&mut self, steps: Vec<Box<dyn Step>>, failed: Committed) {
         if !self.reserve.release() {
             return steps.into_iter().for_each(|step| step.answer(&failed));
         }
-        // One by one: together they might need more than there is, and the log is used over again between them.
+        // One by one: together they might need more space than the reserve has, and SQLite can reuse the log between
+        // them.
         let commit = |mut step| (self.commit(std::slice::from_mut(&mut step)), step);
         let committed: Vec<_> = steps.into_iter().map(commit).collect();
-        // Before the responses, after which a client's next write could take the space.
+        // Before the results are returned: after that a client's next write could take the space.
         self.reserve.restore();
         committed.into_iter().for_each(|(committed, step)| step.answer(&committed));
     }
@@ -187,8 +190,8 @@ impl Database {
         committed.map_err(|failure| Arc::new(failure.find_reason(&self.path)))
     }
 
-    /// Puts the whole log back into the database, which may have to grow for it; returns whether no query stood in the
-    /// way for longer than the writer waits.
+    /// Checkpoints the whole log into the database, which may have to grow for it. Returns false if a query prevented
+    /// it for longer than the writer waits.
     fn checkpoint(&mut self) -> Result<bool> {
         let checkpoint = |connection: &Connection, path: &Path| {
             let is_busy = connection.query_one("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0));
@@ -228,8 +231,8 @@ impl Database {
 
 type Committed = Result<(), Arc<BatchFailure>>;
 
-/// Runs all steps in one transaction. Where it fails, no step has changed anything, unless
-/// the commit itself was cut short by an error of the disk.
+/// Runs all steps in one transaction. After an error no step has changed anything, unless a disk error interrupted the
+/// commit itself: then the outcome is unknown.
 fn commit(connection: &mut Connection, path: &Path, batch: &mut [Box<dyn Step>]) -> Result<(), BatchFailure> {
     let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for step in batch {
@@ -243,17 +246,17 @@ fn commit(connection: &mut Connection, path: &Path, batch: &mut [Box<dyn Step>])
     Ok(transaction.commit()?)
 }
 
-/// A step that waits to be run, and then to be answered.
+/// A step in the queue: first it is run, then its result is sent to its caller.
 trait Step: Send {
     fn priority(&self) -> Priority;
 
-    /// Runs it on the database at `path`; says whether it is to be kept.
+    /// Runs it on the database at `path`; returns whether its savepoint is to be committed.
     fn run(&mut self, connection: &Connection, path: &Path) -> bool;
 
-    /// Whether it has failed for lack of space, by itself or with its batch.
+    /// Whether it has failed for lack of space, alone or with its batch.
     fn is_short_of_space(&self, committed: &Committed) -> bool;
 
-    /// Answers the caller, if it still listens.
+    /// Sends the result to the caller, if it still waits.
     fn answer(self: Box<Self>, committed: &Committed);
 }
 
@@ -274,7 +277,7 @@ where
     }
 
     fn run(&mut self, connection: &Connection, path: &Path) -> bool {
-        // Nothing that a panic may leave half done is looked at again: its savepoint is rolled back.
+        // No half-done change of a panicked step is read later: its savepoint is rolled back.
         let caught = catch_unwind(AssertUnwindSafe(|| (self.run)(connection)));
         let outcome = caught.unwrap_or_else(|panic| Err(Failure::panicked(&*panic)));
         self.outcome.insert(outcome.map_err(|failure| failure.find_reason(path))).is_ok()
@@ -290,13 +293,13 @@ where
 
     fn answer(self: Box<Self>, committed: &Committed) {
         let answer = match (self.outcome, committed) {
-            // What it found may have been a neighbour's doing, which is undone.
+            // The step may have read a change of another step in the batch, which has been rolled back.
             (Some(Ok(_) | Err(Failure::Outcome(_))) | None, Err(failure)) => Err(Arc::clone(failure).into()),
             (Some(Err(failure)), _) => Err(failure),
             (Some(Ok(value)), Ok(())) => Ok(value),
             (None, Ok(())) => unreachable!("a batch is committed after all its steps have been run"),
         };
-        // A caller that has gone away needs no answer.
+        // Sending fails if the caller was cancelled, and then the result is not needed.
         drop(self.answer.send(answer));
     }
 }
