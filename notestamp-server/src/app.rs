@@ -16,10 +16,14 @@ use crate::metrics::{Metrics, MetricsEndpoint};
 use crate::middleware::Edge;
 use crate::middleware::client_address::TrustedProxies;
 use crate::offset_cursors::OffsetCursors;
+use crate::once_per::OncePer;
 use crate::routes;
 use crate::state::State;
 use crate::storage::{self, StorageError};
 use crate::transport::{ConnectionLimits, Server, descriptors, listener};
+
+/// How old the outcome of a probe of the stores may be: anybody can ask for it, and it costs requests to buckets.
+const READINESS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A server, bound to its addresses but not yet serving.
 pub struct App {
@@ -90,6 +94,7 @@ impl App {
             clock,
             random,
             metrics: Arc::new(Metrics::new()),
+            readiness: OncePer::new(READINESS_INTERVAL),
             sweep_soon: tokio::sync::Notify::new(),
         });
         let edge = Edge::new(routes::routes(state.clone()), &config, &state);

@@ -12,6 +12,7 @@ mod maintenance;
 mod metrics;
 pub mod middleware;
 mod offset_cursors;
+mod once_per;
 pub mod openapi;
 mod routes;
 pub mod shutdown;

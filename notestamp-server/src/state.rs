@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use notestamp_store::{Clock, Random, Store};
+use notestamp_store::{Clock, Error, Random, Store};
 use poem::Request;
 use tokio::sync::Notify;
 
@@ -10,6 +10,7 @@ use crate::auth::{MediaUrls, Passwords, SessionCookies, Throttle, Tokens};
 use crate::config::{MediaDelivery, ProjectList};
 use crate::metrics::Metrics;
 use crate::offset_cursors::OffsetCursors;
+use crate::once_per::OncePer;
 
 /// Everything that requests share.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub struct State {
     pub random: Arc<dyn Random>,
     /// Counts what happens.
     pub metrics: Arc<Metrics>,
+    /// Whether the stores are ready.
+    pub readiness: OncePer<Result<(), Arc<Error>>>,
     /// Wakes the sweep before its time: there is something to take away.
     pub sweep_soon: Notify,
 }

@@ -51,17 +51,27 @@ impl HealthApi {
     /// And whether they have room: where they have not, `code` is `storage_full`.
     #[oai(path = "/readyz", method = "get", operation_id = "readiness")]
     async fn readiness(&self, state: Data<&Arc<State>>) -> Result<HealthAnswer, Failed<HealthFailures>> {
-        let ready = async {
-            state.store.ping().await?;
-            state.store.ensure_room().await
+        let probe = async {
+            let ready = async {
+                state.store.ping().await?;
+                state.store.ensure_room().await
+            };
+            let slow = |source| Error::Unavailable { backend: "one of the stores", source: Box::new(source) };
+            let outcome = tokio::time::timeout(READY_TIME_MAX, ready).await;
+            outcome.unwrap_or_else(|elapsed| Err(slow(elapsed))).map_err(Arc::new)
         };
-        match tokio::time::timeout(READY_TIME_MAX, ready).await {
-            Ok(Ok(())) => Ok(OK),
-            Ok(Err(full @ Error::Full { .. })) => {
-                Err(ApiError::not_ready_storage_full().caused_by(full).into())
-            }
-            Ok(Err(error)) => Err(error.into()),
-            Err(slow) => Err(ApiError::storage_is_away().caused_by(slow).into()),
+        match state.readiness.get(probe).await {
+            Ok(()) => Ok(OK),
+            Err(error) => Err(not_ready(error).into()),
         }
     }
+}
+
+/// The outcome of a probe belongs to all who ask within a second, so it is not taken apart.
+fn not_ready(error: Arc<Error>) -> ApiError {
+    match &*error {
+        Error::Full { .. } => ApiError::not_ready_storage_full(),
+        _ => ApiError::storage_is_away(),
+    }
+    .caused_by(error)
 }

@@ -1,0 +1,70 @@
+//! What is asked at most once per interval, however many want to know.
+
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+/// The last outcome of a question, and when it was asked.
+#[derive(Debug)]
+pub struct OncePer<T> {
+    interval: Duration,
+    last: Mutex<Option<(Instant, T)>>,
+}
+
+impl<T: Clone> OncePer<T> {
+    /// Nothing has been asked yet.
+    pub const fn new(interval: Duration) -> Self {
+        Self { interval, last: Mutex::const_new(None) }
+    }
+
+    /// The outcome of the last `ask`, if that was in this interval, else of this one.
+    ///
+    /// Callers at the same time wait for one of them. Where that one is cancelled, the next one asks.
+    pub async fn get(&self, ask: impl Future<Output = T>) -> T {
+        let mut last = self.last.lock().await;
+        match &*last {
+            Some((asked, outcome)) if asked.elapsed() < self.interval => outcome.clone(),
+            _ => {
+                let outcome = ask.await;
+                *last = Some((Instant::now(), outcome.clone()));
+                outcome
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use futures_util::future::join_all;
+    use tokio::time::{sleep, timeout};
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Counts how often it is asked.
+    async fn ask(times: &AtomicU32) -> u32 {
+        sleep(SECOND / 2).await;
+        times.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_at_once_ask_once_and_the_next_interval_asks_again() {
+        let (once, times) = (OncePer::new(SECOND), AtomicU32::new(0));
+        assert_eq!(join_all((0..100).map(|_| once.get(ask(&times)))).await, [1; 100]);
+        sleep(SECOND / 2).await;
+        assert_eq!(once.get(ask(&times)).await, 1);
+        sleep(SECOND / 2).await;
+        assert_eq!(once.get(ask(&times)).await, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_that_goes_away_leaves_the_question_to_the_next() {
+        let (once, times) = (OncePer::new(SECOND), AtomicU32::new(0));
+        timeout(SECOND / 4, once.get(ask(&times))).await.unwrap_err();
+        assert_eq!(once.get(ask(&times)).await, 1);
+    }
+}
