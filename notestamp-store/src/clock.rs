@@ -1,4 +1,4 @@
-//! Time as an argument: who needs to know the time is handed a [`Clock`].
+//! Time as an argument: code that needs the time receives a [`Clock`].
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -11,17 +11,17 @@ use crate::iso8601;
 
 /// An instant of civil time, in whole milliseconds since 1970-01-01T00:00:00Z.
 ///
-/// Milliseconds are what every backend can keep and what JavaScript's `Date` holds.
+/// Every backend can store milliseconds, and JavaScript's `Date` has the same precision.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The earliest instant there is: before everything that ever happened here.
+    /// The earliest instant that this type can hold.
     pub const MIN: Self = Self(i64::MIN);
-    /// The latest instant there is.
+    /// The latest instant that this type can hold.
     pub const MAX: Self = Self(i64::MAX);
 
-    /// The instant that many milliseconds after the epoch.
+    /// The instant that is `millis` milliseconds after the epoch.
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
     }
@@ -41,24 +41,25 @@ impl Timestamp {
         Self(self.as_secs() * 1000)
     }
 
-    /// The instant `duration` later; stays at [`Timestamp::MAX`] rather than overflow.
+    /// The instant `duration` later; saturates at [`Timestamp::MAX`].
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(millis(duration)))
     }
 
-    /// The instant `duration` earlier; stays at [`Timestamp::MIN`] rather than overflow.
+    /// The instant `duration` earlier; saturates at [`Timestamp::MIN`].
     #[must_use]
     pub fn before(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(millis(duration)))
     }
 
-    /// How long after `earlier` this is; zero where it is not after it.
+    /// The duration from `earlier` to this instant; zero where `earlier` is not earlier.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// Reads a date, or a date and time, as ISO 8601 writes them in any precision; without an offset it is UTC.
+    /// Parses an ISO 8601 date, or date and time, in any precision; without an offset it is UTC. Returns `None` where
+    /// the text is invalid.
     ///
     /// ```
     /// use notestamp_store::Timestamp;
@@ -94,8 +95,8 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// An instant of monotonic time, which passes at one speed whatever is done to the civil clock. It means something
-/// only beside other instants of the same process.
+/// An instant of monotonic time, which changes of the civil clock do not affect. Only instants of the same process can
+/// be compared.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct MonotonicTime(Duration);
 
@@ -105,21 +106,21 @@ impl MonotonicTime {
         Self(since_start)
     }
 
-    /// The instant `duration` later; stays at the last one rather than overflow.
+    /// The instant `duration` later; saturates at the last instant.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(duration))
     }
 
-    /// How long after `earlier` this is; zero where it is not after it.
+    /// The duration from `earlier` to this instant; zero where `earlier` is not earlier.
     pub fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
 }
 
-/// Tells the time: civil time, which two processes have in common, and monotonic time, which never steps.
+/// A source of time: civil time, which two processes share, and monotonic time, which never steps.
 pub trait Clock: fmt::Debug + Send + Sync {
-    /// The present instant of civil time. Whoever sets the machine's clock sets this: it can go back, and ahead.
+    /// The present instant of civil time. It steps back or ahead when the machine's clock is set.
     fn now(&self) -> Timestamp;
 
     /// The present instant of monotonic time.
@@ -147,7 +148,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is told otherwise, for tests.
+/// A clock for tests, which moves only when the test moves it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -170,13 +171,13 @@ impl ManualClock {
         Self { civil: AtomicI64::new(now.0), monotonic_millis: AtomicU64::new(0) }
     }
 
-    /// Lets time pass.
+    /// Moves civil and monotonic time ahead by `duration`.
     pub fn advance(&self, duration: Duration) {
         self.civil.fetch_add(millis(duration), Ordering::SeqCst);
         self.monotonic_millis.fetch_add(millis(duration).unsigned_abs(), Ordering::SeqCst);
     }
 
-    /// Sets civil time, as an operator or NTP does; no time passes.
+    /// Sets civil time, as an operator or NTP does; monotonic time does not move.
     pub fn step_to(&self, now: Timestamp) {
         self.civil.store(now.0, Ordering::SeqCst);
     }

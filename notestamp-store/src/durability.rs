@@ -1,9 +1,9 @@
-/// How much an answered change survives.
+/// Which failures a completed change survives.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Durability {
-    /// Loss of power: file and folder are synced before the answer.
+    /// Loss of power: file and folder are synced before the call returns.
     #[default]
     Full,
-    /// The end of the process, however sudden.
+    /// A crash of the process, but not a loss of power.
     Relaxed,
 }

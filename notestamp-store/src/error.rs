@@ -1,13 +1,13 @@
-//! What can go wrong, sorted by what a caller can do about it.
+//! The error type of the crate. Its variants differ by what a caller can do about them.
 
 use std::error::Error as StdError;
 
 use crate::domain::{InvalidValue, Revision, StoreId};
 
-/// The result of everything here that can fail.
+/// The result of every operation of this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What an error says, and then what each of its causes says: one line, for a log.
+/// The message of an error, followed by the messages of its causes, on one line for a log.
 pub fn error_chain(error: &(dyn StdError + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -18,54 +18,54 @@ pub fn error_chain(error: &(dyn StdError + 'static)) -> String {
     text
 }
 
-/// An outcome other than success.
+/// Why an operation failed.
 ///
-/// What a caller can act on has a variant of its own; the rest is [`Error::Backend`].
+/// A failure that a caller can act on has its own variant; every other failure is [`Error::Backend`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is no such thing, or it is somebody else's: the two are not told apart.
+    /// The thing does not exist, or belongs to another account: the two cases look the same to the caller.
     #[error("{what} not found")]
     NotFound {
-        /// What was looked for.
+        /// The kind of thing that was looked for.
         what: &'static str,
     },
-    /// What was to be created is there already.
+    /// The thing that was to be created exists already.
     #[error("{what} already exists")]
     AlreadyExists {
-        /// What was to be created.
+        /// The kind of thing that was to be created.
         what: &'static str,
     },
-    /// A value that cannot be kept.
+    /// A value is invalid and cannot be stored.
     #[error(transparent)]
     Invalid(#[from] InvalidValue),
-    /// The project is not in the state that the save was made for.
+    /// The precondition of a save or a deletion does not hold.
     #[error("the project has changed since it was read")]
     PreconditionFailed {
-        /// The revision that it has, or none where there is no such project.
+        /// The current revision of the project; `None` where the project is absent.
         current: Option<Revision>,
     },
-    /// A save named media by digest that its owner does not have: send the bytes.
+    /// A save named media by a digest that its owner does not have. The client must send the bytes.
     #[error("the media of this digest is needed")]
     MediaNeeded,
-    /// The project has media of other bytes already: they are not replaced.
+    /// The project has media with another digest already; media of a project is never replaced.
     #[error("the project has other media already")]
     MediaDiffers,
-    /// The media that came has another digest than was announced.
+    /// The received media has another digest than the save announced.
     #[error("the media does not have the announced digest")]
     DigestMismatch,
     /// More bytes than a named limit allows.
     #[error("{what} exceeds {max} bytes")]
     TooLarge {
-        /// What is too large.
+        /// The name of the value that is too large.
         what: &'static str,
         /// The limit, in bytes.
         max: u64,
     },
-    /// The upload took longer than an upload may; nothing of it is kept.
+    /// The upload did not finish before its deadline; nothing of it is kept.
     #[error("the upload took longer than an upload may")]
     UploadExpired,
-    /// The session that asked for it has ended meanwhile: nothing is changed.
+    /// The session of the caller has ended; the operation changed nothing.
     #[error("the session has ended")]
     SessionEnded,
     /// The account would use more than its quota.
@@ -74,13 +74,13 @@ pub enum Error {
         /// The quota, in bytes.
         max: u64,
     },
-    /// Another process, or another part of this one, has it open, and only one may.
+    /// Another process, or another part of this process, has opened a resource that only one may open.
     #[error("{what} is in use")]
     InUse {
-        /// What is in use.
+        /// The resource that is in use.
         what: String,
     },
-    /// A blob store is not the one that the records belong to. Nothing in it is touched.
+    /// A blob store does not belong to the same store as the records. Nothing in it is changed.
     #[error(
         "the {blobs} does not belong to the records in {records}: {}, and the records are of store {expected}; a disk may \
          not be mounted, or a folder, a bucket, a prefix or a database is not the one that was meant",
@@ -90,48 +90,48 @@ pub enum Error {
         }
     )]
     ForeignStore {
-        /// The blob store, and where it is.
+        /// The name and the location of the blob store.
         blobs: String,
-        /// The backend of the records.
+        /// The name of the backend that keeps the records.
         records: &'static str,
-        /// The store of the records.
+        /// The store id in the records.
         expected: StoreId,
-        /// The store of the blob store, where it says so.
+        /// The store id in the blob store; `None` where it holds no readable id.
         found: Option<StoreId>,
     },
-    /// The disk or the quota under a backend is full, or so little is free that it is kept for deletions.
+    /// The disk or the quota of a backend is full, or the free space is so small that it is reserved for deletions.
     #[error("{backend}: no space left")]
     Full {
-        /// The backend.
+        /// The name of the backend.
         backend: &'static str,
     },
-    /// The file system under a backend, or a limit of the process, does not take a file of this size.
+    /// The file system of a backend, or a limit of the process, does not allow a file of this size.
     #[error("{backend}: the file system takes no file of this size")]
     FileTooLarge {
-        /// The backend.
+        /// The name of the backend.
         backend: &'static str,
     },
-    /// A backend does not answer now, and may later.
+    /// A backend is unavailable: a retry later may succeed. The outcome of the failed call is unknown.
     #[error("{backend} is unavailable")]
     Unavailable {
-        /// The backend.
+        /// The name of the backend.
         backend: &'static str,
-        /// What it said.
+        /// The error of the backend.
         #[source]
         source: Box<dyn StdError + Send + Sync>,
     },
-    /// The body that the caller hands over broke off; nothing of it is kept.
+    /// The body that the caller supplied ended with an error; nothing of it is kept.
     #[error("the body broke off")]
     Body(#[source] Box<dyn StdError + Send + Sync>),
-    /// What a backend holds contradicts itself.
+    /// The stored data is inconsistent.
     #[error("corrupt: {0}")]
     Corrupt(String),
-    /// Anything else that a backend says.
+    /// Any other error of a backend.
     #[error("{backend} failed")]
     Backend {
-        /// The backend.
+        /// The name of the backend.
         backend: &'static str,
-        /// What it said.
+        /// The error of the backend.
         #[source]
         source: Box<dyn StdError + Send + Sync>,
     },

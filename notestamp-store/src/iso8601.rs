@@ -1,4 +1,4 @@
-//! Dates and times as ISO 8601 writes them.
+//! Parses ISO 8601 dates and times.
 
 use std::ops::Range;
 
@@ -8,14 +8,14 @@ const SECOND: i64 = 1_000;
 const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
 
-/// The milliseconds since 1970-01-01T00:00:00Z at which a date, or a date and time, begins; without an offset
-/// it is UTC.
+/// The milliseconds since 1970-01-01T00:00:00Z at which a date, or a date and time, begins; `None` where the text is
+/// invalid. Without an offset it is UTC.
 ///
-/// - A date is of a calendar (`2024-03-01`, `2024-03`, `2024`), of a week (`2024-W09-5`, `2024-W09`) or of a
-///   year (`2024-061`); a year has four digits, or a sign and six.
-/// - A time, which only a whole date can have, is of hours, minutes or seconds, the least of them perhaps with
+/// - A date is a calendar date (`2024-03-01`, `2024-03`, `2024`), a week date (`2024-W09-5`, `2024-W09`) or an ordinal
+///   date (`2024-061`). A year has four digits, or a sign and six digits.
+/// - A time may follow only a complete date. It has hours, perhaps minutes, perhaps seconds; the last of these may have
 ///   a fraction.
-/// - Date and time are both separated (`2024-03-01T12:00`) or both not (`20240301T1200`).
+/// - Date and time either both have separators (`2024-03-01T12:00`) or both have none (`20240301T1200`).
 pub(crate) fn millis(text: &str) -> Option<i64> {
     // RFC 3339 also allows a space or a lower-case `t` and `z`, as many programs print it.
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
@@ -34,7 +34,7 @@ pub(crate) fn millis(text: &str) -> Option<i64> {
     Some(midnight + since_midnight(clock, date.is_separated)? - ahead_of_utc(offset)?)
 }
 
-/// A day, or the first of a week, a month or a year.
+/// A parsed date: a day, or the first day of a week, a month or a year.
 struct Date {
     first_day: NaiveDate,
     is_whole: bool,
@@ -70,7 +70,8 @@ impl Date {
     }
 }
 
-/// The milliseconds from midnight to a time such as `12:00:05,5`; `24:00` is the end of the day.
+/// The milliseconds from midnight to a time such as `12:00:05,5`; `24:00` is the end of the day; `None` where the text
+/// is invalid.
 fn since_midnight(text: &str, is_separated: bool) -> Option<i64> {
     let (whole, fraction) = match text.split_once([',', '.']) {
         Some((whole, fraction)) => (whole, Some(fraction)),
@@ -92,9 +93,9 @@ fn since_midnight(text: &str, is_separated: bool) -> Option<i64> {
     (is_time || millis == 24 * HOUR && minute == 0 && second == 0).then_some(millis)
 }
 
-/// As much of `whole` as the digits of a fraction say, rounded down.
+/// The part of `whole` that the digits of a decimal fraction name, rounded down; `None` where they are invalid.
 fn part_of(whole: i64, digits: &str) -> Option<i64> {
-    /// More of them than any millisecond can tell.
+    /// More digits do not change the result in milliseconds.
     const DIGITS_MAX: usize = 10;
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -104,7 +105,7 @@ fn part_of(whole: i64, digits: &str) -> Option<i64> {
     Some(digits.parse::<i64>().ok()? * whole / scale)
 }
 
-/// The milliseconds by which the clock at an offset such as `+01:00` is ahead.
+/// The milliseconds by which an offset such as `+01:00` is ahead of UTC; `None` where the text is invalid.
 fn ahead_of_utc(text: &str) -> Option<i64> {
     let sign = if text.starts_with('-') { -1 } else { 1 };
     let (hours, minutes) = match shape(text).as_str() {
@@ -123,7 +124,7 @@ fn shape(text: &str) -> String {
     text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect()
 }
 
-/// The number that these digits write.
+/// The number in this range of `text`.
 fn number(text: &str, digits: Range<usize>) -> Option<u32> {
     text.get(digits)?.parse().ok()
 }

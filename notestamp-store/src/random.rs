@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-/// A source of bytes that nobody can guess.
+/// A source of random bytes for secrets and ids: a cryptographically secure generator.
 pub trait Random: fmt::Debug + Send + Sync {
-    /// Fills `bytes`.
+    /// Fills `bytes` with random bytes.
     fn fill(&self, bytes: &mut [u8]);
 }
 
-/// The operating system's generator.
+/// The operating system's random generator.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OsRandom;
 

@@ -9,7 +9,7 @@ use super::bucket::{self, Bucket};
 
 /// The backend in this container, with account and credentials from the `AZURE_…` variables.
 ///
-/// It presigns nothing: the signer that there is cannot say which headers the answer shall have.
+/// It cannot presign: `object_store`'s signer for Azure cannot set the headers of the response.
 pub(super) fn open(container: &Bucket) -> object_store::Result<Backend> {
     let mut builder =
         MicrosoftAzureBuilder::from_env().with_container_name(&container.name).with_retry(bucket::retries());

@@ -1,4 +1,4 @@
-//! From a parsed URL to the backend behind it.
+//! Parses the URL of a blob store, and opens the backend that it names.
 
 use std::fmt;
 use std::io;
@@ -29,16 +29,15 @@ use crate::durability::Durability;
 /// | URL | the bytes lie |
 /// | --- | --- |
 /// | `file:///absolute/path` | in a local folder, which is created where it does not exist |
-/// | `memory:///` | in this process, and are gone with it |
-/// | `s3://bucket/prefix` | in a bucket of S3, or of what speaks its protocol (feature `s3`) |
+/// | `memory:///` | in the memory of this process, and are lost when it ends |
+/// | `s3://bucket/prefix` | in a bucket of S3, or of a service with the same protocol (feature `s3`) |
 /// | `gs://bucket/prefix` | in a bucket of Google Cloud Storage (feature `gcs`) |
 /// | `az://container/prefix` | in a container of Azure Blob Storage (feature `azure`) |
 ///
-/// A prefix is optional. Credentials, and what else it takes to reach a bucket, are in the variables that
-/// are usual for each service, `AWS_…`, `GOOGLE_…` and `AZURE_…`, and never in the URL. An `s3:` URL may
-/// have a query that wins over them: `endpoint`, the URL of a service other than Amazon's, and
-/// `path_style`, which says whether a bucket is named in the path (`true`) or by the host (`false`), as in
-/// `s3://media?endpoint=https://s3.example.org&path_style=true`.
+/// A prefix is optional. Credentials and other settings of a bucket come from the usual environment variables of each
+/// service, `AWS_…`, `GOOGLE_…` and `AZURE_…`, and never from the URL. An `s3:` URL may have a query that overrides
+/// them: `endpoint`, the URL of a service other than Amazon's, and `path_style`, which says whether the bucket is named
+/// in the path (`true`) or in the host (`false`), as in `s3://media?endpoint=https://s3.example.org&path_style=true`.
 ///
 /// ```
 /// use notestamp_store::BlobUrl;
@@ -64,20 +63,20 @@ enum Location {
 }
 
 impl BlobUrl {
-    /// Reads a URL.
+    /// Parses a URL.
     ///
     /// # Errors
-    /// Where it is none, or has a scheme that this build knows nothing of. What is said never
-    /// repeats the URL, which may hold a secret.
+    /// Where the URL is invalid, or this build does not support its scheme. The message never repeats the URL, which
+    /// may hold a secret.
     pub fn parse(text: &str) -> Result<Self, InvalidValue> {
         let refused = |why: &str| InvalidValue::new("blob store URL", why);
         let url = Url::parse(text).map_err(|why| refused(&format!("is not a URL: {why}")))?;
-        // Only of S3 there is something to say that the path does not.
+        // Only S3 has settings in the query.
         if (url.query().is_some() && url.scheme() != "s3") || url.fragment().is_some() {
             return Err(refused("has a query or a fragment: in a path write ? as %3F and # as %23"));
         }
         match url.scheme() {
-            // `file:media` and `file://media` are URLs too, but not of the folder that was meant.
+            // `file:media` and `file://media` are valid URLs too, but do not name the intended folder.
             "file" if !text.contains(":///") => {
                 Err(refused("does not name an absolute path, as file:///srv/media does"))
             }
@@ -99,16 +98,16 @@ impl BlobUrl {
         }
     }
 
-    /// The URL of a local folder; a relative path starts at the present directory.
+    /// The URL of a local folder; a relative path starts at the current directory.
     ///
     /// # Errors
-    /// Where the path is empty or the present directory is unknown.
+    /// Where the path is empty or the current directory is unknown.
     pub fn folder(path: impl AsRef<Path>) -> io::Result<Self> {
         path::absolute(path).map(|path| Self(Location::Folder(path)))
     }
 }
 
-/// For people: nothing in it is escaped, and no secret is in it.
+/// For messages: not percent-encoded, and without secrets.
 impl fmt::Display for BlobUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
@@ -130,37 +129,37 @@ impl fmt::Debug for BlobUrl {
     }
 }
 
-/// What a blob store is made of.
+/// An opened backend with its properties.
 #[derive(Clone)]
 pub(super) struct Backend {
     pub(super) objects: Arc<dyn ObjectStore>,
-    /// Its folder, where it is one: for all that [`LocalFileSystem`] leaves to be done.
+    /// The folder of a local backend: for the operations that [`LocalFileSystem`] lacks.
     pub(super) local: Option<Arc<LocalRoot>>,
     pub(super) parts: Parts,
-    /// Whether a network lies between.
+    /// Whether the backend is reached over a network.
     pub(super) remote: bool,
-    /// What makes links to its objects, where it can.
+    /// Makes presigned URLs; `None` where the backend cannot.
     pub(super) presigner: Option<Arc<dyn Presign>>,
 }
 
-/// In what portions a large object is handed to the backend.
+/// How a large object is divided into the parts of a multipart upload.
 #[derive(Clone, Copy)]
 pub(super) struct Parts {
-    /// The size of each but the last.
+    /// The size of each part except the last.
     pub(super) bytes: usize,
-    /// How many of one object may be on their way at the same time.
+    /// How many parts of one object may be in transfer at the same time.
     pub(super) in_flight_max: usize,
 }
 
 impl Parts {
-    /// More bytes at once would gain nothing: while one part is hashed and written, the next one comes.
+    /// Larger or more parts would not be faster: while one part is hashed and written, the next one is received.
     const LOCAL: Self = Self { bytes: 1 << 20, in_flight_max: 1 };
-    /// Parts of S3 must have at least 5 MiB, and of R2 one size; more in parallel gains nothing.
+    /// S3 requires parts of at least 5 MiB, R2 parts of equal size; more parts in parallel are not faster.
     pub(super) const REMOTE: Self = Self { bytes: 8 << 20, in_flight_max: 4 };
 }
 
 impl Backend {
-    /// Opens what the URL names; may block.
+    /// Opens the backend that the URL names; may block.
     pub(super) fn open(url: &BlobUrl, durability: Durability) -> Result<Self, OpenError> {
         match &url.0 {
             Location::Memory => Ok(Self {
@@ -190,7 +189,7 @@ impl Backend {
         }
     }
 
-    /// Takes whatever an embedder has as a remote store, which is the more careful assumption.
+    /// A backend that the embedding program supplies. It is treated as remote, which is the safe assumption.
     pub(super) fn new(objects: Arc<dyn ObjectStore>) -> Self {
         let objects = Arc::new(TimeoutStore::new(objects));
         Self { objects, local: None, parts: Parts::REMOTE, remote: true, presigner: None }

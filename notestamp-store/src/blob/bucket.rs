@@ -1,4 +1,4 @@
-//! What buckets of all services have in common: a name, a prefix, and a client with little patience.
+//! What the buckets of all services have in common: a name, a prefix, and a client with short timeouts and few retries.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::backend::{Backend, Parts};
 use super::presign::{Presign, PresignedHeaders};
 use super::timeouts::TimeoutStore;
 
-/// A bucket, or what lies in it under a prefix: `bucket/prefix` of a URL.
+/// A bucket and a prefix, which may be empty: `bucket/prefix` of a URL.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Bucket {
     pub(super) name: String,
@@ -23,7 +23,7 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    /// Reads host and path of a URL; says why it cannot, without repeating them.
+    /// Parses host and path of a URL. The error says why they are invalid, without repeating them.
     pub(super) fn parse(url: &Url) -> Result<Self, &'static str> {
         if !url.username().is_empty() || url.password().is_some() || url.port().is_some() {
             return Err("has more than a bucket's name before the path: credentials come from variables");
@@ -37,7 +37,7 @@ impl Bucket {
         Ok(Self { name: name.to_owned(), prefix })
     }
 
-    /// The backend that keeps everything under the prefix.
+    /// The backend that keeps its objects in this bucket, under the prefix.
     pub(super) fn backend<T: ObjectStore>(&self, bucket: Arc<T>, signer: Option<Arc<dyn Signer>>) -> Backend {
         let prefix = self.prefix.clone();
         let presigner = signer.map(|signer| Arc::new(Presigner { signer, prefix }) as Arc<dyn Presign>);
@@ -51,7 +51,7 @@ impl Bucket {
     }
 }
 
-/// Makes links to the objects under a prefix.
+/// Makes presigned URLs of the objects under a prefix.
 struct Presigner {
     signer: Arc<dyn Signer>,
     prefix: Path,
@@ -66,7 +66,7 @@ impl Presign for Presigner {
         expires_in: Duration,
     ) -> object_store::Result<Url> {
         let path = self.prefix.parts().chain(path.parts()).collect();
-        // S3 (GetObject) and Google Cloud Storage (XML API) name them alike.
+        // S3 (GetObject) and Google Cloud Storage (XML API) use the same parameter names.
         let options = SignedUrlOptions::new().with_query([
             ("response-content-type", &headers.content_type),
             ("response-content-disposition", &headers.content_disposition),
@@ -82,26 +82,26 @@ impl fmt::Display for Bucket {
     }
 }
 
-/// How often a request is tried again, and a read goes on where it has broken off.
+/// How many times a request is retried, and an interrupted read is resumed.
 const RETRIES_MAX: usize = 2;
 
-/// How long to wait before the first retry; before the second, up to twice as long.
+/// The pause before the first retry; before the second, up to twice as long.
 const BACKOFF: Duration = Duration::from_millis(100);
 
-/// How long a connection may take to be made.
+/// The timeout of connecting.
 const CONNECT_TIME_MAX: &str = "2s";
 
-/// How long any request may take, the slowest download included. What a caller waits for has limits of
-/// its own, in `patience`: this client's default of 30 s in all would break off whoever listens.
+/// The timeout of a whole request, long enough for the slowest download. The timeouts that callers see are in
+/// `timeouts`; the client's default of 30 s in all would interrupt media playback.
 const REQUEST_TIME_MAX: &str = "1day";
 
-/// How a client tries again: seldom and soon, and as late in a long download as at its begin.
+/// The retries of a client: few, after short pauses, and at any time during a long download.
 pub(super) fn retries() -> RetryConfig {
     let backoff = BackoffConfig { init_backoff: BACKOFF, max_backoff: 2 * BACKOFF, base: 2.0 };
     RetryConfig { backoff, max_retries: RETRIES_MAX, retry_timeout: Duration::from_secs(24 * 60 * 60) }
 }
 
-/// The limits of a client, in the words of every service's builder.
+/// The timeouts of a client, as settings that the builder of each service accepts.
 pub(super) fn client_settings() -> [(ClientConfigKey, &'static str); 2] {
     [(ClientConfigKey::ConnectTimeout, CONNECT_TIME_MAX), (ClientConfigKey::Timeout, REQUEST_TIME_MAX)]
 }

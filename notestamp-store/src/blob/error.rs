@@ -1,4 +1,4 @@
-//! Decides what an error of a blob backend means to a caller.
+//! Maps the errors of blob backends to [`Error`].
 
 use std::error::Error as StdError;
 use std::io::{self, ErrorKind};
@@ -9,10 +9,10 @@ use tokio::task::JoinError;
 use crate::disk::{self, Class};
 use crate::error::Error;
 
-/// The class of what `object_store` says.
+/// Maps an error of `object_store`.
 ///
-/// It has retried by itself what may be retried, so what a remote store says in the end is nearly
-/// always that it cannot be reached or has too much to do. A local disk has no such excuse.
+/// `object_store` has already done the retries, so a generic error of a remote store nearly always means that it cannot
+/// be reached or is overloaded. A generic error of a local disk is a failure.
 pub(super) fn from_object_store(backend: &'static str, remote: bool, error: object_store::Error) -> Error {
     use object_store::Error as E;
 
@@ -40,8 +40,8 @@ fn of_class(
     }
 }
 
-/// What an error and its sources say, each once. Most of these errors repeat their source, but that of an HTTP client
-/// says "error sending request", and only its sources say why.
+/// The messages of an error and of its sources, without repetition. Most of these errors repeat the message of their
+/// source, but the error of an HTTP client says "error sending request", and only its sources say why.
 fn said(error: &object_store::Error) -> String {
     let mut text = without_body(&error.to_string());
     let mut source = error.source();
@@ -55,8 +55,8 @@ fn said(error: &object_store::Error) -> String {
     text
 }
 
-/// What an error says, but of the document that a server has answered with it only the code and the message: what else
-/// is in it may be a key, a token or what was signed with them.
+/// A message without the XML document of the server's response, except the document's code and message: the rest may
+/// contain a key, a token or signed data.
 fn without_body(said: &str) -> String {
     let Some((before, document)) = said.split_once('<') else { return said.to_owned() };
     let text_of = |tag: &str| {
@@ -67,12 +67,12 @@ fn without_body(said: &str) -> String {
     format!("{before}{}", texts.join(": "))
 }
 
-/// The class of what the file system says.
+/// Maps an error of the file system.
 pub(super) fn from_io(backend: &'static str, error: io::Error) -> Error {
     of_class(disk::class_of(&error), backend, || error.into())
 }
 
-/// The class of a task that did not end: its panic goes on here, and else the runtime is shutting down.
+/// Maps the error of a task that did not complete: resumes its panic; otherwise the runtime is shutting down.
 pub(super) fn from_join(backend: &'static str, error: JoinError) -> Error {
     match error.try_into_panic() {
         Ok(panic) => panic::resume_unwind(panic),
@@ -80,12 +80,12 @@ pub(super) fn from_join(backend: &'static str, error: JoinError) -> Error {
     }
 }
 
-/// Whether the backend could not be reached, or did not answer: then it need not be asked why.
+/// Whether the backend is unavailable: it could not be reached, or has not responded in time.
 pub(super) fn is_away(error: &object_store::Error) -> bool {
     disk::class_of_chain(error) == Some(Class::Unavailable)
 }
 
-/// Whether it has waited for an answer in vain: then it need not be asked what became of it.
+/// Whether the request has timed out: then it is useless to ask the backend for the outcome.
 pub(super) fn has_timed_out(error: &object_store::Error) -> bool {
     disk::is(error, ErrorKind::TimedOut)
 }

@@ -1,4 +1,4 @@
-//! Whose a blob store is: one small object of its own says so.
+//! The store id in a blob store: one small object, which says to which store the blob store belongs.
 
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
@@ -8,7 +8,7 @@ use crate::domain::StoreId;
 use crate::error::Result;
 
 impl BlobStore {
-    /// The id of the store that this one belongs to; absent where it holds none that can be read.
+    /// Reads the id of the store to which this blob store belongs; `None` where the id is absent or invalid.
     ///
     /// # Errors
     /// [`Error::Unavailable`](crate::Error::Unavailable) or [`Error::Backend`](crate::Error::Backend).
@@ -24,7 +24,7 @@ impl BlobStore {
         }
     }
 
-    /// Writes the id of the store that this one belongs to.
+    /// Writes the id of the store to which this blob store belongs.
     ///
     /// # Errors
     /// [`Error::Full`](crate::Error::Full), [`Error::Unavailable`](crate::Error::Unavailable) or
@@ -35,7 +35,7 @@ impl BlobStore {
         written.map(drop).map_err(|error| self.error(error))
     }
 
-    /// What it is and where, for people.
+    /// The name and the location of this blob store, for messages.
     pub(crate) fn describe_place(&self) -> String {
         format!("{} {}", self.name, self.location)
     }

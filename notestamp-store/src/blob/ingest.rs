@@ -1,4 +1,4 @@
-//! Bytes stream in and are hashed and counted; an object appears whole or not at all.
+//! Writes an object from a byte stream, and hashes and counts the bytes; the object appears whole or not at all.
 
 use std::mem;
 
@@ -12,10 +12,10 @@ use crate::domain::{Digest, Hasher, Namespace, ObjectId};
 use crate::error::{Error, Result};
 
 impl BlobStore {
-    /// Begins to write an object whose size nobody knows yet.
+    /// Begins to write an object of unknown size.
     ///
-    /// Nothing happens in the backend before more bytes have come than one part holds: a small
-    /// object costs it no more than [`BlobStore::put`].
+    /// No request is sent to the backend until the bytes exceed one part: a small object costs no more than
+    /// [`BlobStore::put`].
     pub fn ingest(&self, namespace: Namespace, object: ObjectId) -> Ingest {
         let target = Target { store: self.clone(), namespace, object };
         let batch = Batch::new(self.backend.parts.bytes);
@@ -28,24 +28,23 @@ impl BlobStore {
 
 /// An object that is being written.
 ///
-/// The bytes flow to the backend in parts while their digest is computed. One that is not finished is
-/// to be [aborted](Ingest::abort). Where it is only dropped, it is aborted in the background, if
-/// there is a runtime to do it; else the half-written rest stays until the object is deleted.
+/// The bytes are sent to the backend in parts while their digest is computed. Call [`stage`](Ingest::stage) at the end,
+/// or [`abort`](Ingest::abort) to cancel. A dropped `Ingest` is aborted in the background if a Tokio runtime is
+/// running; otherwise its partial data stays until the object is deleted.
 ///
-/// A `write` that fails, or whose future is dropped, aborts it: no later call succeeds.
+/// If a `write` fails, or its future is dropped, the `Ingest` is aborted: every later call fails.
 pub struct Ingest {
     name: &'static str,
-    /// None once it has failed.
+    /// `None` after a failure.
     flow: Option<Flow>,
 }
 
 impl Ingest {
-    /// Takes the next bytes, however many, and waits where the backend is slower than they come.
+    /// Writes the next bytes, of any number. It waits while the backend is slower than the caller (backpressure).
     ///
     /// # Errors
-    /// [`Error::Full`], also where what has come would leave less than
-    /// [`FREE_BYTES_MIN`](crate::disk::FREE_BYTES_MIN), [`Error::FileTooLarge`], [`Error::Unavailable`] or
-    /// [`Error::Backend`]; nothing is kept then.
+    /// [`Error::Full`], also where less than [`FREE_BYTES_MIN`](crate::disk::FREE_BYTES_MIN) is free,
+    /// [`Error::FileTooLarge`], [`Error::Unavailable`] or [`Error::Backend`]; the object is aborted then.
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
         let mut flow = self.take()?;
         match flow.write(bytes).await {
@@ -60,10 +59,10 @@ impl Ingest {
         }
     }
 
-    /// Hands the last bytes over and says what they all are. The object does not appear yet.
+    /// Sends the last bytes, and returns the object with its digest and size. The object does not appear yet.
     ///
     /// # Errors
-    /// As of [`write`](Self::write).
+    /// The errors of [`write`](Self::write).
     pub async fn stage(mut self) -> Result<StagedObject> {
         let mut flow = self.take()?;
         match flow.finish().await {
@@ -83,10 +82,10 @@ impl Ingest {
         }
     }
 
-    /// Ends it; nothing of it is kept.
+    /// Aborts the write, and deletes the bytes that have been sent.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Backend`]: something may be kept, until the object is deleted.
+    /// [`Error::Unavailable`] or [`Error::Backend`]: partial data may stay until the object is deleted.
     pub async fn abort(self) -> Result<()> {
         match self.flow.and_then(|flow| flow.upload) {
             Some(upload) => upload.abort().await,
@@ -94,42 +93,43 @@ impl Ingest {
         }
     }
 
-    /// Takes the flow away until the present call has succeeded, so that none goes on after a gap.
+    /// Takes the flow for the duration of a call, which puts it back on success: after a failed or dropped call, no
+    /// later call can continue with bytes missing.
     fn take(&mut self) -> Result<Flow> {
         let broken = || Error::Backend { backend: self.name, source: "this upload has failed before".into() };
         self.flow.take().ok_or_else(broken)
     }
 }
 
-/// An object whose bytes have all been handed over, but that has not appeared yet.
+/// An object whose bytes have all been received, but that has not appeared yet.
 ///
-/// Where equal bytes are there already, it is [aborted](Self::abort), and else
-/// [completed](Self::complete). Where it is dropped, the same happens as to an [`Ingest`].
+/// [Complete](Self::complete) it, or [abort](Self::abort) it where another object has the same bytes. If it is dropped,
+/// it is aborted like an [`Ingest`].
 pub struct StagedObject {
     /// The digest of its bytes.
     pub digest: Digest,
-    /// How many they are.
+    /// The size in bytes.
     pub size: u64,
     target: Target,
     rest: Rest,
 }
 
-/// What has not been done yet.
+/// The work that is left to do for a staged object.
 enum Rest {
-    /// All of it: the bytes of a small object.
+    /// To write a small object with one request.
     Whole(Batch),
-    /// To put the parts together.
+    /// To complete a multipart upload.
     Parts(Upload),
 }
 
 impl StagedObject {
-    /// Makes the object appear: whole, and as durable as the store was opened to be.
+    /// Makes the object appear: whole, and as durable as the blob store's [`Durability`](crate::Durability) says.
     ///
-    /// Where the future is dropped, the object may still appear: keep its row until the sweep takes it.
+    /// If the future is dropped, the object may still appear: keep its ledger row until the sweep dooms it.
     ///
     /// # Errors
-    /// [`Error::Full`], [`Error::Unavailable`] or [`Error::Backend`]; nothing is kept of it, as far as
-    /// the backend still answers.
+    /// [`Error::Full`], [`Error::Unavailable`] or [`Error::Backend`]. The object is then deleted if the backend still
+    /// responds; otherwise the outcome is unknown.
     pub async fn complete(self) -> Result<()> {
         let Target { store, namespace, object } = self.target;
         match self.rest {
@@ -144,10 +144,10 @@ impl StagedObject {
         }
     }
 
-    /// Ends it; nothing of it is kept.
+    /// Aborts the write, and deletes the bytes that have been sent.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Backend`]: something may be kept, until the object is deleted.
+    /// [`Error::Unavailable`] or [`Error::Backend`]: partial data may stay until the object is deleted.
     pub async fn abort(self) -> Result<()> {
         match self.rest {
             Rest::Whole(_) => Ok(()),
@@ -156,21 +156,21 @@ impl StagedObject {
     }
 }
 
-/// Which object is written.
+/// The object that is being written, and its blob store.
 struct Target {
     store: BlobStore,
     namespace: Namespace,
     object: ObjectId,
 }
 
-/// From the caller to the backend, and past the hasher.
+/// The pipeline from the caller to the hasher and the backend.
 ///
-/// Memory: one batch that fills, the parts on their way, and the bytes that the caller has just handed over.
+/// It holds in memory one batch that is being filled, the parts in transfer, and the latest bytes of the caller.
 struct Flow {
     target: Target,
     batch: Batch,
     hashing: Hashing,
-    /// None as long as all fits into one batch.
+    /// `None` while all bytes fit into one batch.
     upload: Option<Upload>,
 }
 
@@ -197,7 +197,7 @@ impl Flow {
         Ok(self.hashing.wait(&self.target.store).await?.finish())
     }
 
-    /// Sends the batch on its way, and hashes it meanwhile.
+    /// Sends the batch as the next part, and hashes it meanwhile.
     async fn dispatch(&mut self) -> Result<()> {
         let Target { store, namespace, object } = &self.target;
         let upload = match &mut self.upload {
@@ -218,16 +218,16 @@ impl Flow {
     }
 }
 
-/// Bytes up to the size of a part, kept in the pieces that they came in.
+/// Up to one part of bytes, in the pieces in which they came.
 struct Batch {
     bytes_max: usize,
     len: usize,
     chunks: Vec<Bytes>,
-    /// Small pieces, copied together: else their bookkeeping would take more memory than they do.
+    /// Small pieces, copied together: a separate `Bytes` for each would take more memory than its content.
     small: BytesMut,
 }
 
-/// The size from which on a piece is kept rather than copied.
+/// Pieces of at least this size are kept as they are; smaller ones are copied.
 const PIECE_BYTES_MIN: usize = 4 << 10;
 
 impl Batch {
@@ -249,13 +249,13 @@ impl Batch {
         }
     }
 
-    /// All that it holds, in order.
+    /// All bytes of the batch, in order.
     fn chunks(&mut self) -> Vec<Bytes> {
         self.flush_small();
         self.chunks.clone()
     }
 
-    /// All that it holds, and leaves it empty.
+    /// Takes all bytes of the batch, and leaves it empty.
     fn take(&mut self) -> Self {
         mem::replace(self, Self::new(self.bytes_max))
     }
@@ -272,15 +272,15 @@ impl Batch {
     }
 }
 
-/// Hashes batch after batch on the blocking pool.
+/// Hashes one batch after another on the blocking thread pool.
 #[derive(Default)]
 struct Hashing {
-    /// The last batch that was given to it; none before the first.
+    /// The task that hashes the latest batch; `None` before the first batch.
     last: Option<JoinHandle<Hasher>>,
 }
 
 impl Hashing {
-    /// Begins with the next batch, once the one before it is done.
+    /// Waits for the hash of the batch before, then begins with this one.
     async fn update(&mut self, store: &BlobStore, chunks: Vec<Bytes>) -> Result<()> {
         let mut hasher = self.wait(store).await?;
         self.last = Some(task::spawn_blocking(move || {

@@ -1,4 +1,4 @@
-//! All that lies in a blob store, for a check against the ledger.
+//! Lists the content of a blob store, for a check against the ledger.
 
 use std::io;
 use std::sync::Arc;
@@ -12,21 +12,21 @@ use super::{BlobStore, path};
 use crate::domain::{Namespace, ObjectId};
 use crate::error::Result;
 
-/// Something that lies in a blob store.
+/// One entry in the listing of a blob store.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum ListedObject {
     /// A whole object.
     Object {
-        /// Who shares it.
+        /// The namespace of the object.
         namespace: Namespace,
-        /// Which it is.
+        /// The id of the object.
         object: ObjectId,
-        /// How many bytes it has.
+        /// The size in bytes.
         size: u64,
     },
-    /// Anything else, by its path in the store: what is half written, or something foreign.
+    /// The path of any other entry: a partial file, or a foreign file.
     ///
-    /// A foreign folder ends in `/`, and stands for all that lies in it.
+    /// The path of a foreign folder ends in `/`; its content is not listed.
     Unknown(String),
 }
 
@@ -34,10 +34,10 @@ pub enum ListedObject {
 const ENTRIES_PER_READ: usize = 1024;
 
 impl BlobStore {
-    /// Lists all that lies in this store, in no particular order, but for the store's id.
+    /// Lists everything in this blob store except the store id, in no particular order.
     ///
-    /// What comes or goes meanwhile may be among it or not. On S3 the parts of an upload that was
-    /// never completed cannot be seen here: give the bucket a lifecycle rule that aborts those.
+    /// The listing is not a snapshot: an entry that is added or deleted meanwhile may be listed or not. On S3, the
+    /// parts of an incomplete upload are not listed: give the bucket a lifecycle rule that aborts incomplete uploads.
     ///
     /// # Errors
     /// [`Error::Unavailable`](crate::Error::Unavailable) or [`Error::Backend`](crate::Error::Backend),
@@ -64,7 +64,7 @@ impl BlobStore {
         batches.map_ok(|batch| stream::iter(batch).map(Ok)).try_flatten().boxed()
     }
 
-    /// The next entries, if there are any, and the walk that goes on after them.
+    /// Reads the next entries; returns them with the walk that continues after them, or `None` at the end.
     async fn walk_on(
         &self,
         root: &Arc<LocalRoot>,

@@ -1,4 +1,4 @@
-//! Bytes over an `Arc<dyn ObjectStore>`: one [`BlobStore`] for media, one for notes.
+//! [`BlobStore`]: keeps bytes in an `Arc<dyn ObjectStore>`. A store has two of them, for media and for notes.
 
 #[cfg(feature = "azure")]
 mod azure;
@@ -46,42 +46,42 @@ use crate::error::{Error, Result, error_chain};
 use backend::{Backend, OpenError};
 use local::LocalRoot;
 
-/// How many bytes of all uploads may be on their way to one store at the same time.
+/// How many bytes of all uploads together may be in transfer to one blob store at the same time.
 const IN_FLIGHT_BYTES_MAX: usize = 512 << 20;
 
-/// Keeps the bytes of objects: those of all media, or those of all notes.
+/// A blob store: keeps the bytes of objects, either of all media or of all notes.
 ///
 /// # Contract
-/// - An object appears whole or not at all, and what has been answered survives what [`Durability`] says.
-/// - An object is written once, by one writer, and never changed. Its path is never used again.
-/// - Nothing is found here: which objects there are, and how large, is for the ledger to say.
-///   An object that is missing, or of another size than expected, is [`Error::Corrupt`].
-/// - Memory does not grow with the size of an object.
+/// - Writes are atomic: an object appears whole or not at all. A completed write is as durable as [`Durability`] says.
+/// - An object is written once, by one writer, and is immutable. Its path is never used again.
+/// - The ledger, not the blob store, knows which objects exist, and their sizes. Reading an object that is absent, or
+///   has another size than expected, fails with [`Error::Corrupt`].
+/// - Memory use does not grow with the size of an object.
 ///
-/// Clones share everything. All methods need a Tokio runtime. `conformance` holds the suite that
-/// every backend passes.
+/// Clones share all state. All methods need a Tokio runtime. The module `conformance` holds the tests that every
+/// backend passes.
 #[derive(Clone)]
 pub struct BlobStore {
     name: &'static str,
-    /// Where it is, for people.
+    /// The location of the store, for messages.
     location: Arc<str>,
     backend: Backend,
-    /// A permit for each part that is on its way.
+    /// A permit for each part in transfer.
     parts: Arc<Semaphore>,
-    /// Uploads that are being aborted.
+    /// Tasks that abort uploads.
     tasks: TaskTracker,
-    /// Says to them that there will be no more tries.
+    /// Cancelled by `close`: a task that aborts an upload then tries only once more.
     closing: CancellationToken,
 }
 
 impl BlobStore {
     /// Opens the store that keeps the objects of this kind.
     ///
-    /// A folder that does not exist is created, for the present account's eyes only. Each `memory:///` that
-    /// is opened is another one.
+    /// A folder that does not exist is created; only the user of this process can access it. Each `memory:///` that is
+    /// opened is a new, empty store.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Backend`] where the folder cannot be used.
+    /// [`Error::Unavailable`] or [`Error::Backend`] where the folder or the bucket cannot be used.
     pub async fn open(kind: ObjectKind, url: &BlobUrl, durability: Durability) -> Result<Self> {
         let (name, location, url) = (name(kind), url.to_string(), url.clone());
         let opened = task::spawn_blocking(move || Backend::open(&url, durability));
@@ -92,10 +92,10 @@ impl BlobStore {
         }
     }
 
-    /// Keeps the objects of this kind in a backend of the embedder's own.
+    /// Keeps the objects of this kind in a backend that the embedding program supplies.
     ///
-    /// How durable it is, is the backend's matter. For a local folder use [`BlobStore::open`]: what
-    /// `object_store` leaves to be done there is done only then.
+    /// Its durability depends on that backend. For a local folder use [`BlobStore::open`] instead: only that does what
+    /// `object_store`'s local backend lacks.
     pub fn new(kind: ObjectKind, objects: Arc<dyn ObjectStore>) -> Self {
         let location = objects.to_string();
         Self::over(name(kind), location, Backend::new(objects))
@@ -107,23 +107,23 @@ impl BlobStore {
         Self { name, location, backend, parts, tasks: TaskTracker::new(), closing: CancellationToken::new() }
     }
 
-    /// Writes a small object at once.
+    /// Writes a small object with one request.
     ///
-    /// Where the future is dropped, the object may still appear: keep its row until the sweep takes it.
+    /// If the future is dropped, the object may still appear: keep its ledger row until the sweep dooms it.
     ///
     /// # Errors
-    /// [`Error::Full`], [`Error::FileTooLarge`], [`Error::Unavailable`] or [`Error::Backend`]; nothing is kept of it,
-    /// as far as the backend still answers.
+    /// [`Error::Full`], [`Error::FileTooLarge`], [`Error::Unavailable`] or [`Error::Backend`]. The object is then
+    /// deleted if the backend still responds; otherwise the outcome is unknown.
     pub async fn put(&self, namespace: Namespace, object: ObjectId, bytes: Bytes) -> Result<()> {
         self.put_payload(namespace, object, bytes.into()).await
     }
 
-    /// Deletes an object, and what a crash may have left of it half written. What is not there is fine.
+    /// Deletes an object, and any partial file that a crash has left of it. Idempotent: an absent object is no error.
     ///
-    /// Once this has been answered, the bytes do not come back: the ledger may forget the object.
+    /// After success the deletion is final: the ledger may forget the object.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Backend`]; repeat it then.
+    /// [`Error::Unavailable`] or [`Error::Backend`]; retry later.
     pub async fn delete(&self, namespace: Namespace, object: ObjectId) -> Result<()> {
         if let Some(local) = &self.backend.local {
             return self.on_disk(local, move |root| root.delete(namespace, object)).await;
@@ -134,7 +134,7 @@ impl BlobStore {
         }
     }
 
-    /// Answers if the backend does, and could be written to if it is a folder.
+    /// Health check: succeeds if the backend responds; for a local folder, if it can also be written to.
     ///
     /// # Errors
     /// [`Error::Full`], [`Error::Unavailable`] or [`Error::Backend`].
@@ -142,19 +142,20 @@ impl BlobStore {
         if let Some(local) = &self.backend.local {
             return self.on_disk(local, LocalRoot::ping).await;
         }
-        // A folder that has nothing in it: one small answer. To ask for a single object would not tell a
-        // bucket that is missing from an object that is.
+        // Lists a prefix without objects: the response is small. A request for a single object could not tell an
+        // absent bucket from an absent object.
         match self.backend.objects.list(Some(&Path::from("ping"))).try_next().await {
             Ok(_) => Ok(()),
             Err(error) => Err(self.error(error)),
         }
     }
 
-    /// Fails where so little space is free that nothing more should be added: less than
-    /// [`FREE_BYTES_MIN`](crate::disk::FREE_BYTES_MIN) in the file system of a local folder. Others have no such limit.
+    /// Checks that the file system of a local folder has enough free space for new objects: at least
+    /// [`FREE_BYTES_MIN`](crate::disk::FREE_BYTES_MIN). Other backends have no such limit.
     ///
     /// # Errors
-    /// [`Error::Full`]; [`Error::Unavailable`] or [`Error::Backend`] where the folder cannot be looked at.
+    /// [`Error::Full`] where there is too little; [`Error::Unavailable`] or [`Error::Backend`] where the free space
+    /// cannot be determined.
     pub async fn ensure_room(&self) -> Result<()> {
         match &self.backend.local {
             Some(local) => self.on_disk(local, LocalRoot::ensure_room).await,
@@ -162,14 +163,14 @@ impl BlobStore {
         }
     }
 
-    /// Ends it in good order: waits for uploads that are being aborted, each of which is tried once more at most.
+    /// Shuts down gracefully: waits for the uploads that are being aborted; each abort is tried at most once more.
     pub async fn close(&self) {
         self.closing.cancel();
         self.tasks.close();
         self.tasks.wait().await;
     }
 
-    /// The size from which on an object is written in parts, for the suite to try what lies beside it.
+    /// The size of a part, for conformance tests of object sizes below and above it.
     #[cfg(feature = "conformance")]
     pub(crate) fn part_bytes(&self) -> usize {
         self.backend.parts.bytes
@@ -184,7 +185,7 @@ impl BlobStore {
         Ok(())
     }
 
-    /// Makes the way to a namespace's objects, where that is more than a prefix.
+    /// Creates the folder of a namespace, where the backend is a local folder.
     async fn prepare(&self, namespace: Namespace) -> Result<()> {
         match &self.backend.local {
             Some(local) => self.on_disk(local, move |root| root.prepare(namespace)).await,
@@ -192,7 +193,7 @@ impl BlobStore {
         }
     }
 
-    /// Deletes what a failed write may have left. Where this fails too, the sweep does it.
+    /// Deletes what a failed write may have left. If this fails too, the sweep deletes it.
     async fn withdraw(&self, namespace: Namespace, object: ObjectId) {
         let store = self.clone();
         let deletion = async move {
@@ -220,7 +221,7 @@ impl BlobStore {
     }
 }
 
-/// Says which store it is, and no secret of its backend's configuration.
+/// Names the store; hides the secrets in its backend's configuration.
 impl fmt::Debug for BlobStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "BlobStore({}: {})", self.name, self.backend.objects)

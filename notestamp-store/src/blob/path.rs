@@ -1,7 +1,7 @@
-//! Where an object lies: the only file that knows the layout.
+//! The paths of objects: the only file that knows the layout.
 //!
-//! `{namespace}/{object id}`, in the media store and in the notes store alike. A path is used once,
-//! for one life of one object, so whatever comes late to it can only meet what it was meant for.
+//! A path is `{namespace}/{object id}`, in the media store and in the notes store alike. It is used for only one
+//! object, ever, so a late write or delete can only affect the object that it was meant for.
 
 use object_store::path::Path;
 
@@ -20,13 +20,13 @@ pub(super) fn folder(namespace: Namespace) -> String {
     namespace.to_string()
 }
 
-/// The object whose path this is, if it is one.
+/// Parses the path of an object; `None` where it is not such a path.
 pub(super) fn parse(path: &str) -> Option<(Namespace, ObjectId)> {
     let (folder, name) = path.split_once('/')?;
     Some((parse_folder(folder)?, name.parse().ok()?))
 }
 
-/// The namespace whose folder this is, if it is one.
+/// Parses the folder name of a namespace; `None` where it is not such a name.
 pub(super) fn parse_folder(name: &str) -> Option<Namespace> {
     name.parse().ok()
 }

@@ -1,4 +1,4 @@
-//! Links to single objects, straight to a backend that can make them: the bytes then pass nobody else.
+//! Presigned URLs: a client reads an object directly from the backend, and the bytes do not pass through this process.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use super::{BlobStore, path};
 use crate::domain::{InvalidValue, Namespace, ObjectId};
 use crate::error::Result;
 
-/// The longest that a presigned URL may be good for. Nobody can take it back: whoever has it reads the
-/// object until it expires, signed out or not.
+/// The longest lifetime of a presigned URL. It cannot be revoked: every holder can read the object until it expires,
+/// even after signing out.
 pub const PRESIGNED_TIME_MAX: Duration = Duration::from_secs(15 * 60);
 
-/// The headers that a presigned URL is answered with; a bucket knows nothing of them.
+/// The headers of the response to a presigned URL; a bucket does not store them with the object.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PresignedHeaders {
     /// The value of `Content-Type`.
@@ -24,7 +24,7 @@ pub struct PresignedHeaders {
     pub content_disposition: String,
 }
 
-/// What makes the links of a backend that can.
+/// Makes presigned URLs for a backend.
 #[async_trait]
 pub(super) trait Presign: Send + Sync {
     async fn presign(
@@ -36,14 +36,14 @@ pub(super) trait Presign: Send + Sync {
 }
 
 impl BlobStore {
-    /// A URL by which anybody can read an object, and nothing else, until it expires; none where the
-    /// backend cannot make one. Ranges of the object are read by the same URL.
+    /// A presigned URL: every holder can read this one object until the URL expires. `None` where the backend cannot
+    /// presign. The same URL serves range requests.
     ///
-    /// It is made without asking whether the object is there.
+    /// It is not checked whether the object exists.
     ///
     /// # Errors
-    /// - [`Error::Invalid`](crate::Error::Invalid) where it would be good for longer than [`PRESIGNED_TIME_MAX`].
-    /// - [`Error::Unavailable`](crate::Error::Unavailable) where the credentials cannot be had.
+    /// - [`Error::Invalid`](crate::Error::Invalid) where `expires_in` is longer than [`PRESIGNED_TIME_MAX`].
+    /// - [`Error::Unavailable`](crate::Error::Unavailable) where the credentials are unavailable.
     pub async fn presign(
         &self,
         namespace: Namespace,

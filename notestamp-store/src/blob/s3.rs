@@ -1,4 +1,4 @@
-//! A bucket of S3, or of what speaks its protocol.
+//! A bucket of S3, or of a service with the same protocol.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use url::Url;
 use super::backend::Backend;
 use super::bucket::{self, Bucket};
 
-/// A bucket, and where and how it is reached, as far as its URL says so.
+/// A bucket with the settings of its URL; `None` where the URL does not set a value.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct S3Bucket {
     bucket: Bucket,
@@ -18,7 +18,8 @@ pub(super) struct S3Bucket {
 }
 
 impl S3Bucket {
-    /// Reads `s3://bucket/prefix?endpoint=URL&path_style=BOOL`; says why it cannot, without repeating it.
+    /// Parses `s3://bucket/prefix?endpoint=URL&path_style=BOOL`. The error says why it is invalid, without repeating
+    /// it.
     pub(super) fn parse(url: &Url) -> Result<Self, &'static str> {
         let (mut endpoint, mut path_style) = (None, None);
         for (name, value) in url.query_pairs() {
@@ -38,7 +39,7 @@ impl S3Bucket {
         Ok(Self { bucket: Bucket::parse(url)?, endpoint, path_style })
     }
 
-    /// The backend, with credentials, and what else its URL does not say, from the `AWS_…` variables.
+    /// The backend in this bucket; credentials and settings that the URL does not set come from the `AWS_…` variables.
     pub(super) fn open(&self) -> object_store::Result<Backend> {
         let s3 = Arc::new(self.client(AmazonS3Builder::from_env())?);
         Ok(self.bucket.backend(Arc::clone(&s3), Some(s3)))
@@ -48,7 +49,7 @@ impl S3Bucket {
         let mut builder = environment
             .with_bucket_name(&self.bucket.name)
             .with_retry(bucket::retries())
-            // Objects are deleted one by one, for which not every service has a bulk request.
+            // Objects are deleted one by one: not every service supports bulk deletion.
             .with_disable_bulk_delete(true);
         for (key, value) in bucket::client_settings() {
             builder = builder.with_config(AmazonS3ConfigKey::Client(key), value);
@@ -61,7 +62,7 @@ impl S3Bucket {
             if virtual_hosted.is_some_and(|virtual_hosted| parse_bool(&virtual_hosted) == Some(true)) {
                 endpoint = self.virtual_host(endpoint);
             }
-            // Who writes http:// means it.
+            // An endpoint with `http://` was configured on purpose.
             builder = builder.with_allow_http(endpoint.scheme() == "http");
             builder =
                 builder.with_config(AmazonS3ConfigKey::S3Endpoint, endpoint.as_str().trim_end_matches('/'));
@@ -69,7 +70,7 @@ impl S3Bucket {
         builder.build()
     }
 
-    /// Where the bucket's URL, or else the environment, says that the service is; else it is Amazon's.
+    /// The endpoint from the bucket's URL, or else from the environment; `None` means Amazon's.
     fn endpoint(&self, environment: &AmazonS3Builder) -> object_store::Result<Option<Url>> {
         if let Some(endpoint) = &self.endpoint {
             return Ok(Some(endpoint.clone()));
@@ -84,13 +85,14 @@ impl S3Bucket {
         }
     }
 
-    /// The endpoint whose host begins with the bucket, which it may do already.
+    /// The endpoint with the bucket's name at the beginning of its host, unless it is there already.
     fn virtual_host(&self, mut endpoint: Url) -> Url {
         let host = endpoint.host_str().unwrap_or_default();
         let of_bucket = format!("{}.", self.bucket.name);
         if !host.starts_with(&of_bucket) {
             let host = of_bucket + host;
-            // Where the two make no host, as with an address, no request will arrive, and an error says where to.
+            // If the result is not a valid host, as with an IP address, the endpoint stays: requests fail, and the
+            // error names the endpoint.
             let _ = endpoint.set_host(Some(&host));
         }
         endpoint
@@ -126,7 +128,7 @@ fn parse_endpoint(text: &str) -> Result<Url, &'static str> {
     Ok(url)
 }
 
-/// In the words that the variables may have, too.
+/// Parses the words that the environment variables accept.
 fn parse_bool(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
         "1" | "true" | "on" | "yes" | "y" => Some(true),

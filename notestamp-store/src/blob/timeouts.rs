@@ -1,4 +1,4 @@
-//! How long a backend behind a network may take: so that who waits for it hears within seconds that it is away.
+//! Timeouts of remote backends: a caller learns within seconds that a backend is unavailable.
 
 use std::fmt;
 use std::future::Future;
@@ -18,29 +18,28 @@ use tokio::{task, time};
 
 use super::error::is_away;
 
-/// How long an answer may take, all tries included, beside the time that its bytes need.
+/// The timeout of a request including its retries, in addition to the time that its bytes need.
 pub(super) const REQUEST_TIME_MAX: Duration = Duration::from_secs(4);
 
-/// The slowest link over which bytes still arrive in time, for each of the parts that share it.
+/// The lowest speed at which one part is transferred in time.
 const BYTES_PER_SECOND_MIN: u32 = 128 << 10;
 
-/// How long bytes may be on their way however many they are: nobody who waits for it is kept waiting longer than
-/// connections are.
+/// The timeout of a transfer of any size: no longer than a client's connection waits for the response.
 const TRANSFER_TIME_MAX: Duration = Duration::from_secs(90);
 
-/// How long it may take to put the parts of a large object together, which S3 does at its leisure.
+/// The timeout of completing a multipart upload, which is slow on S3.
 const COMPLETE_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// How long to wait for what may take long, before something small is asked beside it, and again.
+/// During a long request, how long to wait before each probe that checks whether the backend still responds.
 const SILENCE_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// How long the next bytes of an object may take.
+/// The idle timeout of a read: how long the next bytes of an object may take.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// How long the answer of a failure waits for what it left to be taken away.
+/// How long a failed operation waits for its cleanup before it returns its error.
 const TIDY_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// An object store that fails where another one would let its callers wait.
+/// An object store with timeouts: an operation fails where the inner store takes too long.
 #[derive(Debug)]
 pub(super) struct TimeoutStore<T>(Arc<T>);
 
@@ -122,13 +121,13 @@ impl<T: ObjectStore> MultipartUpload for PatientUpload<T> {
     }
 }
 
-/// Waits for an answer, but not for ever.
+/// Waits for a response, with a timeout.
 pub(super) async fn within<T>(time_max: Duration, answer: impl Future<Output = Result<T>>) -> Result<T> {
     time::timeout(time_max, answer).await.unwrap_or_else(|_| Err(no_answer(time_max)))
 }
 
-/// Waits for an answer that may take long, but only from a backend that says anything at all: while there is none, it
-/// is asked about the object, and whatever it says of it will do.
+/// Waits for the response to a request that may take long, as long as the backend responds to probes. A probe is a
+/// `head` request for the object; any response to it is enough.
 async fn unless_silent<T>(
     objects: &impl ObjectStore,
     location: &Path,
@@ -151,10 +150,10 @@ async fn unless_silent<T>(
     }
 }
 
-/// Does what a failure has left to be done. It goes on by itself where it takes long: the backend may
-/// be away, and whoever waits to be told so shall not wait for that another time.
+/// Runs the cleanup after a failure. Where it takes long, it continues in the background: the backend may be
+/// unavailable, and the caller has waited for one timeout already.
 pub(crate) async fn tidy_up(work: impl Future<Output = ()> + Send + 'static) {
-    // Whether it has come to its end by now is all the same.
+    // After the timeout the task continues, so the result does not matter.
     let _ = time::timeout(TIDY_TIME_MAX, task::spawn(work)).await;
 }
 
@@ -164,7 +163,8 @@ fn transfer_time_max(payload: &PutPayload) -> Duration {
     time_max.min(TRANSFER_TIME_MAX)
 }
 
-/// Ends in an error where the next item takes too long. Only the time counts in which somebody waits for it.
+/// Adds an idle timeout to a stream: it ends with an error where the next item takes too long. Only the time during
+/// which the reader waits for an item counts.
 pub(super) fn never_idle<T: Send + 'static>(
     time_max: Duration,
     items: BoxStream<'static, Result<T>>,
@@ -237,7 +237,7 @@ mod tests {
         assert_eq!(transfer_time_max(&notes), TRANSFER_TIME_MAX);
     }
 
-    /// Waits for `answer` from a backend that knows nothing but answers all else `after` that time.
+    /// Waits for `answer` from a backend that is empty and responds to each probe `after` that time.
     async fn beside(after: Duration, answer: impl Future<Output = Result<()>>) -> (Result<()>, Duration) {
         let slow = ThrottledStore::new(
             InMemory::new(),

@@ -1,4 +1,4 @@
-//! A multipart upload under way: parts in parallel, and an end in any case.
+//! A multipart upload: sends parts in parallel, and is always completed or aborted.
 
 use std::mem;
 use std::sync::Arc;
@@ -15,26 +15,26 @@ use super::{BlobStore, error, path, tidy_up};
 use crate::domain::{Namespace, ObjectId};
 use crate::error::{Result, error_chain};
 
-/// How long an abort is repeated. After that the parts are left to a rule of the bucket, which has to be there for
-/// processes that are killed.
+/// How long an abort is retried. After that, the parts stay until a lifecycle rule of the bucket deletes them; the
+/// bucket needs such a rule anyway, for processes that are killed.
 const ABORT_TIME_MAX: Duration = Duration::from_secs(6 * 60 * 60);
 
-/// How long to wait before an abort is repeated: longer each time.
+/// The pause before the first retry of an abort; it doubles with each retry, up to `ABORT_PAUSE_MAX`.
 const ABORT_PAUSE_MIN: Duration = Duration::from_secs(10);
 const ABORT_PAUSE_MAX: Duration = Duration::from_secs(10 * 60);
 
-/// An upload that is completed, or aborted, or aborts itself when it is dropped.
+/// A multipart upload in progress; dropping it aborts it.
 pub(super) struct Upload {
     store: BlobStore,
-    /// None once it has come to its end.
+    /// `None` once the upload is completed or aborted.
     multipart: Option<Box<dyn MultipartUpload>>,
     path: Path,
-    /// How many have been handed over.
+    /// How many bytes have been sent or are in transfer.
     bytes: u64,
     parts: JoinSet<object_store::Result<()>>,
 }
 
-/// The right of one part to be on its way.
+/// The permit of one part to be in transfer.
 pub(super) struct Slot(
     #[expect(dead_code, reason = "it is given back when it is dropped")] OwnedSemaphorePermit,
 );
@@ -48,14 +48,14 @@ impl Upload {
         Ok(Self { store: store.clone(), multipart, path, bytes: 0, parts: JoinSet::new() })
     }
 
-    /// Waits until one part more may be on its way.
+    /// Waits until one more part may be in transfer.
     pub(super) async fn wait_for_slot(&mut self) -> Result<Slot> {
         self.wait_for_parts(self.store.backend.parts.in_flight_max - 1).await?;
         let parts = Arc::clone(&self.store.parts);
         Ok(Slot(parts.acquire_owned().await.expect("the semaphore is never closed")))
     }
 
-    /// Sends the next part on its way.
+    /// Begins to send the next part.
     pub(super) fn put_part(&mut self, slot: Slot, payload: PutPayload) {
         self.bytes += payload.content_length() as u64;
         let part = self.multipart().put_part(payload);
@@ -72,13 +72,13 @@ impl Upload {
 
     /// Makes the object appear.
     pub(super) async fn complete(mut self) -> Result<()> {
-        // It stays in its place meanwhile: where this future is dropped, or fails, the upload is aborted.
+        // `multipart` stays set meanwhile, so that the upload is aborted if this future is dropped or fails.
         match self.multipart().complete().await {
             Ok(_) => {
                 self.multipart = None;
                 Ok(())
             }
-            // A path is written once and by one writer: if the object is there, whole, it is this one.
+            // Each path has one writer, which writes once: an object of the full size is the result of this upload.
             Err(error) if !error::has_timed_out(&error) && self.has_appeared().await => {
                 self.multipart = None;
                 Ok(())
@@ -91,16 +91,16 @@ impl Upload {
         }
     }
 
-    /// Whether it has been completed, though the answer that would have said so was lost.
+    /// Whether the upload has been completed although its response was lost.
     async fn has_appeared(&mut self) -> bool {
         let found = self.store.backend.objects.head(&self.path).await;
         found.is_ok_and(|found| found.size == self.bytes)
     }
 
-    /// Deletes all that has arrived.
+    /// Aborts the upload, and deletes the parts that have arrived.
     ///
     /// # Errors
-    /// Where it could not be done at once; it is repeated.
+    /// Where the first attempt fails; on a remote backend, retries follow in the background.
     pub(super) async fn abort(mut self) -> Result<()> {
         match self.end() {
             Some(ended) => ended.await.unwrap_or_else(|lost| Err(error::from_join(self.store.name, lost))),
@@ -108,12 +108,12 @@ impl Upload {
         }
     }
 
-    /// [`abort`](Self::abort), where there is an error already that says more.
+    /// Like [`abort`](Self::abort), but ignores its error: the caller reports an earlier one.
     pub(super) async fn abort_quietly(self) {
         tidy_up(async move { drop(self.abort().await) }).await;
     }
 
-    /// Begins to delete all that has arrived, unless that was done, or there is no runtime to do it in.
+    /// Begins to abort the upload in a task; `None` where it has ended already, or no runtime is running.
     fn end(&mut self) -> Option<JoinHandle<Result<()>>> {
         let runtime = Handle::try_current().ok()?;
         let multipart = self.multipart.take()?;
@@ -143,21 +143,22 @@ impl Drop for Upload {
     }
 }
 
-/// The end of an upload that is not needed. Its parts cannot be seen as an object, and no row of the ledger leads to
-/// them: nobody else would delete them.
+/// The abort of an upload. It must be retried, because the sweep cannot delete the parts: they are no object, and no
+/// row of the ledger leads to them.
 struct Abort {
     store: BlobStore,
     multipart: Box<dyn MultipartUpload>,
 }
 
 impl Abort {
-    /// Tries once and answers what came of it. What has failed then goes on in the background.
+    /// Tries once and returns the result. Retries, where they are needed, follow in the background.
     async fn run(mut self, mut parts: JoinSet<object_store::Result<()>>) -> Result<()> {
         while parts.try_join_next().is_some() {}
         let were_on_their_way = !parts.is_empty();
         parts.shutdown().await;
         let aborted = self.once().await;
-        // A part that was on its way may arrive in a bucket after all, and then stays there. A folder keeps nothing.
+        // A part that was in transfer may still arrive in a bucket, and would stay there, so the abort is repeated. A
+        // local folder keeps no such parts.
         if self.store.backend.remote && (were_on_their_way || aborted.is_err()) {
             let tasks = self.store.tasks.clone();
             tasks.spawn(self.repeat());
@@ -167,13 +168,13 @@ impl Abort {
 
     async fn once(&mut self) -> Result<()> {
         match self.multipart.abort().await {
-            // It has been before.
+            // It has been aborted before.
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(self.store.error(error)),
         }
     }
 
-    /// Tries again until it succeeds, or the store is closed.
+    /// Retries until the abort succeeds, the time is over or the blob store is closed.
     async fn repeat(mut self) {
         let store = self.store.clone();
         let repeated = timeout(ABORT_TIME_MAX, async {

@@ -1,4 +1,4 @@
-//! Folders and files that a loss of power does not take away again, readable by their owner only.
+//! Creates folders and files that survive a loss of power and that only their owner can read.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -7,11 +7,11 @@ use std::path::Path;
 use super::errno::at;
 use crate::durability::Durability;
 
-/// Creates a folder and those above it, for the present account only; with [`Durability::Full`], each is synced into
-/// the folder that holds it. A folder that exists keeps its mode.
+/// Creates a folder and its parents, accessible only to the user of this process; with [`Durability::Full`], the folder
+/// that holds each of them is synced. An existing folder keeps its mode.
 ///
 /// # Errors
-/// Where it cannot be created, is not a folder, or cannot be made durable; the message names the path.
+/// Where the folder cannot be created or made durable, or a file is in its place; the message names the path.
 pub fn create_folder(path: &Path, durability: Durability) -> io::Result<()> {
     let Some(parent) = path.parent() else { return Ok(()) };
     if !path.is_dir() {
@@ -23,13 +23,13 @@ pub fn create_folder(path: &Path, durability: Durability) -> io::Result<()> {
     }
     // An existing folder too: a process may have died between creating and syncing it.
     match sync_folder(parent) {
-        // This process has not created anything in a folder that it may not read.
+        // This process has created nothing in a folder that it may not read, so there is nothing to sync.
         Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
         synced => synced,
     }
 }
 
-/// Makes one folder, unless another process just has.
+/// Creates one folder; idempotent: another process may have created it at the same time.
 pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
     #[cfg_attr(not(unix), expect(unused_mut, reason = "modes are a matter of Unix"))]
     let mut builder = DirBuilder::new();
@@ -45,13 +45,13 @@ pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Creates a file with this content, for its owner only: it appears whole, and never replaces another. With
-/// [`Durability::Full`] its name is synced, too.
+/// Creates a file with this content that only its owner can access. It appears whole, and never replaces an existing
+/// file. Its content is always synced; with [`Durability::Full`], its name is synced too.
 ///
 /// `staged` is a path in the same folder that only this call uses. A crash may leave a file there.
 ///
 /// # Errors
-/// [`ErrorKind::AlreadyExists`] where there is such a file, which is as durable then.
+/// [`ErrorKind::AlreadyExists`] where the file exists; it has then been made equally durable.
 pub fn create_private_file(
     path: &Path,
     staged: &Path,
@@ -63,7 +63,7 @@ pub fn create_private_file(
     let published = file.write_all(content).and_then(|()| file.sync_all());
     let published = published.and_then(|()| fs::hard_link(staged, path));
     fs::remove_file(staged).map_err(at(staged))?;
-    // An existing file too: another process may not have come so far yet.
+    // An existing file too: the process that created it may not have synced it yet.
     let is_there = published.as_ref().err().is_none_or(|error| error.kind() == ErrorKind::AlreadyExists);
     if is_there && durability == Durability::Full {
         sync_folder(folder_of(path))?;
@@ -71,18 +71,18 @@ pub fn create_private_file(
     published.map_err(at(path))
 }
 
-/// Makes a file that is created with these options readable by its owner only.
+/// Sets the mode of files that are created with these options: only the owner can read and write them.
 pub fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
     options
 }
 
-/// Makes the names in a folder survive a loss of power. Only Unix can, and needs to.
+/// Syncs a folder, so that the names in it survive a loss of power. On other systems than Unix it does nothing.
 ///
 /// # Errors
-/// Where it cannot be done; [`ErrorKind::Unsupported`] where the file system cannot do it at all. That is not ignored:
-/// [`Durability::Full`] would be a promise that is not kept.
+/// Where the sync fails; [`ErrorKind::Unsupported`] where the file system cannot sync folders. That is an error because
+/// [`Durability::Full`] could not be kept.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
     if !cfg!(unix) {
         return Ok(());

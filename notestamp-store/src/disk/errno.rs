@@ -1,4 +1,4 @@
-//! What an error of the file system or the network means to a caller.
+//! Classifies the errors of the file system and the network by what a caller can do about them.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 /// What a caller can do about an error.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Class {
-    /// Nothing can be added until there is space: ENOSPC, EDQUOT.
+    /// Nothing can be written until space is freed: ENOSPC, EDQUOT.
     Full,
-    /// The file system, or a limit of the process, does not take a file of this size: EFBIG.
+    /// The file system, or a limit of the process, does not allow a file of this size: EFBIG.
     FileTooLarge,
-    /// An operator or mere time can end it, without a change to what is stored.
+    /// A retry later, or after an operator's repair, can succeed; the stored data need not change for that.
     Unavailable,
-    /// Anything else.
+    /// Any other error.
     Failed,
 }
 
@@ -41,12 +41,12 @@ pub(crate) fn class_of(error: &io::Error) -> Class {
     }
 }
 
-/// The class of an error by its nearest cause that the operating system has named; `None` where there is none.
+/// The class of the nearest cause that is an error of the operating system; `None` where there is no such cause.
 pub(crate) fn class_of_chain(error: &(dyn StdError + 'static)) -> Option<Class> {
     io_cause(error).map(class_of)
 }
 
-/// Whether the nearest cause that the operating system has named is of this kind.
+/// Whether the nearest cause that is an error of the operating system has this kind.
 pub(crate) fn is(error: &(dyn StdError + 'static), kind: ErrorKind) -> bool {
     io_cause(error).is_some_and(|error| error.kind() == kind)
 }
@@ -56,7 +56,7 @@ fn io_cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
     while let Some(error) = cause {
         match error.downcast_ref::<io::Error>() {
             Some(error) if error.kind() != ErrorKind::Other => return Some(error),
-            // Libraries wrap errors of their own as another kind of I/O: the cause lies deeper.
+            // Libraries wrap their own errors as an I/O error of the kind `Other`: the cause is inside.
             Some(error) => cause = error.get_ref().map(|inner| inner as &(dyn StdError + 'static)),
             None => cause = error.source(),
         }
@@ -64,7 +64,7 @@ fn io_cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
     None
 }
 
-/// The device has failed, or there are no more file descriptors in the system, or for this process. The standard
+/// The codes for a failed device, and for no free file descriptors in the system or in this process. The standard
 /// library has no stable kinds for them.
 #[cfg(unix)]
 const UNAVAILABLE: [i32; 3] = {
@@ -80,12 +80,13 @@ fn os_code(error: &io::Error) -> Option<i32> {
     error.raw_os_error().or_else(located)
 }
 
-/// The same error, saying where it happened.
+/// Adds the path to an error.
 pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
     move |error| io::Error::new(error.kind(), Located { path: path.to_owned(), error })
 }
 
-/// Says all that its cause says, so it has no source: as a chain that would be said twice.
+/// An error with its path. Its message contains the message of its cause, so it has no source: otherwise an error chain
+/// would print that message twice.
 #[derive(Debug)]
 struct Located {
     path: PathBuf,

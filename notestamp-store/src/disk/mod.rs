@@ -1,7 +1,7 @@
-//! The file system under the embedded default: creating durably, free space, and what its errors mean.
+//! The local file system, for the embedded default: durable creation, free space, and classification of errors.
 //!
-//! Both halves of a store use it, the records in SQLite and the blobs in local folders, and so may a program that keeps
-//! files of its own beside them. Everything here blocks.
+//! Both halves of a store use it: the records in SQLite and the blobs in local folders. A program may use it for its
+//! own files beside them. All functions block.
 
 mod create;
 mod errno;

@@ -1,4 +1,4 @@
-//! Space that is held back for what ends a shortage of space.
+//! Disk space that is reserved for the operations that end a shortage of space, such as deletions.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -7,19 +7,19 @@ use std::path::PathBuf;
 use super::create::{folder_of, private};
 use super::space::{FREE_BYTES_MIN, free_bytes, write_all_at};
 
-/// How many bytes are held back.
+/// The size of the reserve.
 ///
-/// A deletion, a sign-in or one step of a sweep writes some pages to SQLite's write-ahead log, a few hundred at the
-/// most. The log is used over again once it is 4 MiB long, and what it holds then may have to be added to the database.
-/// So this is enough for any number of such writes, one after the other.
+/// A deletion, a sign-in or one step of a sweep writes at most a few hundred pages to SQLite's write-ahead log. The log
+/// is reused from its beginning once it is 4 MiB long, and its content may have to be added to the database. So this is
+/// enough for any number of such writes, one after the other.
 pub(crate) const RESERVE_BYTES: u64 = 16 << 20;
 
-/// In which pieces it is allocated: small ones for what little may be left.
+/// The sizes of the pieces in which the reserve is allocated: small ones use the last free space.
 const PIECES: [u64; 2] = [1 << 20, 64 << 10];
 
-/// A file that only takes space: removed when there is no other space left, and made again afterwards.
+/// A preallocated file that reserves space: it is removed when the disk is full, and created again afterwards.
 ///
-/// A preallocated file, because nothing else keeps space on every file system, from other programs too.
+/// It is a file because only that reserves space on every file system, against other programs too.
 #[derive(Debug)]
 pub(crate) struct Reserve {
     path: PathBuf,
@@ -27,22 +27,22 @@ pub(crate) struct Reserve {
 }
 
 impl Reserve {
-    /// The reserve in this file, as an earlier process has left it.
+    /// Finds the reserve that an earlier process left in this file; it may be absent.
     pub(crate) fn find(path: PathBuf) -> Self {
         let bytes = fs::metadata(&path).map_or(0, |found| found.len());
         Self { path, bytes }
     }
 
-    /// Gives the space up; returns whether there was any.
+    /// Removes the file to free its space; returns whether that freed any.
     pub(crate) fn release(&mut self) -> bool {
         let had_any = self.bytes > 0;
         self.bytes = 0;
         fs::remove_file(&self.path).is_ok() && had_any
     }
 
-    /// Makes it as large as it can be now.
+    /// Makes the reserve as large as the disk allows now, up to [`RESERVE_BYTES`].
     ///
-    /// Of a full disk it takes all that is left: other writes would else use up what is meant for deletions.
+    /// On a full disk it takes all remaining space: other writes would otherwise use the space meant for deletions.
     pub(crate) fn restore(&mut self) {
         let mut options = OpenOptions::new();
         let Ok(file) = private(options.write(true).create(true).truncate(false)).open(&self.path) else {
@@ -55,7 +55,7 @@ impl Reserve {
         }
     }
 
-    /// Makes it whole again, once there is room for more than it.
+    /// Makes the reserve whole again, once the disk has more free space than the reserve needs.
     pub(crate) fn complete(&mut self) {
         if self.bytes >= RESERVE_BYTES {
             return;
@@ -67,7 +67,7 @@ impl Reserve {
     }
 }
 
-/// Gives a file that many bytes of the file system's space, from `offset` on.
+/// Allocates `bytes` bytes of disk space for a file, from `offset` on.
 fn allocate(file: &File, offset: u64, bytes: u64) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), offset, bytes) {
@@ -77,7 +77,7 @@ fn allocate(file: &File, offset: u64, bytes: u64) -> io::Result<()> {
     (offset..offset + bytes).step_by(ZEROS.len()).try_for_each(|offset| write_all_at(file, &ZEROS, offset))
 }
 
-/// Divides each of [`PIECES`].
+/// Its length divides each of [`PIECES`].
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 #[cfg(test)]

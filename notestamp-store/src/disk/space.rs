@@ -1,4 +1,4 @@
-//! How much room there is, before something is written, and why a write has failed.
+//! Free disk space: checked before a write, and probed to find out why a write failed.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -7,17 +7,17 @@ use std::path::Path;
 use super::create::private;
 use super::errno::at;
 
-/// How many bytes stay free in each folder that a store writes to: below that, new media, notes and accounts are
-/// refused as [`Error::Full`](crate::Error::Full).
+/// How many bytes must stay free in the file system of each folder that a store writes to. With less free space, new
+/// media, notes and accounts are refused with [`Error::Full`](crate::Error::Full).
 ///
-/// What is left is for that which ends the shortage, and for small records meanwhile. It is several times as much as
-/// the [`Reserve`](super::Reserve) and the write-ahead log take together, so that uploads which pass the limit at the
-/// same moment do not use up all of it.
+/// The remaining space is for deletions, which end the shortage, and for small records. It is several times the size of
+/// the [`Reserve`](super::Reserve) and the write-ahead log together, so that uploads which pass the check at the same
+/// moment do not use up all of it.
 pub const FREE_BYTES_MIN: u64 = 64 << 20;
 
 /// How many bytes this process may still write in the file system of a folder; `None` where that is unknown.
 ///
-/// A quota of the user is not considered: it shows only when a write fails.
+/// A disk quota of the user is not considered: only a failed write shows it.
 #[cfg(unix)]
 pub(crate) fn free_bytes(folder: &Path) -> io::Result<Option<u64>> {
     let found = rustix::fs::statvfs(folder).map_err(|errno| at(folder)(errno.into()))?;
@@ -26,7 +26,7 @@ pub(crate) fn free_bytes(folder: &Path) -> io::Result<Option<u64>> {
     Ok(is_known.then(|| found.f_bavail.saturating_mul(found.f_frsize)))
 }
 
-/// How many bytes this process may still write in the file system of a folder: unknown here.
+/// Free space is not known on this platform.
 #[cfg(not(unix))]
 pub(crate) fn free_bytes(_folder: &Path) -> io::Result<Option<u64>> {
     Ok(None)
@@ -43,10 +43,10 @@ pub(crate) fn ensure_room(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// How many bytes a [`probe`] writes: more than SQLite adds to a file at once.
+/// How many bytes a [`probe`] writes: more than SQLite adds to a file in one write.
 const PROBE_BYTES: usize = 64 << 10;
 
-/// Creates a file, writes some bytes to it at `offset` and removes it: fails as any write of that kind would.
+/// Creates a file, writes some bytes to it at `offset` and removes it. It fails with the error of any such write.
 pub(crate) fn probe(path: &Path, offset: u64) -> io::Result<()> {
     let mut options = OpenOptions::new();
     let file = private(options.write(true).create(true).truncate(true)).open(path).map_err(at(path))?;

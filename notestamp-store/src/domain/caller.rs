@@ -1,19 +1,19 @@
 use super::{SessionId, UserId};
 
-/// On whose behalf an operation runs: an account, and the session by which its user has asked.
+/// On whose behalf an operation runs: an account, and the session that sent the request.
 ///
-/// An operation that names a session takes effect only while that session is open: its transaction looks at the
-/// session again. A program that embeds the store and has no sessions names only the account: `user.into()`.
+/// An operation with a session takes effect only while that session is open: its transaction reads the session again.
+/// A program that embeds the store without sessions names only the account: `user.into()`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Caller {
-    /// The account.
+    /// The account that acts, and that owns what the operation changes.
     pub user: UserId,
-    /// The session, where there is one.
+    /// The session that must be open; `None` where the program uses no sessions.
     pub session: Option<SessionId>,
 }
 
 impl Caller {
-    /// An account by one of its sessions.
+    /// An account that acts by one of its sessions.
     pub fn by_session(user: UserId, session: SessionId) -> Self {
         Self { user, session: Some(session) }
     }

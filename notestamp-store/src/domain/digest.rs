@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::InvalidValue;
 
-/// The SHA-256 (FIPS 180-4) of some bytes, which browsers can compute too.
+/// The SHA-256 digest (FIPS 180-4) of some bytes; browsers can compute it too.
 ///
 /// ```
 /// use notestamp_store::Digest;
@@ -64,7 +64,7 @@ impl FromStr for Digest {
     }
 }
 
-/// Computes a [`Digest`] of bytes that come in pieces, and counts them.
+/// Computes the [`Digest`] of a byte stream, and counts its bytes.
 #[derive(Clone, Debug, Default)]
 pub struct Hasher {
     state: Sha256,
@@ -72,18 +72,18 @@ pub struct Hasher {
 }
 
 impl Hasher {
-    /// One that has seen nothing yet.
+    /// A hasher of no bytes.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes the next bytes.
+    /// Adds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.state.update(bytes);
         self.size += bytes.len() as u64;
     }
 
-    /// The digest of all that came, and how many bytes that were.
+    /// The digest and the number of all bytes.
     pub fn finish(self) -> (Digest, u64) {
         (Digest(self.state.finalize().into()), self.size)
     }

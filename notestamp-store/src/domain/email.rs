@@ -8,14 +8,14 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::InvalidValue;
 
-/// An email address, which names an account: one spelling of it, however it was typed.
+/// An email address, which names an account, in canonical form.
 ///
-/// - Trimmed; the local part in Unicode's canonical composition (NFC) and case-folded in full, so that neither letter
-///   case nor the way in which an accent is typed tells accounts apart.
+/// - Trimmed. The local part is in Unicode normalization form C and fully case-folded: two accounts cannot differ only
+///   in letter case, or only in how an accent is encoded.
 /// - The domain as UTS 46 maps it, in Unicode: `xn--bcher-kva.example` is `bücher.example`.
-/// - At most 254 bytes, as SMTP can carry (RFC 5321, 4.5.3.1.3).
+/// - At most 254 bytes, the limit of SMTP (RFC 5321, 4.5.3.1.3).
 /// - One `@` between a local part of 1 to 64 bytes and a domain whose labels DNS can have; no spaces, no control
-///   characters and nothing invisible, no `<` and no `>`. Whether anybody reads it, only a mail can tell.
+///   characters, no invisible characters, no `<` and no `>`. Whether mail arrives there is not checked.
 ///
 /// ```
 /// use notestamp_store::Email;
@@ -33,10 +33,10 @@ impl Email {
     /// The longest address, in bytes.
     pub const BYTES_MAX: usize = 254;
 
-    /// Reads an address as somebody typed it.
+    /// Parses an address as a user typed it.
     ///
     /// # Errors
-    /// Where it cannot be an address.
+    /// Where the text is not a valid address.
     pub fn parse(text: &str) -> Result<Self, InvalidValue> {
         let refused = |why: &str| Err(InvalidValue::new("email address", why));
         let text = text.trim();
@@ -63,19 +63,19 @@ impl Email {
         Ok(Self(address))
     }
 
-    /// The address as a record store has kept it, which [`parse`](Self::parse) made: maybe that of an earlier version,
-    /// of an account whose address another one has by today's rules.
+    /// An address that a record store holds, without validation. [`parse`](Self::parse) of an earlier version may have
+    /// made it: by today's rules, it may be equal to the address of another account.
     pub fn stored(address: impl Into<String>) -> Self {
         Self(address.into())
     }
 
-    /// The address in its one spelling.
+    /// The address in canonical form.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Canonical caseless matching (the Unicode Standard, 3.13, D145), as far as it takes until it changes nothing more.
+/// Canonical caseless matching (the Unicode Standard, 3.13, D145), repeated until the text does not change any more.
 fn folded(text: &str) -> String {
     const TIMES_MAX: usize = 4;
     let mut text = text.to_owned();
@@ -89,7 +89,7 @@ fn folded(text: &str) -> String {
     text
 }
 
-/// The domain in Unicode, where DNS can have it.
+/// The domain in Unicode; `None` where it is not valid in DNS.
 fn canonical_domain(domain: &str) -> Option<String> {
     let (uts46, deny) = (Uts46::new(), AsciiDenyList::URL);
     let ascii = uts46.to_ascii(domain.as_bytes(), deny, Hyphens::Allow, DnsLength::Verify).ok()?;
@@ -97,7 +97,8 @@ fn canonical_domain(domain: &str) -> Option<String> {
     valid.is_ok().then(|| unicode.into_owned())
 }
 
-/// What nobody sees in an address, or sees as a gap; and what Unicode has not assigned, and may yet fold.
+/// Whether a character is invisible or blank, or not assigned in Unicode: a later version may define a case folding for
+/// unassigned ones.
 fn is_unseen(c: char) -> bool {
     const BRAILLE_BLANK: char = '\u{2800}';
     let category = CodePointMapData::<GeneralCategory>::new().get(c);
@@ -113,7 +114,7 @@ fn is_unseen(c: char) -> bool {
     has_no_glyph || c == BRAILLE_BLANK || CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
 }
 
-/// Prints nothing of the address: it is personal, and `Debug` ends up in logs.
+/// Hides the address: it is personal data, and `Debug` output goes to logs.
 impl fmt::Debug for Email {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Email(…)")

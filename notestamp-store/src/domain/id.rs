@@ -1,4 +1,4 @@
-//! Identifiers: opaque, ordered by the time of their making, not interchangeable.
+//! Identifiers: opaque, ordered by creation time, each kind a type of its own.
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,7 +18,7 @@ macro_rules! id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// Makes a new one, which nobody can guess and nobody else will make.
+            /// Creates a new id: unique and unguessable.
             pub fn generate(now: Timestamp, random: &dyn Random) -> Self {
                 let mut bytes = [0; 10];
                 random.fill(&mut bytes);
@@ -26,12 +26,12 @@ macro_rules! id {
                 Self(uuid::Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid())
             }
 
-            /// The one with these bytes, as [`as_bytes`](Self::as_bytes) gave them.
+            /// The id with these bytes, as [`as_bytes`](Self::as_bytes) returns them.
             pub const fn from_bytes(bytes: [u8; 16]) -> Self {
                 Self(Uuid::from_bytes(bytes))
             }
 
-            /// Its 16 bytes: their order is the ids' order.
+            /// The 16 bytes of the id; they sort in the same order as the ids.
             pub const fn as_bytes(&self) -> &[u8; 16] {
                 self.0.as_bytes()
             }
@@ -69,7 +69,7 @@ id!(
     "user id"
 );
 id!(
-    /// Names a store: its records hold it, and each of its two blob stores.
+    /// Names a store; its records and both of its blob stores hold this id.
     StoreId,
     "store id"
 );
@@ -79,12 +79,12 @@ id!(
     "session id"
 );
 id!(
-    /// Names a project for as long as it exists, whatever becomes of its title.
+    /// Names a project for its whole life, even if its title changes.
     ProjectId,
     "project id"
 );
 id!(
-    /// Names one life of one object in a blob store; never used twice.
+    /// Names one object in a blob store; never used again for another object.
     ObjectId,
     "object id"
 );

@@ -17,8 +17,8 @@ impl MediaType {
     /// `application/octet-stream`: nothing is known about the bytes.
     pub const OCTET_STREAM: Self = Self(std::borrow::Cow::Borrowed("application/octet-stream"));
 
-    /// Reads a media type and drops its parameters; a text that is not a [`ContentType`] as a whole gives
-    /// [`MediaType::OCTET_STREAM`].
+    /// Parses a media type and ignores its parameters; returns [`MediaType::OCTET_STREAM`] where the text is not a
+    /// valid [`ContentType`].
     pub fn parse(text: &str) -> Self {
         ContentType::parse(text).map_or(Self::OCTET_STREAM, |content_type| content_type.media_type)
     }
@@ -43,8 +43,8 @@ impl fmt::Display for MediaType {
 
 /// A media type with its parameters (RFC 9110, 8.3.1): `type/subtype *( OWS ";" OWS [ parameter ] )`.
 ///
-/// One spelling beyond the grammar is accepted, because Chromium's `MediaRecorder` uses it: a list of tokens as
-/// a value without quotes. It is displayed with quotes.
+/// One deviation from the grammar is accepted, because Chromium's `MediaRecorder` uses it: an unquoted list of tokens
+/// as a value. It is displayed with quotes.
 ///
 /// ```
 /// use notestamp_store::ContentType;
@@ -59,8 +59,7 @@ impl fmt::Display for MediaType {
 pub struct ContentType {
     media_type: MediaType,
     parameters: Vec<(String, String)>,
-    /// The whole text, without white space before a semicolon and without empty parameters; white space behind a
-    /// semicolon is one space.
+    /// The normalized text: no white space before a semicolon, at most one space after it, no empty parameters.
     text: String,
 }
 
@@ -68,7 +67,7 @@ pub struct ContentType {
 const OWS: [char; 2] = [' ', '\t'];
 
 impl ContentType {
-    /// Reads all of `text`; `None` where it is not a media type with parameters.
+    /// Parses a media type with its parameters; `None` where `text` is invalid.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim_matches(OWS);
         let (essence, mut rest) = text.split_at(text.find([';', ' ', '\t']).unwrap_or(text.len()));
@@ -89,12 +88,12 @@ impl ContentType {
         }
     }
 
-    /// Without its parameters.
+    /// The media type without its parameters.
     pub fn media_type(&self) -> &MediaType {
         &self.media_type
     }
 
-    /// The value of the first parameter of this name, without quotes.
+    /// The unquoted value of the first parameter with this name (in any letter case); `None` where it is absent.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         let mut of_name = self.parameters.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
         of_name.next().map(|(_, value)| value.as_str())
@@ -122,7 +121,7 @@ impl ContentType {
     }
 }
 
-/// Names in lower case and values as they were sent, in the one spelling that every reader takes.
+/// Names in lower case and values as they were sent, in the spelling of the grammar.
 impl fmt::Display for ContentType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
@@ -135,7 +134,7 @@ fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_token_char)
 }
 
-/// Reads a `quoted-string` (RFC 9110, 5.6.4) whose first quote has been read: what it says, and what follows it.
+/// Reads a `quoted-string` (RFC 9110, 5.6.4) after its first quote: returns its unquoted value, and the text after it.
 fn read_quoted(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut chars = text.chars();

@@ -5,28 +5,28 @@ use serde_json::value::RawValue;
 use super::{InvalidValue, Title, notes};
 use crate::clock::Timestamp;
 
-/// The most that one project's metadata may take, in bytes as JSON.
+/// The largest metadata of one project, in bytes as JSON.
 pub const METADATA_BYTES_MAX: usize = 16 * 1024;
 
 /// The longest `src`, in bytes.
 pub const SRC_BYTES_MAX: usize = 2 * 1024;
 
-/// What an owner says of a project: six known texts, and whatever else a media module keeps there.
+/// What an owner says of a project: six known fields, and any other fields that a media module stores.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metadata {
-    /// What it is called.
+    /// The title, unique in the account.
     pub title: Title,
-    /// Which media module shows it: `audio`, `youtube`, `pdf`, …
+    /// The project's type, which names the media module that shows it: `audio`, `youtube`, `pdf`, …
     pub kind: String,
-    /// The module's name for people.
+    /// The display name of the media module.
     pub label: String,
-    /// Where its media is, where it has none here; kept without judging it, never fetched.
+    /// The source of media that is not kept in this store; stored without validation, never fetched.
     pub src: String,
-    /// What its media are said to be.
+    /// The media type that the client claims for the media; it may be invalid.
     pub mimetype: String,
-    /// When its owner last changed it.
+    /// When the owner last changed the project, as the client says.
     pub last_modified: LastModified,
-    /// All other fields.
+    /// All other fields, stored as they came.
     pub extra: ExtraFields,
 }
 
@@ -39,10 +39,10 @@ impl Metadata {
         Self { title, kind, label, src, mimetype, last_modified, extra: ExtraFields::default() }
     }
 
-    /// Checks what only the whole can tell: that it is not too large.
+    /// Checks the size limits.
     ///
     /// # Errors
-    /// Where `src` is longer than [`SRC_BYTES_MAX`]; where all of it is longer than [`METADATA_BYTES_MAX`].
+    /// Where `src` is longer than [`SRC_BYTES_MAX`], or all metadata together is larger than [`METADATA_BYTES_MAX`].
     pub fn check_size(&self) -> crate::Result<()> {
         if self.src.len() > SRC_BYTES_MAX {
             return Err(InvalidValue::new("src", "is longer than 2 KiB").into());
@@ -80,7 +80,7 @@ pub struct LastModified {
 }
 
 impl LastModified {
-    /// An ISO 8601 text as it is; the time `now` where it is none.
+    /// Keeps an ISO 8601 text as it is; uses `now` where the text is invalid.
     pub fn parse_or(text: &str, now: Timestamp) -> Self {
         match Timestamp::parse_iso8601(text) {
             Some(at) => Self { text: text.to_owned(), at },
@@ -93,7 +93,7 @@ impl LastModified {
         Self { text: at.to_string(), at }
     }
 
-    /// The text as it came.
+    /// The text as the client sent it.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -104,19 +104,20 @@ impl LastModified {
     }
 }
 
-/// Fields of the metadata that we know nothing about: their values are kept as they came.
+/// Metadata fields that this crate does not interpret: their JSON values are kept as they came.
 #[derive(Clone, Debug, Default)]
 pub struct ExtraFields(BTreeMap<String, Box<RawValue>>);
 
 impl ExtraFields {
-    /// How many fields there may be: more would be larger than [`METADATA_BYTES_MAX`] anyway, and a
-    /// hostile body should not fill the memory before its size is known.
+    /// The largest number of fields. More fields would exceed [`METADATA_BYTES_MAX`] anyway, and this limit keeps a
+    /// hostile body from filling the memory before its size is checked.
     pub const COUNT_MAX: usize = METADATA_BYTES_MAX / 4;
 
-    /// Sets a field; of two with one name the last wins.
+    /// Sets a field; replaces an earlier value of the same name.
     ///
     /// # Errors
-    /// Where the value nests deeper than notes may; where there are too many fields.
+    /// Where the value nests deeper than [`Notes::DEPTH_MAX`](super::Notes::DEPTH_MAX), or there are more than
+    /// [`COUNT_MAX`](Self::COUNT_MAX) fields.
     pub fn set(&mut self, name: String, value: Box<RawValue>) -> Result<(), InvalidValue> {
         if notes::depth(value.get()) > super::Notes::DEPTH_MAX {
             return Err(InvalidValue::new("metadata", "nests deeper than 1,000 levels"));
@@ -140,10 +141,10 @@ impl ExtraFields {
         format!("{{{}}}", fields.join(","))
     }
 
-    /// From the JSON object that [`to_json`](Self::to_json) made.
+    /// Parses the JSON object that [`to_json`](Self::to_json) made.
     ///
     /// # Errors
-    /// Where it is none.
+    /// [`Error::Corrupt`](crate::Error::Corrupt) where it is invalid.
     pub fn from_json(json: &str) -> crate::Result<Self> {
         serde_json::from_str(json).map_err(|e| crate::Error::Corrupt(format!("extra fields: {e}")))
     }

@@ -1,4 +1,4 @@
-//! Values that cannot be wrong: no I/O, no async.
+//! The domain's types: a value of such a type is always valid. No I/O, no async.
 
 mod caller;
 mod digest;
@@ -7,7 +7,7 @@ mod id;
 mod media_type;
 mod metadata;
 mod namespace;
-// What indexes find titles by; records in memory have none.
+// Index terms of titles; the record store in memory has no index.
 #[cfg(any(feature = "sqlite", feature = "mongodb"))]
 mod ngrams;
 mod notes;
@@ -37,7 +37,7 @@ pub use session::{AccessUse, Refresh, RefreshUse, Revocation, RevocationReason, 
 pub use title::Title;
 pub use user::{Usage, User};
 
-/// A value that was refused, and why: the text is meant for whoever sent it.
+/// Why a value is invalid. Its text is meant for the client that sent the value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} {why}")]
 pub struct InvalidValue {
@@ -46,12 +46,12 @@ pub struct InvalidValue {
 }
 
 impl InvalidValue {
-    /// Says that `what` (a noun) was refused because it `why` (a predicate).
+    /// Makes the message "`what` `why`": `what` is a noun, `why` a predicate, as in "title is missing".
     pub fn new(what: &'static str, why: impl Into<String>) -> Self {
         Self { what, why: why.into() }
     }
 
-    /// The name of the value that was refused.
+    /// The name of the invalid value.
     pub fn what(&self) -> &'static str {
         self.what
     }

@@ -3,10 +3,10 @@ use std::str::FromStr;
 
 use super::{InvalidValue, UserId};
 
-/// Who shares equal bytes.
+/// The scope in which equal media bytes share one blob.
 ///
-/// Only inside one namespace is media found by its digest. With a namespace for each owner (the
-/// default) nobody can learn, not even by the time that a save takes, what somebody else stores.
+/// Media is found by its digest only inside its namespace. With one namespace for each account (the default), an
+/// account cannot learn what another account stores, not even from the time that a save takes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Namespace {
     /// The objects of one account.

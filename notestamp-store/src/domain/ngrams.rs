@@ -1,21 +1,21 @@
-//! What a text in a title is looked up by, so that a search need not look at every title.
+//! N-grams of titles, the terms of an index that makes searches fast.
 //!
-//! A title that contains a text has every three code points of it in a row. An index over those leads to the few
-//! titles that have them; which of these contain the text is still to be seen.
+//! A title that contains a text also contains every three consecutive code points (every trigram) of that text. The
+//! index finds the few titles that have these; each of them must still be compared with the text.
 
 use std::collections::BTreeSet;
 
 use super::{ListQuery, Title};
 
-/// How many code points a gram has, unless the text that is looked for is shorter.
+/// How many code points an n-gram has, unless the searched text is shorter.
 const LENGTH_MAX: usize = 3;
 
-/// How many grams of a text are worth a look: few titles have so many and not the text.
+/// How many n-grams of a text are looked up: few titles have all of these without containing the text.
 const LOOKUPS_MAX: usize = 4;
 
 impl Title {
-    /// What an index has of the title: each one, two and three code points in a row, as it is written and as it
-    /// is folded.
+    /// The index terms of the title: all its n-grams of one, two and three code points, of the title itself and of its
+    /// folded form.
     ///
     /// That is at most six for each code point, and in most titles fewer than three.
     pub(crate) fn ngrams(&self) -> BTreeSet<String> {
@@ -28,17 +28,17 @@ impl Title {
 }
 
 impl ListQuery {
-    /// Grams that each title has which is looked for; none where any title will do.
+    /// N-grams that every matching title has; empty where the query does not search in titles.
     pub(crate) fn lookups(&self) -> Vec<String> {
         let texts = self.folded_search().into_iter().chain(self.normalized_contains());
         let grams: Vec<_> = texts.flat_map(|text| longest(&text)).collect();
-        // From all over the text: what stands beside each other is often as common.
+        // Spread over the text: neighbouring n-grams often occur in the same titles.
         let step = grams.len().div_ceil(LOOKUPS_MAX).max(1);
         grams.into_iter().step_by(step).collect()
     }
 }
 
-/// The longest grams of a text, in the order in which they stand in it.
+/// The longest n-grams of a text, in the order of the text.
 fn longest(text: &str) -> Vec<String> {
     let chars: Vec<char> = text.chars().collect();
     match chars.len().min(LENGTH_MAX) {
@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(searching(&text).lookups().len(), LOOKUPS_MAX);
     }
 
-    // Letters that fold to several, compose with what follows, or are the last there are.
+    // Letters that fold to several letters, combining characters, and the last code point of Unicode.
     const TEXT: &str = "[aAJß\u{130}éE\u{301}\u{30c}\u{316}Σς🎧\u{10ffff} ]{1,6}";
 
     proptest! {

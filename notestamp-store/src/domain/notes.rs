@@ -7,9 +7,9 @@ use super::InvalidValue;
 
 /// A project's notes: the editor's document, kept byte for byte.
 ///
-/// - A JSON text (RFC 8259) in UTF-8, without a byte order mark; what it says is the editor's matter. Lone
-///   surrogates in escapes and numbers beyond any float are JSON, and stay as they are.
-/// - Nested at most 1,000 levels deep, so that every reader can follow.
+/// - A JSON text (RFC 8259) in UTF-8, without a byte order mark; its content is not interpreted. Lone surrogates in
+///   escapes, and numbers that no float can hold, are valid JSON and are kept.
+/// - Nested at most 1,000 levels deep, because many parsers limit the depth.
 ///
 /// ```
 /// use notestamp_store::Notes;
@@ -21,18 +21,18 @@ use super::InvalidValue;
 pub struct Notes(Bytes);
 
 impl Notes {
-    /// How deep notes may nest.
+    /// The deepest nesting of arrays and objects.
     pub const DEPTH_MAX: usize = 1_000;
 
-    /// Takes notes as the editor sent them.
+    /// Validates notes as the editor sent them.
     ///
     /// # Errors
-    /// Where they are not JSON, or nest too deep.
+    /// Where they are not JSON, or nest deeper than [`DEPTH_MAX`](Self::DEPTH_MAX).
     pub fn parse(bytes: impl Into<Bytes>) -> Result<Self, InvalidValue> {
         let bytes = bytes.into();
         let refused = |why: String| InvalidValue::new("notes", why);
         let text = std::str::from_utf8(&bytes).map_err(|e| refused(format!("are not UTF-8: {e}")))?;
-        // Ignoring is done without recursion and without reading numbers, so any depth is safe here.
+        // `IgnoredAny` parses without recursion and does not convert numbers, so any depth is safe here.
         serde_json::from_str::<IgnoredAny>(text).map_err(|e| refused(format!("are not JSON: {e}")))?;
         if depth(text) > Self::DEPTH_MAX {
             return Err(refused("nest deeper than 1,000 levels".to_owned()));

@@ -1,7 +1,7 @@
 use super::{Digest, Namespace, ObjectId};
 use crate::clock::Timestamp;
 
-/// What an object is, and so in which of the two blob stores it lies.
+/// The kind of an object, which decides in which of the two blob stores it lies.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum ObjectKind {
     /// One revision of a project's notes.
@@ -13,35 +13,35 @@ pub enum ObjectKind {
 /// The state of a ledger row.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum ObjectState {
-    /// Its bytes may be on their way; nothing refers to it yet.
+    /// Its bytes may be in transfer; no project refers to it yet.
     Reserved,
     /// Its bytes are whole and durable; projects may refer to it.
     Live,
-    /// Its bytes are to be deleted, and then the row; it never becomes anything else.
+    /// Its bytes are to be deleted, and then its row. This state is final.
     Doomed,
 }
 
 /// A row of the ledger: one for every object that exists, or may exist, in a blob store.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Object {
-    /// Names it, and makes up its path together with the namespace.
+    /// The id; namespace and id together are the path in the blob store.
     pub id: ObjectId,
-    /// In which blob store it lies.
+    /// Decides in which blob store the object lies.
     pub kind: ObjectKind,
-    /// Who shares its bytes.
+    /// The namespace in which its bytes are shared.
     pub namespace: Namespace,
-    /// Where it is in its life.
+    /// Reserved, live or doomed.
     pub state: ObjectState,
-    /// What its bytes are: their digest and how many, once that is known.
+    /// The digest and the size in bytes; `None` until the object is live.
     pub content: Option<(Digest, u64)>,
-    /// How many projects refer to it; more than none only while it is live.
+    /// How many projects refer to it; zero unless it is live.
     pub references: u64,
-    /// When it was reserved, or when its references last changed, or when it was doomed.
+    /// When its state or its number of references last changed.
     pub since: Timestamp,
 }
 
 impl Object {
-    /// A new row: reserved, before the first byte is written.
+    /// A new reserved row, to be recorded before the first byte is written.
     pub fn reserve(id: ObjectId, kind: ObjectKind, namespace: Namespace, now: Timestamp) -> Self {
         let state = ObjectState::Reserved;
         Self { id, kind, namespace, state, content: None, references: 0, since: now }

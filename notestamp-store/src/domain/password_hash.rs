@@ -1,11 +1,11 @@
 use std::fmt;
 
-/// A password's hash as a PHC string: all that is ever kept of a password.
+/// The hash of a password as a PHC string; the password itself is never stored.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash(String);
 
 impl PasswordHash {
-    /// Wraps a PHC string. Whoever makes it chooses the algorithm; the store only keeps it.
+    /// Wraps a PHC string. The caller chooses the algorithm; the store does not interpret the string.
     pub fn new(phc: impl Into<String>) -> Self {
         Self(phc.into())
     }
@@ -16,7 +16,7 @@ impl PasswordHash {
     }
 }
 
-/// Prints nothing of it.
+/// Hides the hash: `Debug` output goes to logs.
 impl fmt::Debug for PasswordHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PasswordHash(…)")

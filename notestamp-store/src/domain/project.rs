@@ -4,41 +4,41 @@ use crate::clock::Timestamp;
 /// A titled unit of notes and the media that they are stamped against.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Project {
-    /// Names it for as long as it exists.
+    /// The id, which stays the same for the life of the project.
     pub id: ProjectId,
-    /// Whose it is.
+    /// The account that owns the project.
     pub owner: UserId,
-    /// What its owner says of it, its title included.
+    /// What the owner says of the project, including its title.
     pub metadata: Metadata,
-    /// Its media, where it has some here.
+    /// The media; `None` where this store keeps no media of the project.
     pub media: Option<MediaRef>,
-    /// Its current notes.
+    /// The current notes.
     pub notes: NotesRef,
-    /// How often it has been saved.
+    /// The number of the current state; each save increments it.
     pub revision: Revision,
-    /// Which of its owner's saves was its latest.
+    /// The number of the latest save, counted over all projects of the owner ([`User::saves`](super::User::saves)).
     pub save: u64,
     /// When it was first saved.
     pub created: Timestamp,
 }
 
 impl Project {
-    /// The media type of its media: what was said of them, if that is one.
+    /// The media type that the metadata claims; [`MediaType::OCTET_STREAM`] where the claim is invalid.
     pub fn media_type(&self) -> MediaType {
         MediaType::parse(&self.metadata.mimetype)
     }
 }
 
-/// A project's reference to its media: the file's path is computed from it.
+/// A project's reference to its media; namespace and object id are the path of the blob.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct MediaRef {
     /// The object that holds the bytes.
     pub object: ObjectId,
-    /// Who shares them.
+    /// The namespace in which the bytes are shared.
     pub namespace: Namespace,
-    /// What they are.
+    /// The digest of the bytes.
     pub digest: Digest,
-    /// How many they are.
+    /// The size in bytes.
     pub size: u64,
 }
 
@@ -47,6 +47,6 @@ pub struct MediaRef {
 pub struct NotesRef {
     /// The object that holds the bytes.
     pub object: ObjectId,
-    /// How many they are.
+    /// The size in bytes.
     pub size: u64,
 }

@@ -5,30 +5,30 @@ use std::str::FromStr;
 use super::{InvalidValue, Project, ProjectId, Title};
 use crate::clock::Timestamp;
 
-/// Which of an account's projects to list, and in which order.
+/// Selects which projects of an account to list, and in which order.
 #[derive(Clone, Debug, Default)]
 pub struct ListQuery {
-    /// Only titles that contain this text, literally; letter case does not count, in any script.
+    /// Only titles that contain this text literally; letter case is ignored, in any script.
     pub search: Option<String>,
-    /// Only titles that contain this text, literally, letter case included.
+    /// Only titles that contain this text literally, in the same letter case.
     pub contains: Option<String>,
     /// Only projects of this type.
     pub kind: Option<String>,
-    /// By what to sort.
+    /// The sort key.
     pub sort: Sort,
-    /// Which way round; none is what one expects of the sort.
+    /// The direction; `None` means the default of the sort, see [`order`](Self::order).
     pub order: Option<Order>,
-    /// How many at most; none is all of them.
+    /// The most projects in the page; `None` means unlimited.
     pub limit: Option<NonZeroUsize>,
-    /// Where the page before ended.
+    /// The cursor from the page before; `None` means from the beginning.
     pub after: Option<Cursor>,
-    /// How many of those that follow to pass over: for clients that count instead of following cursors, and so
-    /// may skip or repeat a project while others are saved.
+    /// The offset: how many projects to skip after the cursor, for clients that do not use cursors. Such a client may
+    /// miss a project, or see one twice, if projects are saved between two pages.
     pub skip: usize,
 }
 
 impl ListQuery {
-    /// The order asked for, or what one expects of the sort: the latest first, titles from A to Z.
+    /// The requested direction, or the default of the sort: the latest first, titles from A to Z.
     pub fn order(&self) -> Order {
         self.order.unwrap_or(match self.sort {
             Sort::Saved | Sort::LastModified => Order::Descending,
@@ -36,7 +36,7 @@ impl ListQuery {
         })
     }
 
-    /// Whether a project is one of those asked for, wherever its page ends.
+    /// Whether a project matches the filters; cursor, offset and limit are ignored.
     pub fn admits(&self, project: &Project) -> bool {
         let found = |text: &String| project.metadata.title.folded().contains(&super::title::fold(text));
         let contained = |text: String| project.metadata.title.as_str().contains(&text);
@@ -45,30 +45,30 @@ impl ListQuery {
             && self.kind.as_ref().is_none_or(|kind| *kind == project.metadata.kind)
     }
 
-    /// The searched text as titles are folded.
+    /// The text of `search`, folded like [`Title::folded`].
     pub fn folded_search(&self) -> Option<String> {
         self.search.as_deref().map(super::title::fold)
     }
 
-    /// The text that titles are to contain, normalized as they are.
+    /// The text of `contains`, normalized like a title.
     pub fn normalized_contains(&self) -> Option<String> {
         self.contains.as_deref().map(super::title::normalize)
     }
 }
 
-/// By what a listing is sorted. Each is a total order on an account's projects.
+/// The sort key of a listing. Each is a total order on the projects of an account.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Sort {
     /// By the latest save.
     #[default]
     Saved,
-    /// By what the metadata says, then by id.
+    /// By the metadata's time of last modification, then by id.
     LastModified,
-    /// By the title without regard to letter case, then by the title itself.
+    /// By the folded title (letter case ignored), then by the title itself.
     Title,
 }
 
-/// Which way round a listing goes.
+/// The direction of a listing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Order {
     /// The least first.
@@ -77,21 +77,21 @@ pub enum Order {
     Descending,
 }
 
-/// A place in a listing: after one project, whether or not it is still there.
+/// A position in a listing: after one project. It stays valid if that project is deleted.
 ///
-/// Opaque to clients; of the sort that it was made for.
+/// Opaque to clients; valid only for the sort that it was made for.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Cursor {
-    /// Of [`Sort::Saved`]: the number of the save.
+    /// For [`Sort::Saved`]: the number of the save.
     Saved(u64),
-    /// Of [`Sort::LastModified`].
+    /// For [`Sort::LastModified`]: the time of last modification, then the id.
     LastModified(Timestamp, ProjectId),
-    /// Of [`Sort::Title`]: the folded title, then the title.
+    /// For [`Sort::Title`]: the folded title, then the title.
     Title(String, Title),
 }
 
 impl Cursor {
-    /// The place of a project in a listing so sorted.
+    /// The position after a project, in a listing with this sort.
     pub fn of(project: &Project, sort: Sort) -> Self {
         let metadata = &project.metadata;
         match sort {
@@ -144,11 +144,11 @@ impl FromStr for Cursor {
     }
 }
 
-/// A part of a listing.
+/// One page of a listing.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// The projects, in the order asked for.
+    /// The projects, in the requested order.
     pub projects: Vec<Project>,
-    /// Where the next page begins, if there is one.
+    /// The cursor of the next page; `None` on the last page.
     pub next: Option<Cursor>,
 }

@@ -1,7 +1,8 @@
 use std::fmt;
 
-/// Counts the saves of a project. An account's first project begins with 1; one that is made after others have been deleted
-/// begins after all of theirs, so that no revision ever stands for two states of one title.
+/// The number of a project's state; each save increments it. It is 1 for the first save of a project. After deletions,
+/// a new project begins above all revisions of the account's deleted projects, so that one revision never names two
+/// states of the same title.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Revision(u64);
 
@@ -35,29 +36,29 @@ impl fmt::Display for Revision {
     }
 }
 
-/// What a save or a deletion demands of the project that it finds (RFC 9110, 13.1).
+/// The precondition of a save or a deletion (RFC 9110, 13.1).
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum Precondition {
-    /// Nothing: the last write wins.
+    /// Always holds: the last write wins.
     #[default]
     None,
-    /// There is a project (`If-Match: *`).
+    /// The project exists (`If-Match: *`).
     Exists,
-    /// There is none yet (`If-None-Match: *`).
+    /// The project is absent (`If-None-Match: *`).
     Absent,
-    /// There is one, of one of these revisions (`If-Match: "3", "4"`).
+    /// The project exists, and its revision is one of these (`If-Match: "3", "4"`).
     OneOf(Vec<Revision>),
-    /// There is none of any of these revisions (`If-None-Match: "3"`).
+    /// The project is absent, or its revision is not one of these (`If-None-Match: "3"`).
     NoneOf(Vec<Revision>),
-    /// Each of these (`If-Match` and `If-None-Match` in one request).
+    /// All of these hold (`If-Match` and `If-None-Match` in one request).
     All(Vec<Precondition>),
 }
 
 impl Precondition {
-    /// Refuses to go on unless a project of revision `current` (or its absence) meets it.
+    /// Checks the precondition against the project's current revision; `None` means that the project is absent.
     ///
     /// # Errors
-    /// [`Error::PreconditionFailed`](crate::Error::PreconditionFailed) where it does not.
+    /// [`Error::PreconditionFailed`](crate::Error::PreconditionFailed) where it does not hold.
     pub fn check(&self, current: Option<Revision>) -> crate::Result<()> {
         match self.is_met_by(current) {
             true => Ok(()),
@@ -65,7 +66,7 @@ impl Precondition {
         }
     }
 
-    /// Whether a project of revision `current` (or none) meets it.
+    /// Whether the precondition holds for the project's current revision; `None` means that the project is absent.
     pub fn is_met_by(&self, current: Option<Revision>) -> bool {
         match self {
             Self::None => true,

@@ -7,117 +7,116 @@ use crate::clock::Timestamp;
 
 /// One sign-in and its chain of refresh tokens.
 ///
-/// Each refresh *rotates*: it replaces the refresh token and counts the generation, which every
-/// token carries. The token before the current one stays good for [`Session::GRACE`], and after
-/// that until the successor is *confirmed*, that is until a request has come with a token of the
-/// new generation: browsers send several requests with one old pair at once, and answers get
-/// lost. It is answered with the same successor, never with a second branch. Any older token, and
-/// the previous one later, is a *replay*: somebody has a copy, and the session is revoked (RFC
-/// 9700, 4.14.2).
+/// Each refresh *rotates*: it replaces the refresh token and increments the generation, which every token carries. The
+/// previous token stays valid for [`Session::GRACE`], and after that until its successor is *confirmed*: until a
+/// request has come with a token of the new generation. This is needed because browsers send several requests with the
+/// same old tokens at once, and responses get lost. The previous token always gets the same successor, never a second
+/// one. Any older token, and the previous one after that time, is a *replay*: the token has been copied, and the
+/// session is revoked (RFC 9700, 4.14.2).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Session {
-    /// Names it; every token of it carries this.
+    /// The id; every token of the session carries it.
     pub id: SessionId,
-    /// Whose it is.
+    /// The account that signed in.
     pub user: UserId,
     /// How many refresh tokens came before the current one.
     pub generation: u64,
     /// The refresh token of this generation.
     pub current: TokenId,
-    /// The one before.
+    /// The refresh token of the previous generation; `None` before the first rotation.
     pub previous: Option<TokenId>,
     /// When the current refresh token was made.
     pub rotated_at: Timestamp,
     /// When the current refresh token expires.
     pub refresh_expires: Timestamp,
-    /// Whether a token of the current generation has been seen.
+    /// Whether a request has come with a token of the current generation.
     pub confirmed: bool,
     /// When the user signed in.
     pub created: Timestamp,
     /// When a token was last rotated or confirmed.
     pub last_used: Timestamp,
-    /// When it ends, whatever happens.
+    /// When the session ends at the latest; refreshes do not extend it.
     pub absolute_end: Timestamp,
-    /// When the last token of it can no longer be valid: then its record can be forgotten.
+    /// When the last token of the session has expired: from then on its record can be forgotten.
     pub tokens_end: Timestamp,
-    /// What the user signed in with, in that program's own words.
+    /// The `User-Agent` of the sign-in, cut to [`Session::USER_AGENT_CHARS_MAX`].
     pub user_agent: String,
-    /// When and why it was ended, if it was.
+    /// When and why the session was revoked; `None` where it was not.
     pub revoked: Option<Revocation>,
 }
 
-/// The end of a session before its time.
+/// The revocation of a session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Revocation {
-    /// When.
+    /// When the session was revoked.
     pub at: Timestamp,
-    /// Why.
+    /// Why the session was revoked.
     pub reason: RevocationReason,
 }
 
-/// Why a session was ended before its time.
+/// Why a session was revoked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RevocationReason {
-    /// Its user signed out.
+    /// The user signed out.
     SignedOut,
-    /// Its user ended it from another session.
+    /// The user ended it from another session.
     Ended,
     /// The password was changed.
     PasswordChanged,
-    /// A refresh token that had been replaced came again.
+    /// A replaced refresh token was used again.
     Replayed,
 }
 
-/// How long the tokens of a session last.
+/// How long a session and its tokens are valid.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionTtl {
-    /// An access token.
+    /// The lifetime of an access token.
     pub access: Duration,
-    /// A refresh token.
+    /// The lifetime of a refresh token.
     pub refresh: Duration,
-    /// The session as a whole.
+    /// The lifetime of the session, however often it is refreshed.
     pub session_max: Duration,
 }
 
-/// The answer to a refresh token.
+/// The outcome of [`Session::refresh`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Refresh {
-    /// It was the current one: this is the session now, with a new one.
+    /// The token was the current one. This is the session after the rotation.
     Rotated(Session),
-    /// It was the previous one, and may still be: answer with the tokens of this unchanged session.
+    /// The token was the previous one and is still valid. Respond with the current tokens of this unchanged session.
     SameSuccessor(Session),
-    /// It had been replaced: this is the session now, revoked.
+    /// The token was a replay. This is the session after its revocation.
     Replayed(Session),
-    /// The session has ended, or never had such a token.
+    /// The session has ended, or never had this token.
     Refused,
 }
 
-/// The answer to a refresh token that is not to be replaced.
+/// The outcome of [`Session::use_refresh`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum RefreshUse {
-    /// It is good, and nothing changes.
+    /// The token is valid, and the session is unchanged.
     Good(Session),
-    /// It is good, and the first token of its generation: this is the session now.
+    /// The token is valid and the first use of its generation. This is the session after the confirmation.
     Confirmed(Session),
-    /// It had been replaced: this is the session now, revoked.
+    /// The token was a replay. This is the session after its revocation.
     Replayed(Session),
-    /// The session has ended, or never had such a token.
+    /// The session has ended, or never had this token.
     Refused,
 }
 
-/// The answer to an access token.
+/// The outcome of [`Session::use_access`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum AccessUse {
-    /// It is good, and nothing changes.
+    /// The token is valid, and the session is unchanged.
     Good(Session),
-    /// It is good, and the first of its generation: this is the session now.
+    /// The token is valid and the first use of its generation. This is the session after the confirmation.
     Confirmed(Session),
-    /// The session has ended, or never had such a token.
+    /// The session has ended, or never had a token of this generation.
     Refused,
 }
 
 impl Session {
-    /// How long the previous refresh token is good whatever has been seen since.
+    /// How long the previous refresh token stays valid after a rotation, even if its successor is confirmed.
     pub const GRACE: Duration = Duration::from_secs(30);
 
     /// The longest user agent that is kept, in characters.
@@ -151,12 +150,13 @@ impl Session {
         }
     }
 
-    /// Whether tokens of it may be served.
+    /// Whether the session is neither revoked nor past its absolute end.
     pub fn is_open(&self, now: Timestamp) -> bool {
         self.revoked.is_none() && now < self.absolute_end
     }
 
-    /// Presents a refresh token, which is authentic and has not expired; `next` is a new id, in case.
+    /// Decides about a refresh token. The caller has verified that it is authentic and has not expired; `next` is the
+    /// id of the new token, if the session is rotated.
     pub fn refresh(
         self,
         presented: TokenId,
@@ -183,10 +183,10 @@ impl Session {
         }
     }
 
-    /// Presents a refresh token, as to [`refresh`](Self::refresh), for a request whose response sets no cookies: the
-    /// same tokens are good and the same are replays, and none is replaced.
+    /// Decides about a refresh token without rotation, for a request whose response sets no cookies. The same tokens
+    /// are valid, and the same are replays, as in [`refresh`](Self::refresh).
     ///
-    /// The current token confirms its generation, as an access token does: the client has it.
+    /// The current token confirms its generation, as an access token does: the client has received it.
     pub fn use_refresh(self, presented: TokenId, generation: u64, now: Timestamp) -> RefreshUse {
         match self.judge(presented, generation, now) {
             Presented::Current if !self.confirmed => RefreshUse::Confirmed(self.confirm(now)),
@@ -196,7 +196,8 @@ impl Session {
         }
     }
 
-    /// Presents an access token of a generation, which is authentic and has not expired.
+    /// Decides about an access token of this generation. The caller has verified that it is authentic and has not
+    /// expired.
     pub fn use_access(self, generation: u64, now: Timestamp) -> AccessUse {
         if !self.is_open(now) || generation > self.generation {
             AccessUse::Refused
@@ -207,7 +208,7 @@ impl Session {
         }
     }
 
-    /// Which of its refresh tokens this is.
+    /// What the presented refresh token is to the session.
     fn judge(&self, presented: TokenId, generation: u64, now: Timestamp) -> Presented {
         if !self.is_open(now) || generation > self.generation {
             return Presented::Refused;
@@ -226,7 +227,7 @@ impl Session {
         Self { confirmed: true, last_used: now, ..self }
     }
 
-    /// Ends it; one that has ended stays as it was.
+    /// Revokes the session; a session that is revoked already keeps its first revocation.
     #[must_use]
     pub fn revoke(self, at: Timestamp, reason: RevocationReason) -> Self {
         Self { revoked: self.revoked.or(Some(Revocation { at, reason })), ..self }
@@ -236,24 +237,25 @@ impl Session {
 /// What a refresh token is to its session.
 enum Presented {
     Current,
-    /// The one before, while it is still good.
+    /// The previous token, while it is still valid.
     Previous,
     Replayed,
-    /// The session has ended, or never had such a token.
+    /// The session has ended, or never had this token.
     Refused,
 }
 
-/// The same successor, and with it a new access token, is given out for as long as the refresh
-/// token before it lives, which is no longer than the successor does.
+/// When the last token of the session expires. While the previous refresh token is valid, it gets the same successor
+/// with a new access token; it expires no later than the successor. So the last access token is issued at the latest
+/// when the successor expires.
 fn tokens_end(rotated_at: Timestamp, absolute_end: Timestamp, ttl: &SessionTtl) -> Timestamp {
     rotated_at.after(ttl.refresh).after(ttl.access).min(absolute_end)
 }
 
 impl RevocationReason {
-    /// All of them.
+    /// All reasons.
     pub const ALL: [Self; 4] = [Self::SignedOut, Self::Ended, Self::PasswordChanged, Self::Replayed];
 
-    /// The word that backends keep for it.
+    /// The word by which backends store the reason.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::SignedOut => "signed_out",
@@ -263,7 +265,7 @@ impl RevocationReason {
         }
     }
 
-    /// The reason of that word.
+    /// Parses the word of [`as_str`](Self::as_str); `None` where it is unknown.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.as_str() == word)
     }
@@ -285,7 +287,7 @@ mod tests {
         TokenId::from_bytes([n; 16])
     }
 
-    /// A session of token 0, then of token 1 and so on, each a minute after the one before.
+    /// A session that begins with token 0 and is rotated to token 1, 2 and so on, once a minute.
     fn rotated(times: u8) -> Session {
         let (id, user) = (SessionId::from_bytes([1; 16]), UserId::from_bytes([2; 16]));
         let first = Session::start(id, user, token(0), "a browser", START, &TTL);
@@ -347,7 +349,7 @@ mod tests {
         assert_eq!(rotated(1).use_refresh(token(2), 2, now), RefreshUse::Refused);
     }
 
-    /// Whatever has happened to a session, its two ways to present a refresh token agree on which are good.
+    /// In every state of a session, `refresh` and `use_refresh` agree on which tokens are valid.
     #[test]
     fn with_and_without_rotation_the_same_tokens_are_good() {
         for session in [rotated(0), rotated(1), rotated(2), confirmed(rotated(1)), confirmed(rotated(2))] {

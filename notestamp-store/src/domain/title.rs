@@ -7,11 +7,11 @@ use super::InvalidValue;
 
 /// A project's title, unique in its account.
 ///
-/// - In Unicode normalization form C (UAX #15), so that an accent typed on two machines is one title.
+/// - In Unicode normalization form C (UAX #15): the two encodings of an accented letter give the same title.
 /// - 1 to 255 code points.
 /// - No control characters (C0, DEL, C1), except that tab is allowed.
 ///
-/// Everything else goes: a title is never part of a path.
+/// Every other character is allowed: a title is never part of a path.
 ///
 /// ```
 /// use notestamp_store::Title;
@@ -31,13 +31,13 @@ impl Title {
     /// The longest title, in code points.
     pub const CHARS_MAX: usize = 255;
 
-    /// Reads a title as somebody typed it.
+    /// Parses a title as a user typed it.
     ///
     /// # Errors
-    /// Where it is empty, too long, or has a control character.
+    /// Where the text is empty, too long, or has a control character.
     pub fn parse(text: &str) -> Result<Self, InvalidValue> {
         let refused = |why: &str| Err(InvalidValue::new("title", why));
-        // Composing shortens a text to no less than a third of its code points (UAX #15, 9.2).
+        // Composition leaves at least a third of the code points (UAX #15, 9.2): a longer text cannot become valid.
         if text.len() > Self::CHARS_MAX * 4 * 4 {
             return refused("is longer than 255 code points");
         }
@@ -59,7 +59,7 @@ impl Title {
         &self.0
     }
 
-    /// What is left when letter case does not count, in any script: titles are searched and sorted by it.
+    /// The title without differences of letter case, in any script: the key for search and sort.
     pub fn folded(&self) -> String {
         fold(&self.0)
     }
@@ -71,7 +71,7 @@ impl fmt::Debug for Title {
     }
 }
 
-/// Normalization form C, in which titles are kept.
+/// Normalization form C, the form in which titles are stored.
 pub(crate) fn normalize(text: &str) -> String {
     text.nfc().collect()
 }

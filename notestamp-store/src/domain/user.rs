@@ -1,28 +1,28 @@
 use super::{Email, PasswordHash, Revision, UserId};
 use crate::clock::Timestamp;
 
-/// An account.
+/// The user record of an account.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct User {
-    /// Names it.
+    /// The id of the account.
     pub id: UserId,
-    /// Its address, unique among the accounts.
+    /// The email address, unique among all accounts.
     pub email: Email,
-    /// What is kept of its password.
+    /// The hash of the password.
     pub password_hash: PasswordHash,
-    /// When it was created.
+    /// When the account was created.
     pub created: Timestamp,
-    /// What it uses, exact at each commit.
+    /// What the account uses; each commit updates it.
     pub usage: Usage,
-    /// How many saves it has made: orders its projects by their latest save.
+    /// How many saves the account has made; the number of a save orders the projects by their latest save.
     pub saves: u64,
-    /// No less than the revision of any project that it has deleted. A new one begins after it, so that what was
-    /// read of a project is never taken for another of the same title.
+    /// At least the revision of every deleted project of the account. A new project begins above it, so that an old
+    /// entity tag never matches a new project of the same title.
     pub revision_floor: Revision,
 }
 
 impl User {
-    /// A new account, which uses nothing yet.
+    /// The record of a new account without projects.
     pub fn new(id: UserId, email: Email, password_hash: PasswordHash, created: Timestamp) -> Self {
         Self {
             id,
@@ -39,8 +39,8 @@ impl User {
 /// What an account uses of the store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Usage {
-    /// How many projects it has.
+    /// The number of projects.
     pub projects: u64,
-    /// The bytes of the distinct media that they refer to, and of their current notes.
+    /// The bytes of the distinct media of all projects, plus those of their current notes.
     pub bytes: u64,
 }

@@ -1,42 +1,43 @@
-//! The deletion of a project: the record first, the bytes by the sweep.
+//! The deletion of a project: the commit removes the record and dooms its objects; their bytes are deleted afterwards.
 
 use crate::clock::Timestamp;
 use crate::domain::{Object, ObjectState, Project, User};
 
 use super::ledger::release;
 
-/// What the deletion of a project reads, all in the transaction that writes the plan.
+/// What the deletion of a project reads, in the same transaction that writes the plan.
 #[derive(Clone, Debug)]
 pub struct DeleteReads {
-    /// The owner's account; none where it has been removed.
+    /// The owner's user record; `None` where the account has been removed.
     pub user: Option<User>,
-    /// The project.
+    /// The project that is to be deleted.
     pub project: Project,
-    /// The row of its notes.
+    /// The ledger row of its notes.
     pub notes: Option<Object>,
-    /// The row of its media.
+    /// The ledger row of its media; `None` where it has no media here.
     pub media: Option<Object>,
     /// Whether another project of the same owner has media of the same digest.
     pub media_shared: bool,
 }
 
-/// What the deletion of a project writes, besides deleting its row.
+/// What the deletion of a project writes, besides removing the project's row.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DeletePlan {
-    /// The owner's account, with its usage and the floor of its revisions.
+    /// The owner's user record, with its new usage and revision floor.
     pub user: Option<User>,
-    /// Ledger rows.
+    /// The changed ledger rows.
     pub rows: Vec<Object>,
 }
 
 impl DeletePlan {
-    /// The objects that this dooms: their bytes can be deleted once it is committed.
+    /// The objects that the deletion dooms: their bytes can be deleted after the commit.
     pub fn doomed(&self) -> impl Iterator<Item = &Object> {
         self.rows.iter().filter(|row| row.state == ObjectState::Doomed)
     }
 }
 
-/// Decides what the deletion of a project writes: what it pointed to loses a reference, and its revisions never come back.
+/// Decides what the deletion of a project writes: its objects lose a reference, and the owner's revision floor rises so
+/// that its revisions are never used again.
 pub fn plan_delete(reads: &DeleteReads, now: Timestamp) -> DeletePlan {
     let user = reads.user.clone().map(|mut user| {
         let media = reads.project.media.filter(|_| !reads.media_shared);

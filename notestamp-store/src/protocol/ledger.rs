@@ -6,19 +6,19 @@ use crate::error::{Error, Result};
 
 use super::save::{MediaOffer, Written};
 
-/// Before when a row must have been left alone for a sweep to doom it.
+/// The two points in time by which a sweep decides that a row is stale.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StaleBefore {
-    /// Rows reserved before this belong to writers that have stopped.
+    /// A row reserved before this is stale: its writer has stopped, or is past its deadline.
     pub reserved: Timestamp,
-    /// Media without references since before this are spared no longer.
+    /// Media unreferenced since before this is stale: its grace period is over.
     pub unreferenced: Timestamp,
 }
 
-/// Our reserved row turns live, with one reference: its bytes are whole and durable.
+/// Turns our reserved row live, with one reference. Its bytes must be whole and durable.
 ///
 /// # Errors
-/// [`Error::UploadExpired`] where it is no longer reserved: a sweep took it for abandoned.
+/// [`Error::UploadExpired`] where the row is no longer reserved: a sweep has doomed it as stale.
 pub fn adopt(ours: Option<&Object>, written: &Written, now: Timestamp) -> Result<Object> {
     let ours = still_reserved(ours)?;
     Ok(Object {
@@ -30,17 +30,17 @@ pub fn adopt(ours: Option<&Object>, written: &Written, now: Timestamp) -> Result
     })
 }
 
-/// Our reserved row is doomed: nothing will ever refer to it.
+/// Dooms our reserved row: no project will refer to it.
 ///
 /// # Errors
-/// [`Error::UploadExpired`] where it is no longer reserved.
+/// [`Error::UploadExpired`] where the row is no longer reserved.
 pub fn discard(ours: Option<&Object>, now: Timestamp) -> Result<Object> {
     let ours = still_reserved(ours)?;
     Ok(doom(ours, now))
 }
 
-/// One project fewer refers to a live row. Notes without any are doomed at once; media is spared for
-/// the grace period, so that deleting and saving again is cheap.
+/// Removes one reference from a live row. Notes without references are doomed at once; unreferenced media is spared for
+/// the grace period, so that deleting a project and saving it again is cheap.
 pub fn release(row: &Object, now: Timestamp) -> Object {
     let references = row.references.saturating_sub(1);
     match row.kind {
@@ -49,7 +49,7 @@ pub fn release(row: &Object, now: Timestamp) -> Object {
     }
 }
 
-/// What the sweep makes of a row, if it is stale.
+/// The doomed row that a sweep writes for a stale row; `None` where the row is not stale.
 pub fn doom_if_stale(row: &Object, before: &StaleBefore, now: Timestamp) -> Option<Object> {
     let stale = match row.state {
         ObjectState::Reserved => row.since < before.reserved,
@@ -59,49 +59,49 @@ pub fn doom_if_stale(row: &Object, before: &StaleBefore, now: Timestamp) -> Opti
     stale.then(|| doom(row, now))
 }
 
-/// What was found where the bytes of an object should lie.
+/// The result of a check of an object in the blob store.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Look {
-    /// The object.
+    /// The object that was checked.
     pub object: ObjectId,
-    /// Whether its bytes are there, as many as there should be.
+    /// Whether the object exists with the expected size.
     pub is_whole: bool,
 }
 
-/// How the media of a save is settled.
+/// The outcome of [`settle_media`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Settlement {
-    /// It is.
+    /// The media is settled.
     Settled(Settled),
-    /// There are no such bytes, and ours have not been completed.
+    /// No object has these bytes, and our upload has not been completed: complete it and retry.
     BytesNeeded,
-    /// The ledger says that these bytes are here, and nobody has looked whether they are.
+    /// The ledger has a live object with these bytes that has not been checked: check it and retry.
     LookNeeded(MediaRef),
 }
 
-/// Media that is settled.
+/// What the commit of a save writes for its media.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Settled {
-    /// What the project refers to.
+    /// The object that the project refers to.
     pub media: MediaRef,
-    /// The rows to write, in this order: of equal bytes one row at most is live at any time.
+    /// The rows to write, in this order, so that at most one row with the same bytes is live at any time.
     pub rows: Vec<Object>,
-    /// Objects whose bytes are lost. Each project that refers to one of them refers to `media` from now on.
+    /// Objects whose bytes are lost. Each project that refers to one of them refers to `media` instead.
     pub lost: Vec<ObjectId>,
 }
 
-/// Settles the media that a save brings: a reference to a live row of these bytes if there is one, and ours is doomed;
-/// else ours turns live.
+/// Decides to which media object the project refers. If a live row with the same bytes exists, the project refers to it
+/// and our row is doomed; otherwise our row turns live.
 ///
-/// The ledger alone is not believed: bytes are dropped only for an object that somebody has looked at. One whose bytes
-/// are lost is doomed, and what settles the media takes its place for all that refer to it.
+/// The ledger alone is not sufficient: our bytes are dropped only in favour of an object that has been checked in the
+/// blob store. An object whose bytes are lost is doomed, and the settled object replaces it for all projects.
 ///
-/// `rows` are those that may have these bytes, `ours` is the row of the object that was offered, and `kept` the object
-/// that the project refers to already.
+/// `rows` may have the offered bytes, `ours` is the row of the offered object, `kept` is the object that the project
+/// refers to already, and `looks` are the checks made so far.
 ///
 /// # Errors
-/// [`Error::UploadExpired`] where our row is no longer reserved; [`Error::MediaNeeded`] where
-/// bytes were offered by their digest alone and are not there.
+/// [`Error::UploadExpired`] where our row is no longer reserved; [`Error::MediaNeeded`] where only a digest was offered
+/// and no whole object has it.
 pub fn settle_media(
     offer: &MediaOffer,
     ours: Option<&Object>,
@@ -129,7 +129,7 @@ pub fn settle_media(
         (Some(row), MediaOffer::Known(_)) => row.clone(),
         (Some(row), MediaOffer::Written(_) | MediaOffer::Staged(_)) => {
             dropped = match discard(ours, now) {
-                // The project has it already, however long the upload took.
+                // The project refers to it already, so an expired upload is no error.
                 Err(Error::UploadExpired) if is_kept(row) => None,
                 discarded => Some(discarded?),
             };

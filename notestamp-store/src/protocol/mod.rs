@@ -1,32 +1,34 @@
-//! The save protocol: what a transaction writes, decided by pure functions over what it has read.
+//! The save protocol: pure functions decide, from what a transaction has read, what it writes.
 //!
-//! A file and the record that points at it lie in two stores that share no transaction. The
-//! *ledger* keeps them in step: one row for every object that exists, or may exist, in a blob store.
+//! An object and the record that refers to it lie in two stores without a common transaction. The *ledger* keeps them
+//! consistent: it has one row for every object that exists, or may exist, in a blob store.
 //!
 //! | step | what happens | a crash here leaves |
 //! | --- | --- | --- |
-//! | reserve | a *reserved* row for each object to come | rows that the sweep takes |
-//! | write | the bytes flow to their paths while they are hashed and counted | the same, and bytes that the rows account for |
-//! | commit | one transaction, [`plan_save`]: rows turn *live*, references are counted, the project row is written | the whole save |
-//! | answer | only now | what was doomed, for the sweep |
+//! | reserve | a *reserved* row is written for each new object | reserved rows, for the sweep |
+//! | write | the bytes are streamed to their paths, hashed and counted | the same, and bytes of these rows |
+//! | commit | one transaction, [`plan_save`]: rows turn *live*, the project is written | the whole save |
+//! | respond | only after the commit | doomed objects, for the sweep |
 //!
-//! Before bytes in hand are dropped because the ledger has them, somebody looks at the object. If its bytes are lost, the
-//! new ones take its place for all projects that refer to it, in the commit ([`settle_media`]).
+//! Before new bytes are dropped in favour of an object with the same digest, that object is checked in the blob store.
+//! If its bytes are lost, the commit replaces it by the new object for all projects that refer to it
+//! ([`settle_media`]).
 //!
-//! A save that fails dooms its rows, deletes what it has written and forgets them, with one exception. A write
-//! that was not answered with success may still happen: its row stays *reserved*, and is the sweep's.
+//! A save that fails dooms its rows, deletes the bytes that it wrote and forgets the rows, with one exception: the
+//! outcome of a write that did not return success is unknown, and the object may still appear. Its row stays *reserved*
+//! until the sweep dooms it.
 //!
-//! The *sweep* dooms what is stale ([`doom_if_stale`]), and for each *doomed* row deletes the bytes,
-//! then forgets the row. Anybody may repeat any of it, at any time, in any process, and stall between
-//! any two steps: a path is used once, for one life of one object, so a late delete can only hit what was doomed.
+//! The *sweep* dooms stale rows ([`doom_if_stale`]); for each *doomed* row it deletes the bytes, then forgets the row.
+//! These steps are idempotent: every process may repeat each of them at any time, and may stall between any two. A path
+//! is used for only one object, ever, so a late delete can only hit the doomed object.
 //!
-//! Every backend runs a step in the same way: in one transaction it reads what the step asks for,
-//! calls the pure function, and writes all that it returns. The rules are here and nowhere else.
-//! Who relies on a row writes it, so that two transactions that would break each other's
-//! assumption collide, under snapshot isolation too.
+//! Every backend runs a step in the same way: one transaction reads what the step needs, calls the pure function, and
+//! writes everything that the function returns. The rules are here and nowhere else. A transaction that relies on a row
+//! also writes that row, so that two transactions that would invalidate each other have a write conflict, under
+//! snapshot isolation too.
 //!
-//! `tests/protocol/` walks every interleaving of these functions with a model checker, with a crash after
-//! every step, and shows that it finds the fault in variants that leave one of the rules out.
+//! `tests/protocol/` checks every interleaving of these functions with a model checker, with a crash after every step,
+//! and shows that the model checker finds the fault in variants that omit one of the rules.
 
 mod admit;
 mod delete;

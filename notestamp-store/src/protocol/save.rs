@@ -1,4 +1,4 @@
-//! The commit of a save.
+//! The commit of a save: [`plan_save`] decides what it writes.
 
 use crate::clock::Timestamp;
 use crate::domain::{
@@ -10,56 +10,56 @@ use crate::error::{Error, Result};
 use super::admit::admit;
 use super::ledger::{Look, Settled, Settlement, adopt, release, settle_media};
 
-/// What a save wants to commit, once its bytes are written.
+/// What a save commits, after its bytes are written.
 #[derive(Clone, Debug)]
 pub struct SaveCommit {
-    /// Whose project it is, and by which session it is saved.
+    /// The owner of the project, and the session that saves it.
     pub caller: Caller,
-    /// The project's id, should there be none of this title yet.
+    /// The id of the new project; not used where a project of this title exists.
     pub new_id: ProjectId,
-    /// What the owner says of it.
+    /// The new metadata of the project.
     pub metadata: Metadata,
-    /// What the save demands of the project that it finds.
+    /// The condition that the project must meet.
     pub precondition: Precondition,
-    /// The notes: whole and durable.
+    /// The new notes, whole and durable.
     pub notes: Written,
-    /// The media, if any came.
+    /// The media of the request; `None` where it brought none.
     pub media: Option<MediaOffer>,
-    /// What is known of the objects that may have its bytes already.
+    /// The checks, made so far, of objects that may have the same media bytes.
     pub looks: Vec<Look>,
-    /// Where the media is looked for and kept.
+    /// The namespace in which the media is found by its digest, and stored.
     pub namespace: Namespace,
-    /// The most bytes that the account may use.
+    /// The most bytes that the account may use; `None` means unlimited.
     pub quota_bytes_max: Option<u64>,
-    /// When.
+    /// The time of the save.
     pub now: Timestamp,
 }
 
 /// An object whose bytes have been written under a reserved row.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Written {
-    /// Its row.
+    /// The id of the object and of its ledger row.
     pub object: ObjectId,
     /// The digest of its bytes.
     pub digest: Digest,
-    /// How many they are.
+    /// The size in bytes.
     pub size: u64,
 }
 
-/// Media as a save brings it.
+/// The media that a save offers.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum MediaOffer {
-    /// Its bytes are whole and durable.
+    /// The bytes are whole and durable in the blob store.
     Written(Written),
-    /// Its bytes have come and are known, but the write has not been completed: that is only worth
-    /// doing where they are not there already.
+    /// The bytes have been received and hashed, but the object has not been completed: that is necessary only if no
+    /// other object has the same bytes.
     Staged(Written),
-    /// Only its digest came: the owner says that these bytes are here under another project.
+    /// Only the digest was sent: the owner claims to have this media in some project.
     Known(Digest),
 }
 
 impl MediaOffer {
-    /// The digest of its bytes.
+    /// The digest of the media.
     pub fn digest(&self) -> Digest {
         match self {
             Self::Written(written) | Self::Staged(written) => written.digest,
@@ -67,7 +67,7 @@ impl MediaOffer {
         }
     }
 
-    /// The object that was written for it.
+    /// The object of this save that holds the bytes; `None` where only a digest was sent.
     pub fn object(&self) -> Option<ObjectId> {
         match self {
             Self::Written(written) | Self::Staged(written) => Some(written.object),
@@ -76,55 +76,55 @@ impl MediaOffer {
     }
 }
 
-/// What the commit of a save reads, all in the transaction that writes the plan.
+/// What the commit of a save reads, in the same transaction that writes the plan. `None` means absent.
 #[derive(Clone, Debug, Default)]
 pub struct SaveReads {
     /// The session that the caller names.
     pub session: Option<Session>,
-    /// The owner's account.
+    /// The owner's user record.
     pub user: Option<User>,
-    /// The owner's project of that title.
+    /// The owner's project of this title.
     pub project: Option<Project>,
-    /// The row of the notes that were written.
+    /// The ledger row of the new notes.
     pub notes: Option<Object>,
-    /// The row of the notes that the project has now.
+    /// The ledger row of the notes that the project has now.
     pub old_notes: Option<Object>,
-    /// The row of the media that was written.
+    /// The ledger row of the media that this save brings.
     pub media: Option<Object>,
-    /// The media of any project of the owner that has the offered digest.
+    /// Media with the offered digest that a project of the owner refers to.
     pub owned: Option<MediaRef>,
-    /// The rows that may have the offered bytes, each once: that of the project's own media, that of `owned`, and the live
-    /// one of the offered digest in the namespace.
+    /// The ledger rows that may have the offered bytes, each once: the row of the project's own media, the row of
+    /// `owned`, and the live row with the offered digest in the namespace.
     pub rows: Vec<Object>,
 }
 
-/// What the commit of a save writes: all of it, or nothing.
+/// What the commit of a save writes, in one transaction.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SavePlan {
-    /// The owner's account, with its usage.
+    /// The owner's user record, with its new usage and number of saves.
     pub user: User,
-    /// The project.
+    /// The project after the save.
     pub project: Project,
-    /// Ledger rows, to be written in this order.
+    /// The changed ledger rows, to be written in this order.
     pub rows: Vec<Object>,
-    /// Media objects whose bytes are lost: each project that refers to one, whoever owns it, refers to this project's media
-    /// from now on. Nothing else of those projects changes.
+    /// Media objects whose bytes are lost. Each project that refers to one of them, in any account, is to refer to this
+    /// project's media instead; nothing else of those projects changes.
     pub lost: Vec<ObjectId>,
 }
 
-/// What the commit of a save comes to.
+/// The outcome of [`plan_save`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum SaveDecision {
-    /// Write this.
+    /// Write this plan.
     Save(SavePlan),
-    /// The offered media is not here, and must be completed first.
+    /// No object has the bytes of the offered media: complete the staged object, and retry.
     BytesNeeded,
-    /// Look first whether the bytes of this media are here, and say so in [`SaveCommit::looks`].
+    /// Check the object of this media in the blob store, add the result to [`SaveCommit::looks`], and retry.
     LookNeeded(MediaRef),
 }
 
 impl SavePlan {
-    /// The objects that this save dooms: their bytes can be deleted once it is committed.
+    /// The objects that the save dooms: their bytes can be deleted after the commit.
     pub fn doomed(&self) -> impl Iterator<Item = &Object> {
         self.rows.iter().filter(|row| row.state == ObjectState::Doomed)
     }
@@ -132,22 +132,22 @@ impl SavePlan {
 
 /// Decides what a save writes, or what must be done before that can be decided.
 ///
-/// - The last write wins, unless there is a precondition.
-/// - A save without media keeps what the project has, and its media type. The same bytes again change nothing about
-///   it, and other bytes are refused. A project without media takes what comes.
-/// - A project with media here has no other source: its `src` is empty.
-/// - A save without a `src` keeps the one that a project of the same type has: clients send none while the
-///   player of a link is not ready.
+/// - Without a precondition, the last write wins.
+/// - A project that has media keeps it together with its media type: a save may omit the media or bring the same bytes
+///   again, but other bytes are refused. A project without media takes the media of the save.
+/// - A project with media in this store has an empty `src`.
+/// - A save without a `src` keeps the old `src` if the project's type has not changed: clients omit it while the player
+///   of a link is not ready.
 ///
 /// # Errors
 /// - [`Error::SessionEnded`] where the session of the save has ended.
 /// - [`Error::NotFound`] where the account has been removed.
-/// - [`Error::PreconditionFailed`] where the project is not as demanded.
-/// - [`Error::UploadExpired`] where a row of ours is no longer reserved.
-/// - [`Error::MediaDiffers`] where the project has media of another digest.
-/// - [`Error::MediaNeeded`] where only a digest came, and the owner does not have its bytes.
+/// - [`Error::PreconditionFailed`] where the precondition does not hold.
+/// - [`Error::UploadExpired`] where a row of this save is no longer reserved.
+/// - [`Error::MediaDiffers`] where the project has media with another digest.
+/// - [`Error::MediaNeeded`] where only a digest was sent, and the owner has no media with it.
 /// - [`Error::TooLarge`], [`Error::Invalid`] where the metadata is too large.
-/// - [`Error::QuotaExceeded`] where the account would use more than before, and more than it may.
+/// - [`Error::QuotaExceeded`] where the account would use more than its quota and more than before the save.
 pub fn plan_save(reads: &SaveReads, commit: &SaveCommit) -> Result<SaveDecision> {
     admit(commit.caller, reads.session.as_ref(), commit.now)?;
     let user = reads.user.as_ref().ok_or(Error::NotFound { what: "account" })?;

@@ -9,7 +9,7 @@ impl Store {
     /// Creates an account.
     ///
     /// # Errors
-    /// - [`Error::AlreadyExists`](crate::Error::AlreadyExists) where the address has one.
+    /// - [`Error::AlreadyExists`](crate::Error::AlreadyExists) where another account has this address.
     /// - [`Error::Full`](crate::Error::Full) where too little space is free.
     pub async fn create_account(&self, email: Email, password_hash: PasswordHash) -> Result<User> {
         self.ensure_room().await?;
@@ -20,33 +20,34 @@ impl Store {
         Ok(user)
     }
 
-    /// The account of that id.
+    /// The account with this id; `None` where it is absent.
     ///
     /// # Errors
-    /// Where the records do not answer.
+    /// Where the records do not respond.
     pub async fn find_account(&self, id: UserId) -> Result<Option<User>> {
         self.shared.records.find_user(id).await
     }
 
-    /// The account of that address.
+    /// The account with this address; `None` where it is absent.
     ///
     /// # Errors
-    /// Where the records do not answer.
+    /// Where the records do not respond.
     pub async fn find_account_by_email(&self, email: &Email) -> Result<Option<User>> {
         self.shared.records.find_user_by_email(email).await
     }
 
-    /// Keeps a stronger hash of the same password, unless the password was changed meanwhile.
+    /// Replaces the password hash by a stronger one of the same password: a compare-and-swap, which does nothing where
+    /// the hash has changed since `user` was read.
     ///
     /// # Errors
-    /// Where the records do not answer.
+    /// Where the records do not respond.
     pub async fn upgrade_password_hash(&self, user: &User, stronger: &PasswordHash) -> Result<()> {
         self.shared.records.replace_password_hash(user.id, &user.password_hash, stronger).await?;
         Ok(())
     }
 
-    /// Removes an account with its sessions, projects, notes and media: gone at once for every
-    /// request, in every process. The bytes go with the next sweep.
+    /// Removes an account with its sessions, projects, notes and media: every later request, in every process, finds
+    /// them absent. The next sweep deletes the bytes. Returns whether there was such an account.
     ///
     /// # Errors
     /// [`Error::SessionEnded`](crate::Error::SessionEnded) where the caller's session has ended.

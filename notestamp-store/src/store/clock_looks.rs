@@ -1,44 +1,45 @@
-//! The time for what deletes: what several looks at the civil clock agree on.
+//! The time by which deletions decide what has expired: the time that several readings of the civil clock agree on.
 //!
-//! A civil clock that is a month ahead for five seconds must not delete what a month would. Monotonic time tells what
-//! each earlier look would show now, and the earliest of these is taken. A clock that has been set ahead is so
-//! believed [`LOOKS_APART`] later; one that has been set back, at once, because to delete later harms nothing.
+//! A civil clock that is wrong by a month for five seconds must not delete a month's worth of data. Each earlier
+//! reading plus the monotonic time since then gives an expected time; the earliest of these is used. So a clock that
+//! is set ahead takes effect [`LOOKS_APART`] later, and one that is set back takes effect at once, because a late
+//! deletion does no harm.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::clock::{Clock, MonotonicTime, Timestamp};
 
-/// How long a look at the clock counts beside later ones.
+/// How long a reading counts: older readings are dropped, except the last one of this age or more.
 pub(super) const LOOKS_APART: Duration = Duration::from_secs(60 * 60);
 
-/// How often a look is kept at most, so that there are few.
+/// The shortest time between two readings that are kept; it bounds their number.
 const KEPT_EVERY: Duration = Duration::from_secs(5 * 60);
 
-/// The looks at a clock that count.
+/// The readings of a clock that count: monotonic and civil time of each.
 #[derive(Debug)]
 pub(super) struct ClockLooks(VecDeque<(MonotonicTime, Timestamp)>);
 
-/// What the looks say together.
+/// The result of all readings together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct ClockLook {
-    /// The time, as far as all looks agree that it has come.
+    /// The earliest of the expected times: all readings agree that this time has come.
     pub(super) now: Timestamp,
-    /// Whether one of the looks was [`LOOKS_APART`] ago, or longer.
+    /// Whether the oldest reading was made at least [`LOOKS_APART`] ago.
     pub(super) is_confirmed: bool,
 }
 
 impl ClockLooks {
-    /// The first look.
+    /// Makes the first reading.
     pub(super) fn new(clock: &dyn Clock) -> Self {
         Self(VecDeque::from([(clock.monotonic(), clock.now())]))
     }
 
-    /// Looks at the clock.
+    /// Reads the clock and compares it with the earlier readings.
     pub(super) fn look(&mut self, clock: &dyn Clock) -> ClockLook {
         let (at, shown) = (clock.monotonic(), clock.now());
         let is_old = |(then, _): &(MonotonicTime, _)| at.since(*then) >= LOOKS_APART;
-        // Of those that are old enough, the last one will do.
+        // Of the readings that are old enough, only the last is needed.
         while self.0.get(1).is_some_and(is_old) {
             self.0.pop_front();
         }
@@ -61,7 +62,7 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
     const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-    /// What a look says every ten minutes for as long as the clock is `ahead`, and then the first look after it.
+    /// Sets a clock a month ahead and reads it every ten minutes for `minutes` minutes: how far each reading is ahead.
     fn looks_of_a_clock_ahead(minutes: u32) -> (ManualClock, ClockLooks, Vec<Duration>) {
         let clock = ManualClock::new(START);
         let mut looks = ClockLooks::new(&clock);
@@ -87,7 +88,7 @@ mod tests {
         assert_eq!(ahead, [0, 10, 20, 30].map(|minutes| minutes * MINUTE));
         clock.step_to(Timestamp::from_millis(clock.now().as_millis() - MONTH.as_millis() as i64));
         assert_eq!(looks.look(&clock).now, clock.now());
-        // What was ahead counts no more when it is the oldest look.
+        // A reading that was ahead does not matter when it is the oldest: the minimum is taken.
         clock.advance(LOOKS_APART);
         assert_eq!(looks.look(&clock).now, clock.now());
     }

@@ -11,15 +11,16 @@ impl Store {
     ///
     /// # Errors
     /// - [`Error::SessionEnded`](crate::Error::SessionEnded) where the caller's session has ended.
-    /// - [`Error::NotFound`](crate::Error::NotFound) where the account has none of that title.
+    /// - [`Error::NotFound`](crate::Error::NotFound) where the account has no project of this title.
     pub async fn delete_project(&self, caller: impl Into<Caller>, title: &Title) -> Result<()> {
         self.delete_project_if(caller, title, &Precondition::None).await
     }
 
-    /// Deletes a project as [`delete_project`](Self::delete_project) does, if it meets a precondition at that moment.
+    /// Conditional delete: like [`delete_project`](Self::delete_project), but only if the precondition holds in the
+    /// transaction that deletes.
     ///
     /// # Errors
-    /// Also [`Error::PreconditionFailed`](crate::Error::PreconditionFailed) where it does not.
+    /// Also [`Error::PreconditionFailed`](crate::Error::PreconditionFailed) where the precondition does not hold.
     pub async fn delete_project_if(
         &self,
         caller: impl Into<Caller>,

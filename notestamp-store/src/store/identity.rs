@@ -1,4 +1,5 @@
-//! A store knows whose it is: an unmounted disk or a wrong bucket must not look like an empty one.
+//! The identity of a store: records and blob stores hold the same id, so that an unmounted disk or a wrong bucket is
+//! not mistaken for an empty blob store.
 
 use futures_util::StreamExt;
 
@@ -9,16 +10,16 @@ use crate::records::StoreIdentity;
 
 use super::{BLOB_STORES, Shared, Store};
 
-/// How many objects are looked for in a blob store that has no id yet.
+/// How many live objects of the records are looked for in a blob store that does not hold our id.
 const SAMPLE: usize = 16;
 
 impl Shared {
-    /// Finds out which store the records are of, and that both blob stores are of the same one. Those that have never
-    /// been given its id are given it.
+    /// Reads or creates the store id of the records, and checks that both blob stores hold the same id. A blob store
+    /// that has never held an id gets it.
     ///
     /// # Errors
-    /// [`Error::ForeignStore`] where a blob store is of another store, or has lost its id and with it what the records
-    /// name.
+    /// [`Error::ForeignStore`] where a blob store belongs to another store, or has lost its id, or lacks the objects
+    /// that the records name.
     pub(super) async fn settle_identity(&self) -> Result<StoreIdentity> {
         let proposed = match self.id_of_what_we_name().await? {
             Some(id) => id,
@@ -34,7 +35,7 @@ impl Shared {
                     return Err(self.foreign(kind, identity.id, found));
                 }
                 match blobs.write_store_id(identity.id).await {
-                    // It is given it at a start that finds room.
+                    // The blob store is full: a later start, with free space, writes the id.
                     Err(error @ Error::Full { .. }) if !is_marked => {
                         tracing::warn!(
                             error = error_chain(&error),
@@ -53,8 +54,8 @@ impl Shared {
         Ok(identity)
     }
 
-    /// The id that a blob store holds together with what the records name: for records without an id, which are a copy
-    /// from before they were given it. Where they have one, this is it, or of no use.
+    /// The id of a blob store that holds objects which the records name. It is for records without an id, restored from
+    /// a backup that is older than the id; records that have an id ignore it.
     async fn id_of_what_we_name(&self) -> Result<Option<StoreId>> {
         for kind in BLOB_STORES {
             let live = self.records.sample_live(kind, SAMPLE).await?;
@@ -71,12 +72,12 @@ impl Shared {
     async fn may_be_given(&self, kind: ObjectKind, found: Option<StoreId>, is_marked: bool) -> Result<bool> {
         let live = self.records.sample_live(kind, SAMPLE).await?;
         match (found, live.is_empty()) {
-            // What the records name must be somewhere else.
+            // It belongs to another store, so the objects that the records name must be somewhere else.
             (Some(_), false) => Ok(false),
             (None, false) if is_marked => Ok(false),
-            // It was written by a program that knew of no ids: then it holds what the records name.
+            // An older version, without ids, may have written it: then it holds objects that the records name.
             (None, false) => self.holds_any(kind, &live).await,
-            // We have nothing in it, but another store may.
+            // The records name no object in it, but the other store may have objects there.
             (Some(_), true) => Ok(!self.holds_objects(kind).await?),
             (None, true) => Ok(true),
         }
@@ -110,7 +111,7 @@ impl Shared {
 }
 
 impl Store {
-    /// Returns if the blob store of this kind is the one that the records belong to.
+    /// Checks that the blob store of this kind belongs to the records.
     ///
     /// # Errors
     /// [`Error::ForeignStore`] where it is not.
@@ -123,7 +124,7 @@ impl Store {
         if found == Some(id) { Ok(()) } else { Err(self.shared.foreign(kind, id, found)) }
     }
 
-    /// Returns if the blob store of this kind responds and is the one that the records belong to.
+    /// Checks that the blob store of this kind responds and belongs to the records.
     ///
     /// # Errors
     /// [`Error::ForeignStore`], and those of the backend.

@@ -1,4 +1,4 @@
-//! A project's media: found, and read whole or in part.
+//! Finds a project's media, and reads all of it or a range.
 
 use std::ops::Range;
 
@@ -12,20 +12,20 @@ use crate::protocol::Look;
 use super::Store;
 
 impl Store {
-    /// The project of that id, if it is this account's.
+    /// The project with this id, if it belongs to this account.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where it is not, or is not there.
+    /// [`Error::NotFound`] where the project is absent or belongs to another account.
     pub async fn find_project_by_id(&self, owner: UserId, id: ProjectId) -> Result<Project> {
         let found = self.shared.records.find_project_by_id(owner, id).await?;
         found.ok_or(Error::NotFound { what: "project" })
     }
 
-    /// The bytes of a project's media, or a range of them that lies within their size.
+    /// Reads the bytes of a project's media, or a range of them, which must lie within their size.
     ///
     /// # Errors
     /// - [`Error::NotFound`] where the project has been deleted since it was read.
-    /// - [`Error::Corrupt`] where the bytes are lost: a save that brings them mends that.
+    /// - [`Error::Corrupt`] where the bytes are lost; a save that brings the same media again repairs that.
     pub async fn read_media(
         &self,
         project: &Project,
@@ -36,7 +36,7 @@ impl Store {
             Err(missing @ Error::Corrupt(_)) => {
                 let now = self.find_project_by_id(project.owner, project.id).await?;
                 match now.media {
-                    // A save has brought the bytes again since the project was read.
+                    // A save has repaired the media since the project was read.
                     Some(now) if now.digest == media.digest && now.object != media.object => {
                         self.shared.media.read(now.namespace, now.object, now.size, range).await
                     }
@@ -47,9 +47,10 @@ impl Store {
         }
     }
 
-    /// Looks whether the bytes of some media are there.
+    /// Checks whether the bytes of a media object are whole.
     ///
-    /// A store that is not the one which the records belong to has lost nothing: it says so instead.
+    /// Where they are not, the identity of the media store is checked first: objects that are absent in a foreign store
+    /// are not lost.
     pub(super) async fn look(&self, media: &MediaRef) -> Result<Look> {
         let is_whole = self.shared.media.is_whole(media.namespace, media.object, media.size).await?;
         if !is_whole {
@@ -59,13 +60,13 @@ impl Store {
         Ok(Look { object: media.object, is_whole })
     }
 
-    /// A URL by which a browser reads a project's media straight from the media store, for as long as
-    /// [`PRESIGNED_TIME_MAX`]; none where that store cannot make one, and the media is to be read here.
+    /// A presigned URL by which a browser reads a project's media directly from the media store; it is valid for
+    /// [`PRESIGNED_TIME_MAX`]. `None` where the media store cannot presign: use [`read_media`](Self::read_media) then.
     ///
-    /// Whoever has the URL can read the media, so it is for those only who may.
+    /// Every holder of the URL can read the media: give it only to a client that may read the project.
     ///
     /// # Errors
-    /// Where the media store's credentials cannot be had.
+    /// Where the credentials of the media store are unavailable.
     pub async fn media_url(&self, media: &MediaRef, headers: &PresignedHeaders) -> Result<Option<Url>> {
         self.shared.media.presign(media.namespace, media.object, headers, PRESIGNED_TIME_MAX).await
     }

@@ -1,4 +1,4 @@
-//! The front door: records and blobs together, in an order that no crash can break.
+//! [`Store`]: records and blobs together, written in an order that keeps them consistent after a crash.
 
 mod accounts;
 mod check;
@@ -33,31 +33,31 @@ pub use open::Opened;
 pub use save::{Save, SaveRequest};
 pub use sweep::SweepReport;
 
-/// Who shares equal bytes of media.
+/// Which projects share one blob for equal bytes of media.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Dedup {
     /// The projects of one account.
     #[default]
     User,
-    /// All projects. A save then takes less time where anybody has the same file, which tells that
-    /// somebody does: for servers whose users trust each other.
+    /// All projects of all accounts. A save of media that another account has takes less time, and so reveals that the
+    /// media exists: only for servers whose users trust each other.
     Global,
 }
 
-/// What an operator may choose of a [`Store`].
+/// The settings of a [`Store`], chosen by the operator.
 #[derive(Clone, Debug)]
 pub struct StoreSettings {
-    /// Who shares equal bytes of media.
+    /// Which projects share one blob for equal bytes of media.
     pub dedup: Dedup,
     /// The largest media file, in bytes.
     pub media_bytes_max: u64,
     /// The largest notes, in bytes.
     pub notes_bytes_max: u64,
-    /// The most bytes that one account may use; none is no limit.
+    /// The most bytes that one account may use; `None` means unlimited.
     pub quota_bytes_max: Option<u64>,
-    /// How long an upload may take; a slower one fails, and nothing of it is kept.
+    /// The timeout of an upload; a slower upload fails, and nothing of it is kept.
     pub upload_time_max: Duration,
-    /// How long media that no project refers to any more is spared.
+    /// The grace period: how long the sweep spares media that no project refers to.
     pub sweep_grace: Duration,
     /// How long the tokens of a session last.
     pub session_ttl: SessionTtl,
@@ -84,11 +84,12 @@ impl Default for StoreSettings {
 
 /// Accounts, their sessions, and their projects with notes and media.
 ///
-/// What it answers with success is durable; what it does not is wholly there or wholly absent. Clones share
-/// everything. The [`protocol`](crate::protocol) says how.
+/// A change is durable when its operation returns success, as far as [`Durability`](crate::Durability) promises. After
+/// an error, the change is complete or absent, never partial. The [`protocol`](crate::protocol) describes how. Clones
+/// share all state.
 #[derive(Clone, Debug)]
 pub struct Store {
-    /// Which store it is, and which of its blob stores hold its id.
+    /// The id of the store, and which of its blob stores hold it.
     identity: StoreIdentity,
     shared: Arc<Shared>,
 }
@@ -104,12 +105,12 @@ struct Shared {
     clock: Arc<dyn Clock>,
     clock_looks: Mutex<ClockLooks>,
     random: Arc<dyn Random>,
-    /// Work that goes on after its caller has been answered, or has gone away.
+    /// Tasks that continue after their caller's future has returned or was dropped; `close` waits for them.
     tasks: TaskTracker,
     reapers: Arc<tokio::sync::Semaphore>,
 }
 
-/// Puts a [`Store`] together.
+/// Builds a [`Store`]; see [`Store::builder`].
 #[derive(Debug)]
 pub struct StoreBuilder {
     records: Arc<dyn RecordStore>,
@@ -121,42 +122,42 @@ pub struct StoreBuilder {
 }
 
 impl StoreBuilder {
-    /// Chooses the settings.
+    /// Chooses the settings; the default is [`StoreSettings::default`].
     #[must_use]
     pub fn settings(self, settings: StoreSettings) -> Self {
         Self { settings, ..self }
     }
 
-    /// Chooses the clock; the machine's own unless said otherwise.
+    /// Chooses the clock; the default is the machine's own.
     #[must_use]
     pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
         Self { clock, ..self }
     }
 
-    /// Chooses the source of randomness; the operating system's unless said otherwise.
+    /// Chooses the source of randomness; the default is the operating system's.
     #[must_use]
     pub fn random(self, random: Arc<dyn Random>) -> Self {
         Self { random, ..self }
     }
 
-    /// Opens the store. Where no other process can use the records, what the process before left
-    /// unfinished is given up here, for the next sweep to take away.
+    /// Opens the store. Where no other process can use the records, this dooms the reservations that the previous
+    /// process left; the next sweep deletes them.
     ///
-    /// A store that is new gets an id, which its records and both of its blob stores hold.
+    /// A new store gets an id, which its records and both of its blob stores hold.
     ///
     /// # Errors
-    /// - [`Error::ForeignStore`](crate::Error::ForeignStore) where a blob store is not the one that the records belong to.
-    /// - Where a backend does not answer. One that is full does.
+    /// - [`Error::ForeignStore`](crate::Error::ForeignStore) where a blob store does not belong to the records.
+    /// - Where a backend does not respond. A full backend is no error here.
     pub async fn open(self) -> Result<Store> {
         let Self { records, notes, media, settings, clock, random } = self;
         let tasks = TaskTracker::new();
         let reapers = Arc::new(tokio::sync::Semaphore::new(reaper::REAPERS_MAX));
         let clock_looks = Mutex::new(ClockLooks::new(&*clock));
         let shared = Shared { records, notes, media, settings, clock, clock_looks, random, tasks, reapers };
-        // Before anything is asked whose it is, each of the three must respond.
+        // The identities can be compared only if all three backends respond.
         let pinged = futures_util::try_join!(shared.records.ping(), shared.notes.ping(), shared.media.ping());
         match pinged {
-            // It can be read, and what frees space works.
+            // On a full backend, reads and deletions still work.
             Err(error @ Error::Full { .. }) => {
                 tracing::warn!(
                     error = error_chain(&error),
@@ -175,13 +176,13 @@ impl StoreBuilder {
 }
 
 impl Store {
-    /// Starts to put a store together from its three parts.
+    /// Starts to build a store from its three backends.
     pub fn builder(records: Arc<dyn RecordStore>, notes: BlobStore, media: BlobStore) -> StoreBuilder {
         let (clock, random) = (Arc::new(SystemClock), Arc::new(OsRandom));
         StoreBuilder { records, notes, media, settings: StoreSettings::default(), clock, random }
     }
 
-    /// What the operator chose.
+    /// The settings that the store was opened with.
     pub fn settings(&self) -> &StoreSettings {
         &self.shared.settings
     }
@@ -191,28 +192,28 @@ impl Store {
         self.identity.id
     }
 
-    /// Returns if all three backends respond, and the blob stores are those that the records belong to.
+    /// Health check: succeeds if all three backends respond, and both blob stores belong to the records.
     ///
     /// # Errors
-    /// That of the first that does not; [`Error::ForeignStore`](crate::Error::ForeignStore).
+    /// The error of the first backend that fails; [`Error::ForeignStore`](crate::Error::ForeignStore).
     pub async fn ping(&self) -> Result<()> {
         let (notes, media) = (self.ping_blobs(ObjectKind::Notes), self.ping_blobs(ObjectKind::Media));
         futures_util::try_join!(self.shared.records.ping(), notes, media)?;
         Ok(())
     }
 
-    /// Fails where so little space is free that new media, notes and accounts are refused: less than
-    /// [`FREE_BYTES_MIN`](crate::disk::FREE_BYTES_MIN) in a folder of the records or of the blobs.
+    /// Checks that there is enough free space for new media, notes and accounts: at least
+    /// [`FREE_BYTES_MIN`](crate::disk::FREE_BYTES_MIN) in each folder of the records and of the blobs.
     ///
     /// # Errors
-    /// [`Error::Full`], or why that is not known.
+    /// [`Error::Full`] where there is too little; other errors where the free space cannot be determined.
     pub async fn ensure_room(&self) -> Result<()> {
         let Shared { records, notes, media, .. } = &*self.shared;
         futures_util::try_join!(records.ensure_room(), notes.ensure_room(), media.ensure_room())?;
         Ok(())
     }
 
-    /// Ends it in good order: finishes what goes on in the background, then closes the records.
+    /// Shuts down gracefully: waits for the background tasks, then closes the blob stores and the records.
     ///
     /// # Errors
     /// Where the records cannot be closed.
@@ -225,7 +226,7 @@ impl Store {
 }
 
 impl Shared {
-    /// What time it is for what deletes because of the time.
+    /// The time by which deletions decide what has expired.
     fn look_at_clock(&self) -> ClockLook {
         let mut looks = self.clock_looks.lock().unwrap_or_else(PoisonError::into_inner);
         looks.look(&*self.clock)

@@ -1,4 +1,4 @@
-//! Deletes what a save or a deletion has doomed, soon after it: an optimisation, the sweep would do it too.
+//! Deletes the objects that a save or a deletion has doomed, soon after it: an optimisation, the sweep would do it too.
 
 use futures_util::StreamExt;
 
@@ -7,7 +7,7 @@ use crate::error::{Result, error_chain};
 
 use super::Store;
 
-/// How many saves' remains are taken away at once; beyond it the sweep does it.
+/// How many reapers run at once; beyond this limit, the doomed objects are left to the sweep.
 pub(super) const REAPERS_MAX: usize = 64;
 
 /// How many objects one reaper deletes at once.
@@ -30,8 +30,8 @@ impl Store {
         }
     }
 
-    /// Deletes the bytes of doomed objects, then forgets their rows; answers how many are gone.
-    /// One whose bytes cannot be deleted now keeps its row.
+    /// Deletes the bytes of doomed objects, then forgets their rows; returns the count of deleted objects.
+    /// An object whose bytes cannot be deleted now keeps its row, for the next sweep.
     pub(super) async fn delete_doomed(&self, doomed: Vec<Object>) -> Result<usize> {
         let deletions = doomed.into_iter().map(|row| async move {
             match self.shared.blobs(row.kind).delete(row.namespace, row.id).await {

@@ -6,16 +6,15 @@ use crate::error::{Result, error_chain};
 
 use super::Store;
 
-/// The rows that a save has reserved: given up when it fails, or is dropped.
+/// The rows that a save has reserved. They are doomed, and their bytes deleted, when the save fails or is dropped.
 ///
-/// But for those whose object may appear. A backend that has failed to write one, or has not answered, may do it
-/// later all the same, after a delete; so its row stays reserved until the sweep takes it, when nothing of the save
-/// can be under way any more.
+/// The exception is a row whose object may still appear: a write that failed or timed out may take effect later, even
+/// after a delete. Such a row stays reserved until the sweep dooms it, when no write of the save can be in flight.
 #[derive(Debug)]
 pub(super) struct Reservation {
     store: Store,
     rows: Vec<Object>,
-    /// Those that are being written, for all that is known.
+    /// The objects with a write whose outcome is not known yet.
     appearing: Vec<ObjectId>,
 }
 
@@ -28,22 +27,23 @@ impl Reservation {
         self.rows.push(row);
     }
 
-    /// A backend is about to be told to make that object appear.
+    /// Called before the backend is asked to make the object appear.
     pub(super) fn may_appear(&mut self, id: ObjectId) {
         self.appearing.push(id);
     }
 
-    /// The backend says that it is there: nothing that comes later brings it back once it is deleted.
+    /// Called when the backend has confirmed the object: no write of it is in flight, so a delete is final.
     pub(super) fn has_appeared(&mut self, id: ObjectId) {
         self.appearing.retain(|appearing| *appearing != id);
     }
 
-    /// The save is committed, and with it these rows are settled: they are not ours any more.
+    /// Called when the commit has settled these rows: the reservation does not own them any more.
     pub(super) fn settle(&mut self, ids: &[ObjectId]) {
         self.rows.retain(|row| !ids.contains(&row.id));
     }
 
-    /// Deletes what was written, before this returns unless it takes long; goes on should the caller go away.
+    /// Aborts the reservation: dooms its rows and deletes their bytes. Where that takes long, it continues in the
+    /// background; dropping the future does not cancel it.
     pub(super) async fn give_up(&mut self) {
         let Some(task) = self.spawn_give_up() else { return };
         let given_up = async move {
@@ -76,11 +76,11 @@ impl Drop for Reservation {
 }
 
 impl Store {
-    /// Dooms rows that are still reserved, and deletes what they stand for.
+    /// Dooms the rows that are still reserved, and deletes their bytes.
     ///
-    /// Whatever the commit said, a row that is live is left alone: it has gone through after all. One that is
-    /// doomed or gone was taken by a sweep from a writer that stalled: bytes that came after the sweep had
-    /// passed have nobody else to delete them.
+    /// A live row is kept: its commit has succeeded, even if the caller got an error. A row that is doomed or absent
+    /// was taken by a sweep while this writer stalled: its bytes are deleted here too, because bytes that arrived after
+    /// the sweep have no row that would lead another sweep to them.
     async fn give_up(&self, mut rows: Vec<Object>) -> Result<()> {
         let now = self.shared.clock.now();
         let ids: Vec<ObjectId> = rows.iter().map(|row| row.id).collect();

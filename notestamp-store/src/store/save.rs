@@ -1,4 +1,4 @@
-//! Saving a project: reserve, write, commit, answer. The only way in for notes and media.
+//! Saving a project: reserve, write, commit, respond. Notes and media are written here and nowhere else.
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, future, pin_mut};
@@ -16,45 +16,46 @@ use crate::records::SaveOutcome;
 use super::reservation::Reservation;
 use super::{Shared, Store};
 
-/// A save under way. Its media may come before anything else is known of it.
+/// A save in progress. Its media may arrive before its title and notes are known.
 ///
-/// Dropped before [`commit`](Self::commit) has succeeded, it leaves nothing: what it wrote is deleted at once.
+/// If it is dropped before [`commit`](Self::commit), the save has no effect: the bytes that it wrote are deleted.
 pub struct Save {
     store: Store,
     caller: Caller,
     reservation: Reservation,
-    /// When this writer stops: well before a sweep may take its rows.
+    /// The deadline of the upload; well before a sweep may doom the rows of this save.
     deadline: MonotonicTime,
     media: Option<(ObjectId, StagedObject)>,
 }
 
-/// What a save says besides the bytes of its media.
+/// The request of a save, except the bytes of its media.
 #[derive(Clone, Debug)]
 pub struct SaveRequest {
-    /// What the owner says of the project. Its title tells which project it is.
+    /// The metadata of the project. Its title names the project.
     pub metadata: Metadata,
-    /// The notes.
+    /// The new notes, which replace the old ones.
     pub notes: Notes,
-    /// The digest that the media has: verified where bytes came; without bytes, a reference to
-    /// media that the owner has under any project.
+    /// The digest of the media. If media bytes were received, they must have this digest; if not, this is a reference
+    /// to media of any project of the same owner.
     pub media_digest: Option<Digest>,
-    /// What the save demands of the project that it finds.
+    /// The condition that the project must meet for the save to be written.
     pub precondition: Precondition,
 }
 
 impl SaveRequest {
-    /// A save without demands and without media by digest.
+    /// A save without a precondition and without a media digest.
     pub fn new(metadata: Metadata, notes: Notes) -> Self {
         Self { metadata, notes, media_digest: None, precondition: Precondition::None }
     }
 }
 
-/// How often a commit is tried anew because it must know more of the media. Each time it knows more, so this only keeps a
-/// fault from looping.
+/// How many times a commit is retried because it needs to know more about the media. Each attempt knows more than the
+/// one before, so this limit only prevents an endless loop after a fault.
 const RACES_MAX: usize = 16;
 
 impl Store {
-    /// Begins to save a project of that account. Where the caller names a session, it must be open at the commit, too.
+    /// Begins to save a project of the caller's account. A session that the caller names must still be open at the
+    /// commit.
     pub fn begin_save(&self, caller: impl Into<Caller>) -> Save {
         let caller = caller.into();
         let deadline = self.shared.clock.monotonic().after(self.settings().upload_time_max);
@@ -64,16 +65,16 @@ impl Store {
 }
 
 impl Save {
-    /// Takes the save's media as it arrives: it flows to its place while it is hashed and counted.
+    /// Receives the media of the save: the body is streamed to the media store, and hashed and counted meanwhile.
     ///
     /// # Errors
-    /// - [`Error::TooLarge`], [`Error::UploadExpired`] beyond the limits of the settings.
-    /// - [`Error::Body`] where the body breaks off.
-    /// - [`Error::Full`] where too little space is free; nothing has been reserved or written then.
-    /// - Those of the backends.
+    /// - [`Error::TooLarge`], [`Error::UploadExpired`] where the body exceeds the limits of the settings.
+    /// - [`Error::Body`] where the body ends with an error.
+    /// - [`Error::Full`] where too little space is free.
+    /// - The errors of the backends.
     ///
     /// # Panics
-    /// Where the save has media already.
+    /// If the save has media already.
     pub async fn write_media<S, E>(&mut self, body: S) -> Result<()>
     where
         S: Stream<Item = Result<Bytes, E>>,
@@ -99,8 +100,8 @@ impl Save {
                 self.media = Some(media);
                 Ok(())
             }
-            // While a backend is away, who waits to be told so does not wait for this too: it is done when this save
-            // is dropped, or by the sweep.
+            // A backend is unavailable: the caller must not wait for the cleanup too. It happens when this save is
+            // dropped, or in the sweep.
             Err(error @ Error::Unavailable { .. }) => Err(error),
             Err(error) => {
                 self.reservation.give_up().await;
@@ -109,23 +110,23 @@ impl Save {
         }
     }
 
-    /// Commits the save; the project as it is now.
+    /// Commits the save; returns the project after the save.
+    ///
+    /// Once polled, it runs to its end, even if the caller drops the future.
     ///
     /// # Errors
-    /// Those of [`plan_save`](crate::protocol::plan_save), [`Error::DigestMismatch`],
-    /// [`Error::TooLarge`], and those of the backends. Unless it was [`Error::Unavailable`], nothing is saved. What
-    /// was written is deleted at once, and what a backend did not say that it has written, by the sweep.
-    ///
-    /// Once called it runs to its end, whether or not the caller waits for it.
+    /// The errors of [`plan_save`](crate::protocol::plan_save) and of the backends, [`Error::DigestMismatch`] and
+    /// [`Error::TooLarge`]. After [`Error::Unavailable`] the outcome is unknown; after any other error nothing is
+    /// saved. The written bytes are then deleted at once; the sweep deletes those of a write with an unknown outcome.
     pub async fn commit(self, request: SaveRequest) -> Result<Project> {
         self.commit_unless(request, future::pending()).await
     }
 
-    /// The same, unless it is `given_up` before it is done: then it is stopped wherever it is. Whoever is told so may
-    /// save again, and this save does not come later and undo that.
+    /// Commits like [`commit`](Self::commit), but cancels the commit when the future `given_up` completes first. A
+    /// cancelled commit has stopped before this returns, so it cannot overwrite a later save of the same caller.
     ///
     /// # Errors
-    /// Those of [`commit`](Self::commit); [`Error::Unavailable`] where it was given up.
+    /// The errors of [`commit`](Self::commit); [`Error::Unavailable`] where the commit was cancelled.
     pub async fn commit_unless(
         self,
         request: SaveRequest,
@@ -177,7 +178,7 @@ impl Save {
 
         let owner = self.caller.user;
         let found = shared.records.find_project(owner, &request.metadata.title).await?;
-        // A refusal tells something of the project, too.
+        // Checked before the precondition: a failed precondition already reveals something about the project.
         self.store.admit(self.caller).await?;
         request.precondition.check(found.as_ref().map(|project| project.revision))?;
         let offer = self.offer(request.media_digest)?;
@@ -192,7 +193,7 @@ impl Save {
         let notes = self.reserve(ObjectKind::Notes, home).await?;
         let notes = Written { object: notes, digest: Digest::of(&bytes), size: bytes.len() as u64 };
         self.reservation.may_appear(notes.object);
-        // Each runs to its end even where the other fails: a write that is under way on a disk cannot be called back.
+        // `join` and not `try_join`: a write to a disk cannot be cancelled once it has begun.
         let (media, written) = future::join(
             self.completed_if_needed(offer, kept, namespace),
             shared.notes.put(home, notes.object, bytes),
@@ -218,7 +219,7 @@ impl Save {
         for _ in 0..RACES_MAX {
             match (self.commit_rows(&commit).await?, commit.media) {
                 (SaveOutcome::Saved { project, doomed }, _) => return Ok((*project, doomed)),
-                // What had these bytes went away between our look and our commit, or has lost them.
+                // The object with these bytes was doomed between our check and our commit, or its bytes are lost.
                 (SaveOutcome::BytesNeeded, Some(MediaOffer::Staged(written))) => {
                     commit.media = Some(self.complete(written).await?);
                 }
@@ -234,7 +235,7 @@ impl Save {
         })
     }
 
-    /// Commits, and keeps account of what that makes of our rows.
+    /// Commits; on success the rows of this save leave the reservation.
     async fn commit_rows(&mut self, commit: &SaveCommit) -> Result<SaveOutcome> {
         let outcome = self.store.shared.records.commit_save(commit).await?;
         if let SaveOutcome::Saved { .. } = outcome {
@@ -245,7 +246,7 @@ impl Save {
         Ok(outcome)
     }
 
-    /// What media this save brings.
+    /// The media that this save offers, if any. Fails where the received bytes do not have the announced digest.
     fn offer(&self, announced: Option<Digest>) -> Result<Option<MediaOffer>> {
         match (&self.media, announced) {
             (None, announced) => Ok(announced.map(MediaOffer::Known)),
@@ -257,7 +258,8 @@ impl Save {
         }
     }
 
-    /// Completes the media, unless its bytes are here already and a reference to those will do; says what was seen of them.
+    /// Completes the media, unless a whole object with the same bytes exists already: then a reference to it is enough.
+    /// Returns the offer and the result of the check of that object.
     async fn completed_if_needed(
         &mut self,
         offer: Option<MediaOffer>,
@@ -300,7 +302,7 @@ impl Save {
         Ok(MediaOffer::Written(written))
     }
 
-    /// A row before the bytes.
+    /// Reserves a ledger row, before any byte of its object is written.
     async fn reserve(&mut self, kind: ObjectKind, namespace: Namespace) -> Result<ObjectId> {
         let shared = self.store.shared.clone();
         let now = shared.clock.now();
@@ -311,7 +313,7 @@ impl Save {
     }
 }
 
-/// Aborts something that is of no use; where that cannot be done at once, nobody need wait for it.
+/// Aborts an upload that is not needed; where that takes long, it continues in the background.
 async fn abort(abort: impl Future<Output = Result<()>> + Send + 'static) {
     let logged = async move {
         if let Err(error) = abort.await {
@@ -321,7 +323,7 @@ async fn abort(abort: impl Future<Output = Result<()>> + Send + 'static) {
     tidy_up(logged).await;
 }
 
-/// Passes the body on as it arrives, within the limits.
+/// Streams the body into the ingest; enforces the size limit and the deadline.
 async fn pump<S, E>(body: S, ingest: &mut Ingest, shared: &Shared, deadline: MonotonicTime) -> Result<()>
 where
     S: Stream<Item = Result<Bytes, E>>,

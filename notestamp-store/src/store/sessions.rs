@@ -1,4 +1,4 @@
-//! Sessions: what the pure machine of [`Session`] decides, committed by comparing and replacing.
+//! Sessions: the pure state machine of [`Session`] decides, and a compare-and-swap commits its decision.
 
 use crate::domain::{
     AccessUse, Caller, PasswordHash, Refresh, RefreshUse, RevocationReason, Session, SessionId, TokenId,
@@ -9,22 +9,21 @@ use crate::protocol;
 
 use super::Store;
 
-/// How often a decision is made anew because somebody else was faster. Each time somebody's
-/// decision was committed, so contention ends by itself; this only keeps a fault from looping.
+/// How many times a decision is retried after a lost compare-and-swap. Each loss means that another caller's decision
+/// was committed, so contention ends by itself; this limit only prevents an endless loop after a fault.
 const RACES_MAX: usize = 64;
 
 impl Store {
-    /// Starts a session for a user whose password has just been verified against this record of theirs.
+    /// Starts a session for an account whose password has just been verified against this user record.
     ///
-    /// None where the password has been changed since the record was read: what was verified proves
-    /// nothing any more.
+    /// Returns `None` where the password has changed since the record was read: the verification is no longer valid.
     ///
     /// # Errors
     /// [`Error::NotFound`] where the account has been removed.
     pub async fn start_session(&self, user: &User, user_agent: &str) -> Result<Option<Session>> {
         let session = self.new_session(user.id, user_agent);
         self.shared.records.start_session(&session).await?;
-        // A change that this look does not see comes later, and ends this session with all the others.
+        // A password change that this read does not see commits later, and revokes this session with all others.
         let now = self.find_account(user.id).await?.ok_or(Error::NotFound { what: "account" })?;
         if now.password_hash == user.password_hash {
             return Ok(Some(session));
@@ -33,10 +32,10 @@ impl Store {
         Ok(None)
     }
 
-    /// Changes a password that has just been verified against this record of the user: ends every
-    /// session, and starts a new one. None where the password has been changed since the record was read.
+    /// Changes a password that has just been verified against this user record: revokes every session of the account
+    /// and starts a new one. Returns `None` where the password has changed since the record was read.
     ///
-    /// `by` is the session that asks for it, where there is one.
+    /// `by` is the session of the caller; `None` where the embedding program uses no sessions.
     ///
     /// # Errors
     /// [`Error::SessionEnded`] where that session has ended.
@@ -54,10 +53,10 @@ impl Store {
         Ok(changed.then_some(session))
     }
 
-    /// The open sessions of a user, the latest used first; at most `limit`.
+    /// The open sessions of an account, at most `limit`, the most recently used first.
     ///
     /// # Errors
-    /// Where the records do not answer.
+    /// Where the records do not respond.
     pub async fn list_sessions(&self, user: UserId, limit: usize) -> Result<Vec<Session>> {
         self.shared.records.list_sessions(user, limit, self.shared.clock.now()).await
     }
@@ -68,20 +67,20 @@ impl Store {
         Session::start(id, user, first, user_agent, now, &self.settings().session_ttl)
     }
 
-    /// The session of that id, if it is open.
+    /// The session with this id; `None` where it is absent or has ended.
     ///
     /// # Errors
-    /// Where the records do not answer.
+    /// Where the records do not respond.
     pub async fn find_open_session(&self, id: SessionId) -> Result<Option<Session>> {
         let found = self.shared.records.find_session(id).await?;
         Ok(found.filter(|session| session.is_open(self.shared.clock.now())))
     }
 
-    /// The open session of this user that an access token of this generation belongs to, if it may be
-    /// served.
+    /// Uses an access token of this generation: returns its session, or `None` where the token is refused. The first
+    /// token of its generation confirms that generation.
     ///
     /// # Errors
-    /// Where the records do not answer.
+    /// Where the records do not respond.
     pub async fn use_session(&self, user: UserId, id: SessionId, generation: u64) -> Result<Option<Session>> {
         let decide = |session: Session| {
             if session.user != user {
@@ -96,11 +95,11 @@ impl Store {
         Ok(self.decide_session(id, decide).await?.flatten())
     }
 
-    /// Presents a refresh token of this user's: the session whose tokens to answer with, or none if it
-    /// is refused. A replay revokes the session.
+    /// Uses a refresh token to rotate its session: returns the session whose tokens the response carries, or `None`
+    /// where the token is refused. A replay revokes the session.
     ///
     /// # Errors
-    /// Where the records do not answer. On [`Error::Full`] the token is as good as before:
+    /// Where the records do not respond. After [`Error::Full`] the token is still valid:
     /// [`use_refresh_token`](Self::use_refresh_token) needs no space.
     pub async fn refresh_session(
         &self,
@@ -125,11 +124,11 @@ impl Store {
         Ok(self.decide_session(id, decide).await?.flatten())
     }
 
-    /// Presents a refresh token of this user's for a request whose response sets no cookies: the session, if the token
-    /// may be served, and no token is replaced. A replay revokes the session.
+    /// Uses a refresh token without rotation, for a request whose response sets no cookies: returns the session, or
+    /// `None` where the token is refused. A replay revokes the session.
     ///
     /// # Errors
-    /// Where the records do not answer.
+    /// Where the records do not respond.
     pub async fn use_refresh_token(
         &self,
         user: UserId,
@@ -151,10 +150,10 @@ impl Store {
         Ok(self.decide_session(id, decide).await?.flatten())
     }
 
-    /// Ends one session of the caller's user; says whether there was such an open one.
+    /// Revokes one session of the caller's account; returns whether that session was open.
     ///
     /// # Errors
-    /// [`Error::SessionEnded`] where the session by which the caller asks has ended.
+    /// [`Error::SessionEnded`] where the caller's own session has ended.
     pub async fn revoke_session(
         &self,
         caller: impl Into<Caller>,
@@ -164,8 +163,8 @@ impl Store {
         self.shared.records.revoke_session(caller.into(), id, reason, self.shared.clock.now()).await
     }
 
-    /// Returns if the session that the caller names is open: for what takes long and changes nothing. What changes
-    /// something looks at the session by itself.
+    /// Checks that the caller's session is open, for long operations that change nothing. An operation that changes
+    /// something checks the session in its own transaction.
     ///
     /// # Errors
     /// [`Error::SessionEnded`] where it has ended.
@@ -178,13 +177,13 @@ impl Store {
         protocol::admit(caller, session.as_ref(), self.shared.clock.now())
     }
 
-    /// Forgets the sessions whose last token has expired, in steps of `limit`; returns how many.
+    /// Forgets the sessions whose last token has expired, in steps of at most `limit` sessions; returns the count.
     ///
-    /// Expired is what two looks at the civil clock agree on, an hour apart in monotonic time. So a process
-    /// forgets nothing before it has run for that long.
+    /// A token counts as expired only if two readings of the civil clock, an hour of monotonic time apart, agree on it.
+    /// So a process forgets no session in its first hour.
     ///
     /// # Errors
-    /// Where the records do not answer.
+    /// Where the records do not respond.
     pub async fn forget_expired_sessions(&self, limit: usize) -> Result<usize> {
         let mut forgotten = 0;
         let look = self.shared.look_at_clock();
@@ -199,7 +198,8 @@ impl Store {
         }
     }
 
-    /// Reads a session, decides, and commits the decision if the session still is as it was read; else again.
+    /// Reads a session, decides, and commits by compare-and-swap; retries where the session has changed meanwhile.
+    /// Returns `None` where the session is absent.
     async fn decide_session<T>(
         &self,
         id: SessionId,
@@ -234,7 +234,7 @@ impl Store {
 
 fn replayed(after: Session) -> Decision<Option<Session>> {
     tracing::warn!(session = %after.id, user = %after.user, "replayed refresh token: session revoked");
-    // It is refused even where that cannot be kept.
+    // The token is refused even where the revocation cannot be written.
     Decision::Note { answer: None, after }
 }
 
@@ -244,7 +244,7 @@ enum Decision<T> {
         answer: T,
         after: Session,
     },
-    /// Like `Replace`, but what is answered holds without it, so that reading works on a full disk.
+    /// Like `Replace`, but the result is valid even if the write fails for lack of space: reads work on a full disk.
     Note {
         answer: T,
         after: Session,

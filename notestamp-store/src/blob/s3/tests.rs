@@ -1,4 +1,4 @@
-//! What is asked of a client by URL and variables, and how it fails.
+//! How URL and environment variables configure the client, and how its requests fail.
 
 use std::error::Error as StdError;
 use std::net::SocketAddr;
@@ -18,14 +18,14 @@ use crate::error::{Error, Result};
 const SECRET: &str = "an-access-key-of-nobody";
 const SESSION_TOKEN: &str = "a-session-of-nobody";
 
-/// Within which every operation fails on a backend that is away: a client then hears of it in time to try again.
+/// Every operation on an unavailable backend fails within this time, so that a client can retry in time.
 const FAILURE_TIME_MAX: Duration = Duration::from_secs(6);
 
 fn bucket(url: &str) -> S3Bucket {
     S3Bucket::parse(&Url::parse(url).expect("it is a URL")).expect("it is an S3 URL")
 }
 
-/// As the variables would say it.
+/// The builder as if these environment variables were set.
 fn environment(variables: &[(&str, &str)]) -> AmazonS3Builder {
     let credentials = [("aws_access_key_id", "notestamp"), ("aws_secret_access_key", SECRET)];
     credentials.iter().chain(variables).fold(AmazonS3Builder::new(), |builder, (name, value)| {
@@ -33,7 +33,7 @@ fn environment(variables: &[(&str, &str)]) -> AmazonS3Builder {
     })
 }
 
-/// Where a request for an object goes.
+/// The URL to which a request for an object goes.
 async fn target(url: &str, variables: &[(&str, &str)]) -> String {
     let client = bucket(url).client(environment(variables)).expect("it is enough for a client");
     let url =
@@ -125,7 +125,7 @@ async fn neither_the_key_nor_the_session_token_is_ever_shown() {
     }
     assert!(shown.contains("SignatureDoesNotMatch"), "why is told: {shown}");
     assert!(!shown.contains(SESSION_TOKEN), "{shown}");
-    // A presigned URL has the token in it, which is worth nothing without the key.
+    // A presigned URL contains the session token, which is useless without the key.
     let headers = PresignedHeaders { content_type: String::new(), content_disposition: String::new() };
     let url = store.presign(Namespace::Shared, object(), &headers, PRESIGNED_TIME_MAX).await.expect("signed");
     shown += url.expect("S3 can").as_str();
@@ -147,7 +147,7 @@ async fn what_answers_with_its_own_failure_is_unavailable_soon() {
     }
 }
 
-/// By the clock of the runtime, which does not wait for real.
+/// With the runtime's clock paused, so that the test does not wait in real time.
 #[tokio::test(start_paused = true)]
 async fn what_never_answers_is_unavailable_soon() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
@@ -169,7 +169,7 @@ async fn all_are_unavailable_soon(store: &BlobStore) {
     assert!(begun.elapsed() < FAILURE_TIME_MAX, "{:?}", begun.elapsed());
 }
 
-/// How each operation fails, all at once.
+/// The errors of all operations, which run concurrently.
 async fn failures(store: &BlobStore) -> Vec<Error> {
     let (namespace, object) = (Namespace::Shared, object());
     let large = async {
@@ -203,7 +203,7 @@ fn store_at(address: SocketAddr) -> BlobStore {
     BlobStore::over("media store", "s3".to_owned(), backend)
 }
 
-/// A server that says the same to everybody.
+/// A server that sends the same response to every request.
 async fn answering(status: &'static str, body: &'static str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let address = listener.local_addr().expect("it is bound");
@@ -215,7 +215,7 @@ async fn answering(status: &'static str, body: &'static str) -> SocketAddr {
             tokio::spawn(async move {
                 let mut request = [0; 4096];
                 if connection.read(&mut request).await.is_ok_and(|read| read > 0) {
-                    // Whoever has gone away by now needs no answer.
+                    // A client that has disconnected needs no response.
                     let _ = connection.write_all(answer.as_bytes()).await;
                 }
             });
