@@ -86,7 +86,7 @@ pub enum Error {
          not be mounted, or a folder, a bucket, a prefix or a database is not the one that was meant",
         match found {
             Some(found) => format!("it is of store {found}"),
-            None => "it carries no store id, or lacks what the records name".to_owned(),
+            None => "it has no file `.store-id`, or lacks what the records name".to_owned(),
         }
     )]
     ForeignStore {

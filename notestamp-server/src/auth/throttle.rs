@@ -374,14 +374,18 @@ mod tests {
     #[test]
     fn what_counts_no_more_is_forgotten() {
         let (throttle, clock) = throttle();
+        let remembered = || {
+            let failures = throttle.lock();
+            (failures.by_key.len(), failures.count)
+        };
         fail(&throttle, "ada", address(1));
         clock.advance(5 * MINUTE);
         fail(&throttle, "bob", address(2));
         clock.advance(5 * MINUTE);
         throttle.forget_old();
-        assert_eq!((throttle.lock().by_key.len(), throttle.lock().count), (2, 2));
+        assert_eq!(remembered(), (2, 2));
         clock.advance(5 * MINUTE);
         throttle.forget_old();
-        assert_eq!((throttle.lock().by_key.len(), throttle.lock().count), (0, 0));
+        assert_eq!(remembered(), (0, 0));
     }
 }

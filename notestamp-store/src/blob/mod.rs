@@ -150,6 +150,11 @@ impl BlobStore {
         }
     }
 
+    /// Whether the bytes are in a folder of local files.
+    pub(crate) fn is_folder(&self) -> bool {
+        self.backend.local.is_some()
+    }
+
     /// Checks that the file system of a local folder has enough free space for new objects: at least
     /// [`FREE_BYTES_MIN`](crate::disk::FREE_BYTES_MIN). Other backends have no such limit.
     ///

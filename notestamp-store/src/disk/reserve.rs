@@ -29,7 +29,7 @@ pub(crate) struct Reserve {
 impl Reserve {
     /// Finds the reserve that an earlier process left in this file; it may be absent.
     pub(crate) fn find(path: PathBuf) -> Self {
-        let bytes = fs::metadata(&path).map_or(0, |found| found.len());
+        let bytes = fs::metadata(&path).map_or(0, |found| if is_allocated(&found) { found.len() } else { 0 });
         Self { path, bytes }
     }
 
@@ -67,6 +67,20 @@ impl Reserve {
     }
 }
 
+/// Returns whether a file has disk space for all its bytes. Tools that copy files "sparsely" leave out bytes that are zero.
+#[cfg(unix)]
+fn is_allocated(file: &fs::Metadata) -> bool {
+    /// The unit of `st_blocks`, whatever the file system's own is.
+    const BLOCK_BYTES: u64 = 512;
+    std::os::unix::fs::MetadataExt::blocks(file) * BLOCK_BYTES >= file.len()
+}
+
+/// Sparse files are not told apart on this platform.
+#[cfg(not(unix))]
+fn is_allocated(_file: &fs::Metadata) -> bool {
+    true
+}
+
 /// Allocates `bytes` bytes of disk space for a file, from `offset` on.
 fn allocate(file: &File, offset: u64, bytes: u64) -> io::Result<()> {
     #[cfg(target_os = "linux")]
@@ -92,8 +106,13 @@ mod tests {
         assert!(!reserve.release(), "there is none yet");
         reserve.restore();
         assert_eq!(fs::metadata(&path).unwrap().len(), RESERVE_BYTES);
-        #[cfg(unix)]
-        assert!(std::os::unix::fs::MetadataExt::blocks(&fs::metadata(&path).unwrap()) * 512 >= RESERVE_BYTES);
+        assert!(is_allocated(&fs::metadata(&path).unwrap()));
+
+        // As `cp --sparse=always` copies it: as long as before, with no space of its own.
+        File::create(&path).unwrap().set_len(RESERVE_BYTES).unwrap();
+        let mut sparse = Reserve::find(path.clone());
+        sparse.restore();
+        assert!(is_allocated(&fs::metadata(&path).unwrap()));
 
         let mut found = Reserve::find(path.clone());
         assert!(found.release());

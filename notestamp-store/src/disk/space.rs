@@ -52,7 +52,11 @@ pub(crate) fn probe(path: &Path, offset: u64) -> io::Result<()> {
     let file = private(options.write(true).create(true).truncate(true)).open(path).map_err(at(path))?;
     let written = write_all_at(&file, &[0; PROBE_BYTES], offset);
     drop(file);
-    let removed = fs::remove_file(path);
+    let removed = match fs::remove_file(path) {
+        // Another probe of the same folder, perhaps of another process, has removed it first.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    };
     written.and(removed).map_err(at(path))
 }
 
@@ -67,4 +71,22 @@ pub(super) fn write_all_at(mut file: &File, bytes: &[u8], offset: u64) -> io::Re
 
     file.seek(io::SeekFrom::Start(offset))?;
     file.write_all(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probes_of_one_folder_at_the_same_time_do_not_fail_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("probe");
+        std::thread::scope(|scope| {
+            let probes = [(); 4].map(|()| scope.spawn(|| (0..200).try_for_each(|_| probe(&path, 0))));
+            for probes in probes {
+                probes.join().unwrap().unwrap();
+            }
+        });
+        assert!(!path.exists());
+    }
 }

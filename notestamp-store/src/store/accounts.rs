@@ -12,7 +12,7 @@ impl Store {
     /// - [`Error::AlreadyExists`](crate::Error::AlreadyExists) where another account has this address.
     /// - [`Error::Full`](crate::Error::Full) where too little space is free.
     pub async fn create_account(&self, email: Email, password_hash: PasswordHash) -> Result<User> {
-        self.ensure_room().await?;
+        self.ensure_room_for(&[]).await?;
         let now = self.shared.clock.now();
         let id = UserId::generate(now, &*self.shared.random);
         let user = User::new(id, email, password_hash, now);

@@ -124,6 +124,15 @@ impl Store {
         if found == Some(id) { Ok(()) } else { Err(self.shared.foreign(kind, id, found)) }
     }
 
+    /// Checks that a blob store of local files still belongs to the records: its disk may be unmounted at any time, and
+    /// then an empty folder is in its place. A bucket cannot be replaced under a running process.
+    ///
+    /// # Errors
+    /// [`Error::ForeignStore`] where it does not.
+    pub(super) async fn check_folder(&self, kind: ObjectKind) -> Result<()> {
+        if self.shared.blobs(kind).is_folder() { self.check_identity(kind).await } else { Ok(()) }
+    }
+
     /// Checks that the blob store of this kind responds and belongs to the records.
     ///
     /// # Errors

@@ -208,8 +208,15 @@ impl Store {
     /// # Errors
     /// [`Error::Full`] where there is too little; other errors where the free space cannot be determined.
     pub async fn ensure_room(&self) -> Result<()> {
-        let Shared { records, notes, media, .. } = &*self.shared;
-        futures_util::try_join!(records.ensure_room(), notes.ensure_room(), media.ensure_room())?;
+        self.ensure_room_for(&BLOB_STORES).await
+    }
+
+    /// The same for the records and these blob stores only: one full disk refuses only what would be written to it.
+    async fn ensure_room_for(&self, kinds: &[ObjectKind]) -> Result<()> {
+        self.shared.records.ensure_room().await?;
+        for kind in kinds {
+            self.shared.blobs(*kind).ensure_room().await?;
+        }
         Ok(())
     }
 

@@ -81,7 +81,7 @@ impl Save {
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         assert!(self.media.is_none(), "a save has one media file");
-        self.store.ensure_room().await?;
+        self.store.ensure_room_for(&[ObjectKind::Media]).await?;
         let shared = self.store.shared.clone();
         let namespace = shared.media_namespace(self.caller.user);
         let written = async {
@@ -188,7 +188,7 @@ impl Save {
         {
             return Err(Error::MediaDiffers);
         }
-        self.store.ensure_room().await?;
+        self.store.ensure_room_for(&[ObjectKind::Notes]).await?;
         let (namespace, home) = (shared.media_namespace(owner), Namespace::Owner(owner));
         let notes = self.reserve(ObjectKind::Notes, home).await?;
         let notes = Written { object: notes, digest: Digest::of(&bytes), size: bytes.len() as u64 };
@@ -202,6 +202,11 @@ impl Save {
         written?;
         self.reservation.has_appeared(notes.object);
         let (media, looks) = media?;
+        // Bytes that went to the folder under an unmounted disk are not where the records say.
+        self.store.check_folder(ObjectKind::Notes).await?;
+        if media.is_some() {
+            self.store.check_folder(ObjectKind::Media).await?;
+        }
 
         let now = shared.clock.now();
         let mut commit = SaveCommit {
@@ -272,9 +277,11 @@ impl Save {
             Some(kept) => Some(kept),
             None => records.find_owned_media(self.caller.user, offer.digest()).await?,
         };
-        let known = match known {
-            Some(known) => Some(known),
-            None => records.find_live_media(namespace, offer.digest()).await?.and_then(|row| {
+        let known = match (known, &offer) {
+            (Some(known), _) => Some(known),
+            // A digest alone refers to the caller's own media only. Nothing may depend on what others have, not even time.
+            (None, MediaOffer::Known(_)) => None,
+            (None, _) => records.find_live_media(namespace, offer.digest()).await?.and_then(|row| {
                 let (digest, size) = row.content?;
                 Some(MediaRef { object: row.id, namespace: row.namespace, digest, size })
             }),

@@ -219,6 +219,30 @@ async fn an_unmounted_folder_is_refused_at_the_start_and_found_by_a_ping() {
 }
 
 #[tokio::test]
+async fn a_save_into_a_folder_which_is_unmounted_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (owner, _) = used(folder.path()).await;
+    let store = open(folder.path()).await;
+    let before = store.open_project(owner, &title("title")).await.unwrap();
+    let (mount, disk) = (folder.path().join("Notes"), folder.path().join("disk"));
+    fs::rename(&mount, &disk).unwrap();
+    fs::create_dir(&mount).unwrap();
+    let saved = draft(&store, owner, "title").try_save().await;
+    assert!(matches!(saved, Err(Error::ForeignStore { .. })), "{saved:?}");
+    // What a deletion dooms is not taken for deleted, either.
+    store.delete_project(owner, &title("title")).await.unwrap();
+    store.close().await.unwrap();
+
+    fs::remove_dir_all(&mount).unwrap();
+    fs::rename(&disk, &mount).unwrap();
+    let store = open(folder.path()).await;
+    let doomed = before.project.notes.object;
+    assert!(store.check().await.unwrap().unreferenced.contains(&doomed));
+    store.sweep().await.unwrap();
+    assert_eq!(store.check().await.unwrap().unaccounted, [""; 0]);
+}
+
+#[tokio::test]
 async fn a_sweep_forgets_nothing_that_lies_in_a_folder_which_is_unmounted() {
     let folder = tempfile::tempdir().unwrap();
     let (owner, _) = used(folder.path()).await;
