@@ -157,6 +157,12 @@ impl ApiError {
         }
     }
 
+    /// A blob store belongs to another store than the records do.
+    pub fn store_mismatch() -> Self {
+        let message = "a blob store is not the one that the records belong to";
+        Self::retry_after(Code::StoreMismatch, message, RETRY_AFTER)
+    }
+
     /// There is no room for anything new.
     pub fn not_ready_storage_full() -> Self {
         Self::retry_after(Code::NotReadyStorageFull, "the server's storage is full", RETRY_AFTER)
@@ -301,10 +307,7 @@ impl From<StoreError> for ApiError {
             StoreError::Full { .. } => {
                 Self::new(Code::StorageFull, "the server's storage is full").caused_by(error)
             }
-            StoreError::ForeignStore { .. } => {
-                let message = "a blob store is not the one that the records belong to";
-                Self::retry_after(Code::StoreMismatch, message, RETRY_AFTER).caused_by(error)
-            }
+            StoreError::ForeignStore { .. } => Self::store_mismatch().caused_by(error),
             StoreError::Unavailable { .. } => Self::storage_is_away().caused_by(error),
             StoreError::Body(source) => {
                 // The parser of the body knows better what was wrong with it, where it was one of ours.

@@ -71,6 +71,7 @@ impl HealthApi {
 fn not_ready(error: Arc<Error>) -> ApiError {
     match &*error {
         Error::Full { .. } => ApiError::not_ready_storage_full(),
+        Error::ForeignStore { .. } => ApiError::store_mismatch(),
         _ => ApiError::storage_is_away(),
     }
     .caused_by(error)

@@ -116,7 +116,7 @@ pub struct SavePlan {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum SaveDecision {
     /// Write this plan.
-    Save(SavePlan),
+    Save(Box<SavePlan>),
     /// No object has the bytes of the offered media: complete the staged object, and retry.
     BytesNeeded,
     /// Check the object of this media in the blob store, add the result to [`SaveCommit::looks`], and retry.
@@ -219,5 +219,5 @@ pub fn plan_save(reads: &SaveReads, commit: &SaveCommit) -> Result<SaveDecision>
         save: user.saves,
         created: old.map_or(commit.now, |project| project.created),
     };
-    Ok(SaveDecision::Save(SavePlan { user, project, rows, lost }))
+    Ok(SaveDecision::Save(Box::new(SavePlan { user, project, rows, lost })))
 }

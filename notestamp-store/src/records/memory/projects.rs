@@ -39,7 +39,7 @@ impl ProjectStore for MemoryRecords {
     async fn commit_save(&self, commit: &SaveCommit) -> Result<SaveOutcome> {
         let mut state = self.lock()?;
         let plan = match plan_save(&state.save_reads(commit), commit)? {
-            SaveDecision::Save(plan) => plan,
+            SaveDecision::Save(plan) => *plan,
             SaveDecision::BytesNeeded => return Ok(SaveOutcome::BytesNeeded),
             SaveDecision::LookNeeded(media) => return Ok(SaveOutcome::LookNeeded(media)),
         };

@@ -99,7 +99,7 @@ pub(super) async fn purge(
 
 async fn save(transaction: &mut Transaction, commit: &SaveCommit) -> StepResult<SaveOutcome> {
     let plan = match plan_save(&save_reads(transaction, commit).await?, commit)? {
-        SaveDecision::Save(plan) => plan,
+        SaveDecision::Save(plan) => *plan,
         SaveDecision::BytesNeeded => return Ok(SaveOutcome::BytesNeeded),
         SaveDecision::LookNeeded(media) => return Ok(SaveOutcome::LookNeeded(media)),
     };

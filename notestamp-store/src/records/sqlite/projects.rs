@@ -46,7 +46,7 @@ impl ProjectStore for SqliteRecords {
             // An existing project keeps its title, and so its n-grams.
             let is_new = reads.project.is_none();
             let plan = match plan_save(&reads, &commit)? {
-                SaveDecision::Save(plan) => plan,
+                SaveDecision::Save(plan) => *plan,
                 SaveDecision::BytesNeeded => return Ok(SaveOutcome::BytesNeeded),
                 SaveDecision::LookNeeded(media) => return Ok(SaveOutcome::LookNeeded(media)),
             };
