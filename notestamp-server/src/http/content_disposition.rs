@@ -1,4 +1,5 @@
-//! `Content-Disposition` and `Content-Type` of media: whether a browser shows or saves it, and the file name (RFC 6266).
+//! `Content-Disposition` (RFC 6266) and `Content-Type` of media: whether a browser shows or saves it, and the file
+//! name.
 
 use notestamp_store::{ContentType, MediaType, Title};
 use poem::http::HeaderValue;
@@ -75,8 +76,8 @@ pub fn is_played(media_type: &MediaType) -> bool {
     (essence.starts_with("audio/") || essence.starts_with("video/")) && !essence.ends_with("+xml")
 }
 
-/// The `Content-Type` that media is served with: its own, or `application/octet-stream` for an attachment, which no page
-/// can load as a script or a style sheet either.
+/// The `Content-Type` that media is served with: its own, or `application/octet-stream` for an attachment, which no
+/// page can load as a script or a style sheet either.
 ///
 /// `mimetype` is the media type as it was saved. Its parameters, such as the codecs of a recording, are served too.
 pub fn content_type(mimetype: &str) -> HeaderValue {

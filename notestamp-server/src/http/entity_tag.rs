@@ -121,8 +121,8 @@ pub enum ReadCondition {
 }
 
 /// Evaluates the preconditions of a `GET` or `HEAD` of the representation that `current` names, in the order of
-/// RFC 9110, 13.2.2: `If-Match`, then `If-None-Match`. Ranges come after both. The two preconditions by date are ignored,
-/// because representations here have no modification date (13.1.3 and 13.1.4).
+/// RFC 9110, 13.2.2: `If-Match`, then `If-None-Match`. Ranges come after both. The two preconditions by date are
+/// ignored, because representations here have no modification date (13.1.3 and 13.1.4).
 ///
 /// A malformed `If-None-Match` is ignored: the full response is always right.
 ///

@@ -32,7 +32,8 @@ impl PartHead {
     /// Parses the headers; each line begins with CRLF.
     ///
     /// # Errors
-    /// If a line is not a header, if `Content-Disposition` or `Content-Type` comes twice, or if the part has no clear name.
+    /// If a line is not a header, if `Content-Disposition` or `Content-Type` comes twice, or if the part's name is
+    /// absent or ambiguous.
     pub fn parse(lines: &[u8]) -> Result<Self, MalformedHead> {
         let (mut disposition, mut content_type) = (None, None);
         for line in unfolded(lines) {
@@ -92,7 +93,7 @@ enum Quoting {
 struct Parameter<'a> {
     name: &'a [u8],
     value: Vec<u8>,
-    /// Whether it was parsed by [`Quoting::Literal`] and not by the standard, so that it may contain more than one value.
+    /// Whether it was parsed by [`Quoting::Literal`] and not by the standard, so that it may be more than one value.
     is_guessed: bool,
 }
 

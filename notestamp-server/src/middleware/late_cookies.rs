@@ -1,9 +1,9 @@
 //! Leaves out cookies that would arrive late, so that they never replace newer ones in a browser.
 //!
 //! A browser keeps the cookies that arrive last. Cookies of a slow response could replace newer ones: tokens that
-//! another tab has received meanwhile, so that the next request would be taken for a replay; or those of another user who has
-//! signed in meanwhile, whose notes would then go into the wrong account. If tokens are left out, the next request
-//! presents the old refresh token and gets them again (see `Session`).
+//! another tab has received meanwhile, so that the next request would be taken for a replay; or those of another user
+//! who has signed in meanwhile, whose notes would then go into the wrong account. If tokens are left out, the next
+//! request presents the old refresh token and gets them again (see `Session`).
 //!
 //! So a request whose body or work takes long gets no new tokens in the first place, see
 //! [`Policy`](super::path_policy::Policy), and a sign-in starts its session when everything else is done.
