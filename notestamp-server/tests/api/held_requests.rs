@@ -1,4 +1,4 @@
-//! Signed out is out for what has begun before, too: it takes no effect, and returns nothing of the account.
+//! Signing out also stops requests that have begun before: they change nothing, and return no data of the account.
 
 use std::time::Duration;
 

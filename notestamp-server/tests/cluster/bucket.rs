@@ -1,4 +1,4 @@
-//! A prefix of a bucket that nobody else has, looked at from outside; and an S3 server of a test's own, to be killed.
+//! A prefix of a bucket for one test, inspected from outside; and an S3 server for one test, which it may kill.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! A database that nobody else has, or a replica set of a test's own, to be broken: the program is the one that
+//! A database for one test, or a replica set for one test, which it may break: the program is the one that
 //! `NOTESTAMP_TEST_MONGOD` names.
 
 use std::net::TcpListener;

@@ -1,5 +1,5 @@
-//! While MongoDB or the bucket is away, in whatever manner, the client is told soon to come again, and nothing that was
-//! answered is lost; when it is back, all goes on by itself.
+//! While MongoDB or the bucket is unavailable, in any way, clients soon get a response that tells them to retry, and no
+//! completed change is lost; when the backend is back, the servers recover by themselves.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,10 +23,10 @@ use super::relay::{Relay, Way};
 const SERVERS: usize = 3;
 const ACCOUNTS: u64 = 3;
 
-/// Within which time a server says that the bucket is away.
+/// The deadline of a response while the bucket is unavailable.
 pub const BUCKET_TIME_MAX: Duration = Duration::from_secs(8);
 
-/// Within which time a server gives up what takes long because its stores are slow: a second more for each megabyte.
+/// The deadline of a response while the stores are slow; a second more for each megabyte.
 const SLOW_TIME_MAX: Duration = Duration::from_secs(8 + 9);
 
 /// Within which time it is noticed that something is away, or is back: the patience of a test.
