@@ -10,8 +10,8 @@ use super::tokens::{Claims, Kind, TokenStatus};
 use crate::error::ApiError;
 use crate::state::State;
 
-/// The user of an open session. An operation that takes this responds with 401 if there is none, before it reads any
-/// of the body.
+/// The user of an open session. An operation that takes this responds with 401 without one, before it reads any of
+/// the body.
 ///
 /// A request whose access token is missing or has expired is authenticated by its refresh token, and the response,
 /// whatever its status, sets new cookies; except for a request that may take long (see [`late_cookies`]).

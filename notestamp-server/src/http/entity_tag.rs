@@ -61,7 +61,7 @@ impl EntityTag {
         opaque.iter().all(is_tag_char).then(|| (Self { weak, opaque: opaque.to_vec() }, &text[end + 1..]))
     }
 
-    /// The revision whose tag has this opaque part; `None` if there is none.
+    /// The revision whose tag has this opaque part; `None` if no revision has it.
     fn as_revision(&self) -> Option<Revision> {
         let number = std::str::from_utf8(&self.opaque).ok()?.parse().ok().map(Revision::new)?;
         // Only in our own spelling: `+3` and `03` parse as numbers too, but the server never sends such tags.

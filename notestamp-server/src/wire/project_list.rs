@@ -104,7 +104,7 @@ enum Entries {
 }
 
 impl ProjectList {
-    /// A page; `next_offset` counts the projects before the next page, and is `None` if there is none.
+    /// A page; `next_offset` counts the projects before the next page, and is `None` on the last page.
     pub fn new(
         projects: Vec<Project>,
         next_offset: Option<usize>,

@@ -1,5 +1,5 @@
-//! Requests as each generation of the client sends them, recorded; replayed one by one in every order of generations,
-//! and as whole visits, where each answer has what its client reads.
+//! Recorded requests of each generation of the client: replayed one by one in every order of generations, and as whole
+//! visits, where each response must contain what its client reads.
 
 use notestamp_server::config::ProjectList;
 use serde_json::{Value, json};
@@ -328,7 +328,7 @@ async fn leave_home(server: &TestServer, ada: &Client) {
     replay(server, ada, HOME_OPEN).await.assert_error(401, "unauthorized");
 }
 
-/// Registers, logs in and asks who that is, as clients of `/project` do: they parse each answer.
+/// Registers, logs in and asks who that is, as clients of `/project` do: they parse each response.
 async fn visit_project(server: &TestServer) -> Client {
     let ada = server.visitor();
     let registered = replay(server, &ada, PROJECT_REGISTER).await.assert_status(201);

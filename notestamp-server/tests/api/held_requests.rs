@@ -125,7 +125,7 @@ async fn a_password_change_whose_session_ends_meanwhile_is_refused() {
             let client = scene.server.visitor();
             let signed_in = client.sign_in(ADA).await;
             if signed_in.status != 200 {
-                // The account or its password is gone by the first round.
+                // The first round has removed the account or changed its password.
                 break;
             }
             let change = json!({"current": current, "new": "nineteen otters in a canoe"});

@@ -105,7 +105,7 @@ impl Account {
         }
     }
 
-    /// Until all of it has been answered: asserts that everything is as it may be, and readable.
+    /// Repeats until all requests succeed: asserts that everything is in a possible state, and readable.
     pub async fn verify(&mut self) {
         let verify = async { while self.verify_once().await.is_err() {} };
         timeout(RECOVERY_TIME_MAX, verify).await.expect("it recovers");
@@ -390,7 +390,7 @@ impl Account {
         let credentials = json!({ "username": self.email, "password": self.passwords.now });
         let request = session.request(Method::POST, self.any() + "/auth/register").json(&credentials);
         let answer = session.send(request).await?;
-        // An attempt that was not answered may have made it.
+        // An attempt without a response may have created it.
         assert!(matches!(answer.status, 201 | 409), "{answer:?}");
         Ok(())
     }

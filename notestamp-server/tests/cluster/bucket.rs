@@ -51,7 +51,7 @@ impl Prefix {
         found
     }
 
-    /// Multipart uploads that nobody has completed or aborted: the service's own words for them, if there are any.
+    /// Multipart uploads that were neither completed nor aborted: the service's own words for them, if there are any.
     pub async fn unfinished_uploads(&self) -> Vec<String> {
         let query = SignedUrlOptions::new().with_query([("uploads", "")]);
         let url =

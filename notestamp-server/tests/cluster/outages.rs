@@ -129,7 +129,7 @@ struct Work {
     deployment: Arc<Deployment>,
     rules: Arc<Rules>,
     done: CancellationToken,
-    /// What each account has had answered.
+    /// How many responses each account has received.
     steps: Vec<Arc<AtomicUsize>>,
     accounts: Vec<JoinHandle<Account>>,
     watch: JoinHandle<()>,
@@ -158,7 +158,7 @@ impl Work {
         Self { deployment: deployment.clone(), rules, done, steps, accounts, watch }
     }
 
-    /// Waits until each account has had enough answered that was begun after this.
+    /// Waits until each account has received enough responses to requests that began after this call.
     async fn goes_on(&self) {
         let enough = 3;
         for steps in &self.steps {
