@@ -1,5 +1,5 @@
-//! What a storm of sign-ins costs everybody else: how long listing takes while 200 sign in at once, as a
-//! ratio to how long it takes when nobody does.
+//! The cost of a storm of sign-ins for other requests: how long a listing takes while 200 clients sign in at once, as a
+//! ratio to the time without sign-ins.
 //!
 //! `cargo bench -p notestamp-server --bench sign_in_storm`
 
@@ -66,7 +66,7 @@ async fn cookies(server: &Server) -> Outcome<String> {
     pairs.map(|pairs| pairs.join("; ")).map_err(|error: reqwest::header::ToStrError| error.into())
 }
 
-/// Lists again and again, until there are enough or it is over.
+/// Lists repeatedly, until there are enough samples or the storm is over.
 async fn list(server: &Server, cookies: &str, enough: usize, over: &AtomicBool) -> Outcome<Vec<Duration>> {
     let mut times = Vec::new();
     while times.len() < enough && !over.load(Ordering::Relaxed) {

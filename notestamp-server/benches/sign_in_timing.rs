@@ -1,5 +1,5 @@
-//! Whether the time of an answer tells an unknown account from a wrong password: two samples, taken in turns,
-//! and the Mann–Whitney test of whether one tends to be larger.
+//! Tests whether the time of a response distinguishes an unknown account from a wrong password: two samples, taken in
+//! turns, and the Mann–Whitney test of whether one tends to be larger.
 //!
 //! `cargo bench -p notestamp-server --bench sign_in_timing`
 

@@ -1,4 +1,4 @@
-//! The folder where the embedded default keeps everything.
+//! The folder where the default configuration stores everything.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -6,35 +6,35 @@ use std::path::{Path, PathBuf};
 
 use notestamp_store::{Durability, disk};
 
-/// One folder, so that a backup, a move or a removal of everything is one of a folder.
+/// One folder for everything, so that it can be backed up, moved or deleted as a whole.
 ///
 /// | name | what |
 /// | --- | --- |
-/// | `notestamp.sqlite` | the metadata |
-/// | `notestamp.sqlite.reserve` | nothing: space for deletions on a full disk |
+/// | `notestamp.sqlite` | the records |
+/// | `notestamp.sqlite.reserve` | no data: reserved space for deletions on a full disk |
 /// | `notes/`, `media/` | the blobs |
-/// | `signing-key` | what signs the tokens; whoever reads it can be anybody |
+/// | `signing-key` | the key that signs tokens; a program that can read it can impersonate any user |
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DataFolder(PathBuf);
 
 impl DataFolder {
-    /// The folder at `path`; nothing is made yet.
+    /// The folder at `path`; nothing is created yet.
     ///
-    /// A relative path counts from the working directory of this moment.
+    /// A relative path is resolved against the current working directory.
     ///
     /// # Errors
     ///
-    /// When the path is empty, or the working directory is gone.
+    /// If the path is empty, or the working directory does not exist any more.
     pub fn new(path: &Path) -> io::Result<Self> {
         std::path::absolute(path).map(Self)
     }
 
-    /// Where it is.
+    /// The absolute path of the folder.
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// The file of the metadata.
+    /// The SQLite database with the records.
     pub fn sqlite_file(&self) -> PathBuf {
         self.0.join("notestamp.sqlite")
     }
@@ -54,19 +54,19 @@ impl DataFolder {
         self.0.join("signing-key")
     }
 
-    /// Makes the folder, for its owner only, where it is not there.
+    /// Creates the folder, accessible to its owner only, if it does not exist.
     ///
-    /// The folder of somebody who made it beforehand keeps its mode.
+    /// An existing folder keeps its mode.
     ///
     /// # Errors
     ///
-    /// When it cannot be made, is no folder, or takes no files. One on a full disk is no error: its files can be read,
-    /// and deleted.
+    /// If it cannot be created, is not a folder, or no file can be created in it. A full disk is not an error: existing
+    /// files can be read and deleted.
     pub fn create(&self, durability: Durability) -> Result<(), DataFolderError> {
         let at = || self.0.clone();
         disk::create_folder(&self.0, durability)
             .map_err(|source| DataFolderError::Create { path: at(), source })?;
-        // Asking for the mode would not tell of a read-only file system: so it is tried.
+        // Creates a file to try: the mode would not reveal a read-only file system.
         let probe = self.0.join(format!(".writable-{}", std::process::id()));
         let mut options = OpenOptions::new();
         let opened = options.write(true).create(true).truncate(true).open(&probe);
@@ -84,20 +84,20 @@ fn is_full(error: &io::Error) -> bool {
 /// Why the data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataFolderError {
-    /// It cannot be made.
+    /// It cannot be created.
     #[error("the data folder {} cannot be made", path.display())]
     Create {
-        /// Where.
+        /// The path of the folder.
         path: PathBuf,
-        /// Why.
+        /// The error of the file system.
         source: io::Error,
     },
-    /// No file can be made in it.
+    /// No file can be created in it.
     #[error("the data folder {} cannot be written to", path.display())]
     Write {
-        /// Where.
+        /// The path of the folder.
         path: PathBuf,
-        /// Why.
+        /// The error of the file system.
         source: io::Error,
     },
 }

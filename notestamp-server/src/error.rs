@@ -1,4 +1,4 @@
-//! Where an outcome becomes an answer: one shape of errors, one table of codes.
+//! Errors become responses here: one JSON shape, one table of codes.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -32,7 +32,7 @@ pub struct ErrorBody {
     pub request_id: String,
 }
 
-/// The kinds of errors that clients are told apart.
+/// The kinds of errors that clients can tell apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Code {
     BadRequest,
@@ -58,7 +58,7 @@ pub enum Code {
     Busy,
     StoreMismatch,
     StorageFull,
-    /// Of readiness: there is no room, though what is there is served.
+    /// For the readiness check only: the storage is full, though reads still work. Hence 503, not 507.
     NotReadyStorageFull,
     QuotaExceeded,
 }
@@ -94,18 +94,18 @@ impl Code {
         }
     }
 
-    /// The status it is answered with.
+    /// The status of the response.
     pub const fn status(self) -> StatusCode {
         self.of().0
     }
 
-    /// The word that clients read.
+    /// The `code` in the body of the response, for programs.
     pub const fn as_str(self) -> &'static str {
         self.of().1
     }
 }
 
-/// An error on its way to a client: what is told outside, and what is logged inside.
+/// An error on its way to a client: `code`, `message` and `headers` are sent, `cause` is only logged.
 #[derive(Debug)]
 pub struct ApiError {
     code: Code,
@@ -114,41 +114,42 @@ pub struct ApiError {
     cause: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// What every 401 says of how to authenticate (RFC 9110, 11.6.1): by the cookies that a sign-in sets. No browser asks for a
-/// password because of it, as it would for `Basic`.
+/// The challenge that every 401 carries (RFC 9110, 11.6.1): the cookies that a sign-in sets are needed. Browsers show
+/// no password dialog for it, as they would for `Basic`.
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Cookie realm=\"notestamp\"");
 
-/// How long a client should wait before it tries again while a backend is away.
+/// How long a client should wait before it retries while a backend is unavailable.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 impl ApiError {
-    /// An error that tells `message`.
+    /// An error with this code; clients see `message`.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), headers: Vec::new(), cause: None }
     }
 
-    /// A request that cannot be understood.
+    /// 400: a request that cannot be understood.
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::new(Code::BadRequest, message)
     }
 
-    /// Nobody is signed in.
+    /// 401: the request has no valid session.
     pub fn unauthorized() -> Self {
         Self::new(Code::Unauthorized, "sign in first")
     }
 
-    /// More work is waiting than may wait; another try later may succeed.
+    /// A temporary failure: a retry may succeed after `after`, which `Retry-After` tells in whole seconds.
     pub fn retry_after(code: Code, message: impl Into<String>, after: Duration) -> Self {
         let seconds = after.as_secs_f64().ceil().max(1.0);
         Self::new(code, message).with_header(header::RETRY_AFTER, &format!("{seconds:.0}"))
     }
 
-    /// A store does not answer, and may soon.
+    /// 503: a store is unavailable; a retry may succeed.
     pub fn storage_is_away() -> Self {
         Self::retry_after(Code::Unavailable, "storage is away for a moment", RETRY_AFTER)
     }
 
-    /// What is there, if anything, is not what the preconditions of the request demand.
+    /// 412: the preconditions of the request do not hold. `current` is the present entity tag; absent where nothing
+    /// exists.
     pub fn precondition_failed(current: Option<&EntityTag>) -> Self {
         let error = Self::new(Code::PreconditionFailed, "it has changed since it was read");
         match current {
@@ -163,19 +164,19 @@ impl ApiError {
         Self::retry_after(Code::StoreMismatch, message, RETRY_AFTER)
     }
 
-    /// There is no room for anything new.
+    /// 503 of the readiness check: the storage is full.
     pub fn not_ready_storage_full() -> Self {
         Self::retry_after(Code::NotReadyStorageFull, "the server's storage is full", RETRY_AFTER)
     }
 
-    /// Adds what only the log is told.
+    /// Adds the cause, which is logged and never sent.
     #[must_use]
     pub fn caused_by(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.cause = Some(cause.into());
         self
     }
 
-    /// Adds a header to the answer.
+    /// Adds a header to the response.
     #[must_use]
     pub fn with_header(mut self, name: header::HeaderName, value: &str) -> Self {
         let value = HeaderValue::from_str(value).expect("headers of errors are made of safe characters");
@@ -183,7 +184,7 @@ impl ApiError {
         self
     }
 
-    /// A header that the answer gets.
+    /// A header of the response.
     #[cfg(test)]
     pub fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(known, _)| known == name);
@@ -195,7 +196,7 @@ impl ApiError {
         self.code
     }
 
-    /// The answer. The cause is logged here, and nowhere else.
+    /// The response to a client. Only here is the error logged, with its cause.
     pub fn to_response(&self, id: &RequestId) -> Response {
         self.log(id, &STORMS);
         let (status, request_id) = (self.code.status(), id.as_str());
@@ -213,7 +214,8 @@ impl ApiError {
     }
 }
 
-/// What comes in storms, each code at most once per second: one cause makes many requests fail alike.
+/// Limits the log to one line per second for each of the codes that come in storms: one cause, such as an unavailable
+/// backend, makes many requests fail alike.
 struct StormLimits {
     unavailable: LogLimit,
     busy: LogLimit,
@@ -233,7 +235,7 @@ impl StormLimits {
         }
     }
 
-    /// The limit of a code; absent for one whose every event counts.
+    /// The limit of a code; absent for a code whose every error is logged.
     fn of(&self, code: Code) -> Option<&LogLimit> {
         match code {
             Code::Unavailable => Some(&self.unavailable),
@@ -256,11 +258,11 @@ impl ApiError {
         let cause = self.cause.as_deref().map(|cause| error_chain(cause));
         let status = self.code.status();
         match self.code {
-            // Another try later may succeed, so there is nothing to mend in the server.
+            // A retry may succeed, so the operator has nothing to repair.
             _ if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) => {
                 tracing::warn!(request_id, code, message, cause, left_out, "request refused for now");
             }
-            // An account that is full is its user's affair.
+            // A full account concerns its owner, not the operator.
             Code::QuotaExceeded => tracing::debug!(request_id, code, message, cause, "request refused"),
             _ if status.is_server_error() => {
                 tracing::error!(request_id, code, message, cause, left_out, "request failed");
@@ -310,7 +312,7 @@ impl From<StoreError> for ApiError {
             StoreError::ForeignStore { .. } => Self::store_mismatch().caused_by(error),
             StoreError::Unavailable { .. } => Self::storage_is_away().caused_by(error),
             StoreError::Body(source) => {
-                // The parser of the body knows better what was wrong with it, where it was one of ours.
+                // An error of our own body parser says more than "broke off".
                 match source.downcast::<ApiError>() {
                     Ok(error) => *error,
                     Err(source) => Self::bad_request("the body broke off").caused_by(source),
@@ -321,19 +323,19 @@ impl From<StoreError> for ApiError {
     }
 }
 
-/// An error that an operation may answer with: of the statuses that it documents.
+/// An error that an operation may return: its status is one of those that the operation documents.
 pub struct Failed<O> {
     error: ApiError,
     operation: PhantomData<fn() -> O>,
 }
 
-/// The statuses of the errors of an operation.
+/// The error statuses that an operation documents.
 pub trait Failures {
-    /// In ascending order.
+    /// In ascending order, without those of `ANY_OPERATION`.
     const STATUSES: &'static [u16];
 }
 
-/// Declares the errors of operations: a name, and the statuses besides those that any may answer.
+/// Declares the errors of operations: a name, and the statuses besides those of `ANY_OPERATION`.
 macro_rules! failures {
     ($($(#[$doc:meta])* $name:ident: $($status:literal)*;)*) => {$(
         $(#[$doc])*
@@ -371,7 +373,7 @@ impl<O: Failures> From<Failed<O>> for poem::Error {
     }
 }
 
-/// What any operation may answer.
+/// The error statuses that every operation may return.
 const ANY_OPERATION: &[u16] = &[500, 503];
 
 impl<O: Failures> ApiResponse for Failed<O> {
@@ -427,7 +429,7 @@ fn describe(status: u16) -> MetaResponse {
     MetaResponse { description, status: Some(status), status_range: None, content, headers }
 }
 
-/// Errors of the framework, before or instead of an operation of ours.
+/// Errors of the framework, which come before or instead of one of our operations.
 impl From<poem::Error> for ApiError {
     fn from(error: poem::Error) -> Self {
         let error = match error.downcast::<Self>() {
@@ -464,7 +466,7 @@ impl From<MultipartError> for ApiError {
             MultipartError::Malformed(_)
             | MultipartError::TooManyParts
             | MultipartError::DuplicatePart { .. } => Self::bad_request(message),
-            // The guard of the body knows whether it was too large, too slow, or broke off.
+            // `BodyGuard` replaces this response if the body was too large, too slow, or broke off.
             MultipartError::Body(_) => Self::bad_request(message).caused_by(error),
         }
     }
@@ -480,7 +482,7 @@ mod tests {
 
     use super::*;
 
-    /// The levels of what has been logged.
+    /// The level of each logged event.
     #[derive(Clone, Default)]
     struct Levels(Arc<Mutex<Vec<Level>>>);
 
@@ -490,7 +492,7 @@ mod tests {
         }
     }
 
-    /// The levels of what is logged when such errors are answered one after the other.
+    /// The levels that are logged when errors of these codes become responses, one after the other.
     fn logged(codes: impl IntoIterator<Item = Code>) -> Vec<Level> {
         let levels = Levels::default();
         let subscriber = tracing_subscriber::registry().with(levels.clone());

@@ -1,11 +1,11 @@
-//! Log lines that a storm of events does not multiply.
+//! Rate limits for log lines.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Lets one event per interval into the log and counts the events that it leaves out.
+/// Admits one event per interval to the log, and counts the events that it leaves out.
 ///
 /// One limit belongs to one kind of event, usually as a `static` beside the place that logs it:
 ///
@@ -32,7 +32,7 @@ struct State {
 }
 
 impl LogLimit {
-    /// One event per `interval`; the first one is always let in.
+    /// One event per `interval`; the first one is always admitted.
     pub const fn new(interval: Duration) -> Self {
         Self { interval, state: Mutex::new(State { admitted: None, left_out: 0 }) }
     }
@@ -42,10 +42,10 @@ impl LogLimit {
         Self::new(Duration::from_secs(1))
     }
 
-    /// Whether this event is to be logged; and if so, how many were left out since the last logged one.
+    /// Returns how many events were left out since the last admitted one, or `None` if this event must not be logged.
     pub fn admit(&self) -> Option<u64> {
         let now = Instant::now();
-        // A panic cannot happen while it is locked.
+        // No code panics while it is locked.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.admitted.is_some_and(|admitted| now - admitted < self.interval) {
             state.left_out += 1;

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Who reads the output has seen enough of it.
+            // A broken pipe is not an error: the reader of the output has closed it.
             if !is_broken_pipe(&*error) {
                 complain(&error_chain(&*error));
             }
@@ -35,13 +35,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// Writes to standard output all that the program was run for.
+/// Writes the result of the program to standard output.
 fn say(text: &str) -> Result<(), Failure> {
     let mut output = io::stdout().lock();
     output.write_all(text.as_bytes()).and_then(|()| output.flush()).map_err(|error| OutputError(error).into())
 }
 
-/// Standard output did not take what was written to it.
+/// Writing to standard output failed.
 #[derive(Debug, thiserror::Error)]
 #[error("the output cannot be written")]
 struct OutputError(#[source] io::Error);
@@ -50,7 +50,7 @@ fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
     error.downcast_ref().is_some_and(|OutputError(error)| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// Writes an error to standard error, if it takes it: there is no other place to say so.
+/// Writes an error to standard error; a failure to do so cannot be reported anywhere.
 fn complain(error: &str) {
     let _ = writeln!(io::stderr(), "error: {error}");
 }
@@ -74,7 +74,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let storage = config.storage.clone();
     let app = App::build(config).await?;
 
-    // What is served matters more than who reads this.
+    // The server runs even if the announcement cannot be written.
     if let Err(error) = say(&announcement(&app, &storage)) {
         tracing::warn!(error = error_chain(&*error), "the addresses cannot be written to standard output");
     }
@@ -94,7 +94,7 @@ async fn sweep(config: SweepConfig) -> Result<(), Failure> {
     ))
 }
 
-/// Where the server is reached, and where its data is.
+/// The text that tells the server's addresses, and where its data is.
 fn announcement(app: &App, storage: &Storage) -> String {
     let mut lines: Vec<String> =
         app.addresses().map(|address| format!("listening on http://{address}\n")).collect();

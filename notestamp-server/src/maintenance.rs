@@ -1,4 +1,4 @@
-//! What a server does by itself, on a schedule: sweeping, and forgetting sessions and failed sign-ins that are over.
+//! The scheduled work of a server: sweeps, and forgets expired sessions and old failed sign-ins.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::state::State;
 
-/// How many expired sessions are forgotten in one step, so that no sign-in waits long behind it.
+/// How many expired sessions are forgotten in one step, so that no sign-in waits long for the step.
 const SESSIONS_STEP: usize = 500;
 
-/// Runs at once, then every so often, and whenever there is something to take away, until it is cancelled.
+/// Runs at once, then after each interval `every` and whenever a request asks for a sweep, until it is cancelled.
 pub async fn run(state: Arc<State>, every: Duration, stopping: CancellationToken) {
     loop {
         tokio::select! {

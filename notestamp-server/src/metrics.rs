@@ -1,4 +1,4 @@
-//! What an operator can watch, in the text format of OpenMetrics (which Prometheus reads).
+//! Metrics for the operator, in the text format of OpenMetrics (which Prometheus reads).
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-/// Counts what happens.
+/// The counters and histograms of one server.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -32,12 +32,12 @@ struct RequestLabels {
 }
 
 impl Metrics {
-    /// All at zero.
+    /// All metrics at zero.
     pub fn new() -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("notestamp"),
             requests: Family::default(),
-            // From a millisecond to a minute and a half: most answers are quick, and uploads are not.
+            // From 1.5 ms to 3 s: most responses are quick; slower ones, such as to uploads, count in the last bucket.
             request_seconds: Histogram::new((0..12).map(|n| 0.001 * f64::from(1 << n) * 1.5)),
             requests_under_way: Gauge::default(),
             sweep_deleted: Counter::default(),
@@ -67,15 +67,15 @@ impl Metrics {
         metrics
     }
 
-    /// A request begins.
+    /// Counts a request as in progress until the result is dropped.
     pub fn request_begins(&self) -> UnderWay<'_> {
         self.requests_under_way.inc();
         UnderWay(&self.requests_under_way)
     }
 
-    /// A request has been answered.
+    /// Counts a response, and the time until it began.
     pub fn request_answered(&self, method: &Method, status: u16, took: Duration) {
-        // Anybody can make up a method; there must not be a counter for each.
+        // A client can invent methods; each must not get a counter of its own.
         let method = match method.as_str() {
             "GET" => "GET",
             "HEAD" => "HEAD",
@@ -87,18 +87,18 @@ impl Metrics {
         self.request_seconds.observe(took.as_secs_f64());
     }
 
-    /// A sweep has ended.
+    /// Counts the outcome of a sweep.
     pub fn swept(&self, report: &SweepReport) {
         self.sweep_deleted.inc_by(report.deleted as u64);
         self.sweep_failed.inc_by(report.failed as u64);
     }
 
-    /// Expired sessions have been forgotten.
+    /// Counts expired sessions that were forgotten.
     pub fn sessions_forgotten(&self, count: usize) {
         self.sessions_forgotten.inc_by(count as u64);
     }
 
-    /// All of them as text.
+    /// All metrics as text.
     fn text(&self) -> String {
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("a string takes all that is written to it");
@@ -106,7 +106,7 @@ impl Metrics {
     }
 }
 
-/// A request that has not been answered yet, for as long as this lives.
+/// A request in progress, as long as this value lives.
 pub struct UnderWay<'a>(&'a Gauge);
 
 impl Drop for UnderWay<'_> {
@@ -115,7 +115,7 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-/// Answers `/metrics`, on a listener of its own.
+/// Serves `/metrics`, on a listener of its own.
 pub struct MetricsEndpoint(pub std::sync::Arc<Metrics>);
 
 impl Endpoint for MetricsEndpoint {

@@ -1,4 +1,4 @@
-//! Where the pages of clients that count go on.
+//! Cursors for clients that page by offset.
 
 use std::collections::HashMap;
 use std::mem;
@@ -6,18 +6,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use notestamp_store::{Cursor, Digest, ListQuery, SessionId};
 
-/// How many places are remembered for sure; there may be twice as many.
+/// How many cursors are kept at least before the oldest are forgotten; there may be twice as many.
 const REMEMBERED_MIN: usize = 10_000;
 
-/// Remembers, for each session, with which project a page ended, so that the next one goes on right behind it.
+/// Remembers, for each session, the cursor at which a page ended, so that the next page continues right after it.
 ///
-/// Clients of this dialect ask for a page by how many projects come before it. Counted anew each time, that would
-/// repeat a project for each one that was saved meanwhile, skip one for each that was deleted, and cost the more
-/// the further the page. What has been forgotten, or was told by another process, is counted.
+/// Clients of this dialect request a page by its offset: how many projects come before it. If the server counted from
+/// the start each time, a page would repeat a project for each one saved meanwhile, skip one for each deleted, and cost
+/// more the larger the offset is. Where no cursor is known (forgotten, or made by another process), the server counts.
 #[derive(Debug, Default)]
 pub struct OffsetCursors(Mutex<Generations>);
 
-/// Those of the latest, and those before them, which go when the latest are many.
+/// Two generations of cursors: when `latest` is full, it replaces `before`, which is forgotten.
 #[derive(Debug, Default)]
 struct Generations {
     latest: HashMap<Digest, Cursor>,
@@ -25,7 +25,7 @@ struct Generations {
 }
 
 impl OffsetCursors {
-    /// The query that goes on where the session's page before ended, as far as that is known.
+    /// Returns the query that continues where the session's previous page ended, or `query` itself if that is unknown.
     pub fn resume(&self, session: SessionId, query: &ListQuery) -> ListQuery {
         let key = key(session, query, query.skip);
         let places = self.lock();
@@ -35,7 +35,7 @@ impl OffsetCursors {
         }
     }
 
-    /// Remembers that a page ended there, and so many projects come before the next one.
+    /// Remembers the cursor at which a page ended; `next_offset` is the offset of the next page.
     pub fn remember(&self, session: SessionId, query: &ListQuery, next_offset: usize, place: Cursor) {
         let mut places = self.lock();
         if places.latest.len() >= REMEMBERED_MIN {
@@ -49,7 +49,7 @@ impl OffsetCursors {
     }
 }
 
-/// Of a listing and an offset in it. The digest is short, however long the text is that a client searches for.
+/// The key of a listing and an offset in it. A digest, because it is short even if the searched text is long.
 fn key(session: SessionId, query: &ListQuery, offset: usize) -> Digest {
     let listing = (session, &query.search, &query.contains, &query.kind, query.sort, query.order(), offset);
     Digest::of(format!("{listing:?}").as_bytes())

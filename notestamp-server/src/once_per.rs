@@ -1,11 +1,11 @@
-//! What is asked at most once per interval, however many want to know.
+//! Runs a check at most once per interval, however many callers want its outcome.
 
 use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// The last outcome of a question, and when it was asked.
+/// The last outcome of a check, and when it was run.
 #[derive(Debug)]
 pub struct OncePer<T> {
     interval: Duration,
@@ -13,14 +13,14 @@ pub struct OncePer<T> {
 }
 
 impl<T: Clone> OncePer<T> {
-    /// Nothing has been asked yet.
+    /// No check has been run yet.
     pub const fn new(interval: Duration) -> Self {
         Self { interval, last: Mutex::const_new(None) }
     }
 
-    /// The outcome of the last `ask`, if that was in this interval, else of this one.
+    /// Returns the outcome of the last `ask` if it is younger than the interval; otherwise runs this one.
     ///
-    /// Callers at the same time wait for one of them. Where that one is cancelled, the next one asks.
+    /// Concurrent callers wait for the one that runs its `ask`. If that caller is cancelled, the next one runs its own.
     pub async fn get(&self, ask: impl Future<Output = T>) -> T {
         let mut last = self.last.lock().await;
         match &*last {
@@ -45,7 +45,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// Counts how often it is asked.
+    /// Counts how often it is run.
     async fn ask(times: &AtomicU32) -> u32 {
         sleep(SECOND / 2).await;
         times.fetch_add(1, Ordering::Relaxed) + 1

@@ -1,21 +1,21 @@
-//! The description of the operations, as it is served, printed, and kept in `openapi/`, and the page that shows it.
+//! The OpenAPI document, as it is served, printed, and kept in `openapi/`, and the page that shows it.
 
 use crate::api;
 
-/// The description as JSON.
+/// The OpenAPI document as JSON.
 pub fn json() -> String {
     let mut text = api::service().spec();
     text.push('\n');
     text
 }
 
-/// The description as YAML: the same document, for parsers of YAML 1.1 and of 1.2.
+/// The OpenAPI document as YAML, for parsers of YAML 1.1 and of 1.2.
 pub fn yaml() -> String {
     let text = api::service().spec_yaml();
     text.split_inclusive('\n').map(with_quoted_date).collect()
 }
 
-/// A plain scalar that looks like a date is a string in YAML 1.2 and a date in YAML 1.1. Within quotes it is always a string.
+/// Quotes a plain scalar that looks like a date: unquoted, it is a string in YAML 1.2 and a date in YAML 1.1.
 fn with_quoted_date(line: &str) -> String {
     let value = line.trim_end();
     let start = value.rfind(": ").map_or(0, |at| at + 2);
@@ -28,11 +28,11 @@ fn with_quoted_date(line: &str) -> String {
     if is_date { line.replace(value, &format!("'{value}'")) } else { line.to_owned() }
 }
 
-/// Swagger UI with the description inside.
+/// The page of Swagger UI, with the OpenAPI document inside.
 pub fn swagger_ui() -> String {
     const OPTIONS: &str = "    SwaggerUIBundle({\n";
-    // - The description's server is relative to the description. Here that is the page, whatever path it is under.
-    // - Without `null`, a page that is not on localhost shows the badge of a validator on another host.
+    // - The server's URL is relative to the OpenAPI document: here the page, whatever path it is under.
+    // - Without `validatorUrl: null`, a page that is not on localhost loads the badge of a validator from another host.
     const OURS: &str = "    spec.servers = [{ url: new URL('.', window.location.href).pathname.replace(/\\/$/, '') || '/' }];
 
     SwaggerUIBundle({

@@ -1,4 +1,4 @@
-//! Every path there is: the operations, their description, and a page about both.
+//! Every path of the server: the operations, their OpenAPI description, and a page about both.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -18,7 +18,8 @@ use crate::middleware::request_id::RequestId;
 use crate::openapi;
 use crate::state::State;
 
-/// The routes. Whatever goes wrong in one is an answer here, so that cookies and headers reach that answer too.
+/// The routes. Every error and every panic of a route becomes a response here, so that cookies and headers are set on
+/// it too.
 pub fn routes(state: Arc<State>) -> BoxEndpoint<'static, Response> {
     let cookies = state.cookies;
     Route::new()
@@ -40,7 +41,7 @@ pub fn routes(state: Arc<State>) -> BoxEndpoint<'static, Response> {
 
 const HTML: &str = "text/html; charset=utf-8";
 
-/// A page that is the same for all: the responses share its bytes, and a client that has them is answered with 304.
+/// A page that is the same for all clients: the responses share its bytes, and a client that has them gets 304.
 fn page(content_type: &'static str, text: impl Into<Bytes>) -> impl Endpoint {
     let bytes: Bytes = text.into();
     let tag = EntityTag::of_digest(&Digest::of(&bytes));

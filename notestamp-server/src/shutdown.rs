@@ -1,4 +1,4 @@
-//! When to stop, and when not.
+//! Signals: which of them stop the server.
 
 use std::io;
 
@@ -6,12 +6,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Listens for `SIGINT` and `SIGTERM` from now on, and resolves at the first of them.
 ///
-/// A second one then ends the process at once, with the status that a shell gives to a program killed
-/// by that signal: who asks twice does not want to wait for what is still being served.
+/// A second one then ends the process at once, without a graceful shutdown, with the status that a shell gives to a
+/// program killed by that signal.
 ///
 /// # Errors
 ///
-/// When the operating system does not let the process listen.
+/// If the operating system does not allow the process to handle the signals.
 pub fn requested() -> io::Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -25,14 +25,14 @@ pub fn requested() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// From now on, a write beyond the largest file size that the process may have (`ulimit -f`) fails, and `SIGXFSZ` does
+/// From now on, a write beyond the file size limit of the process (`ulimit -f`) fails with an error, and `SIGXFSZ` does
 /// not end the process. Call it in a runtime.
 ///
-/// The signal is handled rather than ignored, which safe code cannot ask for; the handler stays when this returns.
+/// The signal gets a handler, because safe code cannot ignore a signal; the handler stays installed.
 ///
 /// # Errors
 ///
-/// When the operating system does not let the process listen.
+/// If the operating system does not allow the process to handle the signals.
 pub fn outlive_file_size_limit() -> io::Result<()> {
     let number = rustix::process::Signal::XFSZ.as_raw();
     signal(SignalKind::from_raw(number)).map(drop)

@@ -1,4 +1,4 @@
-//! Opening the stores that the configuration names.
+//! Opens the stores that the configuration names.
 
 use std::sync::Arc;
 
@@ -13,21 +13,21 @@ use crate::data_folder::DataFolderError;
 /// Why the stores cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
-    /// The data folder cannot be made.
+    /// The data folder cannot be created or written to.
     #[error(transparent)]
     DataFolder(#[from] DataFolderError),
     /// A store cannot be opened.
     #[error("cannot open {store}")]
     Open {
-        /// Which one, and where.
+        /// Which store, and where it is.
         store: String,
-        /// Why.
+        /// The error of the store.
         #[source]
         source: Error,
     },
 }
 
-/// What the configuration says of a store that serves.
+/// The settings of the store of a running server.
 pub fn settings(config: &Config) -> StoreSettings {
     StoreSettings {
         media_bytes_max: config.limits.media_bytes_max,
@@ -42,7 +42,7 @@ pub fn settings(config: &Config) -> StoreSettings {
     }
 }
 
-/// What the configuration says of a store that only sweeps.
+/// The settings of a store that only sweeps.
 pub fn sweep_settings(storage: &Storage, sweep: &Sweep) -> StoreSettings {
     StoreSettings {
         dedup: match storage.dedup {
@@ -55,10 +55,10 @@ pub fn sweep_settings(storage: &Storage, sweep: &Sweep) -> StoreSettings {
     }
 }
 
-/// Opens the three stores behind one door.
+/// Opens the record store and the two blob stores as one [`Store`].
 ///
 /// # Errors
-/// Where one of them cannot be opened; the message says which.
+/// If one of them cannot be opened; the message says which.
 pub async fn open(
     storage: &Storage,
     settings: StoreSettings,

@@ -13,7 +13,7 @@ use crate::config::{Log, LogFormat};
 ///
 /// # Panics
 ///
-/// When the process logs already.
+/// If logging has already been started.
 pub fn start(log: &Log) {
     let is_terminal = io::stderr().is_terminal();
     let format = log.format.unwrap_or(if is_terminal { LogFormat::Text } else { LogFormat::Json });
@@ -21,12 +21,12 @@ pub fn start(log: &Log) {
         .expect("the process starts logging once");
 }
 
-/// Colours belong on a terminal only; JSON has none.
+/// Text has colours only on a terminal; JSON has none.
 fn subscriber<W>(filter: &str, format: LogFormat, colours: bool, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    // An event that cannot be written would be reported on standard error, which panics where that takes nothing.
+    // Otherwise an event that cannot be written would be reported on standard error, and a failure of that would panic.
     let events = tracing_subscriber::fmt::layer().with_writer(writer).log_internal_errors(false);
     let events: Box<dyn Layer<Registry> + Send + Sync> = match format {
         LogFormat::Text => events.with_ansi(colours).boxed(),
@@ -55,7 +55,7 @@ mod tests {
         }
     }
 
-    /// What is written while `events` happen.
+    /// The text that is written for `events`.
     fn written(filter: &str, format: LogFormat, events: impl FnOnce()) -> String {
         let written = Written::default();
         let writer = written.clone();

@@ -1,4 +1,4 @@
-//! A server whose media is in a bucket: what players are sent to, and what is answered while the bucket is away.
+//! A server whose media is in a bucket: redirects of players, and responses while the bucket is unavailable.
 //!
 //! `scripts/services start` starts an S3 server, and prints the variables that lead here to it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// Within which a request must have its answer when the bucket has none.
+/// The deadline of a response while the bucket does not respond.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
 
 const PLAYER: (&str, &str) = ("sec-fetch-dest", "audio");
@@ -94,7 +94,7 @@ async fn a_store_that_cannot_presign_is_no_hindrance() {
     assert_eq!(user.get(&src, &[PLAYER]).await.status(), StatusCode::OK);
 }
 
-/// By real time: the answer has to reach a client that waits.
+/// In real time: the response must reach a waiting client.
 #[tokio::test]
 #[ignore = "needs NOTESTAMP_TEST_S3_ENDPOINT"]
 async fn while_the_bucket_is_silent_requests_are_told_to_come_again_soon() {
@@ -118,7 +118,7 @@ async fn while_the_bucket_is_silent_requests_are_told_to_come_again_soon() {
     assert_eq!(user.save("other", small).await.status(), StatusCode::OK);
 }
 
-/// By real time, as above.
+/// In real time, as above.
 #[tokio::test]
 #[ignore = "needs NOTESTAMP_TEST_S3_ENDPOINT"]
 async fn a_bucket_that_falls_silent_in_the_middle_of_an_upload_is_found_out_soon() {
@@ -152,7 +152,7 @@ fn fresh_bucket(endpoint: &str) -> String {
     format!("s3://{}/test/{prefix}?endpoint={endpoint}&path_style=true", variable("NOTESTAMP_TEST_S3_BUCKET"))
 }
 
-/// The address of a way to the S3 server on which, on command or once such a request has come, nothing arrives any more.
+/// The address of a relay to the S3 server that stops passing bytes on, on command or after a given request.
 async fn relay(last_request: &'static str) -> (SocketAddr, watch::Sender<bool>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -177,7 +177,7 @@ async fn relay(last_request: &'static str) -> (SocketAddr, watch::Sender<bool>) 
                     silent = is_silent.wait_for(|silent| *silent) => drop(silent),
                     () = relayed => return,
                 }
-                // The connection stays, and says nothing, until it is over.
+                // The connection stays open and silent until the test ends.
                 let _ = is_silent.wait_for(|silent| !*silent).await;
             });
         }
@@ -185,7 +185,7 @@ async fn relay(last_request: &'static str) -> (SocketAddr, watch::Sender<bool>) 
     (address, silence)
 }
 
-/// Passes requests on until there are no more, or one of that kind has come.
+/// Passes requests on until the connection ends, or a request of the given kind arrives.
 async fn copy_requests(
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
@@ -204,7 +204,7 @@ async fn copy_requests(
     }
 }
 
-/// Somebody who has signed in to a server.
+/// A signed-in client of a server.
 #[derive(Clone)]
 struct User {
     address: SocketAddr,
@@ -258,7 +258,7 @@ impl User {
         self.client.post(url).multipart(form).send().await.unwrap()
     }
 
-    /// Saves a project; the path of its media.
+    /// Saves a project; returns the path of its media.
     async fn save_media(&self, title: &str, media_type: &str, media: &[u8]) -> String {
         let saved = self.save_as(title, media_type, media).await;
         assert_eq!(saved.status(), StatusCode::OK);

@@ -1,4 +1,4 @@
-//! Signals are for a whole process, so each of these tests has one of its own: this binary again.
+//! Signals affect a whole process, so each of these tests runs in a process of its own: this binary again.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use notestamp_server::shutdown;
 
-/// Nobody waits longer for a child that does not stop.
+/// The deadline for a child process to stop.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What the tests below start; by itself it has nothing to do.
+/// The child process of the tests below; run by itself, it does nothing.
 #[tokio::test]
 async fn child() {
     if std::env::var_os("NOTESTAMP_TEST_CHILD").is_none() {
@@ -24,7 +24,7 @@ async fn child() {
     }
 }
 
-/// In a line of its own: the test harness leaves one unfinished.
+/// Begins a new line, because the test harness leaves one unfinished.
 fn say(word: &str) {
     println!("\n{word}");
 }

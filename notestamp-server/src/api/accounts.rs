@@ -15,11 +15,11 @@ use crate::wire::json::Json;
 pub struct Accounts;
 
 failures! {
-    /// Of registering.
+    /// The error statuses of creating an account.
     RegisterFailures: 400 403 408 409 413 415 507;
-    /// Of looking at an account.
+    /// The error statuses of showing an account.
     ShowFailures: 401;
-    /// Of removing an account.
+    /// The error statuses of removing an account.
     RemoveFailures: 401 403 507;
 }
 

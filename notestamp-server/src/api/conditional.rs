@@ -16,10 +16,11 @@ use crate::error::{ApiError, Code};
 use crate::http::entity_tag::{EntityTag, ReadCondition, read_condition};
 use crate::wire::json::{Json, WrittenJson};
 
-/// Whether a request that reads what `current` names gets 304. Ask before ranges are looked at.
+/// Returns whether the response is 304: whether the client already has the representation that `current` names.
+/// Preconditions are evaluated before ranges (RFC 9110, 13.2.2).
 ///
 /// # Errors
-/// 400 where `If-Match` cannot be read, 412 where it demands something else.
+/// 400 if `If-Match` is malformed, 412 if it does not match `current`.
 pub fn is_not_modified(headers: &HeaderMap, current: &EntityTag) -> Result<bool, ApiError> {
     match read_condition(headers, current)? {
         ReadCondition::Met => Ok(false),
@@ -28,14 +29,14 @@ pub fn is_not_modified(headers: &HeaderMap, current: &EntityTag) -> Result<bool,
     }
 }
 
-/// A payload with its entity tag, or 304 where the client has it already.
+/// A payload with its entity tag, or 304 if the client has it already.
 pub struct Conditional<P> {
     response: Response,
     of: PhantomData<fn() -> P>,
 }
 
 impl<P: IntoResponse> Conditional<P> {
-    /// Responds with what `tag` names, unless the request's preconditions are against it.
+    /// Responds with `payload`, whose entity tag is `tag`, or with 304.
     ///
     /// # Errors
     /// Those of [`is_not_modified`].
@@ -50,12 +51,11 @@ impl<P: IntoResponse> Conditional<P> {
 }
 
 impl<T: Type + Serialize> Conditional<WrittenJson<T>> {
-    /// Responds with a list, or a page of one, unless the request's preconditions are against it. `link` names the
-    /// next page.
+    /// Responds with a list, or a page of one, or with 304. `link` names the next page.
     ///
-    /// Its tag is strong: a digest of the very bytes of the response, and of the link, since a page may stay the same
-    /// while one behind it comes or goes. So it changes when the response does and only then, whatever a list is made
-    /// of. URLs of media that are signed anew are a change.
+    /// Its entity tag is strong: the digest of the response's bytes and of the link, since a page may stay the same
+    /// while a later page appears or disappears. So the tag changes exactly when the response does; newly signed media
+    /// URLs are a change too.
     ///
     /// # Errors
     /// Those of [`is_not_modified`].

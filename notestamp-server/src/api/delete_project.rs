@@ -1,4 +1,4 @@
-//! Deleting a project, whatever the form of the answer.
+//! Deletes a project, for both dialects.
 
 use poem::http::HeaderMap;
 
@@ -9,11 +9,11 @@ use crate::http::entity_tag::precondition;
 use crate::state::State;
 
 failures! {
-    /// Of deleting.
+    /// The error statuses of deleting a project.
     DeleteFailures: 400 401 403 404 412 507;
 }
 
-/// Deletes the user's project of that title, if the request's preconditions hold.
+/// Deletes the user's project of this title, if the request's preconditions hold.
 ///
 /// # Errors
 /// [`DeleteFailures`].

@@ -1,4 +1,4 @@
-//! The bytes of a project's media as an answer, the same for every way in.
+//! The response with the bytes of a project's media, the same for every route that serves media.
 
 use futures_util::TryStreamExt as _;
 use notestamp_store::{MediaRef, PresignedHeaders, Project};
@@ -27,11 +27,11 @@ use crate::state::State;
 use crate::transport::Pace;
 
 failures! {
-    /// Of reading media.
+    /// The error statuses of reading media.
     MediaFailures: 400 401 404 412 416;
 }
 
-/// 200, 206, 304 or 307: an answer of bytes, with headers that are the same for every way in.
+/// A response of 200, 206, 304 or 307, with the same headers on every route that serves media.
 pub struct MediaResponse(Response);
 
 impl IntoResponse for MediaResponse {
@@ -93,10 +93,10 @@ impl ApiResponse for MediaResponse {
     fn register(_registry: &mut Registry) {}
 }
 
-/// What an operation that reads media answers.
+/// What an operation that reads media returns.
 pub type MediaResult = Result<MediaResponse, Failed<MediaFailures>>;
 
-/// Answers with the media of the user's project of that title.
+/// Responds with the media of the user's project of this title.
 pub async fn media_by_title(
     state: &State,
     user: &CurrentUser,
@@ -108,12 +108,12 @@ pub async fn media_by_title(
     media_response(state, request, project, disposition).await
 }
 
-/// What a browser may do with audio or video (CSP Level 3): a player in a tab of its own reads its URL once more, with
-/// the user's cookies, and for that its page must be of this origin. Scripts stay forbidden, and so do forms, popups
-/// and plugins.
+/// The sandbox for audio and video (CSP Level 3). A player in a tab of its own requests its URL a second time, and the
+/// browser sends the user's cookies only if the page keeps this origin. Scripts, forms, popups and plugins stay
+/// forbidden.
 const PLAYED_IN_A_TAB: &str = "sandbox allow-same-origin";
 
-/// Answers a request for media: conditions first, then the range (RFC 9110, 13.2.2).
+/// Responds to a request for media: evaluates the preconditions, then the range (RFC 9110, 13.2.2).
 pub async fn media_response(
     state: &State,
     request: &Request,
@@ -125,13 +125,13 @@ pub async fn media_response(
     };
     let tag = EntityTag::of_digest(&media.digest);
     let media_type = project.media_type();
-    // A browser keeps the media and asks each time whether it is still the same: a project's media may be replaced,
-    // and a session may end.
+    // A browser caches the media and revalidates it on each use: a project's media may be replaced, and a session may
+    // end.
     let mut answer = Response::builder()
         .header(ETAG, tag.to_header())
         .header(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     if is_played(&media_type) {
-        // 304 too: a browser puts its headers in the place of those that it has kept.
+        // On a 304 too: a browser replaces the cached headers by those of the 304.
         answer = answer.header(CONTENT_SECURITY_POLICY, HeaderValue::from_static(PLAYED_IN_A_TAB));
     }
     if is_not_modified(request.headers(), &tag)? {
@@ -167,9 +167,9 @@ pub async fn media_response(
     Ok(MediaResponse(answer.body(Body::from_bytes_stream(bytes.map_err(std::io::Error::other)))))
 }
 
-/// Sends a player to the bucket, where the operator wants it and the bucket can be asked directly.
+/// Redirects a media player to a presigned URL, if the operator has chosen that and the blob store can presign.
 ///
-/// Nobody else: a script's request with credentials would be redirected to where it may not read.
+/// Only media players: a script's request with credentials would fail the bucket's CORS check.
 async fn redirect(
     state: &State,
     request: &Request,
@@ -191,12 +191,12 @@ async fn redirect(
     let redirect = Response::builder()
         .status(StatusCode::TEMPORARY_REDIRECT)
         .header(LOCATION, url.as_str())
-        // Who asks again asks whether he still may.
+        // The redirect is not cached, so that each later request is authorized again.
         .header(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(Some(MediaResponse(redirect.finish())))
 }
 
-/// What is answered for the media of a project that has none, or has it elsewhere.
+/// 404 for a project that has no media, or whose media is stored elsewhere.
 pub fn no_media() -> ApiError {
     ApiError::new(Code::NotFound, "the project has no media here")
 }

@@ -44,7 +44,7 @@ enum Tag {
     Service,
 }
 
-/// The operations and their description.
+/// The operations and their OpenAPI description.
 pub fn service() -> OpenApiService<Api, ()> {
     let api = (
         accounts::Accounts,
@@ -57,6 +57,6 @@ pub fn service() -> OpenApiService<Api, ()> {
     );
     OpenApiService::new(api, "notestamp", env!("CARGO_PKG_VERSION"))
         .description(include_str!("../../description.md"))
-        // Relative to where the description is: below a path of a reverse proxy too.
+        // Relative to the URL of the description, so that it is right behind a reverse proxy's path too.
         .server(".")
 }

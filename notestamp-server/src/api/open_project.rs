@@ -1,4 +1,4 @@
-//! Opening a project, whatever the form of the answer.
+//! Opens a project, for both dialects.
 
 use notestamp_store::Project;
 
@@ -9,20 +9,20 @@ use crate::http::entity_tag::EntityTag;
 use crate::state::State;
 
 failures! {
-    /// Of opening.
+    /// The error statuses of opening a project.
     OpenFailures: 400 401 404 412;
 }
 
-/// A project with its notes, both of one revision.
+/// A project with its notes, both of the same revision.
 pub struct OpenedText {
     pub project: Project,
     /// The notes: a JSON text, exactly as it was saved.
     pub notes: String,
-    /// The revision, as what it is to HTTP.
+    /// The revision as an entity tag.
     pub revision: EntityTag,
 }
 
-/// Opens the user's project of that title.
+/// Opens the user's project of this title.
 ///
 /// # Errors
 /// [`OpenFailures`].

@@ -1,13 +1,13 @@
-//! Projects as requests name them.
+//! Project titles in requests.
 
 use notestamp_store::Title;
 
 use crate::error::{ApiError, Code};
 
-/// The title in a request that names a project: a text that cannot be a title is no project's.
+/// Parses the title by which a request names a project. No project can have an invalid title, hence 404.
 ///
 /// # Errors
-/// 400 where it is missing, 404 where no project can have it.
+/// 400 if it is empty, 404 if it is not a valid title.
 pub fn requested_title(name: &str) -> Result<Title, ApiError> {
     if name.is_empty() {
         return Err(ApiError::bad_request("the project's name is missing"));

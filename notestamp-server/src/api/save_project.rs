@@ -1,4 +1,4 @@
-//! Saving a project, whatever the form of the request.
+//! Saves a project, for both dialects.
 
 use notestamp_store::Project;
 use poem::http::HeaderMap;
@@ -11,7 +11,7 @@ use crate::state::State;
 use crate::wire::upload::SaveBody;
 
 failures! {
-    /// Of saving.
+    /// The error statuses of saving a project.
     SaveFailures: 400 401 403 408 409 412 413 415 507;
 }
 

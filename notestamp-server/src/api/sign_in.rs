@@ -20,24 +20,24 @@ use crate::wire::metadata::ProjectMetadata;
 pub struct SignIn;
 
 failures! {
-    /// Of signing in.
+    /// The error statuses of signing in.
     SignInFailures: 400 401 403 408 413 415 429 507;
-    /// Of signing out.
+    /// The error statuses of signing out.
     SignOutFailures: 403 507;
-    /// Of changing a password.
+    /// The error statuses of changing a password.
     ChangePasswordFailures: 400 401 403 408 413 415 429 507;
-    /// Of listing sessions.
+    /// The error statuses of listing sessions.
     SessionsFailures: 401;
-    /// Of ending a session.
+    /// The error statuses of ending a session.
     EndSessionFailures: 401 403 404 507;
 }
 
 type SignedInOr = Result<Json<SignedIn>, Failed<SignInFailures>>;
 
-/// How many of a user's sessions are listed: those used last.
+/// How many sessions of an account are listed at most: the most recently used ones.
 const SESSIONS_LISTED_MAX: usize = 1_000;
 
-/// How often a proof is asked for again because the password's hash has changed while it was verified.
+/// How many times a sign-in verifies the password at most: it retries if the stored hash has changed meanwhile.
 const RACES_MAX: usize = 3;
 
 #[OpenApi(tag = "Tag::SignIn")]
@@ -108,7 +108,8 @@ impl SignIn {
     ) -> Result<Json<Message>, Failed<ChangePasswordFailures>> {
         let (current, new) = body.into_parts()?;
         new.check_new().map_err(notestamp_store::Error::from)?;
-        // The body may have come long after the head, and an ended session is told nothing of the password.
+        // The body may arrive long after the head: if the session has ended since, the response must not tell whether
+        // the password is right.
         state.store.admit(&user).await?;
         let account = state.store.find_account(user.id).await?.ok_or_else(ApiError::unauthorized)?;
         let attempt = state.throttle.attempt(account.email.as_str(), client.ip)?;
@@ -174,7 +175,7 @@ async fn sign_in(
     body: CredentialsBody,
 ) -> SignedInOr {
     let (username, password) = body.into_parts()?;
-    // What cannot be an address has no account, which is answered like any other unknown one.
+    // An invalid address has no account, so the response is the same as for an unknown address.
     let email = Email::parse(&username).ok();
     let name = email.as_ref().map_or(username.as_str(), Email::as_str);
     let attempt = state.throttle.attempt(name, client.ip)?;
@@ -191,7 +192,7 @@ async fn sign_in(
             }
         };
         let directory = state.store.list_projects(account.id, &ListQuery::default()).await?;
-        // Last, so that its cookies are new when they are sent.
+        // Starts the session last: cookies that are older than `late_cookies` allows would be left out.
         let user_agent = user_agent.as_deref().unwrap_or_default();
         let Some(session) = state.store.start_session(&account, user_agent).await? else {
             continue;
@@ -206,8 +207,8 @@ async fn sign_in(
     Err(bad_credentials().into())
 }
 
-/// The account of this address, if this is its password. Whether there is one does not show, not even by
-/// the time that it takes.
+/// Returns the account of this address if the password is right. The response does not reveal whether the account
+/// exists, not even by the time that it takes.
 async fn prove(
     state: &State,
     email: Option<&Email>,

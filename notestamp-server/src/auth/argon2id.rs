@@ -1,4 +1,4 @@
-//! Argon2id (RFC 9106) over memory that is reused while passwords wait to be hashed, and given back afterwards.
+//! Argon2id (RFC 9106). Its memory is reused while passwords wait to be hashed, and returned to the system afterwards.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -7,20 +7,20 @@ use argon2::password_hash::phc::{Output, PasswordHash as Phc, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use notestamp_store::PasswordHash;
 
-/// The most memory that a stored hash may ask for, in KiB. One that asks for more is damaged: no password is right for it.
+/// The most memory that a stored hash may demand, in KiB. A hash that demands more is damaged: no password matches it.
 const MEMORY_KIB_MAX: u32 = 256 * 1024;
 
-/// How large each allocation is at least, in blocks of 1 KiB; only what a hash uses of it becomes resident.
+/// The minimum size of each allocation, in blocks of 1 KiB; only the part that a hash uses becomes resident.
 ///
-/// glibc serves an allocation of more than 32 MiB (`DEFAULT_MMAP_THRESHOLD_MAX` in mallopt(3)) by a mapping of its own, and
-/// freeing it gives it back to the system. Smaller ones do so only once: freeing the first raises the threshold, and from
-/// then on they stay in the arenas of the threads that hashed, 19 MiB for each.
+/// glibc serves an allocation of more than 32 MiB (`DEFAULT_MMAP_THRESHOLD_MAX` in mallopt(3)) by a mapping of its own,
+/// and `free` returns it to the system. With smaller allocations that happens only once: the first `free` raises the
+/// threshold, and from then on each thread that hashed keeps 19 MiB in its arena.
 const BLOCKS_MIN: usize = 32 * 1024 + 1;
 
-/// Hashes and verifies passwords with Argon2id. Neither is quick: call them on a thread that may block.
+/// Hashes and verifies passwords with Argon2id. Both take long: call them on a thread that may block.
 pub struct Argon2id {
     params: Params,
-    /// Memory that is not in use, for the next hashes.
+    /// Memory that is not in use now, for the next hashes.
     free: Mutex<Vec<Vec<Block>>>,
 }
 
@@ -55,7 +55,8 @@ impl Argon2id {
         made().expect("the parameters and the password's length are allowed")
     }
 
-    /// Returns whether a hash was made of this password. It takes as long as the parameters in the hash say.
+    /// Returns whether the hash is of this password; false if the hash is damaged. The parameters in the hash decide
+    /// how long it takes.
     pub fn verify(&self, password: &[u8], hash: &PasswordHash) -> bool {
         let matches = || {
             let phc = Phc::new(hash.as_phc()).ok()?;
@@ -66,7 +67,7 @@ impl Argon2id {
             let mut buffer = [0; Output::MAX_LENGTH];
             let output = buffer.get_mut(..expected.len())?;
             self.compute(argon2(algorithm, version, &params), password, &salt, output)?;
-            // Two outputs are compared in constant time.
+            // `Output` compares in constant time.
             Some(Output::new(output).ok()? == expected)
         };
         matches().unwrap_or(false)
@@ -81,12 +82,12 @@ impl Argon2id {
             || made_with.t_cost() < self.params.t_cost()
     }
 
-    /// Gives the memory that is not in use back to the system.
+    /// Returns the memory that is not in use to the system.
     pub fn free_memory(&self) {
         self.free.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Computes a hash in memory that was used before, where some is free.
+    /// Computes a hash, in reused memory where some is free. Returns `None` if the parameters are not allowed.
     fn compute(&self, argon2: Argon2<'_>, password: &[u8], salt: &[u8], output: &mut [u8]) -> Option<()> {
         let count = argon2.params().block_count();
         let free = || self.free.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,13 +1,13 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-/// The most common passwords that are long enough to be accepted otherwise, in lower case.
+/// The most common passwords of those that are long enough to be valid, in lower case.
 static COMMON: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
     let lines = include_str!("common_passwords.txt").lines();
     lines.filter(|line| !line.starts_with('#')).collect()
 });
 
-/// Whether a password is among the first that anybody would try, in whatever letter case.
+/// Returns whether a password is one of the most common ones; letter case does not count.
 pub(super) fn is_common(password: &str) -> bool {
     COMMON.contains(password.to_lowercase().as_str())
 }

@@ -1,4 +1,4 @@
-//! The two cookies of a session: out of reach for scripts, and only over secure connections.
+//! The two cookies of a session: `HttpOnly`, and `Secure` unless the operator allows insecure cookies.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use crate::config::{self, Cookies};
 #[derive(Clone, Copy, Debug)]
 pub struct SessionCookies {
     same_site: SameSite,
-    /// Only over secure connections. Browsers count `http://localhost` as one.
+    /// Sets `Secure`: only over https. Browsers treat `http://localhost` as secure too.
     secure: bool,
 }
 
 impl SessionCookies {
-    /// As the configuration says.
+    /// Cookies with the attributes that the configuration names.
     pub fn new(config: &Cookies) -> Self {
         let same_site = match config.same_site {
             config::SameSite::Lax => SameSite::Lax,
@@ -27,8 +27,8 @@ impl SessionCookies {
         Self { same_site, secure: !config.insecure }
     }
 
-    /// The name of the access token's cookie. Its prefix makes browsers demand `Secure`, `Path=/`
-    /// and no `Domain`, so without `Secure` there cannot be one.
+    /// The name of the access token's cookie. The prefix `__Host-` makes browsers demand
+    /// `Secure`, `Path=/` and no `Domain`, so it cannot be used without `Secure`.
     pub fn access_name(&self) -> &'static str {
         if self.secure { "__Host-accessToken" } else { "accessToken" }
     }
@@ -38,11 +38,10 @@ impl SessionCookies {
         if self.secure { "__Host-refreshToken" } else { "refreshToken" }
     }
 
-    /// Leaves of the cookies that came only the session's, and those in a form that the jar can read.
+    /// Keeps only the session's cookies in the `Cookie` header, in a form that the cookie jar can read.
     ///
-    /// The jar ignores all cookies for one byte that is not ASCII, so that what another program on the
-    /// same host has set would sign people out; and a value that it cannot decode, so that a damaged
-    /// token would pass for a missing one.
+    /// The jar ignores all cookies if one byte is not ASCII, so a cookie of another program on the same host would sign
+    /// users out. It also ignores a value that it cannot decode, so a damaged token would look like a missing one.
     pub fn keep_own(&self, headers: &mut HeaderMap) {
         let pairs = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|b| *b == b';'));
         let own: Vec<_> = pairs.filter_map(|pair| self.own(pair)).collect();
@@ -53,7 +52,7 @@ impl SessionCookies {
         }
     }
 
-    /// This cookie if it is one of the session's, with `!` for each byte that is in no token.
+    /// Returns this cookie if it is one of the session's, with `!` in place of each byte that no token contains.
     fn own(&self, pair: &[u8]) -> Option<String> {
         let equals = pair.iter().position(|byte| *byte == b'=')?;
         let (name, value) = (pair[..equals].trim_ascii(), pair[equals + 1..].trim_ascii());
@@ -64,19 +63,19 @@ impl SessionCookies {
         Some(format!("{name}={}", value.collect::<String>()))
     }
 
-    /// The value of a cookie that came.
+    /// The value of a cookie of the request.
     pub fn value(&self, jar: &CookieJar, name: &str) -> Option<String> {
         jar.get(name).map(|cookie| cookie.value_str().to_owned())
     }
 
-    /// Sets a cookie for as long as its token is good.
+    /// Sets a cookie that lasts until its token expires.
     pub fn set(&self, jar: &CookieJar, name: &str, token: &str, expires: Timestamp, now: Timestamp) {
         let mut cookie = self.cookie(name, token);
         cookie.set_max_age(Duration::from_secs(expires.since(now).as_secs()));
         jar.add(cookie);
     }
 
-    /// Takes both cookies away.
+    /// Makes the browser remove both cookies.
     pub fn clear(&self, jar: &CookieJar) {
         for name in [self.access_name(), self.refresh_name()] {
             let mut cookie = self.cookie(name, "");

@@ -1,4 +1,4 @@
-//! Who is asking: read from the cookies, refreshed on the way where that is needed.
+//! Authenticates a request by its cookies, and refreshes the session's tokens where needed.
 
 use notestamp_store::{Caller, Error as StoreError, Session, TokenId, UserId};
 use poem::{Request, RequestBody};
@@ -10,18 +10,18 @@ use super::tokens::{Claims, Kind, TokenStatus};
 use crate::error::ApiError;
 use crate::state::State;
 
-/// The user of an open session. An operation that takes this answers 401 to everybody else, before
-/// it reads anything of the body.
+/// The user of an open session. An operation that takes this responds with 401 without one, before it reads any of
+/// the body.
 ///
-/// A request whose access token is missing or has expired is served by its refresh token, and the
-/// response, whatever it is, sets new cookies; but not of a request that may take long (see [`late_cookies`]).
+/// A request whose access token is missing or has expired is authenticated by its refresh token, and the response,
+/// whatever its status, sets new cookies; except for a request that may take long (see [`late_cookies`]).
 ///
 /// [`late_cookies`]: crate::middleware::late_cookies
 #[derive(Clone, Debug)]
 pub struct CurrentUser {
-    /// The user.
+    /// Whose session it is.
     pub id: UserId,
-    /// The session.
+    /// The session as the store holds it, refreshed where that was needed.
     pub session: Session,
 }
 
@@ -32,10 +32,10 @@ impl From<&CurrentUser> for Caller {
 }
 
 impl State {
-    /// Finds out who is asking.
+    /// Authenticates the request that these cookies came with; may set new ones.
     ///
     /// # Errors
-    /// 401 where nobody is signed in with these cookies.
+    /// 401 if the cookies hold no valid tokens of an open session, or tokens of two sessions; those of the store.
     pub async fn authenticate(&self, jar: &SessionJar) -> Result<CurrentUser, ApiError> {
         let (access, refresh) = self.presented(jar);
         if let (Some(access), Some(refresh)) = (access.authentic(), refresh.authentic())
@@ -56,7 +56,7 @@ impl State {
         Ok(CurrentUser { id: session.user, session })
     }
 
-    /// The session of a good refresh token: rotated, unless new cookies would come late.
+    /// Returns the session of a valid refresh token; rotates the token, unless new cookies could come late.
     async fn use_refresh_token(
         &self,
         jar: &SessionJar,
@@ -70,12 +70,12 @@ impl State {
         match self.store.refresh_session(user, session, token, generation).await {
             Ok(Some(session)) => {
                 self.set_cookies(jar, &session);
-                // They are as old as the decision to make them, however long the records took.
+                // The cookies' age counts from before the call to the record store, however long that took.
                 jar.made.at(begun);
                 Ok(Some(session))
             }
             Ok(None) => Ok(None),
-            // A new pair could not be kept; reading needs none.
+            // The storage is full, so the rotation cannot be stored; reads work without it.
             Err(StoreError::Full { .. }) => {
                 Ok(self.store.use_refresh_token(user, session, token, generation).await?)
             }
@@ -83,7 +83,7 @@ impl State {
         }
     }
 
-    /// The two tokens that came, each as what it is good for.
+    /// The status of the access token and of the refresh token of the request.
     pub fn presented(&self, jar: &SessionJar) -> (TokenStatus, TokenStatus) {
         let now = self.clock.now();
         let read = |kind, name| {
@@ -105,7 +105,7 @@ impl State {
         self.cookies.set(&jar.cookies, self.cookies.refresh_name(), &refresh, session.refresh_expires, now);
     }
 
-    /// Takes both cookies away.
+    /// Makes the browser remove both cookies.
     pub fn clear_cookies(&self, jar: &SessionJar) {
         jar.made.at(self.clock.monotonic());
         self.cookies.clear(&jar.cookies);

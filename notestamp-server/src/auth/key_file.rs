@@ -9,21 +9,21 @@ use notestamp_store::{Durability, Random, disk};
 use super::SigningKeys;
 use super::keys::{InvalidSigningKeys, hex};
 
-/// Where the signing keys are.
+/// Where the signing keys come from.
 #[derive(Clone, PartialEq, Eq)]
 pub enum SigningKeySource {
-    /// In this file, which the operator made. Nothing shows its name: a key with one digit mistyped, in the
-    /// variable `NOTESTAMP_SIGNING_KEY`, passes for the name of a file.
+    /// A file of the operator. Messages never show its name: a key with a mistyped digit, in the variable
+    /// `NOTESTAMP_SIGNING_KEY`, would be taken for a file name.
     File(PathBuf),
-    /// In this text: what the variable `NOTESTAMP_SIGNING_KEY` holds.
+    /// The text of the variable `NOTESTAMP_SIGNING_KEY`.
     Variable(String),
-    /// In this file of the data folder, which is made where it is missing.
+    /// A file of the data folder; created if it is missing.
     DataFolder(PathBuf),
-    /// Nowhere: a key is made that lives as long as the process, as the sessions in its memory do.
+    /// A new key in memory, which lives as long as the process, like the sessions that it signs.
     Process,
 }
 
-/// Shows no keys, and nothing that may be one.
+/// Shows no key, and no text that may be one.
 impl fmt::Debug for SigningKeySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -36,15 +36,13 @@ impl fmt::Debug for SigningKeySource {
 }
 
 impl SigningKeySource {
-    /// Reads the keys, or makes one where the source says so: `random` makes it, and it
-    /// survives what `durability` says.
+    /// Reads the keys, or creates one where the source says so: from `random`, written with this `durability`.
     ///
-    /// The data folder must be there. Any number of processes may do this at once: they end with the
-    /// same key.
+    /// The data folder must exist. Any number of processes may do this at once: all get the same key.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read or made, or what it holds is refused by [`SigningKeys::parse`].
+    /// If the file cannot be read or created, or [`SigningKeys::parse`] refuses its content.
     pub fn load(&self, random: &dyn Random, durability: Durability) -> Result<SigningKeys, SigningKeyError> {
         match self {
             Self::File(path) => {
@@ -67,7 +65,7 @@ impl SigningKeySource {
     }
 }
 
-/// Why there are no signing keys.
+/// Why the signing keys could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum SigningKeyError {
     /// The file that the operator named cannot be read.
@@ -76,35 +74,35 @@ pub enum SigningKeyError {
     /// The file of the data folder cannot be read.
     #[error("the signing key {} cannot be read", path.display())]
     Read {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The error of the file system.
         source: io::Error,
     },
-    /// The file cannot be made.
+    /// The file of the data folder cannot be created.
     #[error("the signing key {} cannot be made", path.display())]
     Create {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The error of the file system.
         source: io::Error,
     },
-    /// What is there cannot be used.
+    /// The content holds no valid keys.
     #[error(transparent)]
     Invalid(#[from] InvalidSigningKeys),
 }
 
-/// What messages call the file that the operator made.
+/// The name of the operator's file in messages, which never show its path.
 const OPERATORS_FILE: &str = "the file of the setting signing-key";
 
-/// The most that is read of a file that should hold keys: somebody may have named a video.
+/// How many bytes of a key file are read at most, since the setting may name a large file by mistake.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 
-/// What is in the file at `path`; messages call it `name`.
+/// Returns the content of the file at `path`; messages call it `name`. Warns if other users can read it.
 fn read(path: &Path, name: &str) -> io::Result<String> {
     let file = File::open(path)?;
     let mode = file.metadata()?.permissions().mode();
-    // Not refused: secrets that a container is given are often readable by a group, or by all in it.
+    // Only a warning: the secrets of a container are often readable by a group, or by all its users.
     if mode & 0o077 != 0 {
         tracing::warn!(
             file = name,
@@ -122,12 +120,12 @@ fn read(path: &Path, name: &str) -> io::Result<String> {
 
 /// Writes a new key to `path`, unless another process does so first.
 ///
-/// A crash may leave a file beside it, with a key that nothing uses.
+/// A crash may leave a temporary file beside it, whose key is never used.
 fn create(path: &Path, random: &dyn Random, durability: Durability) -> io::Result<()> {
     let mut suffix = [0; 8];
     random.fill(&mut suffix);
     let content = random_key(random) + "\n";
-    // Durable, whichever process came first: a token must not be signed with a key that a loss of power takes away.
+    // Durable, even if another process came first: tokens must not be signed with a key that a power loss removes.
     let staged = path.with_extension(hex(&suffix));
     match disk::create_private_file(path, &staged, content.as_bytes(), durability) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -135,7 +133,7 @@ fn create(path: &Path, random: &dyn Random, durability: Durability) -> io::Resul
     }
 }
 
-/// 32 random bytes in hex.
+/// A new key: 32 random bytes in hex.
 fn random_key(random: &dyn Random) -> String {
     let mut secret = [0; 32];
     random.fill(&mut secret);

@@ -2,10 +2,10 @@ use std::fmt;
 
 use notestamp_store::Digest;
 
-/// The keys that sign tokens: at least one, no two the same.
+/// The keys that sign tokens: at least one, no two equal.
 ///
-/// The first signs, all verify. So a key is replaced without signing anybody out: put the new one
-/// first, and drop the old one when the refresh tokens that it signed have expired.
+/// The first key signs, all keys verify. So a key can be replaced without ending sessions: put the new key first, and
+/// remove the old one when the refresh tokens that it signed have expired.
 #[derive(Clone, Debug)]
 pub struct SigningKeys(Vec<SigningKey>);
 
@@ -21,8 +21,8 @@ impl SigningKeys {
     ///
     /// # Errors
     ///
-    /// Names `origin`, which says where the text is from, and the line, and never a key. Refuses a text
-    /// without a key, a key that is weak, and one that comes twice.
+    /// If the text holds no key, a weak key, or the same key twice. The error names `origin`, which says where the text
+    /// comes from, and the line, but never a key.
     pub fn parse(text: &str, origin: &str) -> Result<Self, InvalidSigningKeys> {
         let mut keys: Vec<SigningKey> = Vec::new();
         for (line, content) in (1..).zip(text.lines()) {
@@ -59,7 +59,7 @@ impl SigningKeys {
 }
 
 impl SigningKey {
-    /// 32 bytes: as many as the output of HMAC-SHA-256.
+    /// In hex digits: 32 bytes, the output length of HMAC-SHA-256.
     const DIGITS_MIN: usize = 64;
 
     fn parse(digits: &str) -> Result<Self, Reason> {
@@ -84,12 +84,12 @@ impl SigningKey {
         Self { id, secret }
     }
 
-    /// What names the key in a token's header: the first 8 bytes of its SHA-256, in hex.
+    /// The key's name in the header of a token (`kid`): the first 8 bytes of the key's SHA-256, in hex.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The key itself.
+    /// The secret bytes, at least 32.
     pub fn secret(&self) -> &[u8] {
         &self.secret
     }
@@ -106,7 +106,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The bytes that these hex digits, upper or lower case, stand for.
+/// The bytes of these hex digits, upper or lower case; `None` if they are invalid or their number is odd.
 pub(super) fn from_hex(digits: &str) -> Option<Vec<u8>> {
     let byte = |pair: &[u8]| match pair {
         [high, low] => {
@@ -118,7 +118,7 @@ pub(super) fn from_hex(digits: &str) -> Option<Vec<u8>> {
     digits.as_bytes().chunks(2).map(byte).collect()
 }
 
-/// Why some text holds no keys that can be used. It shows none of the text.
+/// Why a text holds no valid keys. It never shows the text.
 #[derive(Debug, thiserror::Error)]
 #[error("{origin}: {reason}")]
 pub struct InvalidSigningKeys {

@@ -1,4 +1,4 @@
-//! URLs of media that authorize themselves: for clients that fetch media without credentials.
+//! Signed media URLs, for clients that fetch media without cookies.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,30 +14,30 @@ use crate::state::State;
 
 /// Makes and verifies the URLs: HMAC-SHA-256 (RFC 2104) over project, session and expiry.
 ///
-/// Whoever has such a URL can read this one project's media, for as long as it lasts and the session is open.
+/// A client that has such a URL can read this one project's media until the URL expires or the session ends.
 pub struct MediaUrls {
-    /// The first signs, all verify.
+    /// The first key signs, all keys verify.
     keys: Vec<Hmac<Sha256>>,
 }
 
-/// Sets the keys apart from those of the tokens, which are signed with the same algorithm.
+/// Domain separation: derives keys that differ from those of the tokens, which use the same algorithm.
 const PURPOSE: &[u8] = b"notestamp-server media url 1";
 
 impl MediaUrls {
-    /// How long a URL needs no cookies, at most.
+    /// How long a URL is valid without cookies, at most.
     pub const TTL_MAX: Duration = Duration::from_secs(15 * 60);
-    /// URLs expire at multiples of this only, so those that are made within it are the same, and a browser's cache
-    /// finds the media again.
+    /// URLs expire only at multiples of this, so that URLs made within one step are equal and a browser's cache finds
+    /// the media again.
     const EXPIRY_STEP: Duration = Duration::from_secs(5 * 60);
 
-    /// Derives a key of its own from each of these.
+    /// Derives one key for URLs from each signing key.
     pub fn new(keys: &SigningKeys) -> Self {
         let keys =
             keys.iter().map(|key| keyed(&keyed(key.secret()).chain_update(PURPOSE).finalize().into_bytes()));
         Self { keys: keys.collect() }
     }
 
-    /// A URL of the project's media, on behalf of this session.
+    /// A URL of the project's media, valid for 10 to 15 minutes while this session is open.
     pub fn url(&self, base: &BaseUrl, project: ProjectId, session: SessionId, now: Timestamp) -> String {
         let latest = now.after(Self::TTL_MAX).as_secs();
         let expires = latest - latest.rem_euclid(Self::EXPIRY_STEP.as_secs() as i64);
@@ -51,7 +51,7 @@ impl MediaUrls {
             return false;
         };
         let MediaGrant { project, session, expires, .. } = *grant;
-        // Each takes as long, wherever the signatures differ.
+        // `verify_slice` compares in constant time.
         self.keys.iter().any(|key| message(key, project, session, expires).verify_slice(&signature).is_ok())
     }
 }
@@ -60,7 +60,7 @@ fn keyed(secret: &[u8]) -> Hmac<Sha256> {
     Hmac::new_from_slice(secret).expect("HMAC takes keys of any length")
 }
 
-/// All three have a fixed length, so no two messages are written alike.
+/// The message that is signed. All three parts have a fixed length, so that no two messages have the same bytes.
 fn message(key: &Hmac<Sha256>, project: ProjectId, session: SessionId, expires: i64) -> Hmac<Sha256> {
     let message = key.clone().chain_update(project.as_bytes()).chain_update(session.as_bytes());
     message.chain_update(expires.to_be_bytes())
@@ -73,22 +73,22 @@ impl fmt::Debug for MediaUrls {
     }
 }
 
-/// What a URL says, not yet verified.
+/// The parameters of a URL, not yet verified.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MediaGrant {
-    /// Whose media may be read.
+    /// The project whose media may be read.
     pub project: ProjectId,
-    /// On behalf of which session.
+    /// The session for which the URL was made; the URL is invalid once it has ended.
     pub session: SessionId,
-    /// Until when it needs no cookies, in seconds since 1970.
+    /// When the URL expires, in seconds since 1970.
     pub expires: i64,
-    /// Lower-case hex digits that vouch for all this.
+    /// The HMAC of the other three, in hex digits.
     pub signature: String,
 }
 
 impl State {
-    /// The user for whom a URL grants its project's media without cookies; `None` where it is not authentic, has
-    /// expired, or its session has ended.
+    /// Returns the user on whose behalf a URL grants its project's media without cookies; `None` if the signature is
+    /// invalid, the URL has expired, or its session has ended.
     ///
     /// # Errors
     /// Those of the store.

@@ -1,4 +1,4 @@
-//! Who is asking: passwords, tokens, cookies.
+//! Authentication: passwords, tokens, cookies.
 
 mod argon2id;
 mod common_passwords;

@@ -1,4 +1,4 @@
-//! Passwords: hashed with Argon2id on the blocking pool, behind a bound.
+//! Passwords: hashed with Argon2id on the blocking pool, a limited number at once.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,34 +13,34 @@ use super::argon2id::Argon2id;
 use super::common_passwords::is_common;
 use crate::error::{ApiError, Code};
 
-/// How many hashings may wait for their turn; one more is refused with 503.
+/// How many hashes may be waiting or in progress; one more is refused with 503 (backpressure).
 ///
-/// Each takes some 25 ms of a core and 19 MiB, so on two cores the last one waits less than two seconds.
+/// Each takes about 25 ms of a core and 19 MiB, so on two cores the last one waits less than two seconds.
 const WAITING_MAX: usize = 64;
 
-/// What somebody typed as their password, as an `OpaqueString` (RFC 8265, 4.2): every space is U+0020, and the rest in
-/// Unicode's canonical composition (NFC), so that it is the same one on every keyboard. Printed nowhere.
+/// A password as it was typed, normalized as an `OpaqueString` (RFC 8265, 4.2): every space becomes U+0020, and the
+/// text is in Unicode's canonical composition (NFC), so that every keyboard produces the same password. Never printed.
 ///
-/// Of the characters that RFC 8265 disallows, only control characters are refused, and only in a new password: which others
-/// those are differs from one version of Unicode to the next.
+/// Of the characters that RFC 8265 disallows, only control characters are refused, and only in a new password: the set
+/// of the others changes with the version of Unicode.
 #[derive(Clone)]
 pub struct Password(String);
 
 impl Password {
     /// The shortest password, in bytes.
     pub const BYTES_MIN: usize = 8;
-    /// The longest password, in bytes; nothing is ever cut off.
+    /// The longest password, in bytes; a longer one is refused, never truncated.
     pub const BYTES_MAX: usize = 1024;
 
-    /// A password as it was typed, right or wrong.
+    /// Normalizes a password as it was typed; it need not be right or valid.
     pub fn typed(text: &str) -> Self {
         Self(text.chars().map(|c| if is_other_space(c) { ' ' } else { c }).nfc().collect())
     }
 
-    /// Whether it may become somebody's password. Its length is that of what is hashed, however it was typed.
+    /// Checks whether it may become the password of an account. The length counts after normalization.
     ///
     /// # Errors
-    /// Where it is too short, too long, has control characters, or is among the most common ones.
+    /// If it is too short, too long, has control characters, or is among the most common ones.
     pub fn check_new(&self) -> Result<(), InvalidValue> {
         let refused = |why: &str| Err(InvalidValue::new("password", why));
         match self.0.len() {
@@ -73,14 +73,14 @@ pub struct Passwords {
     argon2id: Arc<Argon2id>,
     turns: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
-    /// Verified in place of an account that is not there, so that it takes as long.
+    /// Verified in place of an absent account's hash, so that both take equally long.
     decoy: PasswordHash,
 }
 
 impl Default for Passwords {
     fn default() -> Self {
         let argon2id = Arc::new(Argon2id::default());
-        // Half of the cores, so that a storm of sign-ins leaves the others to all other requests.
+        // Half of the cores, so that a storm of sign-ins leaves the other half to all other requests.
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let at_once = (cores / 2).max(1);
         let decoy = argon2id.hash(b"the password of no account");
@@ -90,19 +90,20 @@ impl Default for Passwords {
 }
 
 impl Passwords {
-    /// The hash to keep of a new password.
+    /// Hashes a new password, to be stored.
     ///
     /// # Errors
-    /// 503 where too many wait.
+    /// 503 if too many hashes are waiting.
     pub async fn hash(&self, password: &Password) -> Result<PasswordHash, ApiError> {
         let password = password.clone();
         self.in_turn(move |argon2id| argon2id.hash(password.0.as_bytes())).await
     }
 
-    /// Returns whether this is the password of that hash. Without a hash it is not, and that takes as long to tell.
+    /// Returns whether the hash is of this password. Without a hash (an absent account) returns false, after the same
+    /// time.
     ///
     /// # Errors
-    /// 503 where too many wait.
+    /// 503 if too many hashes are waiting.
     pub async fn verify(&self, password: &Password, hash: Option<&PasswordHash>) -> Result<bool, ApiError> {
         let password = password.clone();
         let (known, hash) = (hash.is_some(), hash.unwrap_or(&self.decoy).clone());
@@ -121,7 +122,7 @@ impl Passwords {
         let waiting = Waiting::enter(self.waiting.clone(), self.argon2id.clone())?;
         let turn = self.turns.clone().acquire_owned().await;
         let turn = turn.expect("the semaphore is never closed");
-        // The turn ends with the work, not with a caller that goes away.
+        // The permit is held until the work ends, even if the caller is cancelled.
         let done = tokio::task::spawn_blocking(move || {
             let result = work(&waiting.argon2id);
             drop((turn, waiting));
@@ -137,7 +138,7 @@ impl fmt::Debug for Passwords {
     }
 }
 
-/// One hashing that waits or goes on, for as long as this lives. The last one frees the memory.
+/// One hash that is waiting or in progress, as long as this value lives. The last one frees the memory.
 struct Waiting {
     count: Arc<AtomicUsize>,
     argon2id: Arc<Argon2id>,

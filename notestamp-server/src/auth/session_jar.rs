@@ -1,4 +1,4 @@
-//! The session's cookies of one request, and of its response.
+//! The session's cookies of one request and of its response.
 
 use poem::web::cookie::CookieJar;
 use poem::{FromRequest, Request, RequestBody};
@@ -10,14 +10,14 @@ use crate::middleware::path_policy::Policy;
 #[derive(Clone)]
 pub struct SessionJar {
     pub(super) cookies: CookieJar,
-    /// When those of the response were made.
+    /// When the cookies of the response were made.
     pub(super) made: CookiesMade,
-    /// Whether the response may set new tokens of a session that was refreshed on the way.
+    /// Whether the response may set new tokens of a session that this request refreshed.
     pub(super) delivers_refreshed_tokens: bool,
 }
 
 impl SessionJar {
-    /// Those of this request.
+    /// The cookies of this request.
     pub fn of(request: &Request) -> Self {
         Self {
             cookies: request.cookie().clone(),

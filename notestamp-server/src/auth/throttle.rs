@@ -1,8 +1,8 @@
-//! Limits failed sign-ins, per account from one address and per address, and logs them.
+//! Limits failed sign-ins, per pair of account and address and per address, and logs them.
 //!
-//! Only failures count, so that the right password from elsewhere always works, and nobody can lock
-//! somebody else out. The count is this process's own, in monotonic time. Of the names that were tried it keeps digests,
-//! and nothing longer than it needs.
+//! Failures from one address do not count against another, so an attacker cannot lock the owner of an account out. Each
+//! process counts for itself, in monotonic time. Of the account names it keeps only digests, and no failure longer than
+//! its limit needs.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -16,13 +16,14 @@ use crate::config::{FailureLimit, SignInFailures};
 use crate::error::{ApiError, Code};
 use crate::middleware::client_address::network;
 
-/// How many accounts and addresses are remembered; beyond it those that failed longest ago are forgotten.
+/// How many keys (accounts from an address, and addresses) are kept; beyond that, the ones that failed longest ago are
+/// forgotten.
 const REMEMBERED_MAX: usize = 50_000;
 
-/// How many failures of them are remembered; beyond it those that failed longest ago are forgotten.
+/// How many failures are kept in total; beyond that, the keys that failed longest ago are forgotten.
 const FAILURES_MAX: usize = 250_000;
 
-/// How often the refusals of one account or address are logged.
+/// The refusals of one key are logged at most once in this time.
 const REFUSAL_LOGGED_EVERY: Duration = Duration::from_secs(1);
 
 /// Counts failed sign-ins.
@@ -36,11 +37,11 @@ pub struct Throttle {
 #[derive(Debug, Default)]
 struct Failures {
     by_key: HashMap<Key, Failed>,
-    /// How many failures those are together.
+    /// How many failures `by_key` holds in total.
     count: usize,
 }
 
-/// Whose failures are counted together.
+/// Failures with the same key are counted together.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Key {
     AccountFrom(Digest, Option<IpAddr>),
@@ -53,19 +54,19 @@ struct Failed {
     refusal_logged: Option<MonotonicTime>,
 }
 
-/// Why somebody was not let in, for the log.
+/// Why an attempt failed, for the log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FailureReason {
     /// No account has this address.
     UnknownAccount,
     /// The account has another password.
     WrongPassword,
-    /// Somebody who is signed in named another password as the account's.
+    /// A signed-in user has given a wrong current password to change it.
     WrongCurrentPassword,
 }
 
-/// An attempt to prove who one is. While it lasts it counts as a failure, so that many at once are no way around
-/// the limit; once it is dropped, only if it has [failed](Self::fail).
+/// An attempt to prove a password. It counts as a failure while it is in progress, so that parallel attempts cannot
+/// exceed the limit; after it is dropped, it counts only if it has [failed](Self::fail).
 #[must_use]
 #[derive(Debug)]
 pub struct Attempt<'a> {
@@ -81,10 +82,10 @@ impl Throttle {
         Self { limits, clock, failures: Mutex::default() }
     }
 
-    /// Begins an attempt for an account, by whatever name, from an address.
+    /// Begins an attempt for an account name, which need not exist, from an address, if it is known.
     ///
     /// # Errors
-    /// 429 where there have been too many failures; it says how long to wait.
+    /// 429 if there have been too many failures; `Retry-After` says how long to wait.
     pub fn attempt(&self, account: &str, from: Option<IpAddr>) -> Result<Attempt<'_>, ApiError> {
         let at = self.clock.monotonic();
         let SignInFailures::Limited { per_account_and_address, per_address } = self.limits else {
@@ -106,7 +107,7 @@ impl Throttle {
         Ok(Attempt { throttle: self, keys, from, at })
     }
 
-    /// Counts one failure more, unless that is refused.
+    /// Counts one more failure, or returns why that is refused.
     fn begin(&self, limited: &[(Key, FailureLimit)], at: MonotonicTime) -> Option<Refusal> {
         let mut failures = self.lock();
         let refusal = limited.iter().find_map(|(key, limit)| failures.refuse(key, limit, at));
@@ -123,7 +124,7 @@ impl Throttle {
         None
     }
 
-    /// Forgets the failures that count no more.
+    /// Forgets the failures that no longer count.
     pub fn forget_old(&self) {
         let now = self.clock.monotonic();
         self.lock().forget_old(now, self.latest_window());
@@ -144,7 +145,7 @@ impl Throttle {
 }
 
 impl Attempt<'_> {
-    /// It was a failure: it goes on counting, and is logged.
+    /// Marks the attempt as failed: it keeps counting, and is logged.
     pub fn fail(mut self, reason: FailureReason) {
         self.keys.clear();
         let (address, reason) = (self.from.map(display), reason.as_str());
@@ -152,7 +153,7 @@ impl Attempt<'_> {
     }
 }
 
-/// It succeeded, or was not decided, be it for a fault of ours.
+/// An attempt that did not fail no longer counts: it succeeded, or ended undecided, for example by a server error.
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         if self.keys.is_empty() {
@@ -176,7 +177,7 @@ impl FailureReason {
 }
 
 struct Refusal {
-    /// How long until another failure is within the limit.
+    /// How long until one more failure is within the limit.
     wait: Duration,
     is_logged: bool,
 }
@@ -198,7 +199,7 @@ impl Failures {
         }
     }
 
-    /// Whether one failure more would be too many.
+    /// Returns the refusal if one more failure would exceed the limit.
     fn refuse(&mut self, key: &Key, limit: &FailureLimit, now: MonotonicTime) -> Option<Refusal> {
         let failed = self.by_key.get_mut(key)?;
         while failed.at.front().is_some_and(|at| now.since(*at) >= limit.window) {
@@ -206,7 +207,7 @@ impl Failures {
             self.count -= 1;
         }
         let count = limit.count.get() as usize;
-        // The failure that must grow old before there is room for another.
+        // The failure that must leave the window before one more is within the limit.
         let oldest = failed.at.len().checked_sub(count).and_then(|index| failed.at.get(index))?;
         let wait = oldest.after(limit.window).since(now);
         let is_logged = failed.refusal_logged.is_none_or(|at| now.since(at) >= REFUSAL_LOGGED_EVERY);
@@ -222,7 +223,7 @@ impl Failures {
         self.count = self.by_key.values().map(|failed| failed.at.len()).sum();
     }
 
-    /// Keeps memory bounded: forgets those that failed longest ago, a tenth more than is needed.
+    /// Keeps memory bounded: forgets the keys that failed longest ago, down to nine tenths of the limits.
     fn forget_oldest(&mut self) {
         if self.by_key.len() <= REMEMBERED_MAX && self.count <= FAILURES_MAX {
             return;
@@ -303,7 +304,7 @@ mod tests {
             fail(&throttle, "ada", address(1));
             clock.advance(4 * MINUTE);
         }
-        // Minute 12: the failure of minute 0 is out, those of 4 and 8 count.
+        // Minute 12: the failure of minute 0 no longer counts, those of 4 and 8 do.
         fail(&throttle, "ada", address(1));
         assert!(throttle.attempt("ada", address(1)).is_err());
         clock.advance(2 * MINUTE);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::keys::SigningKeys;
 
-/// Which of its two purposes a token serves.
+/// Which of the two purposes a token serves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -16,7 +16,7 @@ pub enum Kind {
     Refresh,
 }
 
-/// What an authentic token says.
+/// The claims of an authentic token.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Claims {
     pub user: UserId,
@@ -25,21 +25,21 @@ pub struct Claims {
     pub generation: u64,
 }
 
-/// A token as it came.
+/// What a token of a request is worth.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum TokenStatus {
-    /// There was none.
+    /// The request has no such token, or an empty one.
     Missing,
-    /// Authentic, and its time has not come.
+    /// Authentic, and has not expired.
     Valid(Claims),
-    /// Authentic, but its time is over.
+    /// Authentic, but has expired.
     Expired(Claims),
-    /// Anything else.
+    /// Malformed, not authentic, or of the other kind.
     Bad,
 }
 
 impl TokenStatus {
-    /// What it says, if it is authentic.
+    /// The claims of a valid or expired token.
     pub fn authentic(&self) -> Option<&Claims> {
         match self {
             Self::Valid(claims) | Self::Expired(claims) => Some(claims),
@@ -58,7 +58,7 @@ const ISSUER: &str = "notestamp-server";
 const AUDIENCE: &str = "notestamp";
 const ALGORITHM: Algorithm = Algorithm::HS256;
 
-/// The claims on the wire. Each is required, and of exactly this type.
+/// The claims as they are serialized. Each is required, and of exactly this type.
 #[derive(Serialize, Deserialize)]
 struct Wire {
     iss: String,
@@ -74,13 +74,13 @@ struct Wire {
 }
 
 impl Tokens {
-    /// Signs with the first of these keys, and verifies with all.
+    /// Signs with the first key, and verifies with all.
     pub fn new(keys: SigningKeys) -> Self {
         Self { keys }
     }
 
-    /// The session's current refresh token: made of nothing but the session, so that whoever asks
-    /// for it gets the same one.
+    /// The session's current refresh token: a function of the session and the signing key, so that every request gets
+    /// the same token.
     pub fn refresh_token(&self, session: &Session) -> String {
         self.sign(Kind::Refresh, session, session.current, session.rotated_at, session.refresh_expires)
     }
@@ -122,7 +122,7 @@ impl Tokens {
             .expect("claims of strings and numbers can be signed")
     }
 
-    /// Reads a token that came as `kind`.
+    /// Verifies a token that the request sent as `kind`.
     pub fn read(&self, kind: Kind, token: Option<&str>, now: Timestamp) -> TokenStatus {
         match token {
             None | Some("") => TokenStatus::Missing,
@@ -138,11 +138,11 @@ impl Tokens {
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[AUDIENCE]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        // Checked below, by the clock that the server was given.
+        // The expiry is checked below, by the clock that the server was given.
         validation.validate_exp = false;
         let secret = DecodingKey::from_secret(key.secret());
         let wire = jsonwebtoken::decode::<Wire>(token, &secret, &validation).ok()?.claims;
-        // No look at whether `iat` has come: the signature is ours, and our clock may have been set back since.
+        // `iat` may lie in the future: the signature is ours, and our clock may have been set back since.
         if wire.kind != kind || wire.iat > wire.exp {
             return None;
         }

@@ -1,4 +1,4 @@
-//! The command line: which flags there are, and what the help says.
+//! The command line: its flags, and the text of the help.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -53,12 +53,12 @@ struct SweepSettings {
     _log: LogArgs,
 }
 
-/// All settings and nothing else: what values from anywhere are parsed by.
+/// The parser of all settings and nothing else; it parses values from every source.
 pub(super) fn settings() -> Command {
     Settings::augment_args(Command::new(PROGRAM).disable_help_flag(true))
 }
 
-/// What a user types.
+/// The parser of the command line, with its commands.
 pub(super) fn command_line() -> Command {
     // The descriptions come last, because those of the argument groups would replace them.
     let serve = Settings::augment_args(Command::new("serve"))
@@ -84,8 +84,8 @@ pub(super) fn command_line() -> Command {
         .subcommand(sweep)
 }
 
-/// Makes one word of a flag and its value where the value begins with a dash, as in `--access-ttl -5m`. Clap would take such
-/// a word for a flag, and complain of that instead of the value.
+/// Joins a flag and its value with `=` if the value begins with a dash, as in `--access-ttl -5m`. Clap would take such
+/// a value for a flag, and its error would be about a flag, not about the value.
 pub(super) fn with_dashed_values(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let settings = settings();
     let takes_value = |word: &OsString| {
@@ -115,7 +115,7 @@ pub(super) fn with_dashed_values(words: impl IntoIterator<Item = OsString>) -> V
     joined
 }
 
-/// Which file to read settings from: the one flag that is no setting.
+/// The flag that names the configuration file: the only flag that is not a setting.
 fn config_file() -> Arg {
     Arg::new(CONFIG_FILE)
         .long(CONFIG_FILE)
@@ -128,7 +128,7 @@ fn config_file() -> Arg {
 
 pub(super) const CONFIG_FILE: &str = "config";
 
-/// Where settings come from, and how values are written.
+/// The part of the help about the sources of settings and the syntax of values.
 macro_rules! layers_help {
     () => {
         "\

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::InvalidSetting;
 
-/// Reads any duration, `0s` included.
+/// Parses any duration, `0s` included.
 pub(super) fn parse(text: &str) -> Result<Duration, InvalidSetting> {
     humantime::parse_duration(text).map_err(|_| {
         InvalidSetting::new(format!(
@@ -13,7 +13,7 @@ pub(super) fn parse(text: &str) -> Result<Duration, InvalidSetting> {
     })
 }
 
-/// Reads a duration that is not zero.
+/// Parses a duration that is not zero.
 pub(super) fn parse_nonzero(text: &str) -> Result<Duration, InvalidSetting> {
     match parse(text)? {
         Duration::ZERO => Err(InvalidSetting::new("must be longer than nothing")),
@@ -21,8 +21,8 @@ pub(super) fn parse_nonzero(text: &str) -> Result<Duration, InvalidSetting> {
     }
 }
 
-/// Reads a duration of whole seconds, at least one: a JWT's times know no fractions (RFC 7519,
-/// section 2, as this server writes them).
+/// Parses a duration of whole seconds, at least one: this server writes the times of a JWT (RFC 7519, section 2) in
+/// whole seconds.
 pub(super) fn parse_seconds(text: &str) -> Result<Duration, InvalidSetting> {
     match parse_nonzero(text)? {
         duration if duration.subsec_nanos() == 0 => Ok(duration),

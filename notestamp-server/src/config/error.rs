@@ -1,16 +1,16 @@
 use std::fmt;
 use std::path::PathBuf;
 
-/// Why a start stops: what was wrong, by the name under which it was given, and what would be right.
+/// Why the program cannot start: which setting is wrong, under the name by which it was given, and what is valid.
 ///
-/// No message holds a key or a password.
+/// No message contains a key or a password.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The command line is not one that this program knows.
+    /// The command line is invalid.
     #[error("{0}")]
     CommandLine(String),
-    /// A setting has a value that it cannot have.
+    /// A setting has an invalid value.
     #[error("{given_as}: {reason}")]
     Value {
         /// The flag, variable or key.
@@ -18,20 +18,20 @@ pub enum ConfigError {
         /// What is wrong with the value.
         reason: String,
     },
-    /// The configuration file cannot be used.
+    /// The configuration file cannot be read, or is invalid.
     #[error("{}: {reason}", path.display())]
     File {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
     },
-    /// Two settings contradict each other, or one lacks another.
+    /// Two settings contradict each other, or one requires another.
     #[error("{0}")]
     Contradiction(String),
 }
 
-/// Where a value came from, in the spelling that its author used.
+/// The source of a value, in the spelling that the operator used.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum GivenAs {
     /// A flag of the command line, without its dashes.
@@ -40,7 +40,7 @@ pub enum GivenAs {
     Variable(String),
     /// A key of the configuration file.
     Key {
-        /// The file.
+        /// The path of the file.
         file: PathBuf,
         /// The key, as it is written there.
         key: String,
@@ -57,7 +57,7 @@ impl fmt::Display for GivenAs {
     }
 }
 
-/// A text that is no value of the kind that a setting needs.
+/// A text that is not a valid value of its setting.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidSetting(String);

@@ -9,22 +9,22 @@ use toml::{Table, Value};
 
 use super::{ConfigError, GivenAs};
 
-/// What a configuration file says.
+/// The settings of a configuration file.
 pub(super) struct ConfigFile {
     path: PathBuf,
-    /// By the name of the flag: the key as it is written, and its value.
+    /// By the name of the flag: the key as it is spelled in the file, and its value.
     settings: BTreeMap<String, (String, Value)>,
 }
 
 impl ConfigFile {
-    /// Reads the file at `path`; `flags` are the settings there are.
+    /// Reads the file at `path`; `flags` are the names of all settings.
     ///
     /// Words of a key are separated by `_`, or by `-` as in the flag.
     pub(super) fn read<'a>(path: &Path, flags: impl Iterator<Item = &'a str>) -> Result<Self, ConfigError> {
         let refused = |reason| ConfigError::File { path: path.to_owned(), reason };
         let text = std::fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
         let table = text.parse::<Table>().map_err(|error| {
-            // Not the error's own display: that shows the line, and the line may hold a password.
+            // Not the error's own display: it shows the line, which may contain a password.
             let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
             refused(format!("line {line}: {}", error.message()))
         })?;
@@ -42,7 +42,7 @@ impl ConfigFile {
         Ok(Self { path: path.to_owned(), settings })
     }
 
-    /// What the file says about the setting of `arg`, as a command line would say it.
+    /// The values of the setting of `arg`, as words of a command line; `None` if the file does not set it.
     pub(super) fn values(
         &self,
         flag: &str,

@@ -1,7 +1,7 @@
-//! Flag over variable over file over default, for every setting alike.
+//! The precedence of settings: a flag wins over a variable, a variable over the file, the file over the default.
 //!
-//! Whatever is not on the command line is appended to it as `--flag=value`, and parsed by the same
-//! parser: so a value means the same wherever it comes from, and a list replaces the one below it.
+//! A setting that is not on the command line is appended to it as `--flag=value`, and parsed by the same parser: so a
+//! value means the same in every source, and a list replaces the list of a weaker source.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -21,7 +21,7 @@ const PREFIX: &str = "NOTESTAMP_";
 const CONFIG_VARIABLE: &str = "NOTESTAMP_CONFIG";
 pub(super) const KEYS_VARIABLE: &str = "NOTESTAMP_SIGNING_KEY";
 
-/// The variables of a process that are for this program, without the empty ones.
+/// The environment variables for this program, without the empty ones.
 pub(super) struct Environment(BTreeMap<String, OsString>);
 
 impl Environment {
@@ -34,7 +34,7 @@ impl Environment {
         )
     }
 
-    /// The value of a variable, which must be text.
+    /// The value of a variable; an error if it is not UTF-8.
     pub(super) fn text(&self, name: &str) -> Result<Option<&str>, ConfigError> {
         let text = self.0.get(name).map(|value| {
             value.to_str().ok_or_else(|| ConfigError::Value {
@@ -45,9 +45,9 @@ impl Environment {
         text.transpose()
     }
 
-    /// The variables that look like settings and are none, as after a slip of the finger.
+    /// The variables that have the prefix of settings but name none, for example because of a typing error.
     ///
-    /// They are no error: Kubernetes makes some up for a service that is called `notestamp`.
+    /// They are not an error: Kubernetes sets such variables for a service that is called `notestamp`.
     pub(super) fn unknown(&self) -> impl Iterator<Item = &str> {
         let settings = command_line::settings();
         let known: Vec<String> = settings.get_arguments().filter_map(Arg::get_long).map(variable).collect();
@@ -59,22 +59,22 @@ impl Environment {
     }
 }
 
-/// `NOTESTAMP_MEDIA_MAX` for `media-max`.
+/// The variable of a flag: `NOTESTAMP_MEDIA_MAX` for `media-max`.
 pub(super) fn variable(flag: &str) -> String {
     format!("{PREFIX}{}", flag.to_ascii_uppercase().replace('-', "_"))
 }
 
-/// Every setting with the value that wins.
+/// Every setting with its winning value.
 pub(super) struct Resolved {
     pub(super) settings: Settings,
-    /// The signing keys, where the variable holds them rather than the name of a file and no flag is given.
+    /// The signing keys, if no flag is given and the variable contains keys rather than the name of a file.
     pub(super) signing_keys: Option<String>,
 }
 
 /// Finds the winning value of every setting.
 ///
-/// `levels` are the parts of the command line, before and after the command's name: what is repeated
-/// adds up, as if they were one.
+/// `levels` are the parts of the command line before and after the command's name; the values of a flag in both parts
+/// are combined.
 pub(super) fn resolve(levels: &[&ArgMatches], environment: &Environment) -> Result<Resolved, ConfigError> {
     let parser = command_line::settings();
     let flags = || parser.get_arguments().filter_map(|arg| Some((arg.get_long()?, arg)));
@@ -91,7 +91,7 @@ pub(super) fn resolve(levels: &[&ArgMatches], environment: &Environment) -> Resu
             (GivenAs::Flag(flag.to_owned()), given)
         } else if let Some(text) = environment.text(&variable(flag))? {
             if variable(flag) == KEYS_VARIABLE && is_keys(text) {
-                // Secrets do not take the way of the other values, which end in messages.
+                // Secrets are not parsed like other values, whose errors repeat the value.
                 signing_keys = Some(text.to_owned());
                 continue;
             }
@@ -113,7 +113,7 @@ pub(super) fn resolve(levels: &[&ArgMatches], environment: &Environment) -> Resu
         });
         let start = words.len();
         words.extend(given);
-        // One setting at a time, to know from where the wrong one is.
+        // Parses one setting at a time, to know the source of an invalid one.
         let alone = [OsString::from(PROGRAM)].into_iter().chain(words[start..].iter().cloned());
         parser.clone().try_get_matches_from(alone).map_err(|error| refused(given_as, &error))?;
     }
@@ -133,7 +133,7 @@ fn config_file(levels: &[&ArgMatches], environment: &Environment) -> Result<Opti
     }
 }
 
-/// The values of one flag; none where a command does not have it.
+/// The values of one flag on the command line; empty if the command has no such flag.
 fn on_command_line(levels: &[&ArgMatches], id: &str) -> Vec<OsString> {
     let given = |matches: &&&ArgMatches| {
         matches.try_contains_id(id).unwrap_or(false)
@@ -159,10 +159,10 @@ pub(super) fn check_flags(
     }
 }
 
-/// What `error`, of a parse of the command line, says.
+/// Converts an error of parsing the command line.
 ///
-/// Clap's own text repeats the value, which may hold a password: so only our words are taken from an
-/// error about a value.
+/// Clap's own text repeats the value, which may contain a password: so of an error about a value only our own message
+/// is used.
 pub(super) fn on_the_command_line(error: &clap::Error) -> ConfigError {
     match (error.kind(), error.get(ContextKind::InvalidArg)) {
         (ErrorKind::ValueValidation | ErrorKind::InvalidValue, Some(ContextValue::String(arg))) => {
@@ -196,13 +196,13 @@ fn refused(given_as: GivenAs, error: &clap::Error) -> ConfigError {
                 valid => format!("{given}: write {}", valid.join(" or ")),
             }
         }
-        // As when a flag is repeated: the first line says it, the rest is about how to get help.
+        // For example a repeated flag: the first line is the message, the rest says how to get help.
         _ => rendered(error).lines().next().unwrap_or_default().to_owned(),
     };
     ConfigError::Value { given_as, reason }
 }
 
-/// Clap's own text, without the word that `main` puts before every error.
+/// Clap's own text, without the prefix `error: `, which `main` adds itself.
 fn rendered(error: &clap::Error) -> String {
     let text = error.render().to_string();
     text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned()

@@ -1,4 +1,4 @@
-//! How much of anything there may be. What has no flag is a constant, here or beside its type.
+//! The limits of the server. A limit without a flag is a constant, here or beside its type.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -8,29 +8,29 @@ use super::{InvalidSetting, duration, size};
 /// The largest body other than an upload, in bytes.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// The most parts of one multipart body.
+/// How many parts a multipart body may have.
 pub const MULTIPART_PARTS_MAX: usize = 32;
 
-/// What a body must bring in each [`BODY_RATE_WINDOW`], in bytes: 1 KiB/s. The reader of a response that is held in
-/// memory must take as much.
+/// How many bytes of a body must arrive in each [`BODY_RATE_WINDOW`]: 1 KiB/s. The client must also read a response
+/// that is held in memory at this rate.
 pub const BODY_RATE_BYTES_MIN: u64 = 30 * 1024;
 
-/// How long a body's rate is watched before it counts as too slow.
+/// The window in which the rate of a body is measured.
 pub const BODY_RATE_WINDOW: Duration = Duration::from_secs(30);
 
-/// The most connections at once. File descriptors may allow fewer.
+/// How many connections may be open at once. The limit of file descriptors may allow fewer.
 pub const CONNECTIONS_MAX: usize = 4096;
 
-/// The most connections of one address at once; a trusted proxy's are not counted.
+/// How many connections one address may have at once; those of a trusted proxy are not counted.
 pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 512;
 
-/// The most connections to the metrics at once.
+/// How many connections to the metrics may be open at once.
 pub const METRICS_CONNECTIONS_MAX: usize = 16;
 
-/// File descriptors that connections leave to everything else: the record store, the listeners, the log.
+/// How many file descriptors are reserved for everything but connections: the record store, the listeners, the log.
 pub const DESCRIPTORS_RESERVED: u64 = 128;
 
-/// The most file descriptors that the server asks the system for.
+/// The soft limit of file descriptors that the server sets, if the hard limit allows it.
 pub const DESCRIPTORS_WANTED: u64 = 16_384;
 
 /// The largest head of a request, in bytes. Beyond it: 431.
@@ -42,14 +42,14 @@ pub const HEADER_FIELDS_MAX: usize = 100;
 /// How long the head of a request may take, from its first byte on.
 pub const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// How long a connection may be idle before and between requests. Longer than the 60 s for which proxies usually keep
-/// theirs, so that a proxy does not use one that is being closed.
+/// The idle timeout of a connection before and between requests. Longer than the usual 60 s of proxies, so that a proxy
+/// does not send a request on a connection that is being closed.
 pub const IDLE_TIME_MAX: Duration = Duration::from_secs(75);
 
-/// How long a client may keep a connection without progress in the middle of a request or a response.
+/// How long a connection may make no progress in the middle of a request or a response.
 pub const PROGRESS_TIME_MAX: Duration = Duration::from_secs(120);
 
-/// How long requests under way may still take once the server has been told to stop.
+/// How long a graceful shutdown waits for the requests in progress.
 pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// How much an account may store and send, and how often somebody may fail to sign in.
@@ -78,9 +78,9 @@ pub struct Limits {
     pub sign_in_failures: SignInFailures,
 }
 
-/// The most that one account may store, in bytes; none: no limit.
+/// How many bytes one account may store; `None` means unlimited.
 ///
-/// It has a name because clap would take a plain `Option` for a flag that may be missing.
+/// It is an alias because clap treats a type that is spelled `Option` as a flag that may be absent.
 pub type Quota = Option<u64>;
 
 fn parse_quota(text: &str) -> Result<Quota, InvalidSetting> {
@@ -90,12 +90,12 @@ fn parse_quota(text: &str) -> Result<Quota, InvalidSetting> {
     }
 }
 
-/// How many failed sign-ins are answered before others are refused.
+/// How many failed sign-ins are allowed before further attempts are refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SignInFailures {
-    /// Any number.
+    /// No limit.
     Unlimited,
-    /// So many.
+    /// Refused beyond these limits.
     Limited {
         /// For one account from one address.
         per_account_and_address: FailureLimit,
@@ -107,9 +107,9 @@ pub enum SignInFailures {
 /// At most `count` failures in any `window`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FailureLimit {
-    /// So many are answered.
+    /// How many failures are allowed in a window.
     pub count: NonZeroU32,
-    /// In such a time.
+    /// How long a failure counts.
     pub window: Duration,
 }
 
@@ -119,11 +119,11 @@ impl SignInFailures {
         window: Duration::from_secs(15 * 60),
     };
 
-    /// Reads `off`, `10/15m` or `10/15m,100/15m`.
+    /// Parses `off`, `10/15m` or `10/15m,100/15m`.
     ///
     /// # Errors
     ///
-    /// Shows the syntax.
+    /// If the text is invalid; the message shows the syntax.
     pub fn parse(text: &str) -> Result<Self, InvalidSetting> {
         if text == "off" {
             return Ok(Self::Unlimited);

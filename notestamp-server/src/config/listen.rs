@@ -1,4 +1,4 @@
-//! Where the server is reached, and by whom on whose behalf.
+//! The addresses of the server, and the proxies that it trusts.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,16 +7,16 @@ use ipnet::IpNet;
 use super::InvalidSetting;
 use super::public_url::PublicUrl;
 
-/// The addresses of the server, and how browsers and proxies get to them.
+/// The addresses that the server listens on, its public URL, and its trusted proxies.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Listen {
-    /// Where to listen; all routes are on each. Port 0 takes a free one. Never empty.
+    /// The addresses to listen on, never empty; each serves all routes. Port 0 means any free port.
     pub addresses: Vec<SocketAddr>,
-    /// How browsers reach the server; none: as the request's `Host` says.
+    /// The URL by which browsers reach the server; if absent, the `Host` of each request decides.
     pub public_url: Option<PublicUrl>,
-    /// Reverse proxies whose `Forwarded` and `X-Forwarded-*` headers are believed.
+    /// Reverse proxies whose `Forwarded` and `X-Forwarded-*` headers are trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// Where `/metrics` is served, and nothing else; none: nowhere.
+    /// The address that serves `/metrics` and nothing else; if absent, there are no metrics.
     pub metrics_address: Option<SocketAddr>,
 }
 
@@ -40,7 +40,8 @@ pub(super) struct ListenArgs {
     metrics_listen: OrOff<SocketAddr>,
 }
 
-/// An `Option` that is one value, not one that may be missing: clap takes the name `Option` for the latter.
+/// An optional value of a flag that is always present: clap treats a type that is spelled `Option` as a flag that may
+/// be absent.
 type OrOff<T> = Option<T>;
 
 impl From<ListenArgs> for Listen {

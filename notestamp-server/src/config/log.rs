@@ -1,4 +1,4 @@
-//! What is logged, and how it looks.
+//! Which events are logged, and in which format.
 
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
@@ -8,9 +8,9 @@ use super::{ConfigError, GivenAs};
 /// The log, on standard error.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Log {
-    /// How an event is written; none: text on a terminal, else JSON.
+    /// The format of an event; if absent, text on a terminal and JSON otherwise.
     pub format: Option<LogFormat>,
-    /// Which events are written, in the syntax of `RUST_LOG`: it is known to be right.
+    /// Which events are logged, in the syntax of `RUST_LOG`; already validated.
     pub filter: String,
 }
 
@@ -30,11 +30,11 @@ pub(super) struct LogArgs {
     log_format: Option<LogFormat>,
 }
 
-/// Ours from `info`, the libraries' from `warn`.
+/// Our own events from level `info` on, those of libraries from `warn` on.
 const DEFAULT_FILTER: &str = "warn,notestamp_server=info,notestamp_store=info";
 
 impl LogArgs {
-    /// With the filter of `RUST_LOG`.
+    /// Adds the filter of `RUST_LOG`, or the default filter; an error if it is invalid.
     pub(super) fn into_log(self, rust_log: Option<&str>) -> Result<Log, ConfigError> {
         let filter = rust_log.unwrap_or(DEFAULT_FILTER);
         if let Err(error) = EnvFilter::builder().parse(filter) {

@@ -1,7 +1,7 @@
-//! What the server is told to do: read once, at the edge, into types that need no further checks.
+//! The configuration: parsed once, at the start, into types that need no further checks.
 //!
-//! [`parse`] takes the command line and the environment as arguments, so the only thing it asks the
-//! machine for is the `--config` file (and the working directory, for a relative `--data`).
+//! [`parse`] takes the command line and the environment as arguments, so it reads nothing else from the machine but the
+//! `--config` file (and the working directory, for a relative `--data`).
 
 mod command_line;
 mod duration;
@@ -46,7 +46,7 @@ pub use tokens::{Cookies, SameSite, Tokens};
 use crate::auth::SigningKeySource;
 use layers::{Environment, Resolved};
 
-/// What one start of the program is to do.
+/// What the program does when it is started with a given command line.
 #[derive(Debug)]
 pub enum Invocation {
     /// Serve until a signal.
@@ -55,11 +55,11 @@ pub enum Invocation {
     Sweep(Box<SweepConfig>),
     /// Print the OpenAPI document.
     OpenApi(OpenApiFormat),
-    /// Print this, the help or the version, which was asked for: its `print` knows of colours.
+    /// Print the help or the version; the error's `print` handles colours.
     Show(clap::Error),
 }
 
-/// How the OpenAPI document is written.
+/// The format of the OpenAPI document.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OpenApiFormat {
     /// As JSON.
@@ -68,52 +68,52 @@ pub enum OpenApiFormat {
     Yaml,
 }
 
-/// Everything that the server can be told.
+/// All settings of the server.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Config {
-    /// Where everything is kept.
+    /// Where the data is stored.
     pub storage: Storage,
-    /// Where the server is reached.
+    /// The addresses of the server, and its trusted proxies.
     pub listen: Listen,
-    /// Whose pages may use it.
+    /// The origins whose pages may use the server.
     pub origins: Origins,
-    /// How long sessions last.
+    /// How long tokens and sessions last, and the signing keys.
     pub tokens: Tokens,
-    /// How cookies are set.
+    /// The attributes of the session's cookies.
     pub cookies: Cookies,
-    /// How much there may be of anything.
+    /// The limits of an account and of its sign-ins.
     pub limits: Limits,
-    /// How answers are given.
+    /// The choices that change responses.
     pub responses: Responses,
-    /// When the server sweeps.
+    /// How often the server sweeps.
     pub schedule: SweepSchedule,
-    /// What a sweep takes.
+    /// The times of the sweep: grace period, longest upload.
     pub sweep: Sweep,
-    /// What is logged.
+    /// The format and the filter of the log.
     pub log: Log,
-    /// What is not wrong but deserves a look: to be logged at the start.
+    /// Messages about valid but doubtful settings, to be logged at the start.
     pub warnings: Vec<String>,
 }
 
-/// What one sweep needs to know.
+/// The settings of a single sweep.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SweepConfig {
-    /// Where everything is kept.
+    /// Where the data is stored.
     pub storage: Storage,
-    /// What a sweep takes.
+    /// The times of the sweep: grace period, longest upload.
     pub sweep: Sweep,
-    /// What is logged.
+    /// The format and the filter of the log.
     pub log: Log,
 }
 
-/// Reads the command line, the variables and the configuration file.
+/// Parses the command line, the environment variables and the configuration file.
 ///
-/// `arguments` begin with the program's name, as those of a process do. Of `variables` only
-/// `NOTESTAMP_…` and `RUST_LOG` are looked at.
+/// `arguments` begin with the program's name, as those of a process do. Of `variables` only `NOTESTAMP_…` and
+/// `RUST_LOG` are read.
 ///
 /// # Errors
 ///
-/// Names the flag, variable or key that is wrong, and says what would be right.
+/// If a setting is invalid; the message names its flag, variable or key, and says what is valid.
 pub fn parse(
     arguments: impl IntoIterator<Item = OsString>,
     variables: impl IntoIterator<Item = (OsString, OsString)>,
@@ -217,7 +217,7 @@ impl Config {
         warnings
     }
 
-    /// A server for tests: everything in memory, on a free port, else as by default.
+    /// A configuration for tests: all stores in memory, a free port, and defaults for the rest.
     pub fn for_testing() -> Self {
         const ARGUMENTS: [&str; 9] = [
             command_line::PROGRAM,

@@ -1,4 +1,4 @@
-//! Whose pages may call the server with a user's cookies.
+//! The origins whose pages may call the server with a user's cookies.
 
 use super::InvalidSetting;
 use super::redacted::redacted;
@@ -7,7 +7,7 @@ use crate::middleware::cors::Origin;
 /// The origins of other sites' pages that may use the server.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Origins {
-    /// They, besides the server's own, which is always allowed.
+    /// The allowed origins, besides the server's own, which is always allowed.
     pub allowed: Vec<Origin>,
 }
 

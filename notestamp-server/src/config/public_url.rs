@@ -8,18 +8,18 @@ use crate::middleware::cors::Origin;
 
 /// The URL under which browsers reach the server; other URLs are made by adding a path.
 ///
-/// - `http` or `https`, with a host; the origin is normalised
+/// - `http` or `https`, with a host; the origin is normalized
 /// - it may have a path, for a reverse proxy that mounts the server somewhere; no slash at its end
 /// - no user name, password, query or fragment
 #[derive(Clone, PartialEq, Eq)]
 pub struct PublicUrl(Url);
 
 impl PublicUrl {
-    /// Reads such a URL; a slash at its end is dropped.
+    /// Parses such a URL; slashes at its end are removed.
     ///
     /// # Errors
     ///
-    /// Says what of the above does not hold.
+    /// If one of the rules above does not hold; the message says which.
     pub fn parse(text: &str) -> Result<Self, InvalidSetting> {
         let refused = |reason: &str| {
             let shown = redacted(text);
@@ -45,13 +45,13 @@ impl PublicUrl {
         self.0.as_str().trim_end_matches('/')
     }
 
-    /// The origin that browsers name for pages of this server.
+    /// The origin that browsers send for pages of this server.
     pub fn origin(&self) -> Origin {
         let origin = self.0.origin().ascii_serialization();
         origin.parse().expect("an http URL has an origin")
     }
 
-    /// Whether browsers keep cookies with `Secure` from here: over https, and on the machine itself.
+    /// Returns whether browsers keep `Secure` cookies from this URL: over https, or at a loopback host.
     pub fn is_secure_context(&self) -> bool {
         let host = self.0.host_str().unwrap_or_default();
         self.0.scheme() == "https"

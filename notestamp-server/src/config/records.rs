@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use super::InvalidSetting;
 use super::redacted::redacted;
 
-/// Which metadata store to open.
+/// The URL of the record store.
 ///
 /// | URL | store |
 /// | --- | --- |
@@ -13,7 +13,7 @@ use super::redacted::redacted;
 /// | `mongodb://…`, `mongodb+srv://…` | a replica set |
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum RecordsUrl {
-    /// This process's memory: gone when it ends.
+    /// This process's memory: lost when the process ends.
     Memory,
     /// The SQLite database in this file.
     Sqlite(PathBuf),
@@ -22,11 +22,11 @@ pub enum RecordsUrl {
 }
 
 impl RecordsUrl {
-    /// Reads such a URL. Whether the store is there shows when it is opened.
+    /// Parses such a URL. Whether the store exists is checked only when it is opened.
     ///
     /// # Errors
     ///
-    /// Names the schemes there are.
+    /// If the URL is invalid; the message shows the valid forms.
     pub fn parse(text: &str) -> Result<Self, InvalidSetting> {
         let refused = |reason: &str| InvalidSetting::new(format!("`{}` {reason}", redacted(text)));
         match text.split_once(':') {
@@ -60,7 +60,7 @@ impl fmt::Display for RecordsUrl {
 pub struct MongoDbUrl(String);
 
 impl MongoDbUrl {
-    /// All of it, for the driver: it may hold a password.
+    /// The whole URL, for the driver: it may contain a password.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -1,7 +1,7 @@
-/// `url` as it may be shown: without user name, password and query, any of which can hold a secret.
+/// `url` as messages may show it: without user name, password and query, each of which may contain a secret.
 ///
-/// It reads the text rather than a parsed URL, because it also serves messages about what is no URL,
-/// and several hosts in one URL are none to the parser.
+/// It works on the text rather than on a parsed URL, because messages about invalid URLs use it too, and the parser
+/// refuses a URL with several hosts.
 ///
 /// ```text
 /// mongodb://ann:secret@a,b/notes?x=y  ->  mongodb://…@a,b/notes?…
@@ -11,7 +11,7 @@ pub(super) fn redacted(url: &str) -> String {
         Some((scheme, rest)) => (format!("{scheme}://"), rest),
         None => (String::new(), url),
     };
-    // The last `@` before any query: a password that should have been escaped may hold `@`, `/` and `?`.
+    // The last `@` of all: a password that was not escaped may contain `@`, `/` and `?`.
     let (userinfo, rest) = match rest.rsplit_once('@') {
         Some((_, host)) => ("…@", host),
         None => ("", rest),

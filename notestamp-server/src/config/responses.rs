@@ -1,4 +1,4 @@
-//! How answers are given, where clients and deployments differ.
+//! The choices about responses, where clients and deployments differ.
 
 use clap::ValueEnum;
 

@@ -15,9 +15,9 @@ const UNITS: [(&str, u64); 10] = [
     ("TiB", 1 << 40),
 ];
 
-/// Reads a size of at least one byte; the case of the unit does not matter.
+/// Parses a size of at least one byte; the letter case of the unit does not count.
 ///
-/// Databases keep sizes in 64 bits with a sign, so it is refused beyond that.
+/// Databases store sizes as signed 64-bit integers, so larger sizes are refused.
 pub(super) fn parse(text: &str) -> Result<u64, InvalidSetting> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);

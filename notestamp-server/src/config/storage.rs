@@ -1,4 +1,4 @@
-//! Where everything is kept, and how safely.
+//! Where the data is stored, and how durably.
 
 use std::path::Path;
 
@@ -12,17 +12,17 @@ use crate::data_folder::DataFolder;
 /// The three stores.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Storage {
-    /// The folder to make before anything is opened, where any of this, or the signing key, is in it.
+    /// The folder to create before anything is opened; absent if neither a store nor the signing key is in it.
     pub data_folder: Option<DataFolder>,
-    /// The metadata store.
+    /// The record store.
     pub records: RecordsUrl,
     /// The blob store of notes.
     pub notes: BlobUrl,
     /// The blob store of media.
     pub media: BlobUrl,
-    /// What an answered change survives.
+    /// What a completed change survives: a power loss, or only the end of the process.
     pub durability: Durability,
-    /// Who shares equal media.
+    /// Which accounts share the blobs of equal media.
     pub dedup: Dedup,
 }
 
@@ -74,7 +74,7 @@ pub(super) struct StorageArgs {
 }
 
 impl Storage {
-    /// Refuses what this build cannot open.
+    /// Checks that this build supports the stores.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         match self.records {
             RecordsUrl::Memory | RecordsUrl::Sqlite(_) => Ok(()),
@@ -92,7 +92,7 @@ impl StorageArgs {
         &self.data
     }
 
-    /// Fills what was not given with places in the data folder.
+    /// Sets each store that was not given to its place in the data folder.
     pub(super) fn into_storage(self) -> Storage {
         let folder = self.data;
         let in_folder = |path| BlobUrl::folder(path).expect("the data folder's path is absolute");

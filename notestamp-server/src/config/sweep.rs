@@ -1,4 +1,4 @@
-//! When what nobody refers to any more is deleted.
+//! The times of the sweep, which deletes unreferenced objects.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What holds for every setting alike, and between settings.
+//! Tests that apply to every setting, and to combinations of settings.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::layers::variable;
 use super::*;
 
-/// A command line, variables and perhaps a file.
+/// A command line, variables and optionally a file.
 #[derive(Default)]
 struct Given {
     words: Vec<OsString>,
@@ -72,7 +72,7 @@ impl Given {
     }
 }
 
-/// Three values of a setting, none of them its default; of a yes or no, its one other value.
+/// Three values of a setting that are not its default; for a boolean, its one other value.
 fn samples(flag: &str) -> [&'static str; 3] {
     match flag {
         "data" => ["/a", "/b", "/c"],
@@ -135,7 +135,7 @@ fn for_every_setting_a_flag_wins_over_a_variable_over_the_file_over_the_default(
     }
 }
 
-/// Of a folder, a file or a URL any text may be right, and an empty variable is not set.
+/// Any text may be valid for a folder, a file or a URL, and an empty variable counts as not set.
 fn bad_value(flag: &str) -> &'static str {
     match flag {
         "data" | "signing-key" => "",
@@ -165,7 +165,7 @@ fn every_bad_value_is_refused_by_the_name_it_was_given_under() {
 
 #[test]
 fn a_bad_value_that_begins_with_a_dash_or_is_missing_is_refused_by_the_name_of_its_flag() {
-    // Of these any text may be the name.
+    // Any text may be a valid name for these.
     let is_name = |flag: &str| ["data", "signing-key"].contains(&flag);
     let takes_value = |flag: &String| samples(flag)[1] != "true" && samples(flag)[1] != "false";
     for flag in flags().into_iter().filter(takes_value) {

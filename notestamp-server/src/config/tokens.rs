@@ -1,4 +1,4 @@
-//! Tokens, and the cookies that carry them.
+//! The lifetimes and keys of tokens, and the cookies that carry them.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,18 +8,18 @@ use clap::{ArgAction, ValueEnum};
 use super::{ConfigError, InvalidSetting, duration};
 use crate::auth::SigningKeySource;
 
-/// How long a session lasts, and what signs its tokens.
+/// The lifetimes of tokens and sessions, and the keys that sign tokens.
 ///
-/// `access_ttl <= refresh_ttl <= session_max`, each of whole seconds and none zero.
+/// `access_ttl <= refresh_ttl <= session_max`, each a whole number of seconds, at least one.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Tokens {
-    /// Where the keys are.
+    /// Where the signing keys come from.
     pub signing_keys: SigningKeySource,
-    /// The life of an access token.
+    /// The lifetime of an access token.
     pub access_ttl: Duration,
-    /// The life of a refresh token.
+    /// The lifetime of a refresh token.
     pub refresh_ttl: Duration,
-    /// The longest life of a session, however often it is refreshed.
+    /// The longest lifetime of a session, however often it is refreshed.
     pub session_max: Duration,
 }
 
@@ -61,16 +61,16 @@ impl TokenArgs {
     }
 }
 
-/// Whether `text` can only be keys: hex digits, separators, comments.
+/// Returns whether `text` consists only of keys: hex digits, separators, comments.
 ///
-/// So `NOTESTAMP_SIGNING_KEY` holds either keys or the name of a file, and says itself which.
+/// So the text of `NOTESTAMP_SIGNING_KEY` itself shows whether it is keys or the name of a file.
 pub(super) fn is_keys(text: &str) -> bool {
     text.lines()
         .map(|line| line.split('#').next().unwrap_or_default())
         .all(|line| line.chars().all(|c| c.is_ascii_hexdigit() || c.is_whitespace() || c == ','))
 }
 
-/// The value is not repeated in the message: it could be a key.
+/// Parses the name of a key file. Messages do not repeat the value: it could be a key.
 fn parse_key_file(text: &str) -> Result<PathBuf, InvalidSetting> {
     const SHORTER_THAN_ANY_KEY: usize = 32;
     if text.is_empty() {

@@ -1,4 +1,4 @@
-//! The server's URL, as the client of a request knows it.
+//! The server's base URL, as the client of a request sees it.
 
 use poem::{FromRequest, Request, RequestBody};
 
@@ -7,13 +7,13 @@ use poem::{FromRequest, Request, RequestBody};
 pub struct BaseUrl(String);
 
 impl BaseUrl {
-    /// Wraps a URL.
+    /// The base URL `url`, without slashes at its end.
     pub fn new(url: impl Into<String>) -> Self {
         let url: String = url.into();
         Self(url.trim_end_matches('/').to_owned())
     }
 
-    /// The URL.
+    /// The URL as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

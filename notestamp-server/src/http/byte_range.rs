@@ -8,14 +8,14 @@ use poem::http::header::{HeaderMap, HeaderValue, IF_RANGE, RANGE};
 use super::entity_tag::EntityTag;
 use super::single_header::Single;
 
-/// What a request gets to see of a representation.
+/// The part of a representation that a request selects.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Selection {
     /// All of it: 200.
     Whole,
     /// These bytes, at least one: 206.
     Part(Range<u64>),
-    /// Bytes that it does not have: 416.
+    /// A range without any byte of the representation: 416.
     Unsatisfiable,
 }
 
@@ -24,12 +24,12 @@ impl Selection {
     ///
     /// - Only `GET` has ranges (RFC 9110, 14.2), so `HEAD` describes the whole.
     /// - A `Range` that is absent, malformed, repeated or of another unit is ignored.
-    /// - Several ranges are answered with the whole, which is allowed and bounds the work.
+    /// - Several ranges select the whole, which is allowed and bounds the work.
     /// - An end beyond the last byte is clamped; a start beyond it is unsatisfiable.
-    /// - `If-Range` with anything but the very tag makes it the whole; so does a date, because a
-    ///   representation here has no modification date.
+    /// - `If-Range` selects the whole unless it is exactly this tag; a date selects the whole too, because
+    ///   representations here have no modification date.
     ///
-    /// Ask for 304 first (RFC 9110, 13.2.2).
+    /// Evaluate the preconditions (304 and 412) first (RFC 9110, 13.2.2).
     pub fn of(method: &Method, headers: &HeaderMap, size: u64, tag: &EntityTag) -> Self {
         if method != Method::GET || !if_range_holds(headers, tag) {
             return Self::Whole;
@@ -40,7 +40,7 @@ impl Selection {
         }
     }
 
-    /// The value of the `Content-Range` header that 206 and 416 carry.
+    /// The value of the `Content-Range` header of a 206 or 416; `None` for a 200.
     pub fn content_range(&self, size: u64) -> Option<HeaderValue> {
         let text = match self {
             Self::Whole => return None,
@@ -51,17 +51,17 @@ impl Selection {
     }
 }
 
-/// One range as it was asked for, not yet held against a size.
+/// One range as it was requested, not yet applied to a size.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum ByteRange {
-    /// `first-last`, both inclusive; without a last it goes on to the end.
+    /// `first-last`, both inclusive; without `last`, up to the end.
     From { first: u64, last: Option<u64> },
-    /// `-length`: that many bytes at the end.
+    /// `-length`: the last `length` bytes.
     Suffix { length: u64 },
 }
 
 impl ByteRange {
-    /// Reads the value of a `Range` header; none unless it is exactly one range of bytes.
+    /// Parses the value of a `Range` header; `None` unless it is exactly one range of bytes.
     fn parse(value: &[u8]) -> Option<Self> {
         let (unit, set) = std::str::from_utf8(value).ok()?.trim().split_once('=')?;
         if !unit.eq_ignore_ascii_case("bytes") {
@@ -88,15 +88,15 @@ impl ByteRange {
                 Selection::Part(first..last.map_or(size, |last| last.saturating_add(1).min(size)))
             }
             Self::Suffix { length: 0 } => Selection::Unsatisfiable,
-            // A suffix of an empty representation is satisfiable, but 206 cannot say so: there is no
-            // Content-Range without bytes.
+            // A suffix of an empty representation is satisfiable, but 206 is impossible: `Content-Range` cannot express
+            // an empty range.
             Self::Suffix { .. } if size == 0 => Selection::Whole,
             Self::Suffix { length } => Selection::Part(size.saturating_sub(length)..size),
         }
     }
 }
 
-/// Digits as a number. One too large for `u64` lies beyond every end, and so does the largest.
+/// Parses digits. A number too large for `u64` becomes `u64::MAX`: both lie beyond every end.
 fn position(digits: &str) -> Option<u64> {
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| digits.parse().unwrap_or(u64::MAX))

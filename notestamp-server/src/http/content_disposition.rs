@@ -1,15 +1,16 @@
-//! How media is handed to a browser: shown or saved, and under which file name (RFC 6266).
+//! `Content-Disposition` (RFC 6266) and `Content-Type` of media: whether a browser shows or saves it, and the file
+//! name.
 
 use notestamp_store::{ContentType, MediaType, Title};
 use poem::http::HeaderValue;
 
-/// The longest file name, in bytes: what file systems allow.
+/// The longest file name, in bytes: the limit of common file systems.
 const FILE_NAME_BYTES_MAX: usize = 255;
 
-/// The longest media type that is served with its parameters, in bytes: proxies refuse huge headers.
+/// The longest media type that is served with its parameters, in bytes: proxies refuse very large headers.
 const MEDIA_TYPE_BYTES_MAX: usize = 255;
 
-/// The media types that a browser may show under our origin, beside all of `audio/` and `video/`.
+/// The media types that a browser may show under our origin, besides those of [`is_played`].
 ///
 /// None of them runs scripts. SVG does, so it is not here.
 const INLINE: [&str; 9] = [
@@ -24,7 +25,7 @@ const INLINE: [&str; 9] = [
     "image/x-icon",
 ];
 
-/// The extensions of common media types; the first of a type is the one that we give.
+/// The extensions of common media types; the first of a type is the one that file names get.
 const EXTENSIONS: [(&str, &str); 35] = [
     ("application/ogg", "ogg"),
     ("application/pdf", "pdf"),
@@ -63,23 +64,22 @@ const EXTENSIONS: [(&str, &str); 35] = [
     ("video/x-matroska", "mkv"),
 ];
 
-/// Whether a browser may show media of this type in place; else it is an attachment.
+/// Returns whether a browser may show media of this type in place; if not, it is an attachment.
 pub fn is_inline(media_type: &MediaType) -> bool {
     is_played(media_type) || INLINE.contains(&media_type.essence())
 }
 
-/// Whether it is audio or video. An XML type is neither, whatever it claims: browsers show `audio/x+xml` as a
-/// document, which may have scripts.
+/// Returns whether it is audio or video. An XML type is neither, whatever it claims: browsers show `audio/x+xml` as a
+/// document, which may run scripts.
 pub fn is_played(media_type: &MediaType) -> bool {
     let essence = media_type.essence();
     (essence.starts_with("audio/") || essence.starts_with("video/")) && !essence.ends_with("+xml")
 }
 
-/// The `Content-Type` that media is served with: its own, or `application/octet-stream` for an
-/// attachment, which no page can load as a script or a style sheet either.
+/// The `Content-Type` that media is served with: its own, or `application/octet-stream` for an attachment, which no
+/// page can load as a script or a style sheet either.
 ///
-/// `mimetype` is its own as it was saved: with parameters, such as the codecs of a recording, which are
-/// served too.
+/// `mimetype` is the media type as it was saved. Its parameters, such as the codecs of a recording, are served too.
 pub fn content_type(mimetype: &str) -> HeaderValue {
     let Some(given) = ContentType::parse(mimetype).filter(|given| is_inline(given.media_type())) else {
         return HeaderValue::from_static("application/octet-stream");
@@ -89,10 +89,10 @@ pub fn content_type(mimetype: &str) -> HeaderValue {
         .expect("a media type is made of tokens and of quoted texts without control characters")
 }
 
-/// What a browser is to do with media.
+/// What a browser should do with media.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Disposition {
-    /// Show it in place, where its type is one that browsers show safely.
+    /// Show it in place, if browsers show its type safely.
     Inline,
     /// Save it as a file.
     Attachment,
@@ -100,7 +100,7 @@ pub enum Disposition {
 
 /// The `Content-Disposition` of a project's media, with a file name made of the project's title.
 ///
-/// The name comes twice, in ASCII for old clients and as RFC 8187 writes it for all others.
+/// The file name is given twice: in ASCII for old clients, and encoded by RFC 8187 for all others.
 pub fn content_disposition(asked: Disposition, title: &Title, media_type: &MediaType) -> HeaderValue {
     let disposition = match asked {
         Disposition::Inline if is_inline(media_type) => "inline",
@@ -112,11 +112,11 @@ pub fn content_disposition(asked: Disposition, title: &Title, media_type: &Media
         .expect("both file names are visible ASCII")
 }
 
-/// A file name that every common file system takes, and that shows as what it is.
+/// A file name that is valid in every common file system, and that cannot be displayed as another one.
 fn file_name(title: &str, media_type: &MediaType) -> String {
     let extensions = || EXTENSIONS.iter().filter(|(of, _)| *of == media_type.essence()).map(|(_, it)| *it);
     let safe: String = title.chars().map(|c| if is_unsafe(c) { '_' } else { c }).collect();
-    // Windows drops dots and spaces at the end; a dot at the start hides a file, or means a directory.
+    // Windows removes dots and spaces at the end; a dot at the start hides a file, or means a directory.
     let safe = safe.trim_matches(['.', ' ']);
     let named = safe.rsplit_once('.').filter(|(stem, extension)| {
         !stem.is_empty() && extensions().any(|known| known.eq_ignore_ascii_case(extension))
@@ -126,7 +126,7 @@ fn file_name(title: &str, media_type: &MediaType) -> String {
         (None, Some(extension)) => (safe, format!(".{extension}")),
         (None, None) => (safe, String::new()),
     };
-    // One byte is for the underscore that a reserved name gets.
+    // One byte is kept for the underscore before a reserved name.
     let stem = truncated(stem, FILE_NAME_BYTES_MAX - extension.len() - 1).trim_end_matches(['.', ' ']);
     match stem {
         "" => format!("media{extension}"),
@@ -135,21 +135,21 @@ fn file_name(title: &str, media_type: &MediaType) -> String {
     }
 }
 
-/// As many whole characters of `text` as fit into `bytes_max`.
+/// The longest prefix of `text`, in whole characters, that fits into `bytes_max` bytes.
 fn truncated(text: &str, bytes_max: usize) -> &str {
     let end = text.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= bytes_max).last();
     &text[..end.unwrap_or(0)]
 }
 
-/// Characters that some file system or shell gives a meaning, that control a terminal, or that turn
-/// the direction of what follows, so that `exe.mp3` shows for `3pm.exe`.
+/// Returns whether a character has a meaning to some file system or shell, controls a terminal, or reverses the writing
+/// direction, so that `3pm.exe` would be displayed as `exe.mp3`.
 fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|')
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Whether Windows takes a name for a device, whatever the extension.
+/// Returns whether Windows treats a name as a device, whatever its extension.
 fn is_reserved(stem: &str) -> bool {
     let base = stem.split('.').next().unwrap_or(stem).trim_end().to_ascii_uppercase();
     match base.as_str() {
@@ -160,7 +160,7 @@ fn is_reserved(stem: &str) -> bool {
     }
 }
 
-/// For clients that do not know `filename*`. Some of them decode `%`, so that goes too.
+/// The file name for clients that do not know `filename*`. Some of them decode `%`, so it is replaced too.
 fn ascii_fallback(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii() && c != '%' { c } else { '_' }).collect()
 }

@@ -5,9 +5,9 @@ use std::fmt;
 use notestamp_store::{Digest, Precondition, Revision};
 use poem::http::header::{HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 
-/// A name for one state of what a URL answers with: the face of a revision or of a digest.
+/// An entity tag: names one state of a representation, by a revision or a digest.
 ///
-/// The opaque part is kept as bytes: RFC 9110 allows all above 0x7F, in no particular encoding.
+/// The opaque part is kept as bytes: RFC 9110 allows all of 0x80 to 0xFF, in no particular encoding.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EntityTag {
     weak: bool,
@@ -15,28 +15,28 @@ pub struct EntityTag {
 }
 
 impl EntityTag {
-    /// The strong tag of a project's notes.
+    /// The strong tag of a project's revision.
     pub fn of_revision(revision: Revision) -> Self {
         Self { weak: false, opaque: revision.to_string().into_bytes() }
     }
 
-    /// The strong tag of media, or of a response that is known by its digest.
+    /// The strong tag of media, or of a response, whose bytes have this digest.
     pub fn of_digest(digest: &Digest) -> Self {
         Self { weak: false, opaque: digest.to_string().into_bytes() }
     }
 
-    /// Reads a header value that is one tag and nothing else.
+    /// Parses a header value that is exactly one tag.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let (tag, rest) = Self::parse_prefix(text.trim_ascii())?;
         rest.is_empty().then_some(tag)
     }
 
-    /// Whether both are strong and the same (RFC 9110, 8.8.3.2): what ranges and `If-Match` compare by.
+    /// Strong comparison (RFC 9110, 8.8.3.2), for ranges and `If-Match`: both are strong and equal.
     pub fn matches_strongly(&self, other: &Self) -> bool {
         !self.weak && !other.weak && self.opaque == other.opaque
     }
 
-    /// Whether both are the same but for weakness: what `If-None-Match` compares by.
+    /// Weak comparison, for `If-None-Match`: both are equal, weak or strong.
     pub fn matches_weakly(&self, other: &Self) -> bool {
         self.opaque == other.opaque
     }
@@ -48,7 +48,7 @@ impl EntityTag {
         HeaderValue::from_bytes(&text).expect("an entity tag has no control characters")
     }
 
-    /// Reads the tag that `text` begins with; what follows it comes back too.
+    /// Parses the tag at the beginning of `text`; returns it and the rest.
     fn parse_prefix(text: &[u8]) -> Option<(Self, &[u8])> {
         let (weak, text) = match text.strip_prefix(b"W/") {
             Some(rest) => (true, rest),
@@ -61,10 +61,10 @@ impl EntityTag {
         opaque.iter().all(is_tag_char).then(|| (Self { weak, opaque: opaque.to_vec() }, &text[end + 1..]))
     }
 
-    /// The revision whose tag this would be.
+    /// The revision whose tag has this opaque part; `None` if no revision has it.
     fn as_revision(&self) -> Option<Revision> {
         let number = std::str::from_utf8(&self.opaque).ok()?.parse().ok().map(Revision::new)?;
-        // Only as we write it: `+3` and `03` parse as numbers too, but are no tags of ours.
+        // Only in our own spelling: `+3` and `03` parse as numbers too, but the server never sends such tags.
         (number.to_string().as_bytes() == self.opaque).then_some(number)
     }
 }
@@ -83,14 +83,14 @@ pub struct MalformedPrecondition {
     header: HeaderName,
 }
 
-/// What the headers of a save or a deletion demand of the project that it finds.
+/// The precondition of a save or a deletion: what its headers demand of the stored project.
 ///
-/// Where `If-Match` and `If-None-Match` come together, both must hold (RFC 9110, 13.2.2: the second
-/// is evaluated when the first is true).
+/// If `If-Match` and `If-None-Match` are both present, both must hold (RFC 9110, 13.2.2: the second is evaluated if the
+/// first is true).
 ///
 /// # Errors
-/// [`MalformedPrecondition`]: a demand that cannot be read must not be dropped, or the request would
-/// overwrite or delete what its sender meant to keep.
+/// [`MalformedPrecondition`]: a malformed header must not be ignored, or the request could overwrite or delete what its
+/// client meant to protect.
 pub fn precondition(headers: &HeaderMap) -> Result<Precondition, MalformedPrecondition> {
     let if_match = TagList::read(headers, &IF_MATCH)?.map(|list| match list {
         TagList::Any => Precondition::Exists,
@@ -109,25 +109,25 @@ pub fn precondition(headers: &HeaderMap) -> Result<Precondition, MalformedPrecon
     })
 }
 
-/// What the preconditions of a `GET` or `HEAD` come to.
+/// The outcome of the preconditions of a `GET` or `HEAD`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ReadCondition {
-    /// The response is sent as if there were none.
+    /// The response is sent as if there were no preconditions.
     Met,
-    /// 304: the client has what it asks for.
+    /// 304: the client has this representation already.
     NotModified,
-    /// 412: what is there is not what `If-Match` demands.
+    /// 412: `If-Match` does not match the current representation.
     Failed,
 }
 
-/// Evaluates the preconditions of a `GET` or `HEAD` of what `current` names, in the order of RFC 9110, 13.2.2:
-/// `If-Match`, then `If-None-Match`. Ranges come after both. The two conditions by date do not count, because
-/// nothing here has a modification date (13.1.3 and 13.1.4).
+/// Evaluates the preconditions of a `GET` or `HEAD` of the representation that `current` names, in the order of
+/// RFC 9110, 13.2.2: `If-Match`, then `If-None-Match`. Ranges come after both. The two preconditions by date are
+/// ignored, because representations here have no modification date (13.1.3 and 13.1.4).
 ///
 /// A malformed `If-None-Match` is ignored: the full response is always right.
 ///
 /// # Errors
-/// [`MalformedPrecondition`] where `If-Match` cannot be read.
+/// [`MalformedPrecondition`] if `If-Match` is malformed.
 pub fn read_condition(
     headers: &HeaderMap,
     current: &EntityTag,
@@ -155,7 +155,7 @@ enum TagList {
 }
 
 impl TagList {
-    /// Reads all lines of a header as one list; none where there is no such header.
+    /// Parses all lines of a header as one list; `None` if the header is absent.
     fn read(headers: &HeaderMap, header: &HeaderName) -> Result<Option<Self>, MalformedPrecondition> {
         let malformed = || MalformedPrecondition { header: header.clone() };
         let lines: Vec<_> = headers.get_all(header).iter().map(|line| line.as_bytes().trim_ascii()).collect();
@@ -175,7 +175,7 @@ impl TagList {
     }
 }
 
-/// Appends the tags of one line; empty list elements are skipped (RFC 9110, 5.6.1.2).
+/// Appends the tags of one line; `None` if it is malformed. Empty list elements are skipped (RFC 9110, 5.6.1.2).
 fn read_tags(line: &[u8], tags: &mut Vec<EntityTag>) -> Option<()> {
     let mut rest = line;
     loop {

@@ -1,4 +1,4 @@
-//! What a browser says of whom it asks for (W3C, Fetch Metadata Request Headers).
+//! Which part of a page sent a request (W3C, Fetch Metadata Request Headers).
 
 use poem::http::header::{HeaderMap, HeaderName};
 
@@ -7,10 +7,10 @@ use super::single_header::Single;
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
-/// Whether a player of a page asks, who follows a redirect to another origin.
+/// Returns whether the request comes from an audio or video element that can follow a redirect to another origin.
 ///
-/// One with a `crossorigin` attribute does not: like a script it asks in the mode `cors`, and where it
-/// sends credentials along, a bucket's answer is kept from it.
+/// An element with a `crossorigin` attribute cannot: like a script it sends its request in the mode `cors`, and if it
+/// sends credentials, the browser does not let it read a bucket's response.
 pub fn is_player(headers: &HeaderMap) -> bool {
     let says = |name: HeaderName, word: &str| {
         Single::of(headers, &name).one().is_some_and(|value| value.as_bytes() == word.as_bytes())

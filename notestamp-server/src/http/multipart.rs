@@ -1,7 +1,7 @@
 //! Reads `multipart/form-data` as it arrives (RFC 7578), without temporary files.
 //!
-//! Written here, because a file must not be taken for a text when its head is odd: parsers that are to be had
-//! drop or refuse such heads, and buffer heads without a limit.
+//! Not an existing parser, because a file must not be taken for a text when its headers are unusual: the available
+//! parsers ignore or refuse such headers, and buffer headers without a limit.
 
 use std::collections::HashSet;
 use std::error::Error as StdError;
@@ -16,9 +16,9 @@ use poem::Body;
 use super::content_type;
 use super::part_head::{FileName, PartHead};
 
-/// The most parts that a form may have.
+/// How many parts a form may have.
 pub const PARTS_MAX: usize = 32;
-/// The most bytes before a part's content: the headers of the part, and before the first a preamble.
+/// How many bytes the headers of a part may have, and the preamble before the first part.
 pub const PART_HEAD_BYTES_MAX: usize = 16 * 1024;
 /// The longest boundary (RFC 2046, 5.1.1).
 const BOUNDARY_LEN_MAX: usize = 70;
@@ -26,31 +26,31 @@ const BOUNDARY_LEN_MAX: usize = 70;
 /// Why a form cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum MultipartError {
-    /// It is no `multipart/form-data`. Status: 415.
+    /// The content type is not `multipart/form-data`. Status: 415.
     #[error("the body is not multipart/form-data")]
     NotMultipart,
-    /// It breaks the rules of the format, or ends before its last boundary. Status: 400.
+    /// The form is malformed, or ends before its last boundary. Status: 400.
     #[error("malformed multipart/form-data: {0}")]
     Malformed(&'static str),
     /// More than [`PARTS_MAX`] parts. Status: 400.
     #[error("more than {PARTS_MAX} parts")]
     TooManyParts,
-    /// Two parts of one name: which of them counts, readers would not agree on. Status: 400.
+    /// Two parts have the same name, so it is ambiguous which one counts. Status: 400.
     #[error("two parts named {name:?}")]
     DuplicatePart {
-        /// Their name.
+        /// The name of both parts.
         name: String,
     },
-    /// A part that is collected has more bytes than it may. Status: 413.
+    /// A part that is read into memory has too many bytes. Status: 413.
     #[error("part {name:?} exceeds {bytes_max} bytes")]
     TooLarge {
-        /// Its name.
+        /// The name of the part.
         name: String,
-        /// How many it may have.
+        /// How many bytes it may have.
         bytes_max: usize,
     },
-    /// The body failed underneath. Status: what the verdict of the
-    /// [body guard](crate::middleware::body_guard::BodyGuard) says.
+    /// Reading the body failed. The verdict of the [body guard](crate::middleware::body_guard::BodyGuard) decides the
+    /// status.
     #[error("the body cannot be read")]
     Body(#[source] Box<dyn StdError + Send + Sync>),
 }
@@ -58,9 +58,9 @@ pub enum MultipartError {
 /// The parts of a form, one after the other.
 pub struct MultipartReader {
     frames: BoxStream<'static, io::Result<Bytes>>,
-    /// What has arrived and is not yet read. It is one frame, unless a delimiter or a head goes on in the next.
+    /// The bytes that have arrived and are not yet read: one frame, unless a delimiter or a head continues in the next.
     buffer: Bytes,
-    /// CRLF, two hyphens and the boundary: what ends the content of a part.
+    /// The end of a part's content: CRLF, two hyphens and the boundary.
     delimiter: Finder<'static>,
     place: Place,
     names: HashSet<String>,
@@ -73,9 +73,9 @@ enum Place {
     Preamble,
     /// In the content of a part.
     Content,
-    /// Behind a delimiter.
+    /// After a delimiter.
     Delimited,
-    /// Behind the last delimiter.
+    /// After the last delimiter.
     End,
 }
 
@@ -83,7 +83,7 @@ impl MultipartReader {
     /// Reads a body of this content type.
     ///
     /// # Errors
-    /// [`MultipartError::NotMultipart`], or [`MultipartError::Malformed`] where the boundary is no good.
+    /// [`MultipartError::NotMultipart`], or [`MultipartError::Malformed`] if the boundary is missing or invalid.
     pub fn new(content_type: &str, body: Body) -> Result<Self, MultipartError> {
         if !content_type::is_of(content_type, "multipart/form-data") {
             return Err(MultipartError::NotMultipart);
@@ -96,7 +96,7 @@ impl MultipartReader {
         }
         Ok(Self {
             frames: body.into_bytes_stream().boxed(),
-            // The first delimiter needs no line before it.
+            // The first delimiter may stand at the very start, without a CRLF before it.
             buffer: Bytes::from_static(b"\r\n"),
             delimiter: Finder::new(&format!("\r\n--{boundary}")).into_owned(),
             place: Place::Preamble,
@@ -104,7 +104,7 @@ impl MultipartReader {
         })
     }
 
-    /// The next part; what is left of the one before is read and dropped.
+    /// Returns the next part, or `None` after the last. The rest of the previous part is read and dropped.
     ///
     /// # Errors
     /// All but [`MultipartError::NotMultipart`] and [`MultipartError::TooLarge`].
@@ -137,7 +137,7 @@ impl MultipartReader {
         Ok(())
     }
 
-    /// The next bytes before a delimiter, never empty; `None` behind it.
+    /// Returns the next bytes before a delimiter, never empty; `None` after it.
     async fn content(&mut self) -> Result<Option<Bytes>, MultipartError> {
         if matches!(self.place, Place::Delimited | Place::End) {
             return Ok(None);
@@ -159,14 +159,14 @@ impl MultipartReader {
         }
     }
 
-    /// How many of the last bytes may be the beginning of a delimiter.
+    /// Returns how many bytes at the end of the buffer may be the beginning of a delimiter.
     fn begun_delimiter_len(&self) -> usize {
         let delimiter = self.delimiter.needle();
         let longest = self.buffer.len().min(delimiter.len() - 1);
         (1..=longest).rev().find(|&len| self.buffer.ends_with(&delimiter[..len])).unwrap_or(0)
     }
 
-    /// Whether what follows a delimiter makes it the last one.
+    /// Returns whether the delimiter that was just read is the last one: two hyphens follow it.
     async fn is_last_delimiter(&mut self) -> Result<bool, MultipartError> {
         while self.buffer.len() < 2 {
             self.receive().await?;
@@ -174,7 +174,7 @@ impl MultipartReader {
         Ok(self.buffer.starts_with(b"--"))
     }
 
-    /// Reads what lies between a delimiter and the content.
+    /// Reads the headers between a delimiter and the content.
     async fn read_head(&mut self) -> Result<PartHead, MultipartError> {
         let end = loop {
             match memmem::find(&self.buffer, b"\r\n\r\n") {
@@ -185,7 +185,7 @@ impl MultipartReader {
         };
         let mut lines = self.buffer.split_to(end);
         self.buffer.advance(4);
-        // A delimiter may be padded.
+        // White space may follow a delimiter.
         lines.advance(lines.iter().take_while(|byte| b" \t".contains(byte)).count());
         if !lines.is_empty() && !lines.starts_with(b"\r\n") {
             return Err(MultipartError::Malformed("a boundary that goes on"));
@@ -193,7 +193,7 @@ impl MultipartReader {
         PartHead::parse(&lines).map_err(MultipartError::Malformed)
     }
 
-    /// Waits for the next frame and puts it behind what is in the buffer.
+    /// Waits for the next frame and appends it to the buffer.
     async fn receive(&mut self) -> Result<(), MultipartError> {
         let frame = match self.frames.next().await {
             Some(Ok(frame)) => frame,
@@ -224,29 +224,29 @@ impl Part<'_> {
         &self.head.name
     }
 
-    /// Whether it is a file and not a text: it has a file name of any kind, or a content type other than
+    /// Returns whether it is a file and not a text: it has a file name, even an empty one, or a content type other than
     /// `text/plain`.
     pub fn is_file(&self) -> bool {
         self.head.file_name != FileName::Absent || self.head.has_media_type
     }
 
-    /// Whether it has a file name that is not empty.
+    /// Returns whether it has a file name that is not empty.
     pub fn has_file_name(&self) -> bool {
         self.head.file_name == FileName::Present
     }
 
-    /// The next bytes of its content, never empty; none at its end.
+    /// Returns the next bytes of its content, never empty; `None` at its end.
     ///
     /// # Errors
-    /// [`MultipartError::Malformed`] where the form ends first, or [`MultipartError::Body`].
+    /// [`MultipartError::Malformed`] if the form ends first, or [`MultipartError::Body`].
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, MultipartError> {
         self.form.content().await
     }
 
-    /// All of its content, for parts that are small.
+    /// Returns all of its content, for small parts.
     ///
     /// # Errors
-    /// [`MultipartError::TooLarge`] where it has more than `bytes_max` bytes, and those of [`Part::chunk`].
+    /// [`MultipartError::TooLarge`] if it has more than `bytes_max` bytes, and those of [`Part::chunk`].
     pub async fn text(mut self, bytes_max: usize) -> Result<Bytes, MultipartError> {
         let mut content = BytesMut::new();
         while let Some(chunk) = self.chunk().await? {
@@ -281,7 +281,7 @@ mod tests {
         format!("--b\r\nContent-Disposition: form-data; {head}\r\n\r\n{content}\r\n")
     }
 
-    /// A body that arrives in pieces of so many bytes.
+    /// A body that arrives in pieces of a given size.
     fn in_pieces(form: &[u8], size: usize) -> Body {
         let pieces: Vec<_> =
             form.chunks(size).map(|piece| Ok::<_, io::Error>(Bytes::copy_from_slice(piece))).collect();
@@ -458,7 +458,7 @@ mod tests {
             contents in prop::collection::vec("([\r\n-]|--b|\r\n--|x){0,40}", 1..5),
             size in 1usize..50,
         ) {
-            // The boundary ends a part wherever it stands.
+            // A delimiter ends a part wherever it stands.
             prop_assume!(contents.iter().all(|content| !format!("\r\n{content}").contains("\r\n--b")));
             let mut form: String =
                 contents.iter().enumerate().map(|(at, content)| part(&format!("name=p{at}"), content)).collect();

@@ -1,5 +1,5 @@
-//! The headers of a part of a form (RFC 7578, 4), as lenient as clients need it: a file whose name cannot be
-//! read is still a file.
+//! Parses the headers of a form's part (RFC 7578, 4), as leniently as clients need it: a file whose name is unreadable
+//! is still a file.
 
 use std::borrow::Cow;
 
@@ -8,20 +8,20 @@ use std::borrow::Cow;
 pub struct PartHead {
     /// The name of the form's field.
     pub name: String,
-    /// What is known of a file's name.
+    /// Whether the part has a file name.
     pub file_name: FileName,
     /// Whether it has a content type other than the `text/plain` that every part without one has (RFC 7578, 4.4).
     pub has_media_type: bool,
 }
 
-/// What a part says of a file's name. The name itself is not needed.
+/// Whether a part has a file name. The name itself is not needed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FileName {
-    /// There is no file name.
+    /// The part has no file name.
     Absent,
-    /// There is one, and it is empty: a file input that was left empty sends this.
+    /// The file name is empty: a file input without a chosen file sends this.
     Empty,
-    /// There is one, readable or not.
+    /// The file name is not empty, readable or not.
     Present,
 }
 
@@ -29,10 +29,11 @@ pub enum FileName {
 pub type MalformedHead = &'static str;
 
 impl PartHead {
-    /// Reads the headers: each line begins with CRLF.
+    /// Parses the headers; each line begins with CRLF.
     ///
     /// # Errors
-    /// Where a line is not a header, where one of the headers that count comes twice, or where there is no name.
+    /// If a line is not a header, if `Content-Disposition` or `Content-Type` comes twice, or if the part's name is
+    /// absent or ambiguous.
     pub fn parse(lines: &[u8]) -> Result<Self, MalformedHead> {
         let (mut disposition, mut content_type) = (None, None);
         for line in unfolded(lines) {
@@ -49,8 +50,8 @@ impl PartHead {
             }
         }
         let disposition = disposition.ok_or("a part without a name")?;
-        // With escapes as RFC 9110 has them first. Clients that do not escape send paths with backslashes, and
-        // names with quotes.
+        // First with the escapes of RFC 9110. Clients that do not escape send paths with backslashes, and names with
+        // quotes.
         let parameters = parameters(&disposition, Quoting::Escaped)
             .or_else(|| parameters(&disposition, Quoting::Literal))
             .ok_or("the Content-Disposition of a part")?;
@@ -62,7 +63,7 @@ impl PartHead {
     }
 }
 
-/// The lines of a head; one that begins with white space continues the one before (RFC 5322, 2.2.3).
+/// The lines of a head; a line that begins with white space continues the previous one (RFC 5322, 2.2.3).
 fn unfolded(lines: &[u8]) -> Vec<Cow<'_, [u8]>> {
     let mut unfolded: Vec<Cow<'_, [u8]>> = Vec::new();
     let mut rest = lines;
@@ -84,19 +85,19 @@ fn unfolded(lines: &[u8]) -> Vec<Cow<'_, [u8]>> {
 enum Quoting {
     /// A backslash escapes what follows it.
     Escaped,
-    /// A backslash is a backslash. The value ends with a quote that is followed by a semicolon or by nothing; where
-    /// there is no such quote, it is all of the rest.
+    /// A backslash is an ordinary character. The value ends at a quote that a semicolon or the end of the line follows;
+    /// if there is no such quote, it is the whole rest.
     Literal,
 }
 
 struct Parameter<'a> {
     name: &'a [u8],
     value: Vec<u8>,
-    /// Whether it was read by other rules than those of the standard, so that it may be more than one value.
+    /// Whether it was parsed by [`Quoting::Literal`] and not by the standard, so that it may be more than one value.
     is_guessed: bool,
 }
 
-/// The parameters behind the first semicolon; `None` where these are not parameters when they are so read.
+/// Parses the parameters after the first semicolon; `None` if they are malformed under this quoting.
 fn parameters(disposition: &[u8], quoting: Quoting) -> Option<Vec<Parameter<'_>>> {
     let mut parameters = Vec::new();
     let mut rest = &disposition[disposition.iter().position(|&byte| byte == b';')?..];
@@ -157,15 +158,15 @@ fn literal(quoted: &[u8]) -> (Vec<u8>, &[u8]) {
 fn field_name(parameters: &[Parameter<'_>]) -> Result<String, MalformedHead> {
     let mut names = parameters.iter().filter(|it| it.name.eq_ignore_ascii_case(b"name"));
     let (Some(given), None) = (names.next(), names.next()) else { return Err("a part without one name") };
-    // Where a quote or a semicolon is missing, the name may have swallowed a file name: the part would look like
-    // an unknown text, and its file would be dropped.
+    // If a quote or a semicolon is missing, the name may include the file name: the part would look like an unknown
+    // text, and its file would be lost.
     if given.is_guessed && given.value.iter().any(|byte| b"\";".contains(byte)) {
         return Err("a part whose name has no clear end");
     }
     String::from_utf8(given.value.clone()).map_err(|_| "a part with a name that is not UTF-8")
 }
 
-/// In any spelling: `filename`, `filename*` (RFC 8187), `filename*0` and `filename*0*` (RFC 2231).
+/// Finds the file name in any spelling: `filename`, `filename*` (RFC 8187), `filename*0` and `filename*0*` (RFC 2231).
 fn file_name(parameters: &[Parameter<'_>]) -> FileName {
     let mut found = FileName::Absent;
     for parameter in parameters {

@@ -1,4 +1,4 @@
-//! Headers that come at most once: where there are several, no reader can say which one counts.
+//! Headers that may come at most once: if there are several, it is ambiguous which one counts.
 
 use poem::http::header::{HeaderMap, HeaderName, HeaderValue};
 
@@ -20,7 +20,7 @@ impl<'a> Single<'a> {
         }
     }
 
-    /// The value, where there is exactly one.
+    /// The value, if there is exactly one.
     pub fn one(self) -> Option<&'a HeaderValue> {
         match self {
             Self::One(value) => Some(value),

@@ -1,9 +1,9 @@
-//! `application/x-www-form-urlencoded`: how queries and forms are written.
+//! `application/x-www-form-urlencoded`: the encoding of queries and forms.
 
-/// Whether it is UTF-8 once its percent-encoding is undone; a `%` that encodes nothing stands for itself.
+/// Returns whether it is UTF-8 after percent-decoding; a `%` without two hex digits stands for itself.
 ///
-/// Decoders put U+FFFD in place of what is not UTF-8. A title may have that, so `%ff` would name a project
-/// that nobody meant; and passwords that differ would be one.
+/// Decoders replace invalid UTF-8 by U+FFFD. A title may contain U+FFFD, so `%ff` could name a project by mistake; and
+/// different passwords would become equal.
 pub fn is_text(encoded: &[u8]) -> bool {
     let digit = |byte: Option<&u8>| char::from(*byte?).to_digit(16);
     let mut decoded = Vec::with_capacity(encoded.len());

@@ -1,4 +1,4 @@
-//! The `Allow` header of 405 answers (RFC 9110, 15.5.6), taken from the description of the operations.
+//! The `Allow` header of 405 responses (RFC 9110, 15.5.6), taken from the OpenAPI description.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ struct Description {
 }
 
 impl AllowedMethods {
-    /// Reads them from an OpenAPI document of ours.
+    /// Reads the methods from the server's own OpenAPI document, in JSON.
     pub fn of_description(json: &str) -> Self {
         let description: Description =
             serde_json::from_str(json).expect("the description is JSON with paths");
@@ -30,7 +30,7 @@ impl AllowedMethods {
         Self(paths.collect())
     }
 
-    /// The methods of the operation at this path.
+    /// The value of `Allow` for this path; `None` if no operation is described there.
     pub fn of(&self, path: &str) -> Option<HeaderValue> {
         let matches = |pattern: &[String]| {
             pattern.len() == segments(path).count()

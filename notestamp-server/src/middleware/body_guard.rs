@@ -1,4 +1,4 @@
-//! Watches a request body while it arrives: not too large, not too slow, not broken off.
+//! Limits the size and the minimum rate of a request body while it arrives, and notes where it breaks off.
 
 use std::io;
 use std::pin::Pin;
@@ -16,21 +16,21 @@ use tokio::time::Instant;
 use crate::config::{BODY_RATE_BYTES_MIN, BODY_RATE_WINDOW};
 use crate::transport::idle_timer::MinimumRate;
 
-/// How much of a body that nobody wants is read before the connection is given up.
+/// How many bytes of an unwanted body are read and dropped before reading stops.
 pub const DRAIN_BYTES_MAX: u64 = 8 * 1024 * 1024;
-/// How long a body that nobody wants is read before the connection is given up.
+/// How long an unwanted body is read and dropped, at most.
 pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// Why a body was cut off: it decides the status, whatever a parser made of the error in between.
+/// Why reading a body was aborted. It decides the status of the response, whatever error a parser made of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum BodyError {
-    /// More bytes than allowed, announced or sent. Status: 413.
+    /// More bytes than allowed, in `Content-Length` or received. Status: 413.
     #[error("the body exceeds {bytes_max} bytes")]
     TooLarge {
-        /// How many are allowed.
+        /// How many bytes are allowed.
         bytes_max: u64,
     },
-    /// Less than [`BODY_RATE_BYTES_MIN`] in a [`BODY_RATE_WINDOW`] of waiting. Status: 408.
+    /// Fewer than [`BODY_RATE_BYTES_MIN`] bytes in a [`BODY_RATE_WINDOW`] of waiting. Status: 408.
     #[error("the body comes too slowly")]
     TooSlow,
     /// The connection ended before the body did, or its framing is wrong. Status: 400.
@@ -38,7 +38,7 @@ pub enum BodyError {
     BrokenOff,
 }
 
-/// The part of a guarded body that stays with the middleware, while the handler reads the body.
+/// The middleware's handle to a guarded body, while the handler reads the body.
 pub struct BodyGuard {
     shared: Shared,
     expects_continue: bool,
@@ -47,8 +47,8 @@ pub struct BodyGuard {
 impl BodyGuard {
     /// Puts a guard around the body of a request.
     ///
-    /// More than `bytes_max` bytes are too many, whatever `Content-Length` says; where that says so
-    /// itself, nothing is read at all. From the verdict on, who reads the body gets errors.
+    /// More than `bytes_max` bytes are too many, whatever `Content-Length` says; if it announces more, nothing is read.
+    /// From the verdict on, reading the body fails.
     pub fn install(request: &mut Request, bytes_max: u64) -> Self {
         let body = Arriving {
             stream: request.take_body().into_bytes_stream().boxed(),
@@ -70,12 +70,12 @@ impl BodyGuard {
         Self { shared, expects_continue: expects_continue(request.headers()) }
     }
 
-    /// Why the body was cut off, if it was: to be asked after the handler has answered.
+    /// Why reading the body was aborted, if it was. Call it after the handler has returned.
     pub fn verdict(&self) -> Option<BodyError> {
         self.shared.lock().verdict
     }
 
-    /// How many bytes have come.
+    /// How many bytes have arrived.
     pub fn bytes(&self) -> u64 {
         self.shared.lock().bytes
     }
@@ -86,16 +86,15 @@ impl BodyGuard {
         state.waited + state.waiting_since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    /// Reads and drops what the handler has left of the body, up to a limit, so that a client that
-    /// sends all before it listens sees the answer rather than a broken pipe.
+    /// Reads and drops the rest of the body, up to a limit, so that a client that sends everything before it reads gets
+    /// the response rather than a broken pipe.
     ///
-    /// Beyond `bytes_max` nothing is read any more, but the connection stays open until `time_max` is over: a client
-    /// that looks for a response only when it cannot send on, as nginx does, finds it then. If the connection were
-    /// closed at once, the reset would come before the response was read.
+    /// After `bytes_max` bytes nothing more is read, but the connection stays open until `time_max` has passed: a
+    /// client that looks for a response only when it cannot send any more, as nginx does, finds it then. If the
+    /// connection were closed at once, the reset would arrive before the response was read.
     ///
-    /// Run it beside the answer, not before it: a client that listens while it sends stops at once.
-    /// A client that asked whether it may send (`Expect: 100-continue`) and was not told to is not
-    /// told to now. Who still reads the body gets errors.
+    /// Run it while the response is sent, not before: a client that reads while it sends stops at once. If the client
+    /// waits for `100 Continue` and has not got it, nothing is read. A handler that still reads the body gets errors.
     pub async fn drain(self, bytes_max: u64, time_max: Duration) {
         let source = std::mem::replace(&mut self.shared.lock().source, Source::Gone);
         let Source::Arriving(mut body) = source else { return };
@@ -111,19 +110,19 @@ impl BodyGuard {
                 }
             }
         };
-        // Whether it ended, or its time did, makes no difference.
+        // It makes no difference whether the body ended or the time was up.
         let _ = tokio::time::timeout(time_max, rest).await;
     }
 }
 
-/// The body as the handler and the guard share it. They never wait for each other: the handler
-/// is done with it, or gets errors, when the guard drains it.
+/// The body, shared by the handler and the guard. They never wait for each other: when the guard drains the body, the
+/// handler has finished reading, or gets errors.
 #[derive(Clone)]
 struct Shared(Arc<Mutex<State>>);
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic of the stream inside leaves the state as it was before that frame.
+        // If the inner stream panics, the state is still that before this frame.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -147,7 +146,7 @@ struct State {
 enum Source {
     Arriving(Arriving),
     Ended,
-    /// Taken by the drain, or broken.
+    /// Taken by [`BodyGuard::drain`], or failed.
     Gone,
 }
 
@@ -172,7 +171,7 @@ impl State {
             Some(Ok(bytes)) => self.bytes += bytes.len() as u64,
             &Some(Err(verdict)) => {
                 self.verdict = Some(verdict);
-                // What is too large can still be drained.
+                // The rest of a body that is too large can still be drained.
                 if !matches!(verdict, BodyError::TooLarge { .. }) {
                     self.source = Source::Gone;
                 }
@@ -243,7 +242,7 @@ mod tests {
 
     const KIB: usize = 1024;
 
-    /// A body of frames, each of so many bytes after so long.
+    /// A body of frames, each with its delay and its size.
     fn frames(frames: Vec<(Duration, usize)>) -> Body {
         Body::from_bytes_stream(stream::iter(frames).then(|(delay, size)| async move {
             if !delay.is_zero() {
@@ -253,7 +252,7 @@ mod tests {
         }))
     }
 
-    /// A body that counts what is read of it.
+    /// A body that counts the bytes that are read from it.
     fn counted(frame_count: usize, size: usize) -> (Body, Arc<AtomicU64>) {
         let read = Arc::new(AtomicU64::new(0));
         let counter = read.clone();
@@ -435,7 +434,7 @@ mod tests {
         let mut connection = TcpStream::connect(address).await.unwrap();
         let body = vec![b'x'; DRAIN_BYTES_MAX as usize];
         let head = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
-        // Twice: the connection is as good as before.
+        // Twice: the connection can still be used.
         for _ in 0..2 {
             connection.write_all(head.as_bytes()).await.unwrap();
             connection.write_all(&body).await.unwrap();

@@ -1,4 +1,4 @@
-//! Who sent a request and how the server was addressed, seen past the proxies that are trusted.
+//! The client's address and the origin that it sent the request to, as trusted proxies report them.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -15,24 +15,24 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// The client of a request, and what it took the server for.
+/// The client of a request, and the origin that it sent the request to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Client {
-    /// Its address; none where the connection has none.
+    /// Its address; absent if the connection has none.
     pub ip: Option<IpAddr>,
-    /// Whether it spoke plain or secure HTTP.
+    /// Whether the client used `http` or `https`.
     pub scheme: Scheme,
-    /// The host, and the port if it named one, that it sent the request to.
+    /// The host, and the port if it named one, that it sent the request to; absent if it named no valid host.
     pub host: Option<Authority>,
 }
 
 impl Client {
-    /// The server's own origin as this client sees it; none where it named no host.
+    /// The server's own origin as this client sees it; `None` if the host is absent.
     pub fn server_origin(&self) -> Option<String> {
         self.host.as_ref().map(|host| format!("{}://{host}", self.scheme))
     }
 
-    /// Whether a browser at this client keeps cookies with `Secure`: over https, and on the machine itself.
+    /// Returns whether a browser would keep `Secure` cookies from this server: over https, or at a loopback host.
     pub fn is_secure_context(&self) -> bool {
         let url = self.server_origin().and_then(|origin| PublicUrl::parse(&origin).ok());
         url.is_none_or(|url| url.is_secure_context())
@@ -46,15 +46,15 @@ impl<'a> FromRequest<'a> for Client {
     }
 }
 
-/// The proxies that are believed when they say who sent what they pass on.
+/// The proxies whose forwarding headers are trusted.
 ///
-/// - Only the peer's word counts, and only if the peer is trusted: `Forwarded` (RFC 7239), or else
-///   `X-Forwarded-For`, `-Proto` and `-Host`.
-/// - Each proxy adds itself at the end, so the lists are walked from the right, past the trusted
-///   ones; the first other address is the client, and what stands left of it is his own invention.
-/// - Most proxies maintain one of the two kinds and pass the other on as it came. So where both are
-///   there and name different clients, neither is believed, and the peer counts as the client:
-///   a client that forges one only ends up among the forgers.
+/// - The headers count only if the peer is a trusted proxy: `Forwarded` (RFC 7239), or else `X-Forwarded-For`, `-Proto`
+///   and `-Host`.
+/// - Each proxy appends the address that it received the request from. So the lists are read from the right, past the
+///   trusted proxies; the first other address is the client, and it may have forged everything to the left of it.
+/// - Most proxies maintain one of the two kinds and pass the other on unchanged. So if both are present and name
+///   different clients, both are ignored, and the peer counts as the client: a client that forges one of them shares
+///   the proxy's address and its limits with all others that do.
 #[derive(Clone, Debug, Default)]
 pub struct TrustedProxies(Vec<IpNet>);
 
@@ -73,7 +73,7 @@ impl TrustedProxies {
             host: match (request.original_uri().authority(), Single::of(request.headers(), &HOST)) {
                 (Some(authority), _) => Some(authority.clone()),
                 (None, Single::One(host)) => host.to_str().ok().and_then(authority),
-                // HTTP/1.0 knows no `Host`: the client reached us by our address.
+                // HTTP/1.0 has no `Host`: the local address of the connection stands for it.
                 (None, Single::Absent) if request.version() <= Version::HTTP_10 => {
                     request.local_addr().as_socket_addr().and_then(|address| authority(&address.to_string()))
                 }
@@ -83,7 +83,7 @@ impl TrustedProxies {
         self.behind(direct, request.headers())
     }
 
-    /// The peer of a request whose headers say who sent it, where they are not believed.
+    /// Returns the peer of a request that has forwarding headers, if they are ignored because the peer is not trusted.
     pub fn ignores_forwarding_headers_of(&self, request: &Request) -> Option<IpAddr> {
         let names = [FORWARDED, X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST];
         if !names.iter().any(|name| request.headers().contains_key(name)) {
@@ -93,7 +93,7 @@ impl TrustedProxies {
         (!self.trusts(peer)).then_some(peer)
     }
 
-    /// The client behind `peer`, which the connection comes from.
+    /// Returns the client behind `peer`, the other end of the connection.
     fn behind(&self, peer: Client, headers: &HeaderMap) -> Client {
         let Some(ip) = peer.ip.filter(|ip| self.trusts(*ip)) else { return peer };
         let forwarded = headers.contains_key(FORWARDED).then(|| self.walk(ip, &forwarded_hops(headers)));
@@ -103,7 +103,7 @@ impl TrustedProxies {
             (Some(forwarded), Some(x_forwarded)) if forwarded.ip != x_forwarded.ip => return peer,
             (Some(forwarded), _) => forwarded,
             (None, Some(x_forwarded)) => x_forwarded,
-            // A proxy may well tell the scheme and the host, and not the client.
+            // A proxy may report the scheme and the host without the client.
             (None, None) => self.walk(ip, &x_forwarded_hops(headers)),
         };
         Client {
@@ -113,7 +113,7 @@ impl TrustedProxies {
         }
     }
 
-    /// Follows the hops from the nearest on for as long as a trusted proxy reports them.
+    /// Follows the hops, the nearest first, as long as a trusted proxy reports them.
     fn walk(&self, peer: IpAddr, hops: &[Hop]) -> Seen {
         let mut seen = Seen { ip: peer, scheme: None, host: None };
         for hop in hops.iter().rev() {
@@ -130,13 +130,14 @@ impl TrustedProxies {
         seen
     }
 
-    /// Whether this address, in its canonical form, is that of a trusted proxy.
+    /// Returns whether this address, in its canonical form, is that of a trusted proxy.
     pub fn trusts(&self, ip: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&ip))
     }
 }
 
-/// The addresses that limits count as one: a client that has an IPv6 address has all of its /64.
+/// The network that limits count as one address: an IPv4 address, or the /64 of an IPv6 address, since a client that
+/// has one of those usually has all of them.
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
@@ -144,23 +145,23 @@ pub fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// What one proxy says about the request that it passed on.
+/// What one proxy reports about the request that it passed on.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 struct Hop {
-    /// Who sent it; none where the proxy hides that.
+    /// The address that it received the request from; absent if the proxy hides it.
     ip: Option<IpAddr>,
     scheme: Option<Scheme>,
     host: Option<Authority>,
 }
 
-/// What the trusted proxies say together.
+/// What the trusted proxies report together.
 struct Seen {
     ip: IpAddr,
     scheme: Option<Scheme>,
     host: Option<Authority>,
 }
 
-/// The elements of `Forwarded`, the nearest last; none at all where the header is malformed.
+/// The elements of `Forwarded`, the nearest last; empty if the header is absent or malformed.
 fn forwarded_hops(headers: &HeaderMap) -> Vec<Hop> {
     joined(headers, &FORWARDED).and_then(|text| parse_forwarded(&text)).unwrap_or_default()
 }
@@ -215,8 +216,8 @@ fn take_value(text: &str) -> Option<(String, &str)> {
     None
 }
 
-/// The elements of `X-Forwarded-For`, the nearest last, each with its scheme and host. Those lists
-/// may be shorter, since some proxies replace them: then they are the nearest's word.
+/// The elements of `X-Forwarded-For`, the nearest last, each with its scheme and host. The lists of
+/// schemes and hosts may be shorter, since some proxies replace them: then they belong to the nearest hops.
 fn x_forwarded_hops(headers: &HeaderMap) -> Vec<Hop> {
     let list = |header| {
         let text = joined(headers, header).unwrap_or_default();
@@ -225,7 +226,7 @@ fn x_forwarded_hops(headers: &HeaderMap) -> Vec<Hop> {
     };
     let (clients, schemes, hosts) =
         (list(&X_FORWARDED_FOR), list(&X_FORWARDED_PROTO), list(&X_FORWARDED_HOST));
-    // A proxy that does not tell the client is one hop too.
+    // A proxy that does not report the client is one hop too.
     let hop = |at: usize| Hop {
         ip: clients.get(at).and_then(|value| ip(value)),
         scheme: schemes.get(at).and_then(|value| scheme(value)),
@@ -407,7 +408,7 @@ mod tests {
         assert_eq!(client.server_origin(), direct("10.0.0.1").server_origin());
     }
 
-    /// A request as a connection brings it.
+    /// A request as the transport creates it.
     fn request(peer: &str, uri: &str, host: Option<&str>) -> Request {
         let mut request = poem::http::Request::builder().uri(uri);
         if let Some(host) = host {

@@ -1,4 +1,4 @@
-//! Which web pages may use this server: the answers to CORS, and the guard against CSRF.
+//! Decides which web pages may use this server: CORS headers, and protection against CSRF.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,20 +19,20 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The methods of the API; a page may use each of them.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, DELETE");
-/// The request headers that a page may set beyond what it always may.
+/// The request headers that a page may set, besides the CORS-safelisted ones.
 const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static("content-type, if-match, if-none-match, range");
-/// The answer's headers that a page may read beyond what it always may.
+/// The response headers that a page may read, besides the CORS-safelisted ones.
 const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(
     "ETag, Link, Content-Range, Retry-After, Accept-Ranges, Content-Disposition, Content-Length",
 );
-/// How long a browser may keep the answer to a preflight, in seconds: two hours, all that Chromium allows.
+/// How long a browser may cache the response to a preflight, in seconds: two hours, the maximum of Chromium.
 const PREFLIGHT_AGE_MAX: HeaderValue = HeaderValue::from_static("7200");
 
 /// An origin (RFC 6454): scheme, host and port, in normal form.
 ///
 /// - Letter case does not count, nor does the scheme's default port.
 /// - An international host is in Punycode, as browsers send it.
-/// - The opaque origin `null` is none: everybody can have it.
+/// - The opaque origin `null` is invalid here: any page can have it.
 ///
 /// ```
 /// use notestamp_server::middleware::cors::Origin;
@@ -45,8 +45,8 @@ const PREFLIGHT_AGE_MAX: HeaderValue = HeaderValue::from_static("7200");
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Origin(String);
 
-/// A text that is no origin. In the configuration it stops the start; in a request it has no status of
-/// its own, because such an origin is merely not allowed.
+/// A text that is not a valid origin. In the configuration it prevents the start; in a request it has no status of its
+/// own, because such an origin is simply not allowed.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{text:?} is no origin such as https://notes.example or http://localhost:3000")]
 pub struct InvalidOrigin {
@@ -56,7 +56,7 @@ pub struct InvalidOrigin {
 impl FromStr for Origin {
     type Err = InvalidOrigin;
 
-    /// Reads an origin; a slash at the end is forgiven.
+    /// Parses an origin; a slash at the end is allowed.
     fn from_str(text: &str) -> Result<Self, InvalidOrigin> {
         normal_form(text.strip_suffix('/').unwrap_or(text))
             .map(Self)
@@ -72,7 +72,7 @@ impl fmt::Display for Origin {
 
 fn normal_form(text: &str) -> Option<String> {
     let (scheme, host) = text.split_once("://")?;
-    // What a URL parser would forgive, or take for more than an origin.
+    // Characters that a URL parser would ignore, or would take for more than an origin.
     let is_strange = |c: char| c.is_control() || c.is_whitespace() || "/\\?#@%,\"'<>".contains(c);
     if host.is_empty() || host.contains(is_strange) {
         return None;
@@ -86,7 +86,7 @@ fn normal_form(text: &str) -> Option<String> {
     (is_scheme && text.is_ascii()).then(|| text.to_ascii_lowercase())
 }
 
-/// Whose pages may send credentials here and read the answers.
+/// The origins whose pages may send credentials to this server and read its responses.
 #[derive(Clone, Debug)]
 pub struct OriginPolicy {
     allowed: Vec<Origin>,
@@ -94,13 +94,13 @@ pub struct OriginPolicy {
 }
 
 impl OriginPolicy {
-    /// Allows these origins, and the server's own: that of its public URL where one is configured, and
-    /// otherwise the one that a request was sent to.
+    /// Allows these origins, and the server's own: `public`, the origin of the configured public URL, or if that is
+    /// absent, the origin that a request was sent to.
     pub fn new(allowed: Vec<Origin>, public: Option<Origin>) -> Self {
         Self { allowed, own: public }
     }
 
-    /// Judges a request by the origin of the page that sent it.
+    /// Decides about a request by the origin of the page that sent it.
     pub fn judge(&self, request: &Request, client: &Client) -> CorsDecision {
         self.judge_headers(request.method(), request.headers(), client)
     }
@@ -124,7 +124,7 @@ impl OriginPolicy {
         }
     }
 
-    /// The allowed origin that this is, byte for byte: browsers send the normal form.
+    /// Returns the origin if it is allowed. The comparison is byte by byte: browsers send the normal form.
     fn allowed(&self, origin: &HeaderValue, client: &Client) -> Option<HeaderValue> {
         let own = match &self.own {
             Some(own) => Some(own.clone()),
@@ -135,8 +135,8 @@ impl OriginPolicy {
     }
 }
 
-/// Whether a request without an `Origin` comes from no foreign page: browsers that leave the origin
-/// out say so in `Sec-Fetch-Site`, and programs say neither.
+/// Returns whether a request without an `Origin` does not come from a foreign page. Browsers that omit `Origin` send
+/// `Sec-Fetch-Site`; other programs send neither.
 fn came_from_here(headers: &HeaderMap) -> bool {
     match Single::of(headers, &SEC_FETCH_SITE) {
         Single::Absent => true,
@@ -145,7 +145,7 @@ fn came_from_here(headers: &HeaderMap) -> bool {
     }
 }
 
-/// What the policy says of one request.
+/// The decision of the policy about one request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CorsDecision {
     allowed_origin: Option<HeaderValue>,
@@ -154,13 +154,13 @@ pub struct CorsDecision {
 }
 
 impl CorsDecision {
-    /// Whether it must not be acted on: it would change something, for a page that is not allowed.
-    /// Status: 403.
+    /// Returns whether the request must be refused with 403: its method is not safe, and its page is not allowed.
     pub fn is_refused(&self) -> bool {
         self.is_refused
     }
 
-    /// The answer, where the request is a preflight: a browser that asks what a page may send.
+    /// The response to a preflight, the request by which a browser asks what a page may send; `None` for any other
+    /// request.
     pub fn preflight_answer(&self) -> Option<Response> {
         if !self.is_preflight {
             return None;
@@ -175,7 +175,8 @@ impl CorsDecision {
         Some(answer)
     }
 
-    /// Adds what every answer carries, whatever its status: a page cannot read an error without it either.
+    /// Adds the CORS headers that every response carries, whatever its status: without them a page cannot read errors
+    /// either.
     pub fn add_headers(&self, headers: &mut HeaderMap) {
         headers.append(VARY, HeaderValue::from_static("Origin"));
         if let Some(origin) = &self.allowed_origin {

@@ -1,11 +1,11 @@
-//! Cookies that come late are left out, so that a browser's cookie jar never goes back.
+//! Leaves out cookies that would arrive late, so that they never replace newer ones in a browser.
 //!
-//! A browser keeps the cookies that come last. Those of a response that took long would replace newer ones: tokens that
-//! another tab has got meanwhile, and the next request would be taken for a replay; or those of another user who has
-//! signed in meanwhile, and that user's notes would go into the wrong account. Tokens that were left out are made again for
-//! the next request, which shows the old refresh token (see `Session`).
+//! A browser keeps the cookies that arrive last. Cookies of a slow response could replace newer ones: tokens that
+//! another tab has received meanwhile, so that the next request would be taken for a replay; or those of another user
+//! who has signed in meanwhile, whose notes would then go into the wrong account. If tokens are left out, the next
+//! request presents the old refresh token and gets them again (see `Session`).
 //!
-//! So a request whose body or work takes long is served without new tokens in the first place, see
+//! So a request whose body or work takes long gets no new tokens in the first place, see
 //! [`Policy`](super::path_policy::Policy), and a sign-in starts its session when everything else is done.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,20 +22,21 @@ const AGE_MAX: Duration = Duration::from_secs(10);
 pub struct CookiesMade(Arc<Mutex<Option<MonotonicTime>>>);
 
 impl CookiesMade {
-    /// That of the response to this request.
+    /// The time for the response to this request.
     pub fn of(request: &Request) -> Self {
         let given = request.extensions().get::<Self>();
         given.cloned().expect("the edge gives one to every request")
     }
 
-    /// They are made now, or anew.
+    /// Records that the cookies were made at `now`.
     pub fn at(&self, now: MonotonicTime) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
     }
 
-    /// Whether they are too old by now.
+    /// Returns whether the cookies are too old to be sent.
     ///
-    /// While an access token is good, no tab asks for its successor, so that within its life there is none to replace.
+    /// While an access token is valid, no tab requests its successor. So cookies younger than its lifetime cannot
+    /// replace newer tokens of the same session.
     pub fn are_late(&self, now: MonotonicTime, ttl: &SessionTtl) -> bool {
         let made = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         made.is_some_and(|made| now.since(made) > AGE_MAX.min(ttl.access))

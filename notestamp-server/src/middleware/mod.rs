@@ -1,4 +1,4 @@
-//! The path that every request takes on its way in, and every response on its way out.
+//! The middleware that every request and every response passes.
 
 pub mod allowed_methods;
 pub mod body_guard;
@@ -45,8 +45,8 @@ use crate::metrics::Metrics;
 use crate::openapi;
 use crate::state::State;
 
-/// Names each request, refuses those of foreign pages, watches the body, and gives every answer,
-/// errors included, the headers that it must carry.
+/// The middleware around the routes: gives each request an id, refuses requests of foreign pages, guards the body, and
+/// sets the common headers on every response, errors included.
 pub struct Edge {
     routes: BoxEndpoint<'static, Response>,
     origins: OriginPolicy,
@@ -54,29 +54,29 @@ pub struct Edge {
     public_url: Option<BaseUrl>,
     allowed_methods: AllowedMethods,
     upload_bytes_max: u64,
-    /// Whether the records are behind a network, and so may be asked much and answer late.
+    /// Whether the record store is remote, so that each of a request's calls to it may be slow.
     remote: bool,
     random: Arc<dyn Random>,
     clock: Arc<dyn Clock>,
     session_ttl: SessionTtl,
-    /// Whether the configured public URL, where there is one, makes browsers drop `Secure` cookies.
+    /// Whether browsers drop `Secure` cookies from the configured public URL; absent if none is configured.
     public_url_is_plain: Option<bool>,
     cookies_are_secure: bool,
     warnings: Warnings,
     metrics: Arc<Metrics>,
 }
 
-/// How often a fault of the deployment is logged.
+/// Each fault of the deployment is logged at most once in this time.
 const WARNED_EVERY: Duration = Duration::from_secs(60 * 60);
 
-/// Faults of the deployment that show in requests: a warning now and then for each.
+/// Limits the warnings about faults of the deployment that requests reveal.
 struct Warnings {
     forwarding_headers: OnceIn,
     dropped_cookies: OnceIn,
 }
 
 impl Edge {
-    /// Puts the edge before these routes.
+    /// Wraps these routes.
     pub fn new(routes: BoxEndpoint<'static, Response>, config: &Config, state: &State) -> Self {
         let public_url = config.listen.public_url.as_ref();
         Self {
@@ -100,7 +100,7 @@ impl Edge {
         }
     }
 
-    /// The answer, but for the headers that every answer carries.
+    /// The response, without the headers that every response carries.
     async fn answer(
         &self,
         mut request: Request,
@@ -126,12 +126,12 @@ impl Edge {
             Some(verdict) if !answer.status().is_success() => cut_off(verdict, &answer, id),
             _ => answer,
         };
-        // A client that sends all before it listens should see the answer, not a broken pipe.
+        // A client that sends everything before it reads should get the response, not a broken pipe.
         tokio::spawn(guard.drain(DRAIN_BYTES_MAX, DRAIN_TIME_MAX));
         answer
     }
 
-    /// Takes away cookies that come late, and says so where browsers will not keep those that are left.
+    /// Removes cookies that are late, and warns if browsers will not keep the others.
     fn judge_cookies(&self, answer: &mut Response, made: &CookiesMade, client: &Client) {
         if !answer.headers().contains_key(SET_COOKIE) {
             return;
@@ -152,7 +152,7 @@ impl Edge {
         }
     }
 
-    /// Says that headers of a proxy are ignored: where it is the operator's own, all clients have its address.
+    /// Warns that forwarding headers are ignored: behind a proxy of the operator, all clients would share its address.
     fn judge_forwarding_headers(&self, request: &Request) {
         if let Some(peer) = self.proxies.ignores_forwarding_headers_of(request)
             && self.warnings.forwarding_headers.is_due(self.clock.monotonic())
@@ -165,7 +165,7 @@ impl Edge {
         }
     }
 
-    /// Refuses what no operation should see, and tells a request what the operations will ask it.
+    /// Refuses requests that no operation should see, and adds what extractors read: id, base URL, client.
     fn admit(
         &self,
         request: &mut Request,
@@ -239,7 +239,7 @@ impl Endpoint for Edge {
     }
 }
 
-/// Those of a path that is described nowhere and is there all the same.
+/// The methods of the pages, which exist but are not in the OpenAPI description.
 const METHODS_OF_PAGES: HeaderValue = HeaderValue::from_static("GET, HEAD");
 
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
@@ -247,7 +247,8 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     headers.insert(name, value);
 }
 
-/// What became of the body decides, whatever a parser made of it; cookies that were set stay set.
+/// The response if the body guard aborted the body: the verdict decides the status, whatever error a parser made of it.
+/// Cookies that were set stay set.
 fn cut_off(verdict: BodyError, answered: &Response, id: &RequestId) -> Response {
     let code = match verdict {
         BodyError::TooLarge { .. } => Code::TooLarge,
@@ -261,13 +262,14 @@ fn cut_off(verdict: BodyError, answered: &Response, id: &RequestId) -> Response 
     answer
 }
 
-/// The first two segments of a path: further ones may name what a user has.
+/// The first two segments of a path, for the log: further ones may contain a user's titles.
 fn route(uri: &Uri) -> &str {
     let path = uri.path();
     path.match_indices('/').nth(2).map_or(path, |(at, _)| &path[..at])
 }
 
-/// Media is found by the project's id; what follows a further slash is a file name for people.
+/// The path of media by id without what follows a further slash: that is a file name for people. `None` if nothing
+/// follows.
 fn trimmed_media_path(uri: &Uri) -> Option<&str> {
     const MEDIA: &str = "/home/media/";
     let rest = uri.path().strip_prefix(MEDIA)?;

@@ -1,11 +1,11 @@
-//! What is worth a line in the log now and then, however often it happens.
+//! Limits how often a repeated warning is logged.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use notestamp_store::MonotonicTime;
 
-/// Lets something happen once in a length of time.
+/// Admits an event at most once in a length of time.
 #[derive(Debug)]
 pub struct OnceIn {
     every: Duration,
@@ -13,12 +13,12 @@ pub struct OnceIn {
 }
 
 impl OnceIn {
-    /// Once in `every`.
+    /// Admits at most one event in each `every`.
     pub fn new(every: Duration) -> Self {
         Self { every, last: Mutex::default() }
     }
 
-    /// Whether it is time again; then it is taken to happen now.
+    /// Returns whether the event is due; if so, counts it as happening at `now`.
     pub fn is_due(&self, now: MonotonicTime) -> bool {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let is_due = last.is_none_or(|last| now.since(last) >= self.every);

@@ -1,9 +1,9 @@
-//! The method of a request, whatever the router makes of it.
+//! The method of a request before routing.
 
 use poem::Request;
 use poem::http::Method;
 
-/// The method that the client asked with: the router calls a `GET` operation for a `HEAD` as if it were a `GET`.
+/// The method that the client sent: the router changes `HEAD` to `GET` where an operation has only `GET`.
 #[derive(Clone, Debug)]
 pub struct OriginalMethod(Method);
 
@@ -14,7 +14,7 @@ impl OriginalMethod {
         request.extensions_mut().insert(method);
     }
 
-    /// The method that was kept.
+    /// The method that the client sent.
     pub fn of(request: &Request) -> &Method {
         let kept = request.extensions().get::<Self>();
         &kept.expect("the edge keeps the method of every request").0

@@ -1,17 +1,17 @@
-//! What differs between paths at the edge, as data.
+//! The rules of the middleware that differ from path to path, as data.
 
 /// The rules for a path.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
-    /// How much a body may be.
+    /// How large a body may be.
     body: BodyLimit,
-    /// Whether a response may set new tokens of a session that was refreshed on the way; else a good refresh token
-    /// serves the request as it is. Not where it may take long until the response comes (see
+    /// Whether a response may set new tokens of a session that this request refreshed; if not, a valid refresh token
+    /// authenticates the request without rotation. False where the response may take long (see
     /// [`late_cookies`](super::late_cookies)).
     pub delivers_refreshed_tokens: bool,
-    /// What a browser may do with the answer (CSP Level 3), where it does not say so itself.
+    /// The `Content-Security-Policy` (CSP Level 3) of a response that sets none itself.
     pub content_security: &'static str,
-    /// Who may keep the answer, where it does not say so itself.
+    /// The `Cache-Control` of a response that sets none itself.
     pub cache: &'static str,
 }
 
@@ -23,7 +23,7 @@ enum BodyLimit {
     Upload,
 }
 
-/// An answer for programs: a browser that is led to it shows it, and does nothing with it.
+/// A response for programs: a browser that navigates to it shows it, and runs or loads nothing.
 const API: Policy = Policy {
     body: BodyLimit::Small,
     delivers_refreshed_tokens: true,
@@ -31,14 +31,14 @@ const API: Policy = Policy {
     cache: "no-store",
 };
 
-/// Takes as long as its sender likes, and then until everything is written.
+/// The body takes as long as the client needs, and then everything must be written.
 const UPLOAD: Policy = Policy { body: BodyLimit::Upload, delivers_refreshed_tokens: false, ..API };
 
-/// Waits for its body, and for its turn to hash. Where it succeeds, its cookies are those of a new session.
+/// Waits for the body, and for its turn to hash. If it succeeds, it sets the cookies of a new session.
 const PASSWORD: Policy = Policy { delivers_refreshed_tokens: false, ..API };
 
-/// Bytes that a user brought: shown in a sandbox, should a browser be led to them. Audio and video say themselves
-/// what they may do besides.
+/// Bytes that a user uploaded: a browser that navigates to them shows them in a sandbox. Audio and video set their own
+/// policy, see `media_response`.
 const MEDIA: Policy = Policy { content_security: "sandbox", ..API };
 
 /// The page about the server.
@@ -48,7 +48,7 @@ const PAGE: Policy = Policy {
     ..API
 };
 
-/// Swagger UI carries its scripts and styles in the page, and talks to nobody but this server.
+/// Swagger UI has its scripts and styles in the page, and connects only to this server.
 const DOCS: Policy = Policy {
     content_security: "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
                        img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self'; \
@@ -57,7 +57,7 @@ const DOCS: Policy = Policy {
     ..API
 };
 
-/// By the beginning of the path; the first that fits.
+/// The rules by path prefix; the first match counts.
 const BY_PATH: &[(&str, Policy)] = &[
     ("/auth/password", PASSWORD),
     ("/home/upload", UPLOAD),
@@ -81,7 +81,7 @@ impl Policy {
         found.map_or(API, |(_, policy)| *policy)
     }
 
-    /// How many bytes a body may have.
+    /// How many bytes a body may have, where uploads may have `upload_bytes_max`.
     pub fn body_bytes_max(&self, upload_bytes_max: u64) -> u64 {
         match self.body {
             BodyLimit::Small => crate::config::BODY_BYTES_MAX as u64,

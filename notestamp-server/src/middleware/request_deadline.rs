@@ -1,4 +1,4 @@
-//! How long an answer may take.
+//! The deadline of a request.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -9,21 +9,21 @@ use tokio_util::sync::CancellationToken;
 
 use super::body_guard::BodyGuard;
 
-/// How long an answer may take, beside the time in which the client is waited for, and what its bytes need.
+/// How long a response may take, not counting the time spent waiting for the client and the time for the body's bytes.
 pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(8);
 
-/// What the stores take at the least while a body flows to them.
+/// The rate at which the stores take a body at least; it adds time for the body's bytes.
 const BYTES_PER_SECOND_MIN: u32 = 1 << 20;
 
-/// How much of that is for what has been given up, to say what became of it.
+/// The part of [`REQUEST_TIME_MAX`] that is reserved for an operation to end after its deadline and report the outcome.
 const END_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// Tells the operation of a request when its time is up.
+/// Tells the operation of a request when its deadline has passed.
 #[derive(Clone, Debug, Default)]
 pub struct RequestDeadline(CancellationToken);
 
 impl RequestDeadline {
-    /// Waits until the time is up. What would change anything after that must be stopped.
+    /// Waits until the deadline has passed. After that the operation must not begin any change.
     pub async fn is_up(&self) {
         self.0.cancelled().await;
     }
@@ -36,10 +36,10 @@ impl<'a> FromRequest<'a> for RequestDeadline {
     }
 }
 
-/// The answer, unless it takes too long.
+/// Returns the response, or `None` if it takes too long.
 ///
-/// Each store says in time that it does not answer. One that does, but late, may be asked many things for one
-/// request: this limits them all together.
+/// Each call to a store has a timeout of its own. But a slow store may be called many times for one request: this
+/// limits the sum of those calls.
 pub async fn in_time<T>(
     guard: &BodyGuard,
     time: &RequestDeadline,
@@ -79,7 +79,7 @@ mod tests {
 
     use super::*;
 
-    /// A request whose body takes longer than an answer may.
+    /// A request whose body takes longer than a response may.
     fn slow_body(bytes: usize) -> (Body, BodyGuard) {
         let frames = stream::once(async move {
             sleep(Duration::from_secs(20)).await;

@@ -1,29 +1,29 @@
-//! A name for each request: in its log lines, its errors, and a header of its answer.
+//! An id for each request: in its log lines, its errors, and a header of its response.
 
 use poem::Request;
 
-/// The header that tells it.
+/// The response header with the id.
 pub const HEADER: &str = "x-request-id";
 
-/// Names a request.
+/// The id of a request.
 #[derive(Clone, Debug)]
 pub struct RequestId(String);
 
 impl RequestId {
-    /// A new one, of 16 hexadecimal digits.
+    /// A new random id of 16 hexadecimal digits.
     pub fn generate(random: &dyn notestamp_store::Random) -> Self {
         let mut bytes = [0; 8];
         random.fill(&mut bytes);
         Self(format!("{:016x}", u64::from_be_bytes(bytes)))
     }
 
-    /// The one that the request was given.
+    /// The id that the request was given.
     pub fn of(request: &Request) -> Self {
         let given = request.extensions().get::<Self>();
         given.cloned().expect("the edge names every request")
     }
 
-    /// Its text.
+    /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,20 +1,20 @@
-//! What a connection is doing, known to itself and to those who may have to close it.
+//! The state of a connection, shared with the admission control, which may have to close it.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
-/// How a response may be taken by its reader.
+/// How fast the client must read a response.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Pace {
-    /// At a minimum rate: the response is held in memory until it has been taken. The default.
+    /// At a minimum rate, because the response is held in memory until it has been read. The default.
     AtMinimumRate,
-    /// As slowly as the reader likes, as long as it goes on: a player takes media at the speed of the recording.
-    /// Handlers ask for it by an extension of the response.
+    /// At any rate, as long as there is progress: a player reads media at the speed of the recording. Handlers set it
+    /// as an extension of the response.
     OfReader,
 }
 
-/// What a connection is doing.
+/// The phase of a connection: what it is doing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Phase {
     /// Waiting for the first byte of a request.
@@ -25,9 +25,9 @@ pub(super) enum Phase {
     Request,
     /// Sending a response.
     Response,
-    /// Sending the end of a response, which has been taken from its body.
+    /// Sending the end of a response whose body has been read completely.
     ResponseEnd,
-    /// Closed for the sake of another connection.
+    /// Closed to make room for another connection.
     Evicted,
 }
 
@@ -39,7 +39,7 @@ impl Phase {
         Self::ALL[usize::from(bits)]
     }
 
-    /// Whether no request is under way: one begins when its head has arrived.
+    /// Returns whether no request is in progress; a request begins when its head has arrived.
     pub(super) fn is_idle(self) -> bool {
         matches!(self, Self::Idle | Self::Head)
     }
@@ -47,13 +47,13 @@ impl Phase {
 
 /// The phase of one connection.
 ///
-/// The connection alone moves it on, except that [`evict`](Self::evict) may come from anywhere: it is a
+/// Only the connection itself changes its phase, except for [`evict`](Self::evict), which any task may call: that is a
 /// compare-and-swap, so that a connection is never closed after it has begun a request.
 #[derive(Debug)]
 pub(super) struct Activity {
     phase: AtomicU8,
     is_held: AtomicBool,
-    /// Greater than that of every connection that became idle before.
+    /// A sequence number: greater than that of every connection that became idle earlier.
     idle_since: AtomicU64,
     evicted: Notify,
 }
@@ -62,7 +62,7 @@ pub(super) struct Activity {
 static IDLE_ORDER: AtomicU64 = AtomicU64::new(0);
 
 impl Activity {
-    /// That of a new connection: idle from now on.
+    /// The state of a new connection: idle from now on.
     pub(super) fn new() -> Self {
         Self {
             phase: AtomicU8::new(Phase::Idle as u8),
@@ -76,7 +76,7 @@ impl Activity {
         Phase::from_bits(self.phase.load(Ordering::Acquire))
     }
 
-    /// Orders connections by when they became idle.
+    /// A number that orders connections by when they became idle.
     pub(super) fn idle_since(&self) -> u64 {
         self.idle_since.load(Ordering::Acquire)
     }
@@ -86,34 +86,34 @@ impl Activity {
         if self.is_held.load(Ordering::Relaxed) { Pace::AtMinimumRate } else { Pace::OfReader }
     }
 
-    /// Whether a response is being sent that its reader can ask for again from where it broke off.
+    /// Returns whether a response at the reader's pace is being sent: its client can resume it by a range request.
     pub(super) fn is_streaming(&self) -> bool {
         matches!(self.phase(), Phase::Response | Phase::ResponseEnd) && self.pace() == Pace::OfReader
     }
 
-    /// The first byte of a request has come.
+    /// Call it when the first byte of a request has arrived.
     pub(super) fn begin_head(&self) {
         self.shift(Phase::Idle, Phase::Head);
     }
 
-    /// The head of a request has come. False where the connection has been evicted meanwhile.
+    /// Call it when the head of a request has arrived. Returns false if the connection has been evicted meanwhile.
     pub(super) fn begin_request(&self) -> bool {
         let next = |bits| (Phase::from_bits(bits) != Phase::Evicted).then_some(Phase::Request as u8);
         self.phase.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).is_ok()
     }
 
-    /// A response begins.
+    /// Call it when a response begins.
     pub(super) fn begin_response(&self, pace: Pace) {
         self.is_held.store(pace == Pace::AtMinimumRate, Ordering::Relaxed);
         self.shift(Phase::Request, Phase::Response);
     }
 
-    /// All of the response has been taken from its body, but not yet by the peer.
+    /// Call it when the body of the response has ended; the peer may not have received all of it yet.
     pub(super) fn end_response(&self) {
         self.shift(Phase::Response, Phase::ResponseEnd);
     }
 
-    /// What was to be sent has been handed to the system.
+    /// Call it when all bytes to be sent have been written to the system.
     pub(super) fn flushed(&self) {
         if self.phase() == Phase::ResponseEnd {
             self.idle_since.store(IDLE_ORDER.fetch_add(1, Ordering::Relaxed), Ordering::Release);
@@ -121,7 +121,7 @@ impl Activity {
         }
     }
 
-    /// Closes the connection if it is idle. False where it is not.
+    /// Compare-and-swap: closes the connection if it is idle, and returns whether it was.
     pub(super) fn evict(&self) -> bool {
         let next = |bits| Phase::from_bits(bits).is_idle().then_some(Phase::Evicted as u8);
         let was_idle = self.phase.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).is_ok();
@@ -137,7 +137,7 @@ impl Activity {
     }
 
     fn shift(&self, from: Phase, to: Phase) {
-        // Where it is in another phase, the step does not apply.
+        // In any other phase nothing changes.
         let _ = self.phase.compare_exchange(from as u8, to as u8, Ordering::AcqRel, Ordering::Acquire);
     }
 }

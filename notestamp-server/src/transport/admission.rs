@@ -1,4 +1,4 @@
-//! Who may have a connection: so many in all, so many for one address, and idle ones give way.
+//! Admission control: limits the connections in total and per address; idle connections are closed for new ones.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -12,17 +12,17 @@ use crate::middleware::client_address::{TrustedProxies, network};
 /// How many connections may be open at once.
 #[derive(Clone, Debug)]
 pub struct ConnectionLimits {
-    /// In all.
+    /// In total.
     pub in_all: usize,
     /// For one address: an IPv4 address, or the /64 of an IPv6 address.
     pub per_address: usize,
-    /// Addresses without a limit of their own: each stands for many clients.
+    /// Trusted proxies, which have no limit per address, since each stands for many clients.
     pub proxies: TrustedProxies,
 }
 
 impl ConnectionLimits {
-    /// The limits where `in_all` connections are possible: one address gets an eighth of them at most, so that
-    /// a single one cannot take all.
+    /// The limits if `in_all` connections are possible: one address gets an eighth of them at most, so that a single
+    /// address cannot use all.
     pub fn new(in_all: usize, proxies: TrustedProxies) -> Self {
         let in_all = in_all.min(CONNECTIONS_MAX);
         Self { in_all, per_address: CONNECTIONS_PER_ADDRESS_MAX.min(in_all.div_ceil(8)), proxies }
@@ -32,17 +32,18 @@ impl ConnectionLimits {
 /// Why a connection is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Refusal {
-    /// Its address has as many as it may, and none of them is idle.
+    /// The limit of its address is reached, and none of the address's connections is idle.
     AddressIsFull,
-    /// There are as many as there may be, and none of them is idle.
+    /// The limit in total is reached, and no connection is idle.
     AllIsFull,
 }
 
 /// The open connections.
 ///
-/// A connection beyond a limit takes the place of one that is idle: for the limit of an address, of that address's
-/// connection that has been idle longest; for the limit in all, of the address that has most. So silent connections,
-/// however many, keep no newcomer out, and an address pays for its own first.
+/// A new connection beyond a limit replaces an idle one. For the limit of an address, that is the address's connection
+/// that has been idle longest; for the limit in total, it is the longest idle one of the address with the most
+/// connections. So idle connections, however many, never keep a new client out, and the address with the most loses
+/// first.
 #[derive(Debug)]
 pub(super) struct Admission {
     limits: ConnectionLimits,
@@ -53,17 +54,17 @@ pub(super) struct Admission {
 struct Open {
     count: usize,
     next_id: u64,
-    /// By address; absent for those of proxies, which have no limit of their own.
+    /// By address; the connections of proxies, which have no limit per address, are under `None`.
     of_address: HashMap<Option<IpAddr>, HashMap<u64, Arc<Activity>>>,
 }
 
-/// The place of a connection among the open ones, free again when this is dropped.
+/// The slot of an open connection; dropping it frees the slot.
 #[derive(Debug)]
 pub(super) struct Slot {
     admission: Arc<Admission>,
     address: Option<IpAddr>,
     id: u64,
-    /// What the connection is doing.
+    /// The state of the connection.
     pub(super) activity: Arc<Activity>,
 }
 
@@ -78,10 +79,10 @@ impl Admission {
         Arc::new(Self { limits, open: Mutex::default() })
     }
 
-    /// Gives a new connection of `peer` a place.
+    /// Admits a new connection of `peer`.
     ///
     /// # Errors
-    /// Where there is none, and no idle connection to take one from.
+    /// If a limit is reached, and there is no idle connection to close.
     pub(super) fn admit(self: &Arc<Self>, peer: IpAddr) -> Result<Slot, Refusal> {
         let is_proxy = self.limits.proxies.trusts(peer.to_canonical());
         let address = (!is_proxy).then(|| network(peer));
@@ -97,13 +98,13 @@ impl Admission {
         Ok(Slot { admission: self.clone(), address, id, activity })
     }
 
-    /// Closes an idle connection, because the system has no more of something. False where none is idle.
+    /// Closes an idle connection, because a resource of the system is exhausted. Returns false if none is idle.
     pub(super) fn make_room(&self) -> bool {
         self.lock().evict_any()
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
-        // Nothing panics while it is locked.
+        // No code panics while it is locked.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -121,7 +122,7 @@ impl Open {
         (id, activity)
     }
 
-    /// Takes a connection out; one that has been evicted is out already.
+    /// Removes a connection; an evicted connection has been removed already.
     fn remove(&mut self, address: Option<IpAddr>, id: u64) {
         let Some(connections) = self.of_address.get_mut(&address) else { return };
         if connections.remove(&id).is_some() {
@@ -132,7 +133,7 @@ impl Open {
         }
     }
 
-    /// Closes the connection of this address that has been idle longest.
+    /// Closes the connection of this address that has been idle longest. Returns false if none is idle.
     fn evict_of(&mut self, address: Option<IpAddr>) -> bool {
         self.evict(|open| {
             let connections = open.of_address.get(&address)?.iter();
@@ -142,8 +143,8 @@ impl Open {
         })
     }
 
-    /// Closes, of the address that has most connections, the one that has been idle longest; of a proxy only where
-    /// no other is idle.
+    /// Closes the longest idle connection of the address that has the most connections; one of a proxy only if no other
+    /// is idle. Returns false if none is idle.
     fn evict_any(&mut self) -> bool {
         self.evict(|open| {
             let connections = open.of_address.iter().flat_map(|(address, connections)| {
@@ -159,7 +160,7 @@ impl Open {
     fn evict(&mut self, next: impl Fn(&Self) -> Option<(Option<IpAddr>, u64)>) -> bool {
         while let Some((address, id)) = next(self) {
             let connection = self.of_address.get(&address).and_then(|connections| connections.get(&id));
-            // It may have begun a request since it was looked at; then the next one is tried.
+            // It may have begun a request meanwhile; then the next idle one is tried.
             if connection.is_some_and(|activity| activity.evict()) {
                 self.remove(address, id);
                 return true;
@@ -205,7 +206,7 @@ mod tests {
         let working = busy(&admission, "192.0.2.1");
         let (first, second) = (admitted(&admission, "192.0.2.1"), admitted(&admission, "192.0.2.1"));
         let other = admitted(&admission, "192.0.2.2");
-        // It has been used since, so the second has been idle longer.
+        // The first has been used since, so the second has been idle longer.
         assert!(first.activity.begin_request());
         first.activity.begin_response(Pace::AtMinimumRate);
         first.activity.end_response();

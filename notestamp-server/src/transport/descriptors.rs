@@ -1,4 +1,4 @@
-//! File descriptors: how many there may be, and how many connections fit into that.
+//! File descriptors: their limit, and how many connections it allows.
 
 use std::fs::File;
 use std::io;
@@ -7,7 +7,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::{CONNECTIONS_MAX, DESCRIPTORS_RESERVED, DESCRIPTORS_WANTED};
 
-/// A server with fewer connections is of no use, so it tries to have these at least.
+/// With fewer connections a server would be useless, so it tries this many even if descriptors may not suffice.
 const CONNECTIONS_MIN: u64 = 8;
 
 /// Raises the soft limit of this process towards [`DESCRIPTORS_WANTED`], as far as the hard limit allows.
@@ -15,7 +15,7 @@ const CONNECTIONS_MIN: u64 = 8;
 /// A soft limit of 1,024 is for programs that call `select`, which fails beyond it; this one does not.
 ///
 /// # Errors
-/// Where the system refuses. The limit is then as it was.
+/// If the system refuses; the limit is then unchanged.
 pub fn raise_limit() -> io::Result<()> {
     let limit = getrlimit(Resource::Nofile);
     let possible = limit.maximum.unwrap_or(u64::MAX).min(DESCRIPTORS_WANTED);
@@ -25,49 +25,50 @@ pub fn raise_limit() -> io::Result<()> {
     Ok(())
 }
 
-/// How many connections fit into the limit of this process.
+/// Returns how many connections the limit of this process allows.
 pub fn connections_max() -> usize {
     getrlimit(Resource::Nofile).current.map_or(CONNECTIONS_MAX, connections_within)
 }
 
-/// Each connection may need two: one for itself, and one for the file or the bucket that it reads or writes.
+/// Each connection may need two descriptors: one for itself, and one for the file or the bucket connection that it
+/// uses.
 fn connections_within(descriptors: u64) -> usize {
     let connections = (descriptors.saturating_sub(DESCRIPTORS_RESERVED) / 2).max(CONNECTIONS_MIN);
     usize::try_from(connections).map_or(CONNECTIONS_MAX, |connections| connections.min(CONNECTIONS_MAX))
 }
 
-/// A descriptor that is kept for the moment in which there are no more.
+/// A spare descriptor, kept for when all others are in use.
 ///
-/// On Linux, `accept` then fails whether or not a connection waits, and goes on failing. With one more descriptor it
-/// either accepts or says that none waits.
+/// On Linux, `accept` then fails whether or not a connection is waiting, and keeps failing. With one free descriptor it
+/// either accepts a connection or reports that none is waiting.
 #[derive(Debug)]
 pub struct Spare(Option<File>);
 
 impl Spare {
-    /// Takes one where there is one.
+    /// Opens the spare descriptor, if one is available.
     pub fn take() -> Self {
         Self(File::open("/dev/null").ok())
     }
 
-    /// Takes one again if it was given up.
+    /// Opens it again if it is closed.
     pub fn restore(&mut self) {
         if self.0.is_none() {
             *self = Self::take();
         }
     }
 
-    /// Gives it up. False where that has happened already.
+    /// Closes it, so that another file can use the descriptor. Returns false if it was closed already.
     pub fn give_up(&mut self) -> bool {
         self.0.take().is_some()
     }
 
-    /// Whether it has been given up.
+    /// Returns whether it is closed.
     pub fn is_given_up(&self) -> bool {
         self.0.is_none()
     }
 }
 
-/// Whether an error says that there are no more descriptors, or no memory for what stands behind one.
+/// Returns whether an error means that descriptors, or the memory for sockets, are exhausted.
 pub fn are_exhausted(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let kinds = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];

@@ -1,4 +1,4 @@
-//! A connection that fails when its peer keeps it waiting for too long.
+//! A connection with timeouts: it fails if its peer makes no progress for too long.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -14,31 +14,32 @@ use super::activity::{Activity, Pace, Phase};
 use super::idle_timer::{IdleTimer, MinimumRate};
 use crate::config::{BODY_RATE_BYTES_MIN, BODY_RATE_WINDOW, HEAD_TIME_MAX, IDLE_TIME_MAX, PROGRESS_TIME_MAX};
 
-/// How many bytes that arrive are progress when nothing is sent.
+/// How many received bytes count as progress while nothing is sent.
 ///
-/// It is not each byte, or a body could be dribbled for ever. One that is fast enough for
+/// A single byte does not, or a client could send a body byte by byte for ever. A body that is fast enough for
 /// [`body_guard`](crate::middleware::body_guard) brings many times this.
 pub const PROGRESS_BYTES_MIN: usize = 16 * 1024;
 
-/// How many bytes the system takes beyond those that the peer's window takes.
+/// How many bytes the system buffers beyond those that fit into the peer's window.
 ///
-/// By default it takes megabytes, and asks for more only when a third of them has gone: a listener of 8 KB/s would
-/// seem to take nothing for minutes. With a small limit, what the system takes is what the peer has taken.
+/// By default it buffers megabytes, and reports room only when a third of them has been sent: a client that reads
+/// 8 KB/s would seem to make no progress for minutes. With a small limit, what the system accepts is about what the
+/// peer has received.
 const UNSENT_BYTES_MAX: u32 = 64 * 1024;
 
-/// How often a write is tried in the time of [`TimeLimits::progress`], where the system says nothing.
+/// How many times a write is retried within [`TimeLimits::progress`] while the system reports no room.
 const PROBES: u32 = 8;
 
-/// How long a peer may keep a connection waiting.
+/// The timeouts of a connection: how long it waits for its peer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TimeLimits {
-    /// For the first byte of a request.
+    /// Until the first byte of a request.
     pub idle: Duration,
-    /// For the rest of its head.
+    /// Until the head of the request is complete.
     pub head: Duration,
     /// Between two signs of progress, in a request or a response.
     pub progress: Duration,
-    /// For the [`BODY_RATE_BYTES_MIN`] bytes that it must take of a response that is held in memory.
+    /// The window in which the peer must read [`BODY_RATE_BYTES_MIN`] bytes of a response that is held in memory.
     pub rate_window: Duration,
 }
 
@@ -53,12 +54,12 @@ impl Default for TimeLimits {
     }
 }
 
-/// A stream of which one can know, in the end, whether it takes more.
+/// A stream that can try a write without waiting for the system to report room.
 pub trait TryWrite {
-    /// Writes at once what can be written, even if the system has not said yet that it can.
+    /// Writes as many bytes as possible without waiting, even if the system has not reported room.
     ///
     /// # Errors
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) where that is nothing.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if no byte can be written.
     fn write_now(&self, bytes: &[u8]) -> io::Result<usize>;
 }
 
@@ -81,21 +82,21 @@ pub struct GuardedStream<S> {
     stream: S,
     activity: Arc<Activity>,
     times: TimeLimits,
-    /// Of the phase that the connection was in when this was last asked.
+    /// The phase of the connection at the last read or write.
     phase: Phase,
     timer: IdleTimer,
     /// How many bytes have been read since the last progress.
     unrewarded: usize,
     rate: MinimumRate,
-    /// The system says that there is room again only when there is a lot: so now and then a write is tried.
+    /// The system reports room only when there is a lot of it, so a write is retried whenever this expires.
     probe: IdleTimer,
-    /// Whether there is something to write for which the peer has made no room yet.
+    /// Whether a write is waiting for the peer to make room.
     is_blocked: bool,
 }
 
-/// Prepares a connection for guarding: what is written leaves at once, and little waits in the system.
+/// Sets the socket options that guarding needs: no delay for writes, and a small buffer for unsent bytes.
 pub(super) fn prepare(stream: &TcpStream) {
-    // Each fails only where the peer is gone already, as the first read will tell.
+    // Each fails only if the peer has disconnected, which the first read will report.
     let _ = stream.set_nodelay(true);
     #[cfg(any(target_os = "android", target_os = "linux"))]
     let _ = SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
@@ -116,7 +117,7 @@ impl<S> GuardedStream<S> {
         }
     }
 
-    /// Starts the time of a phase when it begins.
+    /// Restarts the timer if the phase has changed.
     fn follow_phase(&mut self) {
         let phase = self.activity.phase();
         if phase == self.phase {
@@ -140,7 +141,7 @@ impl<S> GuardedStream<S> {
             self.activity.begin_head();
             self.follow_phase();
         }
-        // The time of a head is for all of it.
+        // The timeout of a head covers all of it.
         if self.phase.is_idle() {
             return;
         }
@@ -163,7 +164,8 @@ impl<S> GuardedStream<S> {
 }
 
 impl<S: TryWrite> GuardedStream<S> {
-    /// What comes of a write that has gone this far: `bytes` are the first of what is to be written.
+    /// Completes a write whose first attempt returned `written`; while it is blocked, watches the timers and retries.
+    /// `bytes` are the first bytes to be written.
     fn poll_written(
         &mut self,
         cx: &mut Context<'_>,
@@ -177,7 +179,7 @@ impl<S: TryWrite> GuardedStream<S> {
         self.is_blocked = true;
         let is_held = self.activity.pace() == Pace::AtMinimumRate;
         loop {
-            // All are asked, so that each wakes this.
+            // All timers are polled, so that each one can wake this task.
             let is_stuck = self.timer.poll_exhausted(cx).is_ready();
             let is_slow = is_held && self.rate.poll_too_slow(cx).is_ready();
             let may_try = self.probe.poll_exhausted(cx).is_ready();
@@ -209,7 +211,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for GuardedStream<S> {
         self.follow_phase();
         let before = buffer.filled().len();
         match Pin::new(&mut self.stream).poll_read(cx, buffer) {
-            // The write that is blocked watches the time.
+            // The blocked write watches the timers.
             Poll::Pending if self.is_blocked => Poll::Pending,
             Poll::Pending => {
                 ready!(self.timer.poll_exhausted(cx));
@@ -245,8 +247,8 @@ impl<S: AsyncWrite + TryWrite + Unpin> AsyncWrite for GuardedStream<S> {
         self.stream.is_write_vectored()
     }
 
-    // TCP has nothing to flush, and shuts down at once: neither is progress, or waits for the peer. But all that was
-    // to be written has been written when it is asked to.
+    // TCP has nothing to flush, and shuts down at once: neither is progress, and neither waits for the peer. But when
+    // `poll_flush` is called, all bytes have been written.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.activity.flushed();
         Pin::new(&mut self.stream).poll_flush(cx)

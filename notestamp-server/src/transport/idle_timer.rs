@@ -1,4 +1,4 @@
-//! How long a peer may keep us waiting.
+//! Idle timeouts and minimum rates of a peer.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// A limit on the time spent waiting for a peer between two signs of progress.
+/// An idle timeout: limits the time spent waiting for a peer between two signs of progress.
 ///
-/// Only time in which we wait counts: a peer is not to blame for the pauses that we make ourselves.
-/// It costs a timer per wait that had to be waited, and next to nothing otherwise.
+/// Only time spent waiting counts, not the pauses of the server itself. The runtime's timer is created only when there
+/// is something to wait for.
 pub struct IdleTimer {
     limit: Duration,
     left: Duration,
@@ -18,16 +18,16 @@ pub struct IdleTimer {
 }
 
 impl IdleTimer {
-    /// All of `limit` is left.
+    /// A timer with all of `limit` left.
     pub fn new(limit: Duration) -> Self {
         Self { limit, left: limit, waiting_since: None, sleep: None }
     }
 
-    /// Nothing has come from the peer: goes on waiting, and is ready when there is no patience left.
+    /// Call it while the peer makes no progress. Ready when the limit is used up.
     pub fn poll_exhausted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let deadline = *self.waiting_since.get_or_insert_with(Instant::now) + self.left;
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        // Mostly the deadline moves away, so the timer is moved after it has fired, not each time.
+        // The deadline usually moves into the future, so the timer is reset only after it has fired.
         if sleep.deadline() > deadline {
             sleep.as_mut().reset(deadline);
         }
@@ -40,20 +40,20 @@ impl IdleTimer {
         }
     }
 
-    /// Something has come, enough or not: the waiting ends, and what it took is gone.
+    /// Ends the waiting, because bytes have moved; the time spent is subtracted from what is left.
     pub fn stop_waiting(&mut self) {
         if let Some(since) = self.waiting_since.take() {
             self.left = self.left.saturating_sub(since.elapsed());
         }
     }
 
-    /// Something else is waited for: all of another limit is left.
+    /// Starts again with another limit.
     pub fn restart(&mut self, limit: Duration) {
         self.limit = limit;
         self.renew();
     }
 
-    /// The peer has made progress: all of the limit is left again.
+    /// Call it when the peer has made progress: all of the limit is left again.
     pub fn renew(&mut self) {
         self.left = self.limit;
         if let Some(since) = &mut self.waiting_since {
@@ -62,11 +62,11 @@ impl IdleTimer {
     }
 }
 
-/// A minimum rate of what a peer sends or takes: so many bytes in each window of waiting.
+/// A minimum rate at which a peer must send or read: a number of bytes in each window of waiting.
 pub struct MinimumRate {
     timer: IdleTimer,
     bytes_min: u64,
-    /// How many have been moved since the window began.
+    /// How many bytes have moved since the window began.
     bytes: u64,
 }
 
@@ -76,12 +76,12 @@ impl MinimumRate {
         Self { timer: IdleTimer::new(window), bytes_min, bytes: 0 }
     }
 
-    /// Nothing moves: goes on waiting, and is ready when the peer has been too slow.
+    /// Call it while no bytes move. Ready when the peer has been too slow.
     pub fn poll_too_slow(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.timer.poll_exhausted(cx)
     }
 
-    /// So many bytes have been moved.
+    /// Counts bytes that have moved; enough of them begin a new window.
     pub fn moved(&mut self, bytes: u64) {
         self.timer.stop_waiting();
         self.bytes += bytes;
@@ -90,7 +90,7 @@ impl MinimumRate {
         }
     }
 
-    /// A new window begins.
+    /// Begins a new window.
     pub fn restart(&mut self) {
         self.bytes = 0;
         self.timer.renew();
@@ -107,7 +107,7 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(10);
 
-    /// How long the patience lasts from now on, if nothing comes.
+    /// How long the timer lasts from now on, if nothing arrives.
     async fn lasts(patience: &mut IdleTimer) -> Duration {
         let start = Instant::now();
         poll_fn(|cx| patience.poll_exhausted(cx)).await;

@@ -1,4 +1,4 @@
-//! Listening on an address.
+//! Listens on an address.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,22 +6,22 @@ use std::net::SocketAddr;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 
-/// How many connections the system may keep until they are accepted.
+/// How many connections the system may queue until they are accepted.
 const BACKLOG: i32 = 1024;
 
 /// Listens on `address`, one of those in `all`.
 ///
-/// An IPv6 wildcard takes IPv4 connections too where the system says so by default, but not where another address
-/// of the server takes them on the same port.
+/// An IPv6 wildcard address accepts IPv4 connections too if that is the system's default, but not if another address of
+/// the server has the same port for IPv4.
 ///
 /// # Errors
-/// Where the system refuses.
+/// If the system refuses.
 pub fn bind(address: SocketAddr, all: &[SocketAddr]) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() && all.iter().any(|other| other.is_ipv4() && other.port() == address.port()) {
         socket.set_only_v6(true)?;
     }
-    // A server that is started again gets its port back at once.
+    // A restarted server can bind its port again at once.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;

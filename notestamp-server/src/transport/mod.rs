@@ -1,7 +1,7 @@
-//! Connections: who may have one, how long it may stand still, and HTTP/1 on it.
+//! Connections: admission control, timeouts, and HTTP/1.
 //!
-//! The server speaks HTTP/1 only. HTTP/2 without TLS would be a second way around every limit: one connection of it
-//! carries any number of requests, and its windows hold responses in memory for as long as the peer likes.
+//! The server speaks HTTP/1 only. HTTP/2 without TLS would bypass every limit: one connection carries any number of
+//! requests, and its flow-control windows let the peer keep responses in memory for any time.
 
 mod activity;
 pub mod admission;

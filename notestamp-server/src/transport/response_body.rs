@@ -1,4 +1,4 @@
-//! The body of a response, which tells when all of it has been taken.
+//! The body of a response, which reports when it has ended.
 
 use std::io;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use hyper::body::{Body, Frame, SizeHint};
 
 use super::activity::Activity;
 
-/// A body that tells its connection when it ends, or when no more of it is wanted.
+/// A body that reports to its connection's [`Activity`] when it is dropped: at its end, or when it is no longer needed.
 pub(super) struct ResponseBody {
     body: Pin<Box<dyn Body<Data = Bytes, Error = io::Error> + Send>>,
     activity: Arc<Activity>,

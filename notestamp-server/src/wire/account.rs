@@ -31,10 +31,10 @@ pub enum CredentialsBody {
 }
 
 impl CredentialsBody {
-    /// Both fields.
+    /// The address and the password.
     ///
     /// # Errors
-    /// 400 where one of them is missing or empty.
+    /// 400 if one of them is missing or empty.
     pub fn into_parts(self) -> Result<(String, Password), ApiError> {
         let Credentials { username, password } = match self {
             Self::Json(JsonBody(credentials)) | Self::Form(Form(credentials)) => credentials,
@@ -68,7 +68,7 @@ impl PasswordChangeBody {
     /// The current password and the new one.
     ///
     /// # Errors
-    /// 400 where one of them is missing or empty.
+    /// 400 if one of them is missing or empty.
     pub fn into_parts(self) -> Result<(Password, Password), ApiError> {
         let PasswordChange { current, new } = match self {
             Self::Json(JsonBody(change)) | Self::Form(Form(change)) => change,
@@ -110,7 +110,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// A message.
+    /// A message for people.
     pub fn new(message: &str) -> Self {
         Self { message: message.to_owned() }
     }
@@ -137,7 +137,7 @@ pub struct SessionEntry {
 }
 
 impl SessionEntry {
-    /// Describes a session.
+    /// Describes a session; `current` says whether the request was made in it.
     pub fn new(session: &Session, current: bool) -> Self {
         Self {
             id: session.id.to_string(),

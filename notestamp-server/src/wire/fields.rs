@@ -8,9 +8,9 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The fields of a JSON object, none of them judged; of two with one name the last wins.
+/// The fields of a JSON object, not yet validated; of two fields with one name the last wins.
 ///
-/// No more of them than metadata may have.
+/// At most [`ExtraFields::COUNT_MAX`] fields.
 pub(super) struct Fields(pub BTreeMap<String, Box<RawValue>>);
 
 impl<'de> Deserialize<'de> for Fields {

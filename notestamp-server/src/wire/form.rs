@@ -14,10 +14,10 @@ use crate::http::{content_type, urlencoded};
 pub struct Form<T>(pub T);
 
 impl<T: DeserializeOwned> Form<T> {
-    /// Reads the body of a form.
+    /// Parses the body of a form.
     ///
     /// # Errors
-    /// 400 where it is not UTF-8, or not of the fields that it should have.
+    /// 400 if it is not UTF-8, or if its fields do not match `T`.
     pub fn parse(body: &[u8]) -> Result<Self, ApiError> {
         if !urlencoded::is_text(body) {
             return Err(ApiError::bad_request("the body is not UTF-8"));

@@ -1,4 +1,4 @@
-//! JSON bodies, written and read by serde: texts that were taken as they came go out as they came.
+//! JSON bodies, serialized and parsed by serde, so that stored JSON texts are sent exactly as they were received.
 
 use std::marker::PhantomData;
 
@@ -65,16 +65,16 @@ impl<T: Type + Serialize> ApiResponse for Json<T> {
 }
 
 impl<T: Type + Serialize> Json<T> {
-    /// Writes it, for responses that depend on what the body is.
+    /// Serializes it, for responses whose headers depend on the bytes of the body.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// If it cannot be serialized.
     pub fn write(&self) -> serde_json::Result<WrittenJson<T>> {
         Ok(WrittenJson { body: serde_json::to_vec(&self.0)?, of: PhantomData })
     }
 }
 
-/// A JSON body that has been written.
+/// A serialized JSON body.
 #[derive(Debug)]
 pub struct WrittenJson<T> {
     body: Vec<u8>,
@@ -82,7 +82,7 @@ pub struct WrittenJson<T> {
 }
 
 impl<T> WrittenJson<T> {
-    /// The body.
+    /// The bytes of the body.
     pub fn as_bytes(&self) -> &[u8] {
         &self.body
     }
@@ -106,7 +106,7 @@ impl<T: Type + Serialize> IntoResponse for WrittenJson<T> {
     }
 }
 
-/// A JSON body, read by serde: a number is no string, where poem-openapi's own payload takes it for one.
+/// A JSON request body, parsed by serde: a number is not accepted as a string, as poem-openapi's own payload does.
 #[derive(Debug)]
 pub struct JsonBody<T>(pub T);
 
@@ -131,7 +131,7 @@ impl<T: DeserializeOwned> ParsePayload for JsonBody<T> {
 
     async fn from_request(request: &Request, body: &mut RequestBody) -> poem::Result<Self> {
         let body = Vec::<u8>::from_request(request, body).await?;
-        // Of duplicate keys the last wins, as everywhere here. A value may be a password: no message repeats it.
+        // Of duplicate keys the last wins, as everywhere here. Messages repeat no value: it may be a password.
         let fields = serde_json::from_slice::<serde_json::Map<String, Value>>(&body)
             .map_err(|_| ApiError::bad_request("the body is not a JSON object"))?;
         let fields = serde_json::from_value(Value::Object(fields));
@@ -139,7 +139,7 @@ impl<T: DeserializeOwned> ParsePayload for JsonBody<T> {
     }
 }
 
-/// A JSON body that is there already, byte for byte.
+/// A JSON body that is stored as text and sent byte for byte.
 #[derive(Debug)]
 pub struct RawJson(pub String);
 
@@ -157,7 +157,7 @@ impl IntoResponse for RawJson {
     }
 }
 
-/// Gives a type that serde writes a named schema in the description.
+/// Gives a type that serde serializes a named schema in the OpenAPI description.
 macro_rules! described {
     ($type:ty, $name:literal, $schema:expr) => {
         impl ::poem_openapi::types::Type for $type {

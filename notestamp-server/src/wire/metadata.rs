@@ -1,5 +1,4 @@
-//! A project's metadata: six known texts, whatever else a media module keeps there, and on the way
-//! out what the server knows.
+//! A project's metadata: six known texts, further fields of a media module, and in responses the server's own fields.
 
 use notestamp_store::{
     ExtraFields, InvalidValue, LastModified, Metadata, Project, ProjectId, Timestamp, Title,
@@ -25,18 +24,18 @@ pub struct MetadataInput {
     mimetype: String,
     last_modified: String,
     extra: ExtraFields,
-    /// Not metadata, but sent along by some clients.
+    /// Not metadata, but some clients send the notes here.
     notes: Option<Box<RawValue>>,
 }
 
-/// Fields that answers carry and clients echo: never taken from a request.
+/// Fields of responses that clients send back: ignored in requests.
 const IGNORED: [&str; 4] = ["id", "revision", "mediaDigest", "mediaSize"];
 
 impl MetadataInput {
-    /// Reads a JSON object.
+    /// Parses a JSON object.
     ///
     /// # Errors
-    /// Where it is none, or a known field is not a text.
+    /// If it is not a JSON object, and those of [`Self::set`].
     pub fn parse(json: &[u8]) -> Result<Self, InvalidValue> {
         let Fields(fields) = serde_json::from_slice(json)
             .map_err(|e| InvalidValue::new("metadata", format!("cannot be read: {e}")))?;
@@ -47,10 +46,11 @@ impl MetadataInput {
         Ok(input)
     }
 
-    /// Sets a field; of two with one name the last wins. `null` is an empty text.
+    /// Sets a field; of two fields with one name the last wins. A known field that is `null` becomes an empty text.
     ///
     /// # Errors
-    /// Where a known field is not a text; where it nests too deep, or there are too many.
+    /// If a known field is not a text, if a further field is nested too deeply, or if there are too many further
+    /// fields.
     pub fn set(&mut self, name: String, value: Box<RawValue>) -> Result<(), InvalidValue> {
         let known = match name.as_str() {
             "title" => &mut self.title,
@@ -60,7 +60,7 @@ impl MetadataInput {
             "link" => &mut self.link,
             "mimetype" => &mut self.mimetype,
             "lastModified" => {
-                // Whatever cannot be read as a time is the server's time.
+                // An invalid time is replaced by the server's time in `into_metadata`.
                 self.last_modified = serde_json::from_str(value.get()).unwrap_or_default();
                 return Ok(());
             }
@@ -77,15 +77,15 @@ impl MetadataInput {
         Ok(())
     }
 
-    /// The notes that came with it.
+    /// Takes the notes that the client sent with the metadata, if any.
     pub fn take_notes(&mut self) -> Option<Box<RawValue>> {
         self.notes.take()
     }
 
-    /// The store's metadata.
+    /// Converts it into the store's metadata; `now` replaces an absent or invalid `lastModified`.
     ///
     /// # Errors
-    /// Where the title cannot be one.
+    /// If the title is invalid.
     pub fn into_metadata(self, now: Timestamp) -> Result<Metadata, InvalidValue> {
         Ok(Metadata {
             title: Title::parse(&self.title)?,
@@ -99,7 +99,7 @@ impl MetadataInput {
     }
 }
 
-/// Metadata as it is answered.
+/// Metadata as responses carry it.
 #[derive(Debug)]
 pub struct ProjectMetadata {
     project: Project,
@@ -107,7 +107,7 @@ pub struct ProjectMetadata {
 }
 
 impl ProjectMetadata {
-    /// The metadata of a project; `media_url` says where media that is kept here can be read.
+    /// The metadata of a project; `media_url` makes the URL of media that this server keeps.
     pub fn new(project: Project, media_url: impl FnOnce(ProjectId) -> String) -> Self {
         let src = match project.media {
             Some(_) => media_url(project.id),
@@ -116,7 +116,7 @@ impl ProjectMetadata {
         Self { project, src }
     }
 
-    /// The same with another `src`, made of the one it has.
+    /// Replaces `src` by what `change` makes of it.
     pub(super) fn map_src(self, change: impl FnOnce(String) -> String) -> Self {
         Self { src: change(self.src), ..self }
     }
@@ -131,7 +131,7 @@ impl Serialize for ProjectMetadata {
 }
 
 impl ProjectMetadata {
-    /// Writes its fields into an object, which may have others beside them.
+    /// Serializes its fields into an object, which may have further fields.
     pub(super) fn serialize_fields<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         let Self { project, src } = self;
         let metadata = &project.metadata;
@@ -154,7 +154,7 @@ impl ProjectMetadata {
     }
 }
 
-/// The schema of what is sent and answered alike: the server's own fields are marked read-only.
+/// The schema for requests and responses: the server's own fields are marked read-only.
 pub(super) fn schema() -> MetaSchema {
     let field = |ty: &'static str, description: &'static str, read_only: bool| {
         let description = Some(description);
@@ -194,7 +194,7 @@ pub(super) fn schema() -> MetaSchema {
 
 described!(ProjectMetadata, "Metadata", schema());
 
-/// Demanded by derived objects that contain it; the answers themselves are written by serde.
+/// Required by derived objects that contain it; the responses themselves are serialized by serde.
 impl ToJSON for ProjectMetadata {
     fn to_json(&self) -> Option<serde_json::Value> {
         serde_json::to_value(self).ok()

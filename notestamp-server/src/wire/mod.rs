@@ -1,4 +1,4 @@
-//! What goes over the wire: shapes, and their conversions from and to the store's values.
+//! The shapes of requests and responses, and their conversions from and to the store's values.
 
 pub mod account;
 mod fields;

@@ -14,7 +14,7 @@ use super::metadata::{self, ProjectMetadata};
 /// A project with its notes.
 #[derive(Debug, Serialize)]
 pub struct OpenedProject {
-    /// What its owner says of it.
+    /// Its metadata.
     pub metadata: ProjectMetadata,
     /// Its notes: a JSON text, exactly as it was saved.
     pub content: String,
@@ -34,10 +34,10 @@ described!(OpenedProject, "OpenedProject", {
     }
 });
 
-/// A project with its notes, side by side.
+/// A project whose notes are a field beside those of its metadata.
 #[derive(Debug)]
 pub struct ProjectWithNotes {
-    /// What its owner says of it.
+    /// Its metadata.
     pub metadata: ProjectMetadata,
     /// Its notes: a JSON text, exactly as it was saved.
     pub notes: String,
@@ -63,10 +63,10 @@ described!(ProjectWithNotes, "ProjectWithNotes", {
     schema
 });
 
-/// A project as it has been saved.
+/// The response to a save: the project as it has been saved.
 #[derive(Debug, Serialize)]
 pub struct SavedProject {
-    /// What its owner says of it.
+    /// Its metadata.
     pub metadata: ProjectMetadata,
 }
 
@@ -133,7 +133,7 @@ pub enum SortOrder {
     Descending,
 }
 
-/// The parameters of a listing.
+/// The parameters of `GET /home/list`, as the client sent them.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct ListParameters {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -150,14 +150,14 @@ pub struct ListParameters {
     pub cursor: Option<String>,
 }
 
-/// The largest page.
+/// How many projects a page may have.
 pub const LIMIT_MAX: usize = 1_000;
 
 impl ListParameters {
-    /// What to ask the store.
+    /// The store's query for these parameters.
     ///
     /// # Errors
-    /// Where the limit or the cursor is none.
+    /// If the limit or the cursor is invalid.
     pub fn to_query(&self) -> Result<ListQuery, InvalidValue> {
         let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         let limit = match self.limit {
@@ -178,7 +178,7 @@ impl ListParameters {
                 SortOrder::Descending => Order::Descending,
             }),
             limit,
-            // An empty one is none of ours: read as absent, it would begin anew and never end.
+            // An empty cursor is invalid: if it counted as absent, the listing would start again and never end.
             after: self.cursor.as_ref().map(|cursor| cursor.parse()).transpose()?,
             ..ListQuery::default()
         })

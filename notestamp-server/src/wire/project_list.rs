@@ -1,4 +1,4 @@
-//! Listings of the `/project` dialect, whose clients count pages and write their filters as JSON.
+//! Listings of the `/project` dialect, whose clients page by offset and send their filters as JSON.
 
 use std::num::NonZeroUsize;
 
@@ -14,12 +14,12 @@ use crate::config;
 /// How many projects a page has.
 pub const PAGE_LEN: NonZeroUsize = NonZeroUsize::new(20).expect("it is not 0");
 
-/// The parameters of a listing, by the names that the client knows.
+/// The parameters of `GET /project/list`, as the client sent them.
 #[derive(Debug, Default)]
 pub struct PageParameters {
     /// How many projects come before the page.
     pub page_param: Option<usize>,
-    /// A text that titles are to contain.
+    /// A text that titles must contain; letter case counts. Empty counts as absent.
     pub search_param: Option<String>,
     /// JSON: `[{"id": "type", "value": "audio"}]`.
     pub column_filters: Option<String>,
@@ -27,7 +27,7 @@ pub struct PageParameters {
     pub sorting: Option<String>,
 }
 
-/// A condition on a column of the client's table. One without a value is none.
+/// A condition on a column of the client's table; without a value it is ignored.
 #[derive(Deserialize)]
 struct ColumnFilter {
     id: String,
@@ -42,10 +42,10 @@ struct ColumnSort {
 }
 
 impl PageParameters {
-    /// What to ask the store: without any parameter, for everything.
+    /// The store's query for these parameters: without any parameter, all projects.
     ///
     /// # Errors
-    /// Where the filters or the sorting cannot be read.
+    /// If the filters or the sorting are malformed.
     pub fn to_query(&self) -> Result<ListQuery, InvalidValue> {
         let Self { page_param, search_param, column_filters, sorting } = self;
         if page_param.is_none() && search_param.is_none() && column_filters.is_none() && sorting.is_none() {
@@ -65,7 +65,7 @@ impl PageParameters {
     }
 }
 
-/// Reads a JSON array; what clients send in the place of a missing one is empty.
+/// Parses a JSON array. Absent, and the texts that clients send in place of an absent one, give an empty array.
 fn parse<T: for<'de> Deserialize<'de>>(
     name: &'static str,
     json: Option<&str>,
@@ -91,7 +91,7 @@ fn wanted_type(filters: Vec<ColumnFilter>) -> Result<Option<String>, InvalidValu
 #[derive(Debug, Serialize)]
 pub struct ProjectList {
     projects: Entries,
-    /// Where the next page begins; `null` where this one is the last.
+    /// The offset of the next page; `null` if this page is the last.
     #[serde(rename = "nextOffset")]
     next_offset: Option<usize>,
 }
@@ -104,7 +104,7 @@ enum Entries {
 }
 
 impl ProjectList {
-    /// A page, and how many projects come before the next one, if there is one.
+    /// A page; `next_offset` counts the projects before the next page, and is `None` on the last page.
     pub fn new(
         projects: Vec<Project>,
         next_offset: Option<usize>,
@@ -126,17 +126,17 @@ impl ProjectList {
     }
 }
 
-/// A `src` that clients of this list can read: an absolute URL, or nothing.
+/// Returns a `src` that clients of this list can parse: an absolute URL, or an empty text.
 ///
-/// The newest client reads the whole list by a schema that knows nothing else, so one project with another
-/// `src` would make it show none at all. Clients of 2023-24 have stored such ones: URLs without their
-/// scheme, which are completed, and bare ids of videos, paths and `undefined`, which lead nowhere.
+/// The newest client validates the whole list by a schema that allows only these, so it would show no projects at all
+/// if one had another `src`. Clients of 2023-24 have stored others: URLs without a scheme, which get `https://`, and
+/// bare video ids, paths and `undefined`, which become empty.
 fn url_or_nothing(src: String) -> String {
     if src.is_empty() || Url::parse(&src).is_ok() {
         return src;
     }
     let completed = format!("https://{src}");
-    // Not of any host: a number, such as the id of a video, is read as an IP address.
+    // Only a domain with a dot: a number, such as a video id, would be parsed as an IP address.
     let has_domain = |url: &Url| url.domain().is_some_and(|domain| domain.contains('.'));
     if Url::parse(&completed).is_ok_and(|url| has_domain(&url)) { completed } else { String::new() }
 }

@@ -1,4 +1,4 @@
-//! What a save of the `/project` dialect sends.
+//! The request body of a save in the `/project` dialect.
 
 use notestamp_store::{Save, SaveRequest};
 use poem::{Request, RequestBody};
@@ -23,7 +23,7 @@ pub enum ProjectSaveBody {
     Multipart(ProjectSaveForm),
 }
 
-/// The name of the notes.
+/// The name of the part with the notes.
 const NOTES_FILE: &str = "notesFile";
 
 /// A `multipart/form-data` body, not yet read.
@@ -34,7 +34,7 @@ impl SaveBody for ProjectSaveBody {
         let Self::Multipart(ProjectSaveForm(form)) = self;
         let notes = NotesPart { name: NOTES_FILE, is_file: true };
         let mut texts = receive_form(form, notes, save, state).await?;
-        // Clients echo the notes that they were given, so those count only where no others came.
+        // Clients send back the notes that they received in the metadata, so these count only if no other notes came.
         let echoed = texts.metadata.as_mut().and_then(MetadataInput::take_notes);
         if texts.content.is_none() {
             texts.content = echoed.filter(|notes| notes.get() != "null").map(text).transpose()?;

@@ -1,5 +1,5 @@
-//! What a save sends, in each of the ways that clients of several years send it: all of them end
-//! in one [`Save`].
+//! The request bodies of a save, in all the forms that clients of several years send; each is received into one
+//! [`Save`].
 
 use bytes::Bytes;
 use notestamp_store::{
@@ -33,9 +33,9 @@ pub enum UploadBody {
     Form(UploadUrlencoded),
 }
 
-/// What a save can be received from.
+/// A request body that a save can be received from.
 pub trait SaveBody {
-    /// Receives the body: its media flows into the save as it arrives.
+    /// Receives the body; media is written into `save` as it arrives.
     ///
     /// # Errors
     /// 400, 408, 413, and those of the store.
@@ -56,23 +56,23 @@ impl SaveBody for UploadBody {
     }
 }
 
-/// The name of the notes.
+/// The name of the field with the notes.
 const CONTENT: &str = "content";
 
-/// The name of the media.
+/// The name of the field with the media.
 const MEDIA_FILE: &str = "mediaFile";
 
-/// Text parts that describe a save, as far as they have come.
+/// The fields of a save besides the media, as far as they have arrived.
 #[derive(Default)]
 pub(super) struct Texts {
-    /// The notes.
+    /// The notes, not yet validated.
     pub content: Option<Bytes>,
     pub metadata: Option<MetadataInput>,
     pub media_digest: Option<Digest>,
 }
 
 impl Texts {
-    /// What to save; `notes` is the name by which the client knows them.
+    /// Validates the fields; `notes` is the client's name for the notes, for messages.
     pub(super) fn into_request(self, notes: &str, now: Timestamp) -> Result<SaveRequest, ApiError> {
         let missing = |what| ApiError::bad_request(format!("{what} is missing"));
         let metadata = self.metadata.ok_or_else(|| missing("metadata"))?;
@@ -93,18 +93,18 @@ fn digest(text: &str) -> Result<Option<Digest>, ApiError> {
     }
 }
 
-/// The most bytes that the metadata may come in. What is stored of it has a limit of its own, but clients echo
-/// what they were given, notes included, and those may grow by their escapes.
+/// How many bytes the metadata may have in a request. The stored metadata has a smaller limit of its own, but clients
+/// send back what they received, notes included, and escapes may make those longer.
 fn metadata_part_bytes_max(notes_bytes_max: usize) -> usize {
     2 * notes_bytes_max + (64 << 10)
 }
 
-/// The most bytes of a body without media.
+/// How many bytes a body without media may have.
 fn text_body_bytes_max(notes_bytes_max: usize) -> usize {
     2 * notes_bytes_max + metadata_part_bytes_max(notes_bytes_max)
 }
 
-/// The most bytes of any body: media, texts, and what lies between the parts of a form.
+/// How many bytes any body may have: media, texts, and the delimiters and headers of a form's parts.
 pub fn body_bytes_max(limits: &Limits) -> u64 {
     let texts = text_body_bytes_max(as_usize(limits.notes_bytes_max));
     limits.media_bytes_max.saturating_add(texts as u64)
@@ -117,15 +117,15 @@ fn as_usize(bytes: u64) -> usize {
 /// A `multipart/form-data` body, not yet read.
 pub struct UploadForm(Box<MultipartReader>);
 
-/// Where a form has its notes.
+/// Which part of a form holds the notes.
 pub(super) struct NotesPart {
     /// The name of the part.
     pub name: &'static str,
-    /// Whether it is a file, so that what clients put in the place of a missing one is none.
+    /// Whether it is a file part, so that a placeholder for a missing file counts as absent.
     pub is_file: bool,
 }
 
-/// Receives a form: its media flows into the save, its texts are collected.
+/// Receives a form: writes its media into `save`, and collects its texts.
 pub(super) async fn receive_form(
     mut form: MultipartReader,
     notes: NotesPart,
@@ -161,22 +161,22 @@ pub(super) async fn receive_form(
     Ok(texts)
 }
 
-/// The longest text in the place of a file that is worth a look.
+/// The longest text that is read in place of a file, to see whether it is a placeholder.
 const PLACEHOLDER_BYTES_MAX: usize = 64;
 
-/// What clients send in the place of a file that they do not have.
+/// Returns whether a text is a placeholder, which clients send in place of a file that they do not have.
 fn says_nothing(text: &[u8]) -> bool {
     matches!(text.trim_ascii(), b"" | b"null" | b"undefined")
 }
 
-/// Media in a form that it cannot be taken from: a save without it would lose it.
+/// 400: the request has media in a form that the server cannot read; a save without it would lose the media.
 fn media_is_no_file() -> ApiError {
     let message = "mediaFile is no file: send it as a part of multipart/form-data, with a file name";
     ApiError::new(Code::MediaUnreadable, message)
 }
 
-/// A file part is the media, whatever content type it claims, unless it has neither a name nor bytes: an empty
-/// file input sends that. A text that says nothing stands for no media; any other text is refused, because it may
+/// Receives the media part. A file part is the media, whatever its content type, unless it has neither a file name nor
+/// bytes, which an empty file input sends. A placeholder text means no media; any other text is refused, because it may
 /// be media that was sent wrongly, and would be lost.
 async fn receive_media(mut part: Part<'_>, save: &mut Save) -> Result<(), ApiError> {
     if !part.is_file() {
@@ -212,7 +212,7 @@ fn from_json(body: &[u8], now: Timestamp) -> Result<SaveRequest, ApiError> {
             .map_err(|_| ApiError::bad_request("mediaDigest is not a text"))?;
         texts.media_digest = digest(&given.unwrap_or_default())?;
     }
-    // A file that has gone through `JSON.stringify` is `{}`.
+    // Media in JSON is refused unless it is a placeholder: `JSON.stringify` makes `{}` of a file.
     if let Some(media) = fields.remove(MEDIA_FILE)
         && !says_nothing(&text(media)?)
     {
@@ -234,7 +234,7 @@ fn from_json(body: &[u8], now: Timestamp) -> Result<SaveRequest, ApiError> {
     texts.into_request(CONTENT, now)
 }
 
-/// What a JSON value holds: a text is what it says, anything else is itself.
+/// Returns the content of a JSON string, or the JSON text of any other value.
 pub(super) fn text(value: Box<RawValue>) -> Result<Bytes, ApiError> {
     match serde_json::from_str::<String>(value.get()) {
         Ok(text) => Ok(text.into()),
@@ -334,13 +334,13 @@ impl ParsePayload for UploadForm {
     }
 }
 
-/// A reader of the request's form.
+/// Returns a reader of the request's form.
 pub(super) fn form_reader(request: &Request, body: &mut RequestBody) -> poem::Result<MultipartReader> {
     let content_type = request.content_type().unwrap_or_default();
     Ok(MultipartReader::new(content_type, body.take()?).map_err(ApiError::from)?)
 }
 
-/// A body of texts, read whole.
+/// Implements the payload of a body without media, which is read into memory as a whole.
 macro_rules! text_payload {
     ($name:ident, $content_type:literal, $schema:expr) => {
         impl Payload for $name {

@@ -1,5 +1,5 @@
-//! Nothing but the server's own tokens, each in its own cookie and in its own time, opens anything; and
-//! nothing that comes in their place is an error of the server.
+//! Only the server's own tokens, each in its own cookie and before its expiry, authenticate a request; any other value
+//! is refused without a server error.
 
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ async fn server() -> TestServer {
     TestServer::spawn_with(token::sign_with(&[KEY])).await
 }
 
-/// Asks with `value` in one cookie. An access token comes with the good refresh token, which must not make up
-/// for it; a refresh token comes alone, so that it is looked at.
+/// Sends a request with `value` in one cookie. An access token comes with a valid refresh token, which must not replace
+/// it; a refresh token comes alone, so that it is used.
 async fn present(ada: &Client, cookie: &str, value: impl AsRef<[u8]>) -> Answer {
     let mut header = format!("{cookie}=").into_bytes();
     header.extend_from_slice(value.as_ref());
@@ -39,7 +39,7 @@ async fn assert_refused(ada: &Client, cookie: &str, what: &str, value: impl AsRe
     answer.assert_sets_no_cookie();
 }
 
-/// That all this has not cost Ada her session.
+/// Asserts that Ada's session is still open.
 async fn assert_unharmed(server: &TestServer, ada: &Client) {
     ada.get("/auth/user").await.assert_status(200).assert_sets_no_cookie();
     server.advance(Duration::from_secs(15 * 60));
@@ -280,7 +280,7 @@ async fn garbage_is_refused() {
             b"..",
             b"e30.e30.",
         ] {
-            // Blanks are trimmed: there is no token then, which a good refresh token makes up for.
+            // Blanks are trimmed: the token is absent then, and a valid refresh token replaces it.
             if cookie == ACCESS && garbage == b" " {
                 continue;
             }

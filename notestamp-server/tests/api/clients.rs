@@ -1,5 +1,5 @@
-//! Requests as each generation of the client sends them, recorded; replayed one by one in every order of generations,
-//! and as whole visits, where each answer has what its client reads.
+//! Recorded requests of each generation of the client: replayed one by one in every order of generations, and as whole
+//! visits, where each response must contain what its client reads.
 
 use notestamp_server::config::ProjectList;
 use serde_json::{Value, json};
@@ -57,7 +57,7 @@ async fn replay(server: &TestServer, client: &Client, recorded: &str) -> Answer 
     replay_with(server, client, recorded, "", "").await
 }
 
-/// The same, where the request has in it what an earlier answer said.
+/// The same, for a request that contains values of an earlier response.
 async fn replay_with(
     server: &TestServer,
     client: &Client,
@@ -79,7 +79,7 @@ async fn replay_with(
     answer
 }
 
-/// Asks first whether the page may send this, where a browser has to ask.
+/// Sends the preflight that a browser would send first, if it would.
 async fn preflight(server: &TestServer, head: &str) {
     let (first_line, headers) = head.split_once('\n').unwrap();
     let (method, target) = first_line.split_once(' ').unwrap();
@@ -101,7 +101,7 @@ async fn preflight(server: &TestServer, head: &str) {
     assert!(answer.header("access-control-allow-headers").unwrap().contains("content-type"), "{answer:?}");
 }
 
-/// That the browser lets the page read it.
+/// Asserts that the browser lets the page read it.
 #[track_caller]
 fn assert_readable<'a>(answer: &Answer, headers: impl IntoIterator<Item = &'a str>) {
     if let Some(origin) = headers.into_iter().find_map(|line| line.strip_prefix("Origin: ")) {
@@ -328,7 +328,7 @@ async fn leave_home(server: &TestServer, ada: &Client) {
     replay(server, ada, HOME_OPEN).await.assert_error(401, "unauthorized");
 }
 
-/// Registers, logs in and asks who that is, as clients of `/project` do: they parse each answer.
+/// Registers, logs in and asks who that is, as clients of `/project` do: they parse each response.
 async fn visit_project(server: &TestServer) -> Client {
     let ada = server.visitor();
     let registered = replay(server, &ada, PROJECT_REGISTER).await.assert_status(201);

@@ -1,4 +1,4 @@
-//! Files of the data folder that are gone behind the server's back.
+//! Files of the data folder that are removed while the server runs.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -16,7 +16,7 @@ async fn servers() -> [TestServer; 2] {
     [server, sibling]
 }
 
-/// That whoever copied the cookies gets nothing for them: not with both, not with either.
+/// Asserts that copied cookies are refused: both together, and each alone.
 async fn assert_dead(tokens: &Client, servers: &[TestServer; 2]) {
     for server in servers {
         let thief = tokens.at(server);

@@ -1,5 +1,5 @@
-//! That every error has the one shape, names its request, and is never the server's fault, is asserted
-//! for each answer that any test gets.
+//! Errors. That each has the common shape, names its request, and is not a server error is asserted for every response
+//! of every test.
 
 use reqwest::Method;
 

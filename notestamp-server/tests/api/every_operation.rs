@@ -1,4 +1,4 @@
-//! What holds for every operation there is: read from the API description, so that no new one can forget it.
+//! What holds for every operation: the operations are read from the OpenAPI document, so that none can be left out.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::stores::Memory;
 
 const FOREIGN_ORIGIN: &str = "https://foreign.example";
 const ACCESS_TTL: Duration = Duration::from_secs(15 * 60);
-/// What nobody has: no title, no id.
+/// A name that is neither a title nor an id of any project.
 const UNKNOWN: &str = "unknown";
 
 /// An operation of the API description.
@@ -143,7 +143,7 @@ impl Fixture {
             .text("notesFile", "[]")
     }
 
-    /// That everything is as it was.
+    /// Asserts that nothing has changed.
     async fn assert_untouched(&self, operation: &Operation) {
         let id = &operation.id;
         assert_eq!(self.ada.titles().await, ["a"], "{id}");
@@ -153,7 +153,7 @@ impl Fixture {
     }
 }
 
-/// The headers that every answer carries, whoever made it.
+/// Asserts the headers that every response carries.
 #[track_caller]
 fn assert_guarded(answer: &Answer, what: &str) {
     let present = |name: &str| answer.header(name).unwrap_or_else(|| panic!("{what}: no {name}"));
@@ -169,7 +169,7 @@ fn assert_guarded(answer: &Answer, what: &str) {
     assert!(present("x-request-id").len() >= 16, "{what}");
 }
 
-/// That a page of an allowed origin can read it.
+/// Asserts that a page of an allowed origin can read it.
 #[track_caller]
 fn assert_readable(answer: &Answer, what: &str) {
     assert_eq!(answer.header("access-control-allow-origin"), Some(CLIENT_ORIGIN), "{what}");

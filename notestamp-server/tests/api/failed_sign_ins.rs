@@ -1,4 +1,4 @@
-//! Guessing passwords gets nobody in, tells nothing, and is in nobody else's way.
+//! Guessing passwords does not succeed, reveals nothing, and does not disturb other users.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ async fn the_eleventh_failure_is_refused_until_the_first_is_old() {
     assert_limited(guess(&guesser, ADA).await);
     assert_limited(guesser.sign_in(ADA).await);
     assert_limited(guesser.post_json("/auth/login", &credentials(ADA)).await);
-    // Who is signed in already stays so, and other accounts are none of it.
+    // Open sessions stay open, and other accounts are not affected.
     ada.get("/home/list").await.assert_status(200);
     guesser.register("bob@example.org").await.assert_status(201);
     guesser.sign_in("bob@example.org").await.assert_status(200);
@@ -94,7 +94,7 @@ async fn the_right_password_works_from_another_address_behind_a_trusted_proxy() 
     }
     assert_limited(sign_in_from(&server.visitor(), "192.0.2.66", &credentials(ADA)).await);
     sign_in_from(&server.visitor(), "192.0.2.1", &credentials(ADA)).await.assert_status(200);
-    // What the guesser writes there himself stands left of his address, and does not count.
+    // Entries that the attacker writes stand left of the attacker's address, and do not count.
     let disguise = "192.0.2.1, 192.0.2.66";
     assert_limited(sign_in_from(&server.visitor(), disguise, &credentials(ADA)).await);
 }
@@ -138,7 +138,7 @@ async fn successes_do_not_count() {
     for _ in 0..5 {
         ada.sign_in(ADA).await.assert_status(200);
     }
-    // Nor do they make what failed undone: else somebody with an account could guess at others for ever.
+    // Nor do they reset the count of failures: otherwise an attacker with an account could guess for ever.
     guess(&ada, ADA).await.assert_error(401, "bad_credentials");
     assert_limited(ada.sign_in(ADA).await);
 }
@@ -248,7 +248,7 @@ async fn a_hash_of_weaker_parameters_is_made_anew_at_sign_in() {
             let account = server.store().find_account_by_email(&address).await.unwrap().unwrap();
             account.password_hash.as_phc().to_owned()
         };
-        // Who does not know the password changes nothing.
+        // A wrong current password changes nothing.
         guess(&server.visitor(), email).await.assert_error(401, "bad_credentials");
         assert_eq!(stored().await, phc);
 

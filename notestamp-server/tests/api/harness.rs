@@ -1,4 +1,4 @@
-//! What the tests share: a server of its own for each, and clients that do what users do.
+//! What the tests share: a server for each test, and clients that act like users.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,18 +18,18 @@ use tokio::task::JoinHandle;
 
 use crate::stores::Stores;
 
-/// When every test begins.
+/// The time at which every test begins.
 pub const START: &str = "2026-01-01T00:00:00.000Z";
-/// Who signs in where nothing else is said.
+/// The account that tests use by default.
 pub const ADA: &str = "ada@example.org";
-/// Everybody's password.
+/// The password of every account.
 pub const PASSWORD: &str = "seventeen otters in a canoe";
 /// An origin that is allowed by default.
 pub const CLIENT_ORIGIN: &str = "http://localhost:3000";
 /// The names of the session's cookies.
 pub const ACCESS: &str = "__Host-accessToken";
 pub const REFRESH: &str = "__Host-refreshToken";
-/// No answer takes longer, not even of a storm of requests on a machine that has other things to do.
+/// The deadline of every response, even in a storm of requests on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server that ends with its test, and a clock that stands still.
@@ -43,7 +43,7 @@ pub struct TestServer<S> {
     stores: Arc<S>,
 }
 
-/// A server under way, and how to stop it.
+/// A running server, and how to stop it.
 struct Running {
     stop: oneshot::Sender<()>,
     done: JoinHandle<std::io::Result<()>>,
@@ -64,7 +64,7 @@ impl<S: Stores> TestServer<S> {
         Self::run(app, config, clock, Arc::new(stores))
     }
 
-    /// Over a store that the test has put together, by that clock.
+    /// A server over a store that the test has built, with that clock.
     pub async fn spawn_over(store: Store, clock: Arc<ManualClock>) -> Self {
         let stores = S::fresh();
         let config = stores.config();
@@ -77,7 +77,7 @@ impl<S: Stores> TestServer<S> {
         let store = app.store().clone();
         let (stop, stopped) = oneshot::channel();
         let done = tokio::spawn(app.run(async {
-            // Clients may outlive what the test holds of the server.
+            // Clients may live longer than the test's handle to the server.
             if stopped.await.is_err() {
                 std::future::pending().await
             }
@@ -92,7 +92,7 @@ impl<S: Stores> TestServer<S> {
         Self { address, clock, store, config, running, http, stores }
     }
 
-    /// Another server over the same stores; where they can be opened only once, as far as that goes.
+    /// Another server over the same stores, as far as these can be opened twice.
     pub async fn sibling(&self) -> Self {
         self.sibling_with(|_| {}).await
     }
@@ -109,7 +109,7 @@ impl<S: Stores> TestServer<S> {
         Self::run(app.unwrap(), config, self.clock.clone(), self.stores.clone())
     }
 
-    /// The server after it was stopped and started again.
+    /// Stops the server and starts it again.
     pub async fn restarted(self) -> Self {
         let Self { clock, config, running, stores, .. } = self;
         drop((self.store, self.http));
@@ -119,12 +119,12 @@ impl<S: Stores> TestServer<S> {
         Self::run(app, config, clock, stores)
     }
 
-    /// What its stores lie in.
+    /// The stores of the server.
     pub fn stores(&self) -> &S {
         &self.stores
     }
 
-    /// Stops it; its stores stay.
+    /// Stops the server; its stores stay.
     pub async fn stop(self) -> Arc<S> {
         let Self { running, stores, store, http, .. } = self;
         drop((store, http));
@@ -133,17 +133,17 @@ impl<S: Stores> TestServer<S> {
         stores
     }
 
-    /// What it serves.
+    /// The store that it serves.
     pub fn store(&self) -> &Store {
         &self.store
     }
 
-    /// Somebody without cookies.
+    /// A client without cookies.
     pub fn visitor(&self) -> Client {
         Client { address: self.address, http: self.http.clone(), cookies: Mutex::default() }
     }
 
-    /// Somebody with an account, signed in.
+    /// A client with a new account, signed in.
     pub async fn signed_in(&self, email: &str) -> Client {
         let client = self.visitor();
         client.register(email).await.assert_status(201);
@@ -160,17 +160,17 @@ impl<S: Stores> TestServer<S> {
         self.clock.advance(by);
     }
 
-    /// Sets the civil clock that much ahead.
+    /// Sets the civil clock forward by this time.
     pub fn set_clock_ahead(&self, by: Duration) {
         self.clock.step_to(self.clock.now().after(by));
     }
 
-    /// Sets the civil clock that much back.
+    /// Sets the civil clock back by this time.
     pub fn set_clock_back(&self, by: Duration) {
         self.clock.step_to(self.clock.now().before(by));
     }
 
-    /// Until whatever a sweep spares for a while is no longer spared.
+    /// Sets the clock past every grace period of the sweep.
     pub fn let_the_sweep_catch_up(&self) {
         self.advance(Duration::from_secs(24 * 60 * 60));
     }
@@ -180,7 +180,7 @@ impl<S: Stores> TestServer<S> {
         format!("http://{}", self.address)
     }
 
-    /// That the stores hold what the projects refer to, and nothing else.
+    /// Asserts that the stores hold exactly what the projects refer to.
     pub async fn assert_nothing_leaks(&self) {
         self.store.sweep().await.unwrap();
         let report = self.store.check().await.unwrap();
@@ -188,13 +188,13 @@ impl<S: Stores> TestServer<S> {
         assert_eq!(found, (vec![], vec![], vec![]));
     }
 
-    /// Sends bytes as they are, and reads all that comes until the server hangs up.
+    /// Sends bytes as they are, and reads the response until the server closes the connection.
     pub async fn send_raw(&self, request: impl AsRef<[u8]>) -> Answer {
         let is_head = request.as_ref().starts_with(b"HEAD ");
         let exchange = async {
             let mut stream = TcpStream::connect(self.address).await.unwrap();
             stream.write_all(request.as_ref()).await.unwrap();
-            // A half-closed connection ends a body that was to be longer.
+            // Half-closing the connection ends a body that is shorter than announced.
             stream.shutdown().await.unwrap();
             let mut answer = Vec::new();
             stream.read_to_end(&mut answer).await.unwrap();
@@ -207,8 +207,8 @@ impl<S: Stores> TestServer<S> {
     }
 }
 
-/// Somebody who uses the server: keeps cookies as a browser does. They are `Secure`, so an HTTP library
-/// would keep them back from `http://127.0.0.1`, where browsers do not.
+/// A client that keeps cookies as a browser does. They are `Secure`, so an HTTP library would not send them to
+/// `http://127.0.0.1`, as browsers do.
 pub struct Client {
     address: SocketAddr,
     http: reqwest::Client,
@@ -220,7 +220,7 @@ impl Client {
         self.http.request(method, format!("http://{}{path}", self.address))
     }
 
-    /// Sends a request with the cookies, and keeps those that the answer sets.
+    /// Sends a request with the cookies, and keeps those that the response sets.
     pub async fn send(&self, request: RequestBuilder) -> Answer {
         self.send_built(request.build().unwrap()).await
     }
@@ -241,7 +241,7 @@ impl Client {
         answer
     }
 
-    /// Does with the cookies that an answer sets what they say.
+    /// Applies the cookies that a response sets.
     pub fn keep_cookies(&self, answer: &Answer) {
         let mut cookies = self.cookies.lock().unwrap();
         for (name, cookie) in answer.cookies() {
@@ -283,8 +283,7 @@ impl Client {
         self.send(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
     }
 
-    /// Sends the head of a request and waits until the server asks for its body, which it does once it knows whose
-    /// request it is.
+    /// Sends the head of a request and waits until the server asks for the body, which it does after authentication.
     pub async fn hold(&self, path: &str, content_type: &str, body: Vec<u8>) -> HeldRequest {
         let cookies = self.cookie_header().unwrap_or_default();
         let head = format!(
@@ -336,7 +335,7 @@ impl Client {
         self.save(Upload::of(title)).await.assert_status(200);
     }
 
-    /// Saves a project with media of that type; its metadata.
+    /// Saves a project with media of that type; returns its metadata.
     pub async fn save_media(&self, title: &str, mimetype: &str, bytes: &[u8]) -> Value {
         let upload = Upload::with_metadata(json!({"title": title, "mimetype": mimetype})).media(bytes);
         let directory = self.save(upload).await.assert_status(200).json();
@@ -366,7 +365,7 @@ impl Client {
         (account["usage"]["projects"].as_u64().unwrap(), account["usage"]["bytes"].as_u64().unwrap())
     }
 
-    /// The value of a cookie that it has.
+    /// The value of a cookie of this client.
     #[track_caller]
     pub fn cookie(&self, name: &str) -> String {
         self.cookies.lock().unwrap().get(name).expect("it has this cookie").clone()
@@ -380,13 +379,13 @@ impl Client {
         self.cookies.lock().unwrap().remove(name);
     }
 
-    /// Somebody else with the same cookies: another tab, or a thief.
+    /// Another client with the same cookies: another tab, or an attacker.
     pub fn twin(&self) -> Self {
         let cookies = Mutex::new(self.cookies.lock().unwrap().clone());
         Self { address: self.address, http: self.http.clone(), cookies }
     }
 
-    /// The same somebody, at another server.
+    /// The same client at another server.
     pub fn at<S>(&self, server: &TestServer<S>) -> Self {
         Self { address: server.address, http: server.http.clone(), ..self.twin() }
     }
@@ -413,7 +412,7 @@ impl HeldRequest {
         self.body = rest;
     }
 
-    /// Sends the rest of the body, and reads the answer.
+    /// Sends the rest of the body, and reads the response.
     pub async fn finish(mut self) -> Answer {
         let exchange = async {
             self.stream.write_all(&self.body).await.unwrap();
@@ -474,7 +473,7 @@ pub struct Upload {
 
 struct FormPart {
     name: String,
-    /// What is between the boundary and the bytes.
+    /// The headers between the boundary and the bytes.
     head: Vec<u8>,
     bytes: Vec<u8>,
 }
@@ -591,7 +590,7 @@ pub fn chunked(bytes: Vec<u8>) -> reqwest::Body {
     reqwest::Body::wrap_stream(futures_util::stream::iter(chunks))
 }
 
-/// A cookie that an answer sets.
+/// A cookie that a response sets.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SetCookie {
     pub value: String,
@@ -599,7 +598,7 @@ pub struct SetCookie {
     pub attributes: Vec<String>,
 }
 
-/// What the server answered.
+/// A response of the server.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
@@ -608,7 +607,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Reads an answer off the wire, of a connection that has been closed.
+    /// Parses the bytes of a response from a closed connection.
     fn parse(bytes: &[u8]) -> Self {
         let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("the answer has a head");
         let head = std::str::from_utf8(&bytes[..end]).unwrap();
@@ -623,10 +622,10 @@ impl Answer {
         Self { status, headers, body: bytes[end + 4..].to_vec() }
     }
 
-    /// What holds for every answer, whatever was asked.
+    /// Asserts what holds for every response.
     #[track_caller]
     fn assert_is_one_of_ours(&self, is_head: bool) {
-        // A full storage is no failure of the server.
+        // A full storage is not a failure of the server.
         assert!(self.status < 500 || self.status == 507, "{self:?}");
         let is_preflight = self.status == 204;
         let is_below_the_application = self.headers.get("x-request-id").is_none();
@@ -696,7 +695,7 @@ impl Answer {
         cookies
     }
 
-    /// That it takes both cookies away, in the way that browsers demand.
+    /// Asserts that it removes both cookies, in the form that browsers require.
     #[track_caller]
     pub fn assert_clears_cookies(&self) {
         let attributes = ["HttpOnly", "Max-Age=0", "Path=/", "SameSite=Lax", "Secure"];
@@ -705,7 +704,7 @@ impl Answer {
         assert_eq!(self.cookies(), expected.into());
     }
 
-    /// That it sets both cookies, as a refresh does.
+    /// Asserts that it sets both cookies, as a refresh does.
     #[track_caller]
     pub fn assert_refreshes(&self) {
         let set = self.cookies();

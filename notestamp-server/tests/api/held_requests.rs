@@ -1,4 +1,4 @@
-//! Signed out is out for what has begun before, too: it takes no effect, and returns nothing of the account.
+//! Signing out also stops requests that have begun before: they change nothing, and return no data of the account.
 
 use std::time::Duration;
 
@@ -125,7 +125,7 @@ async fn a_password_change_whose_session_ends_meanwhile_is_refused() {
             let client = scene.server.visitor();
             let signed_in = client.sign_in(ADA).await;
             if signed_in.status != 200 {
-                // The account or its password is gone by the first round.
+                // The first round has removed the account or changed its password.
                 break;
             }
             let change = json!({"current": current, "new": "nineteen otters in a canoe"});

@@ -109,7 +109,7 @@ async fn cookies_that_are_older_than_ten_seconds_are_left_out_and_come_with_the_
         }
         answer.assert_sets_no_cookie();
         assert_eq!(ada.cookie(REFRESH), before);
-        // Even when the grace is over: nobody has the successor.
+        // Even after the grace period: no client has received the successor.
         server.advance(60 * SECOND);
         ada.get("/home/list").await.assert_status(200).assert_refreshes();
     }

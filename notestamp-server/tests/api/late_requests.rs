@@ -1,4 +1,4 @@
-//! A browser's cookie jar never goes back: what takes long is served, and sets no cookies.
+//! A browser's cookies are never replaced by older ones: a slow request is served, and sets no cookies.
 
 use std::time::Duration;
 
@@ -128,7 +128,7 @@ async fn a_save_with_a_replaced_refresh_token_is_a_replay_as_anywhere() {
     let (previous, ahead) = (ada.twin(), ada.twin());
     server.advance(ACCESS_TTL);
     ahead.get("/home/list").await.assert_status(200).assert_refreshes();
-    // Nobody has shown the new token, so the old one is as good as if it had got lost.
+    // No request has used the new token, so the old one is still valid, as if the response had been lost.
     server.advance(2 * GRACE);
     previous.save(upload("/home/upload", "a")).await.assert_status(200).assert_sets_no_cookie();
     // A save confirms it like any other request.

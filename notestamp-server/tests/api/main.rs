@@ -1,7 +1,7 @@
 //! The API as its clients see it. Each test has a server of its own, in this process, and speaks HTTP with it.
 //!
 //! All of them run over each set of stores: in memory, embedded, and mongodb_s3. A test is `#[apply(api_test)]`, which
-//! each set says the meaning of: where it needs services, its tests are ignored without them.
+//! each set defines: tests that need services are ignored without them.
 #![expect(clippy::unwrap_used, reason = "in a test, to panic is to fail")]
 #![expect(clippy::duplicate_mod, reason = "the same claims are tested over each set of stores")]
 
@@ -15,7 +15,7 @@ macro_rules! api_test {
     ($($case:tt)*) => { #[tokio::test] $($case)* };
 }
 
-/// For what has to happen at once.
+/// The deadline for what must happen at once.
 macro_rules! api_test_in_threads {
     ($($case:tt)*) => { #[tokio::test(flavor = "multi_thread", worker_threads = 4)] $($case)* };
 }
@@ -93,7 +93,8 @@ mod embedded {
 #[cfg(all(feature = "mongodb", feature = "s3"))]
 #[path = "."]
 mod mongodb_s3 {
-    /// The server has a thread of its own: while the test drops the database, it has to end a transaction that it is in.
+    /// The server has a thread of its own: while the test drops the database, it has to end a transaction that it is
+    /// in.
     macro_rules! api_test {
         ($($case:tt)*) => {
             #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::TestServer;
 use crate::harness::{Client, START, Upload, digest, find};
 
-/// Saves this metadata; the metadata as it is answered.
+/// Saves this metadata; returns the metadata of the response.
 async fn saved(client: &Client, metadata: Value) -> Value {
     let title = metadata["title"].as_str().expect("it has a title").to_owned();
     let directory = client.save(Upload::with_metadata(metadata)).await.assert_status(200).json();

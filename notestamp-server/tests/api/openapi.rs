@@ -1,4 +1,4 @@
-//! The description is checked in, so that a change of the API shows in review.
+//! The OpenAPI document is checked in, so that a change of the API is visible in a review.
 
 use std::path::Path;
 

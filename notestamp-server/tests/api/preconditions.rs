@@ -62,7 +62,7 @@ async fn a_save_that_must_create_is_refused_where_the_project_exists() {
     assert_eq!(save_if(&ada, "a", &[("if-none-match", "*")]).await, saved("\"1\""));
     assert_eq!(save_if(&ada, "a", &[("if-none-match", "*")]).await, stale("\"1\""));
     ada.delete_project("a").await.assert_status(200);
-    // Another project: nobody who has read the first one can take it for that.
+    // Another project: its tag differs from that of the first one.
     assert_eq!(save_if(&ada, "a", &[("if-none-match", "*")]).await, saved("\"2\""));
     assert_eq!(save_if(&ada, "a", &[("if-match", "\"1\"")]).await, stale("\"2\""));
     assert_eq!(save_if(&ada, "a", &[("if-none-match", "\"7\", \"8\"")]).await, saved("\"3\""));

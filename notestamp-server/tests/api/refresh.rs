@@ -219,7 +219,7 @@ async fn an_answer_that_got_lost_can_be_had_again() {
     server.advance(ACCESS_TTL);
     let lost = ada.twin();
     lost.get("/auth/user").await.assert_status(200).assert_refreshes();
-    // Nobody has shown the new tokens, so the old one is good for longer than the grace.
+    // No request has used the new tokens, so the old one stays valid after the grace period.
     server.advance(10 * DAY);
     ada.get("/auth/user").await.assert_status(200).assert_refreshes();
     assert_eq!(ada.cookie(REFRESH), lost.cookie(REFRESH));

@@ -1,4 +1,4 @@
-//! A copied refresh token ends the session; a second tab and an answer that got lost do not.
+//! A replayed refresh token ends the session; a second tab and a lost response do not.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,13 +19,13 @@ async fn refresh(client: &Client) {
     client.get("/home/list").await.assert_status(200).assert_refreshes();
 }
 
-/// That the refresh token buys nothing.
+/// Asserts that the refresh token is refused.
 async fn assert_refused(client: &Client) {
     client.drop_cookie(ACCESS);
     client.get("/home/list").await.assert_error(401, "unauthorized").assert_sets_no_cookie();
 }
 
-/// That neither token is good any more.
+/// Asserts that both tokens are refused.
 async fn assert_out(client: &Client) {
     client.get("/home/list").await.assert_error(401, "unauthorized").assert_sets_no_cookie();
     assert_refused(client).await;

@@ -1,4 +1,4 @@
-//! Signing keys come and go without signing anybody out.
+//! Signing keys can be replaced without ending sessions.
 
 use std::time::Duration;
 

@@ -117,7 +117,7 @@ async fn server_with_another_project() -> (TestServer, Client) {
     (server, ada)
 }
 
-/// That there is no project of this title.
+/// Asserts that there is no project of this title.
 async fn assert_is_free(server: &TestServer, client: &Client, title: &str) {
     let taken = send(server, client, "GET", "/project/duplicate/", title).await.assert_status(200);
     assert_eq!(taken.json(), json!({"isDuplicate": false}), "{title:?}");
@@ -125,7 +125,7 @@ async fn assert_is_free(server: &TestServer, client: &Client, title: &str) {
     client.open(title).await.assert_error(404, "not_found");
 }
 
-/// That this project, whose media is its title, is found in each way there is.
+/// Asserts that every operation finds this project, whose media is its title.
 async fn assert_works(server: &TestServer, client: &Client, title: &str) {
     let opened = client.open(title).await.assert_status(200).json();
     assert_eq!((&opened["metadata"]["title"], &opened["content"]), (&json!(title), &json!("[1]")));

@@ -1,4 +1,4 @@
-//! Tokens as somebody else than the server would make them.
+//! Tokens made by a test, not by the server.
 
 use jsonwebtoken::{Algorithm, EncodingKey};
 use notestamp_server::auth::{SigningKeySource, SigningKeys};

@@ -1,4 +1,4 @@
-//! Somebody who does all that can be done with an account, at any of the servers, and knows what must come of it.
+//! A random user of one account at all servers, with a model of every outcome that is allowed.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -16,14 +16,13 @@ use super::deployment::Deployment;
 use super::generated::{Numbers, file, pieces};
 use super::http::{ACCESS, Answer, Browser, REFRESH, Rules, Unanswered};
 
-/// Media that everybody saves: small files, and one of two parts.
+/// The media that all accounts save: small files, and one of two parts.
 const FILES: [usize; 6] = [0, 10, 50_000, 50_001, 1_500_000, 9_000_000];
 
 const TITLES: usize = 5;
 const SESSIONS_MAX: usize = 3;
 
-/// Within which time all is well again, after whatever it was: a transaction that nobody ends is ended by MongoDB after
-/// a minute, unless told otherwise.
+/// The deadline for recovery from any fault: by default MongoDB aborts an abandoned transaction after a minute.
 const RECOVERY_TIME_MAX: Duration = Duration::from_secs(120);
 
 type Outcome<T = ()> = Result<T, Unanswered>;
@@ -36,9 +35,9 @@ pub struct Account {
     passwords: Passwords,
     /// Each is signed in.
     sessions: Vec<Browser>,
-    /// What is known of each project: all that it may be, none meaning that it is not there.
+    /// The possible states of each project, by what is known; `None` among them means absent.
     known: BTreeMap<String, Vec<Option<Content>>>,
-    /// Whether something that nobody has answered may still come to be.
+    /// Whether a request without a response may still take effect.
     in_doubt: bool,
     /// What it says in its notes, so that no two are equal.
     count: u64,
@@ -55,7 +54,7 @@ struct Passwords {
 struct Content {
     notes: String,
     media: Option<(Digest, u64)>,
-    /// None where a save has not been answered.
+    /// Absent if the save had no response.
     revision: Option<u64>,
 }
 
@@ -106,7 +105,7 @@ impl Account {
         }
     }
 
-    /// Until all of it has been answered: asserts that everything is as it may be, and readable.
+    /// Repeats until all requests succeed: asserts that everything is in a possible state, and readable.
     pub async fn verify(&mut self) {
         let verify = async { while self.verify_once().await.is_err() {} };
         timeout(RECOVERY_TIME_MAX, verify).await.expect("it recovers");
@@ -126,7 +125,7 @@ impl Account {
         Ok(())
     }
 
-    /// Takes the account away.
+    /// Removes the account.
     pub async fn leave(&mut self) {
         while self.sessions.is_empty() {
             self.sign_in().await.unwrap();
@@ -242,8 +241,8 @@ impl Account {
         }
     }
 
-    /// Does one thing more that is answered: whoever still holds the account with something that was not, has let go
-    /// of it by then. After that, what is read is what there is.
+    /// Completes one more write: by then every transaction of an earlier request without a response has ended. After
+    /// that, reads show the final state.
     async fn settle(&mut self) -> Outcome {
         if self.in_doubt {
             let title = "settled".to_owned();
@@ -391,7 +390,7 @@ impl Account {
         let credentials = json!({ "username": self.email, "password": self.passwords.now });
         let request = session.request(Method::POST, self.any() + "/auth/register").json(&credentials);
         let answer = session.send(request).await?;
-        // An attempt that was not answered may have made it.
+        // An attempt without a response may have created it.
         assert!(matches!(answer.status, 201 | 409), "{answer:?}");
         Ok(())
     }
@@ -438,7 +437,7 @@ impl Account {
         self.assert_out(&olds).await
     }
 
-    /// Asserts that whoever copied these cookies gets nothing for them at any server: not with both, not with either.
+    /// Asserts that every server refuses copies of these cookies: both together, and each alone.
     async fn assert_out(&mut self, olds: &[Browser]) -> Outcome {
         for old in olds {
             for url in self.deployment.urls() {

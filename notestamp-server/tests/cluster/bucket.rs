@@ -1,4 +1,4 @@
-//! A prefix of a bucket that nobody else has, looked at from outside; and an S3 server of a test's own, to be killed.
+//! A prefix of a bucket for one test, inspected from outside; and an S3 server for one test, which it may kill.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -51,7 +51,7 @@ impl Prefix {
         found
     }
 
-    /// Multipart uploads that nobody has completed or aborted: the service's own words for them, if there are any.
+    /// Multipart uploads that were neither completed nor aborted: the service's own words for them, if there are any.
     pub async fn unfinished_uploads(&self) -> Vec<String> {
         let query = SignedUrlOptions::new().with_query([("uploads", "")]);
         let url =

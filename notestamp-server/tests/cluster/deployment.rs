@@ -128,7 +128,7 @@ impl Deployment {
 }
 
 impl Drop for Deployment {
-    /// What failed is told by whoever did it.
+    /// Prints the logs of the servers if the test has failed.
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("{}", self.log());

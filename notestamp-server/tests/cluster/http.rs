@@ -1,4 +1,4 @@
-//! Somebody with cookies, whom any server serves; and what each of its answers has to keep to.
+//! A client with cookies that uses any server, and the assertions on each response.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,13 +29,13 @@ pub struct Rules {
     pub broken: AtomicUsize,
     /// In milliseconds.
     pub slowest_away: AtomicUsize,
-    /// What nobody else may learn.
+    /// Values that no other client may see.
     pub cookies: Mutex<BTreeSet<String>>,
-    /// The bodies of answers that are no success.
+    /// The bodies of error responses.
     pub refusals: Mutex<Vec<Bytes>>,
 }
 
-/// No success: nobody knows what came of it.
+/// A request without a usable response: its outcome is unknown.
 #[derive(Debug)]
 pub struct Unanswered;
 
@@ -73,7 +73,7 @@ impl Browser {
         self.send(self.request(Method::GET, url)).await
     }
 
-    /// Sends a request with the cookies, and keeps those that the answer sets.
+    /// Sends a request with the cookies, and keeps those that the response sets.
     pub async fn send(&mut self, request: RequestBuilder) -> Result<Answer, Unanswered> {
         let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let request = request.header(COOKIE, cookies.join("; "));

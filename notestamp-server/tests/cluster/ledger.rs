@@ -31,7 +31,7 @@ struct Snapshot {
     rows: BTreeMap<String, Row>,
     projects: Vec<Document>,
     users: Vec<Document>,
-    /// Of accounts that are gone.
+    /// How many records of removed accounts are left.
     remains: usize,
 }
 
@@ -42,7 +42,7 @@ impl<'a> Ledger<'a> {
         Self { client, database, prefix }
     }
 
-    /// Whatever is going on: asserts that no reference dangles, that equal media is there once, that all is counted right,
+    /// Under any load: asserts that no reference dangles, that equal media is stored once, that all counts are right,
     /// and that nothing is in the bucket which the ledger does not know.
     pub async fn assert_sound(&self) {
         let before = self.snapshot().await;
@@ -65,7 +65,7 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// After a sweep, with nobody at work: asserts that there is what projects refer to, and nothing else.
+    /// After a sweep, without load: asserts that exactly what projects refer to is stored.
     pub async fn assert_at_rest(&self) {
         let snapshot = self.snapshot().await;
         snapshot.assert_consistent();
@@ -84,7 +84,7 @@ impl<'a> Ledger<'a> {
         assert_eq!(self.prefix.list().await, BTreeMap::new());
     }
 
-    /// Takes the database away.
+    /// Drops the database.
     pub async fn drop(self) {
         self.database.drop().await.unwrap();
     }

@@ -1,5 +1,5 @@
 //! Several server processes over one MongoDB and one bucket: under a random load, killed in the middle of it, and while
-//! what is under them is away.
+//! a backend is unavailable.
 //!
 //! `scripts/services start` starts what is needed, and prints the variables that lead here to it.
 
@@ -31,7 +31,7 @@ fn variable(name: &str) -> String {
     env::var(name).unwrap_or_else(|_| panic!("{name} is needed"))
 }
 
-/// One test at a time: each keeps all of a small machine busy, and some measure how long an answer takes.
+/// One test at a time: each keeps all of a small machine busy, and some measure response times.
 async fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::const_new(());
     TURN.lock().await

@@ -1,4 +1,4 @@
-//! A database that nobody else has, or a replica set of a test's own, to be broken: the program is the one that
+//! A database for one test, or a replica set for one test, which it may break: the program is the one that
 //! `NOTESTAMP_TEST_MONGOD` names.
 
 use std::net::TcpListener;
@@ -63,7 +63,7 @@ impl ReplicaSet {
         set
     }
 
-    /// One node, which nobody reaches but by this relay.
+    /// One node, which can be reached only through this relay.
     pub async fn behind_relay() -> (Self, Relay) {
         let mut set = Self::of(vec![Node::start(Vec::new())]);
         let relay = Relay::to(&set.nodes[0].address()).await;
@@ -118,7 +118,7 @@ impl ReplicaSet {
         )
     }
 
-    /// Waits for a primary that is none of these.
+    /// Waits for a primary that is not one of these.
     pub async fn primary(&self, others: &[usize]) -> usize {
         for _ in 0..600 {
             for node in (0..self.nodes.len()).filter(|node| !others.contains(node)) {

@@ -1,5 +1,5 @@
-//! While MongoDB or the bucket is away, in whatever manner, the client is told soon to come again, and nothing that was
-//! answered is lost; when it is back, all goes on by itself.
+//! While MongoDB or the bucket is unavailable, in any way, clients soon get a response that tells them to retry, and no
+//! completed change is lost; when the backend is back, the servers recover by themselves.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,10 +23,10 @@ use super::relay::{Relay, Way};
 const SERVERS: usize = 3;
 const ACCOUNTS: u64 = 3;
 
-/// Within which time a server says that the bucket is away.
+/// The deadline of a response while the bucket is unavailable.
 pub const BUCKET_TIME_MAX: Duration = Duration::from_secs(8);
 
-/// Within which time a server gives up what takes long because its stores are slow: a second more for each megabyte.
+/// The deadline of a response while the stores are slow; a second more for each megabyte.
 const SLOW_TIME_MAX: Duration = Duration::from_secs(8 + 9);
 
 /// Within which time it is noticed that something is away, or is back: the patience of a test.
@@ -129,7 +129,7 @@ struct Work {
     deployment: Arc<Deployment>,
     rules: Arc<Rules>,
     done: CancellationToken,
-    /// What each account has had answered.
+    /// How many responses each account has received.
     steps: Vec<Arc<AtomicUsize>>,
     accounts: Vec<JoinHandle<Account>>,
     watch: JoinHandle<()>,
@@ -158,7 +158,7 @@ impl Work {
         Self { deployment: deployment.clone(), rules, done, steps, accounts, watch }
     }
 
-    /// Waits until each account has had enough answered that was begun after this.
+    /// Waits until each account has received enough responses to requests that began after this call.
     async fn goes_on(&self) {
         let enough = 3;
         for steps in &self.steps {

@@ -22,7 +22,7 @@ const SESSIONS: usize = 6;
 const ROUNDS: usize = 6;
 const TITLE: &str = "contested";
 
-/// A save that was answered: the project, its revision, and the notes.
+/// A completed save: the project, its revision, and the notes.
 type Saved = (String, u64, String);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -36,7 +36,7 @@ async fn racing_savers_of_one_project_have_a_revision_each_and_equal_media_once(
 
     let mut answered = Vec::new();
     for round in 0..ROUNDS {
-        // At first some delete what the others save, in the end nobody does.
+        // At first some clients delete what the others save; at the end they only save.
         let deletes = round < ROUNDS / 2;
         let work = sessions.iter_mut().enumerate().map(|(n, session)| {
             let seed = (round * SESSIONS + n) as u64;
@@ -54,7 +54,7 @@ async fn racing_savers_of_one_project_have_a_revision_each_and_equal_media_once(
         let twin = revisions.entry(id).or_default().insert(*revision, notes);
         assert_eq!(twin, None, "revision {revision} of {id} was given to two");
     }
-    // All that was done has been answered, so no revision is missing, and none is of two projects.
+    // Every request had a response, so no revision is missing, and no revision belongs to two projects.
     let mut of_projects: Vec<Vec<u64>> = revisions.values().map(|it| it.keys().copied().collect()).collect();
     of_projects.sort();
     assert_eq!(of_projects.concat(), (1..=last).collect::<Vec<_>>());
@@ -98,7 +98,7 @@ async fn sign_in_often(deployment: &Arc<Deployment>) -> Vec<Browser> {
     sessions
 }
 
-/// Saves, and deletes, and saves again; what was answered of the saves.
+/// Saves, and deletes, and saves again; returns the completed saves.
 async fn race(
     session: &mut Browser,
     deployment: &Deployment,
@@ -148,7 +148,7 @@ async fn open(session: &mut Browser, deployment: &Deployment) -> Value {
     session.get(url).await.unwrap().assert_status(200).json()
 }
 
-/// Removes the account while the others save; what they were answered.
+/// Removes the account while the others save; returns the statuses of their responses.
 async fn remove_meanwhile(sessions: &mut [Browser], deployment: &Deployment, media: &Bytes) -> BTreeSet<u16> {
     let [first, others @ ..] = sessions else { panic!("there are several") };
     let served = AtomicUsize::new(0);

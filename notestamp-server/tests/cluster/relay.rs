@@ -1,4 +1,4 @@
-//! A way to a server that can be broken in several manners.
+//! A relay to a server that can fail in several ways.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use tokio::time::sleep;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Way {
     Open,
-    /// Connections stay, and nothing arrives any more.
+    /// Connections stay open, and no bytes are passed on.
     Silent,
     /// Connections are closed, new ones too, as soon as something comes.
     Closed,
-    /// Whatever is asked is answered with 500, as of HTTP.
+    /// Every request gets the response 500, as HTTP.
     Failing,
     /// What is sent takes so long until it arrives, a megabyte at a time.
     Slow(Duration),
@@ -120,7 +120,7 @@ async fn fail(from: &mut TcpStream) {
         "HTTP/1.1 500 Internal Server Error\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
     );
     if from.write_all(answer.as_bytes()).await.is_ok() {
-        // Else the rest of the request would make the answer be thrown away.
+        // Otherwise the unread rest of the request would cause a reset, and the response would be lost.
         drop(from.shutdown().await);
         drop(copy(from, &mut sink()).await);
     }

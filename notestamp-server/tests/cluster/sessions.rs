@@ -1,5 +1,5 @@
-//! A primary that was replaced while it stood still, and does not know it: nobody whose session has ended is served by
-//! what it remembers.
+//! A primary that was replaced while it was stopped, and does not know it: no ended session is served from its stale
+//! data.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Under a random load at all servers, and whichever of them is killed, no reference dangles, equal media is there once,
-//! nothing is in the bucket that the ledger does not know, and what was answered is there.
+//! Under a random load at all servers, and whichever of them is killed, no reference dangles, equal media is there
+//! once, nothing is in the bucket that the ledger does not know, and completed changes are stored.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -89,7 +89,7 @@ fn start_work(deployment: &Arc<Deployment>, rules: &Arc<Rules>, steps: usize) ->
     let work = accounts.map(|mut account| {
         tokio::spawn(async move {
             for step in 1..=steps {
-                // What was not answered is found out by the next step.
+                // The next step finds the outcome of a request that had no response.
                 let _ = account.step().await;
                 if step.is_multiple_of(steps / 3) {
                     account.verify().await;

@@ -1,4 +1,4 @@
-//! Somebody who uses a server over HTTP.
+//! A client of a server, over HTTP.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub struct Listed {
     pub media: Option<Digest>,
 }
 
-/// The connection broke: nobody knows what came of the request.
+/// The connection broke: the outcome of the request is unknown.
 #[derive(Debug)]
 pub struct Broken;
 
@@ -194,7 +194,7 @@ async fn status_and_code(answer: Response) -> (u16, String) {
     (status, body["code"].as_str().unwrap_or_default().to_owned())
 }
 
-/// The body of an answer that came whole.
+/// The body of a complete response.
 async fn whole(answer: reqwest::Result<Response>, expected: StatusCode) -> Result<Bytes, Broken> {
     let answer = answer.map_err(|_| Broken)?;
     let status = answer.status();

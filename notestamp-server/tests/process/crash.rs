@@ -1,4 +1,4 @@
-//! Killed at any moment, again and again, the server keeps what it has answered for, and nothing else.
+//! Killed at any moment, again and again, the server keeps exactly the changes that were completed by a response.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,10 +20,10 @@ const ACCOUNTS: u64 = 3;
 const TASKS_OF_AN_ACCOUNT: u64 = 2;
 const TITLES_OF_A_TASK: usize = 3;
 
-/// Media files that everybody saves: a few small ones, and some of several parts.
+/// The media files that all accounts save: a few small ones, and some of several parts.
 const FILES: [usize; 5] = [0, 10, 50_000, 1_500_000, 6_000_000];
 
-/// What is known of each project: all that it may be, none meaning that it is not there.
+/// The possible states of each project, by what is known; `None` among them means absent.
 type Known = BTreeMap<String, Vec<Option<Content>>>;
 
 #[derive(Clone, PartialEq, Eq, Debug)]

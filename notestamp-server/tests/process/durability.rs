@@ -1,4 +1,4 @@
-//! What has been answered survives a loss of power: the order of the system calls shows it.
+//! Completed changes survive a power loss: the order of the system calls shows it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -71,7 +71,7 @@ fn parse(trace: &str) -> Vec<Call> {
     calls
 }
 
-/// The calls of each request, up to the answer that tells of success.
+/// The calls of each request, up to the response that reports success.
 fn by_answer(mut calls: Vec<Call>) -> Vec<Vec<Call>> {
     calls.sort_by_key(|call| call.began);
     calls.split_inclusive(Call::is_answer).map(<[Call]>::to_vec).collect()
@@ -85,9 +85,9 @@ struct Expected {
     first: bool,
 }
 
-/// Checks that all of a save was synced, each step after the one that it relies on, before it was answered.
+/// Checks that all of a save was synced, each step after the one that it relies on, before the response.
 ///
-/// Answers the calls that prove it, for none of which there is another.
+/// Returns the calls that prove it; each of them is necessary.
 ///
 /// # Errors
 /// The step that is missing.

@@ -18,7 +18,7 @@ use super::server::{PATIENCE, Server, sweep, try_start};
 
 const MIB: u64 = 1 << 20;
 
-/// A small file system in memory. Dropped, it is gone.
+/// A small file system in memory, removed when this is dropped.
 struct Disk {
     folder: TempDir,
 }
@@ -55,7 +55,7 @@ impl Disk {
         filler.set_len(length.saturating_sub(left)).unwrap();
     }
 
-    /// The other program goes away.
+    /// Frees the space that the other program has taken.
     fn empty(&self) {
         fs::remove_file(self.filler()).unwrap();
     }

@@ -1,4 +1,4 @@
-//! Files and choices that nobody had to think of.
+//! Generated files and pseudo-random choices.
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};

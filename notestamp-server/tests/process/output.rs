@@ -1,4 +1,4 @@
-//! What becomes of a program whose output nobody takes.
+//! A program whose output cannot be written.
 
 use std::fs::{self, File};
 use std::process::{Command, Stdio};

@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
-/// Nobody waits longer for a process.
+/// The deadline for everything that a process should do.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long to sleep before looking again.
@@ -15,7 +15,7 @@ const STEP: Duration = Duration::from_millis(10);
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_notestamp-server");
 
-/// A server that listens. Dropped, it is killed.
+/// A server that listens; killed when this is dropped.
 pub struct Server {
     child: Child,
     pid: u32,
@@ -75,7 +75,7 @@ impl Server {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
         let url = lines.find_map(|line| Some(line.strip_prefix("listening on ")?.to_owned()));
         let url = url.expect("it says where it listens");
-        // What nobody reads would hold it up one day.
+        // A full pipe that no test reads would block the server.
         thread::spawn(move || lines.for_each(drop));
         Self { pid: child.id(), child, url }
     }

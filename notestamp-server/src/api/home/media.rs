@@ -30,7 +30,7 @@ impl MediaFiles {
         /// The project's id.
         id: Path<String>,
     ) -> MediaResult {
-        // What cannot be an id is no project's.
+        // A text that is not an id names no project.
         let id: ProjectId = id.0.parse().map_err(|_| ApiError::new(Code::NotFound, "project not found"))?;
         let project = state.store.find_project_by_id(user.id, id).await?;
         media_response(&state, request, project, Disposition::Inline).await

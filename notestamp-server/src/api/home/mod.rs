@@ -10,7 +10,7 @@ use notestamp_store::ProjectId;
 
 use crate::http::base_url::BaseUrl;
 
-/// Where the media of a project is in this dialect: a URL that is good with the session's cookies.
+/// The URL of a project's media in this dialect: it needs the session's cookies.
 pub fn media_url(base: &BaseUrl) -> impl Fn(ProjectId) -> String {
     move |project| format!("{}/home/media/{project}", base.as_str())
 }

@@ -27,7 +27,7 @@ use crate::wire::upload::UploadBody;
 pub struct Projects;
 
 failures! {
-    /// Of listing.
+    /// The error statuses of listing projects.
     ListFailures: 400 401 412;
 }
 

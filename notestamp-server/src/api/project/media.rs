@@ -58,7 +58,7 @@ impl ProjectMedia {
             Some(user) => user,
             None => state.authenticate(&jar).await?.id,
         };
-        // What cannot be an id is no project's.
+        // A text that is not an id names no project.
         let project = project.ok_or_else(|| ApiError::new(Code::NotFound, "project not found"))?;
         let project = state.store.find_project_by_id(user, project).await?;
         media_response(&state, request, project, Disposition::Inline).await

@@ -12,7 +12,7 @@ use crate::state::State;
 pub use media::ProjectMedia;
 pub use projects::ProjectDialect;
 
-/// Where the media of a project is in this dialect: a URL that authorizes itself.
+/// The URL of a project's media in this dialect: it is signed, and so needs no cookies.
 fn media_url<'a>(
     state: &'a State,
     user: &'a CurrentUser,

@@ -27,9 +27,9 @@ use crate::wire::project_save::ProjectSaveBody;
 pub struct ProjectDialect;
 
 failures! {
-    /// Of listing.
+    /// The error statuses of listing projects.
     ListFailures: 400 401 412;
-    /// Of asking for a title.
+    /// The error statuses of asking whether a title is taken.
     DuplicateFailures: 400 401;
 }
 
@@ -199,7 +199,7 @@ impl ProjectDialect {
                 Err(StoreError::NotFound { .. }) => false,
                 Err(error) => return Err(error.into()),
             },
-            // What cannot be a title is nobody's.
+            // No project can have an invalid title.
             Err(_) => false,
         };
         Ok(Json(Duplicate { is_duplicate }))

@@ -12,12 +12,12 @@ use tempfile::TempDir;
 #[cfg(all(feature = "mongodb", feature = "s3"))]
 pub use mongodb_s3::MongoDbS3;
 
-/// Stores of one test, which are gone when this is.
+/// The stores of one test, which are removed when this is dropped.
 pub trait Stores {
     /// Whether several servers can open them at once.
     const ARE_SHARED: bool = false;
 
-    /// Some that nobody else has.
+    /// New stores for this test only.
     fn fresh() -> Self;
 
     /// The settings of a server over them.
