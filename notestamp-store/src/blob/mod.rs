@@ -162,6 +162,23 @@ impl BlobStore {
         }
     }
 
+    /// Whether the objects of a namespace have a place of their own, and nothing is in it.
+    pub(crate) async fn is_empty_folder(&self, namespace: Namespace) -> Result<bool> {
+        match &self.backend.local {
+            Some(local) => self.on_disk(local, move |root| Ok(root.is_empty(namespace))).await,
+            None => Ok(false),
+        }
+    }
+
+    /// Removes that place, unless something is in it. Nobody may count on an object that is written to the namespace
+    /// meanwhile: its folder could be gone after a loss of power.
+    pub(crate) async fn remove_empty_folder(&self, namespace: Namespace) -> Result<()> {
+        match &self.backend.local {
+            Some(local) => self.on_disk(local, move |root| root.remove_folder(namespace)).await,
+            None => Ok(()),
+        }
+    }
+
     /// Ends it in good order: waits for uploads that are being aborted, each of which is tried once more at most.
     pub async fn close(&self) {
         self.closing.cancel();
