@@ -26,6 +26,65 @@ pub use sessions::SessionStore;
 pub use sqlite::SqliteRecords;
 pub use users::UserStore;
 
+/// A kind of record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RecordKind {
+    /// An account.
+    User,
+    /// A session.
+    Session,
+    /// A project.
+    Project,
+    /// A row of the ledger.
+    Object,
+}
+
+impl RecordKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::User, Self::Session, Self::Project, Self::Object];
+
+    /// Its name, for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Session => "session",
+            Self::Project => "project",
+            Self::Object => "object",
+        }
+    }
+}
+
+/// The id of a record of any kind, as it is kept.
+pub type RecordKey = Vec<u8>;
+
+/// A record that cannot be read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DamagedRecord {
+    /// What it is.
+    pub kind: RecordKind,
+    /// Its id, in hexadecimal digits.
+    pub id: String,
+    /// What is wrong with it.
+    pub detail: String,
+}
+
+impl DamagedRecord {
+    #[cfg(any(feature = "sqlite", feature = "mongodb"))]
+    fn new(kind: RecordKind, key: &[u8], detail: String) -> Self {
+        let id = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { kind, id, detail }
+    }
+}
+
+/// Those of some records that are damaged.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct DamagedPage {
+    /// The damaged.
+    pub damaged: Vec<DamagedRecord>,
+    /// Where the next page begins; absent where there is none.
+    pub next: Option<RecordKey>,
+}
+
 /// Which store the records are of, and which of its blob stores have been given its id.
 ///
 /// A blob store that has been given the id and does not hold it is another one, or has lost everything. One that never
@@ -72,10 +131,13 @@ impl StoreIdentity {
 /// - Where a method fails, it changed nothing, or its failure is [`Error::Unavailable`] and it may have.
 /// - Bounded: steps over many records take a limit and are repeated.
 /// - The time is always an argument.
+/// - A record that is damaged is [`Error::Corrupt`] where it is asked for by itself. It is left out of lists, purges and
+///   sweeps, which go on past it, and logged; what else its account has is as good as before.
 ///
 /// Clones of an `Arc` share everything. `conformance` holds the suite that every backend passes.
 ///
 /// [`Error::Unavailable`]: crate::Error::Unavailable
+/// [`Error::Corrupt`]: crate::Error::Corrupt
 /// [`Error::Full`]: crate::Error::Full
 #[async_trait]
 pub trait RecordStore: UserStore + SessionStore + ProjectStore + ObjectLedger {
@@ -93,6 +155,14 @@ pub trait RecordStore: UserStore + SessionStore + ProjectStore + ObjectLedger {
 
     /// Notes that the blob store of this kind holds the id.
     async fn mark_blob_store(&self, kind: ObjectKind) -> Result<()>;
+
+    /// Reads up to `limit` records of a kind, in the order of their ids, after that one: those among them that are damaged.
+    async fn find_damaged(
+        &self,
+        kind: RecordKind,
+        after: Option<RecordKey>,
+        limit: usize,
+    ) -> Result<DamagedPage>;
 
     /// Answers if the backend does, reading as a request would.
     async fn ping(&self) -> Result<()>;

@@ -15,6 +15,9 @@ pub trait ObjectLedger: fmt::Debug + Send + Sync {
     /// Adds rows, each of them reserved and of a new id.
     async fn reserve(&self, rows: &[Object]) -> Result<()>;
 
+    /// The row of that id, whatever its state.
+    async fn find_object(&self, id: ObjectId) -> Result<Option<Object>>;
+
     /// The live media of that namespace and digest.
     async fn find_live_media(&self, namespace: Namespace, digest: Digest) -> Result<Option<Object>>;
 

@@ -45,6 +45,7 @@
 mod account_queue;
 mod bson;
 mod collections;
+mod damage;
 mod error;
 mod identity;
 mod listing;
@@ -72,7 +73,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use self::account_queue::AccountQueue;
 use self::collections::Collections;
 use self::error::{Failure, Result as StepResult};
-use super::{RecordStore, StoreIdentity};
+use super::{DamagedPage, RecordKey, RecordKind, RecordStore, StoreIdentity};
 use crate::domain::{InvalidValue, ObjectKind, StoreId};
 use crate::error::Result;
 
@@ -254,6 +255,16 @@ impl RecordStore for MongoDbRecords {
 
     async fn mark_blob_store(&self, kind: ObjectKind) -> Result<()> {
         self.bounded(identity::mark(&self.collections, kind)).await
+    }
+
+    async fn find_damaged(
+        &self,
+        kind: RecordKind,
+        after: Option<RecordKey>,
+        limit: usize,
+    ) -> Result<DamagedPage> {
+        let Some(limit) = bson::limit(limit) else { return Ok(DamagedPage::default()) };
+        self.bounded(damage::find(&self.collections, kind, after, limit)).await
     }
 
     async fn ping(&self) -> Result<()> {

@@ -1,5 +1,6 @@
 //! All records in one SQLite file: the embedded default, nothing to install.
 
+mod damage;
 mod error;
 mod file;
 mod identity;
@@ -26,7 +27,7 @@ use self::error::Failure;
 use self::lock::ExclusiveLock;
 use self::readers::{BUSY_TIMEOUT, Readers, STATEMENTS_MAX};
 use self::writer::{Priority, Writer};
-use super::{RecordStore, StoreIdentity};
+use super::{DamagedPage, RecordKey, RecordKind, RecordStore, StoreIdentity};
 use crate::disk::{self, Reserve};
 use crate::domain::{ObjectKind, StoreId};
 use crate::durability::Durability;
@@ -188,6 +189,15 @@ impl RecordStore for SqliteRecords {
 
     async fn mark_blob_store(&self, kind: ObjectKind) -> Result<()> {
         self.write_essential(move |connection| identity::mark(connection, kind)).await
+    }
+
+    async fn find_damaged(
+        &self,
+        kind: RecordKind,
+        after: Option<RecordKey>,
+        limit: usize,
+    ) -> Result<DamagedPage> {
+        self.read(move |connection| damage::find(connection, kind, after.as_ref(), limit)).await
     }
 
     async fn ping(&self) -> Result<()> {
