@@ -92,7 +92,7 @@ const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(2);
 /// Keeps all records in a MongoDB database, which any number of processes can have open.
 ///
 /// - It needs a replica set, of one node at least, or a sharded cluster: transactions do.
-/// - The concerns for reading and writing are this backend's own, whatever the URL says. Where a set of one node gets
+/// - The concerns for reading and writing, and that each is tried again, are this backend's own, whatever the URL says. Where a set of one node gets
 ///   more, open it anew.
 /// - Its clock is never asked, but for one thing: sessions whose tokens have ended for a day by the server's clock are
 ///   removed by an index, should nobody call [`forget_expired_sessions`].
@@ -209,6 +209,9 @@ async fn parse(url: &str) -> StepResult<ClientOptions> {
     options.server_selection_timeout.get_or_insert(SERVER_SELECTION_TIME_MAX);
     options.connect_timeout.get_or_insert(CONNECT_TIME_MAX);
     options.heartbeat_freq.get_or_insert(HEARTBEAT_INTERVAL);
+    // One try more where a connection broke off: what the records promise counts on it, whatever a URL says.
+    options.retry_reads = Some(true);
+    options.retry_writes = Some(true);
     options.read_concern = Some(ReadConcern::local());
     options.write_concern = Some(durable());
     options.selection_criteria = Some(primary());
