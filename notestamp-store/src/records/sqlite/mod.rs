@@ -163,6 +163,8 @@ fn connect(path: &Path, durability: Durability) -> Result<Connection, Failure> {
     connection.pragma_update(None, "synchronous", synchronous)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
+    // What has been deleted is overwritten, where it would else stay in the file until the space is used again.
+    connection.pragma_update(None, "secure_delete", true)?;
     // What a statement has to keep for its end would else go to a file, on a disk that may be full.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
