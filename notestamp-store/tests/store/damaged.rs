@@ -201,3 +201,92 @@ async fn a_damaged_account_is_in_the_way_of_no_other() {
     it.store.sweep().await.unwrap();
     assert_eq!(it.report().await, CheckReport::default());
 }
+
+/// The one file of notes there is.
+fn notes_file(folder: &Path) -> std::path::PathBuf {
+    let mut folders = fs::read_dir(folder.join("Notes")).unwrap().map(|entry| entry.unwrap().path());
+    let folder = folders.find(|path| path.is_dir()).unwrap();
+    fs::read_dir(folder).unwrap().next().unwrap().unwrap().path()
+}
+
+#[tokio::test]
+async fn notes_are_compared_with_their_digest() {
+    for text in ["words".to_owned(), "more words ".repeat(10_000)] {
+        let it = Damaged::new().await;
+        draft(&it.store, it.owner, "a").notes(&text).save().await;
+        let file = notes_file(it.folder.path());
+        let saved = fs::read(&file).unwrap();
+        assert_eq!(&saved, notes(&text).as_bytes());
+        let mut other = saved.clone();
+        other[3] ^= 1;
+        fs::write(&file, other).unwrap();
+        let opened = it.store.open_project(it.owner, &title("a")).await;
+        assert!(matches!(opened, Err(Error::Corrupt(_))), "{opened:?}");
+        fs::write(&file, saved).unwrap();
+        it.store.open_project(it.owner, &title("a")).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_was_deleted_is_no_longer_in_the_file() {
+    let it = Damaged::new().await;
+    let secret = "a title that nobody else has".repeat(5);
+    draft(&it.store, it.owner, &secret).save().await;
+    draft(&it.store, it.owner, "another").save().await;
+    it.store.close().await.unwrap();
+    let database = it.folder.path().join("metadata.db");
+    let holds = |text: &str| {
+        let bytes = fs::read(&database).unwrap();
+        bytes.windows(text.len()).any(|window| window == text.as_bytes())
+    };
+    assert!(holds(&secret));
+    let store = open(it.folder.path(), &it.clock).await;
+    store.delete_project(it.owner, &title(&secret)).await.unwrap();
+    store.close().await.unwrap();
+    assert!(!holds(&secret) && holds("another"));
+}
+
+#[tokio::test]
+async fn the_folders_of_a_removed_account_go_with_its_last_object() {
+    let it = Damaged::new().await;
+    let other = account(&it.store, "bob@example.org").await;
+    for owner in [it.owner, other] {
+        draft(&it.store, owner, "a").media(&media(1, 10)).save().await;
+    }
+    let folders = || {
+        let mut names = Vec::new();
+        for kind in ["Notes", "Media"] {
+            let entries = fs::read_dir(it.folder.path().join(kind)).unwrap().map(Result::unwrap);
+            names.extend(
+                entries.filter(|it| it.path().is_dir()).map(|it| it.file_name().into_string().unwrap()),
+            );
+        }
+        names
+    };
+    assert_eq!(folders().len(), 4);
+    // An upload that began before the removal, and comes to its end after it.
+    let mut late = it.store.begin_save(it.owner);
+    it.store.remove_account(it.owner).await.unwrap();
+    for _ in 0..2 {
+        it.let_time_pass();
+        it.store.sweep().await.unwrap();
+    }
+    assert_eq!(folders(), [other.to_string(), other.to_string()]);
+
+    it.store.delete_project(other, &title("a")).await.unwrap();
+    it.let_time_pass();
+    it.store.sweep().await.unwrap();
+    assert_eq!(folders().len(), 2, "an account that is there keeps them");
+    draft(&it.store, other, "b").media(&media(1, 10)).save().await;
+
+    let bytes = media(3, 3_000_000);
+    let written = late.write_media(super::fixture::body(&bytes)).await;
+    let request =
+        notestamp_store::SaveRequest::new(notestamp_store::Metadata::new(title("late"), NOW), notes("late"));
+    let committed = late.commit(request).await;
+    assert!(written.is_err() || committed.is_err());
+    it.let_time_pass();
+    it.store.sweep().await.unwrap();
+    assert_eq!(folders(), [other.to_string(), other.to_string()]);
+    assert_eq!(it.report().await, CheckReport::default());
+}
