@@ -54,6 +54,7 @@ pub enum Code {
     RangeNotSatisfiable,
     TooManyRequests,
     Internal,
+    Damaged,
     Unavailable,
     Busy,
     StoreMismatch,
@@ -85,6 +86,7 @@ impl Code {
             Self::RangeNotSatisfiable => (StatusCode::RANGE_NOT_SATISFIABLE, "range_not_satisfiable"),
             Self::TooManyRequests => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+            Self::Damaged => (StatusCode::INTERNAL_SERVER_ERROR, "damaged"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::StoreMismatch => (StatusCode::SERVICE_UNAVAILABLE, "store_mismatch"),
@@ -317,6 +319,9 @@ impl From<StoreError> for ApiError {
                     Ok(error) => *error,
                     Err(source) => Self::bad_request("the body broke off").caused_by(source),
                 }
+            }
+            StoreError::Corrupt(_) => {
+                Self::new(Code::Damaged, "what is stored of this is damaged").caused_by(error)
             }
             _ => Self::new(Code::Internal, "something went wrong here").caused_by(error),
         }

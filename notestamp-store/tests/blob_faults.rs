@@ -209,6 +209,31 @@ async fn a_stream_of_another_length_is_never_silent() {
     }
 }
 
+#[tokio::test]
+async fn a_read_goes_on_as_long_as_each_connection_brings_bytes() {
+    let bytes: Vec<u8> = (0..100).collect();
+    let (store, backend) = faulty(Faults { get_breaks_after: Some(7), ..Faults::default() });
+    store.put(Namespace::Shared, object(), Bytes::from(bytes.clone())).await.unwrap();
+    for range in [0..100, 0..7, 0..8, 13..90, 99..100] {
+        let before = backend.seen().reads;
+        let stream = store.read(Namespace::Shared, object(), 100, Some(range.start as u64..range.end as u64));
+        let read = stream.await.unwrap().try_collect::<Vec<_>>().await.unwrap().concat();
+        assert_eq!(read, bytes[range.clone()]);
+        assert_eq!(backend.seen().reads - before, range.len().div_ceil(7), "{range:?}");
+    }
+    assert_eq!(store.read_to_bytes(Namespace::Shared, object(), 100).await.unwrap(), bytes);
+}
+
+#[tokio::test]
+async fn a_read_ends_where_a_connection_brings_nothing() {
+    let (store, backend) = faulty(Faults { get_breaks_after: Some(0), ..Faults::default() });
+    store.put(Namespace::Shared, object(), Bytes::from(vec![0; 100])).await.unwrap();
+    let stream = store.read(Namespace::Shared, object(), 100, None).await.unwrap();
+    let read = stream.try_collect::<Vec<_>>().await;
+    assert!(matches!(read, Err(Error::Unavailable { .. })), "{read:?}");
+    assert_eq!(backend.seen().reads, 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn notes_that_stop_in_the_middle_are_not_waited_for_long() {
     let (store, _) = faulty(Faults { get_yields: Some(0..50), get_stalls: true, ..Faults::default() });
@@ -276,6 +301,8 @@ struct Faults {
     get_yields: Option<Range<usize>>,
     /// Whether the response to a read never ends.
     get_stalls: bool,
+    /// A connection breaks off after this many bytes.
+    get_breaks_after: Option<usize>,
 }
 
 /// The calls that the backend has received.
@@ -287,6 +314,7 @@ struct Seen {
     in_flight: usize,
     in_flight_peak: usize,
     aborted: usize,
+    reads: usize,
 }
 
 #[derive(Debug)]
@@ -361,6 +389,24 @@ impl ObjectStore for Faulty {
     async fn get_opts(&self, location: &Path, options: GetOptions) -> object_store::Result<GetResult> {
         self.backend.fail_if(self.backend.faults.fail_read)?;
         let found = self.inner.get_opts(location, options).await?;
+        self.backend.seen.send_modify(|seen| seen.reads += 1);
+        if let Some(len) = self.backend.faults.get_breaks_after {
+            let head = GetResult {
+                payload: GetResultPayload::Stream(stream::empty().boxed()),
+                meta: found.meta.clone(),
+                range: found.range.clone(),
+                attributes: found.attributes.clone(),
+                extensions: found.extensions.clone(),
+            };
+            let bytes = found.bytes().await?;
+            let breaks = bytes.len() > len;
+            let first = bytes.slice(..len.min(bytes.len()));
+            let chunks = stream::iter([Ok(first)].into_iter().chain(breaks.then(|| {
+                let source = IoError::from(ErrorKind::ConnectionReset).into();
+                Err(object_store::Error::Generic { store: "faulty", source })
+            })));
+            return Ok(GetResult { payload: GetResultPayload::Stream(chunks.boxed()), ..head });
+        }
         let Some(yields) = self.backend.faults.get_yields.clone() else { return Ok(found) };
         let chunks = stream::iter(yields.map(|_| Ok(Bytes::from_static(&[0]))));
         let chunks = match self.backend.faults.get_stalls {

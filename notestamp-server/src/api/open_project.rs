@@ -29,7 +29,7 @@ pub struct OpenedText {
 pub async fn open(state: &State, user: &CurrentUser, title: &str) -> Result<OpenedText, ApiError> {
     let opened = state.store.open_project(user.id, &requested_title(title)?).await?;
     let notes = String::from_utf8(opened.notes.into())
-        .map_err(|e| ApiError::new(Code::Internal, "the notes are damaged").caused_by(e))?;
+        .map_err(|e| ApiError::new(Code::Damaged, "the notes are damaged").caused_by(e))?;
     let revision = EntityTag::of_revision(opened.project.revision);
     Ok(OpenedText { project: opened.project, notes, revision })
 }

@@ -77,6 +77,22 @@ impl LocalRoot {
         }
     }
 
+    /// Whether the folder of a namespace is there, with nothing in it.
+    pub(super) fn is_empty(&self, namespace: Namespace) -> bool {
+        fs::read_dir(self.folder(namespace)).is_ok_and(|mut entries| entries.next().is_none())
+    }
+
+    /// Removes the folder of a namespace, unless something is in it.
+    pub(super) fn remove_folder(&self, namespace: Namespace) -> io::Result<()> {
+        let folder = self.folder(namespace);
+        match fs::remove_dir(&folder) {
+            Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty) => {
+                Err(at(&folder)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Fails where the folder has vanished or cannot be written to.
     pub(super) fn ping(&self) -> io::Result<()> {
         disk::probe(&self.path.join(PROBE), 0)

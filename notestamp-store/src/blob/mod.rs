@@ -168,6 +168,23 @@ impl BlobStore {
         }
     }
 
+    /// Returns whether the objects of a namespace have a folder of their own, and it is empty.
+    pub(crate) async fn is_empty_folder(&self, namespace: Namespace) -> Result<bool> {
+        match &self.backend.local {
+            Some(local) => self.on_disk(local, move |root| Ok(root.is_empty(namespace))).await,
+            None => Ok(false),
+        }
+    }
+
+    /// Removes that folder if it is empty. An object that is written to the namespace at the same time may not be
+    /// durable: its folder could be absent after a loss of power.
+    pub(crate) async fn remove_empty_folder(&self, namespace: Namespace) -> Result<()> {
+        match &self.backend.local {
+            Some(local) => self.on_disk(local, move |root| root.remove_folder(namespace)).await,
+            None => Ok(()),
+        }
+    }
+
     /// Shuts down gracefully: waits for the uploads that are being aborted; each abort is tried at most once more.
     pub async fn close(&self) {
         self.closing.cancel();

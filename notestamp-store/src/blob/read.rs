@@ -15,7 +15,7 @@ use super::local::read_exact_at;
 use super::timeouts::{REQUEST_TIME_MAX, never_idle};
 use super::{BlobStore, error, path};
 use crate::domain::{InvalidValue, Namespace, ObjectId};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, error_chain};
 
 /// The bytes of an object, piece by piece. It ends after its first error.
 pub type ByteStream = BoxStream<'static, Result<Bytes>>;
@@ -58,8 +58,12 @@ impl BlobStore {
         let bytes = match found.payload {
             GetResultPayload::File(file, _) => read_file(self.name, file, range.clone(), what.clone()),
             GetResultPayload::Stream(bytes) => {
-                let store = self.clone();
-                bytes.map_err(move |error| store.error(error)).boxed()
+                let bytes = self.with_errors(bytes);
+                if self.backend.remote {
+                    self.clone().resumed(path, expected_size, range.clone(), bytes)
+                } else {
+                    bytes
+                }
             }
         };
         Ok(exactly(bytes, range.end - range.start, what))
@@ -98,6 +102,44 @@ impl BlobStore {
             bytes.extend_from_slice(&next);
         }
         Ok(bytes.freeze())
+    }
+
+    fn with_errors(&self, bytes: BoxStream<'static, object_store::Result<Bytes>>) -> ByteStream {
+        let store = self.clone();
+        bytes.map_err(move |error| store.error(error)).boxed()
+    }
+
+    /// Goes on where a connection breaks off, as long as each of them brings bytes: whoever listens takes hours for a
+    /// recording, and services end connections that are idle meanwhile.
+    fn resumed(self, path: Path, expected_size: u64, range: Range<u64>, bytes: ByteStream) -> ByteStream {
+        let begin = (self, range, bytes, false);
+        let resumed = stream::try_unfold(begin, move |(store, mut left, mut bytes, mut has_brought)| {
+            let path = path.clone();
+            async move {
+                loop {
+                    let broken = match bytes.try_next().await {
+                        Ok(None) => return Ok(None),
+                        Ok(Some(chunk)) => {
+                            left.start += chunk.len() as u64;
+                            has_brought |= !chunk.is_empty();
+                            return Ok(Some((chunk, (store, left, bytes, has_brought))));
+                        }
+                        Err(broken) => broken,
+                    };
+                    if !has_brought || left.is_empty() {
+                        return Err(broken);
+                    }
+                    let error = error_chain(&broken);
+                    tracing::debug!(%path, from = left.start, error, "a read goes on after its connection");
+                    has_brought = false;
+                    bytes = match store.open_range(&path, expected_size, left.clone()).await?.payload {
+                        GetResultPayload::Stream(bytes) => store.with_errors(bytes),
+                        GetResultPayload::File(..) => return Err(broken),
+                    };
+                }
+            }
+        });
+        resumed.boxed()
     }
 
     /// Ends in an error where the next bytes take as long as no answer may.

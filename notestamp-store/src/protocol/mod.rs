@@ -36,7 +36,7 @@ mod ledger;
 mod save;
 
 pub use admit::admit;
-pub use delete::{DeletePlan, DeleteReads, plan_delete};
+pub use delete::{DeletePlan, DeleteReads, plan_delete, plan_purge};
 pub use ledger::{
     Look, Settled, Settlement, StaleBefore, adopt, discard, doom_if_stale, release, settle_media,
 };

@@ -28,6 +28,65 @@ pub use sessions::SessionStore;
 pub use sqlite::SqliteRecords;
 pub use users::UserStore;
 
+/// A kind of record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RecordKind {
+    /// An account.
+    User,
+    /// A session.
+    Session,
+    /// A project.
+    Project,
+    /// A row of the ledger.
+    Object,
+}
+
+impl RecordKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::User, Self::Session, Self::Project, Self::Object];
+
+    /// Its name, for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Session => "session",
+            Self::Project => "project",
+            Self::Object => "object",
+        }
+    }
+}
+
+/// The id of a record of any kind, as it is kept.
+pub type RecordKey = Vec<u8>;
+
+/// A record that cannot be read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DamagedRecord {
+    /// The kind of record.
+    pub kind: RecordKind,
+    /// The id, in hexadecimal digits.
+    pub id: String,
+    /// What is wrong with it.
+    pub detail: String,
+}
+
+impl DamagedRecord {
+    #[cfg(any(feature = "sqlite", feature = "mongodb"))]
+    fn new(kind: RecordKind, key: &[u8], detail: String) -> Self {
+        let id = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { kind, id, detail }
+    }
+}
+
+/// A page of the records that are damaged.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct DamagedPage {
+    /// The damaged records, in the order of their ids.
+    pub damaged: Vec<DamagedRecord>,
+    /// The id after which the next page begins; `None` after the last page.
+    pub next: Option<RecordKey>,
+}
+
 /// The identity of a store, as its records hold it, and which of its two blob stores have been given the same id.
 ///
 /// A blob store that was given the id and does not hold it belongs to another store, or has lost its content. A blob
@@ -75,10 +134,13 @@ impl StoreIdentity {
 /// - A failed call has changed nothing, with one exception: after [`Error::Unavailable`] the outcome is unknown.
 /// - Bounded: a step over many records takes a limit, and the caller repeats it.
 /// - The current time is always an argument; a backend does not read a clock of its own for it.
+/// - A damaged record is [`Error::Corrupt`] where it is read by itself. Lists, purges and sweeps leave it out, log it and go
+///   on; the other records of its account are not affected.
 ///
 /// Clones of an `Arc` share one backend. The module `conformance` holds the suite that every backend passes.
 ///
 /// [`Error::Unavailable`]: crate::Error::Unavailable
+/// [`Error::Corrupt`]: crate::Error::Corrupt
 #[async_trait]
 pub trait RecordStore: UserStore + SessionStore + ProjectStore + ObjectLedger {
     /// A short name for logs and errors: `sqlite`, `mongodb`, …
@@ -95,6 +157,14 @@ pub trait RecordStore: UserStore + SessionStore + ProjectStore + ObjectLedger {
 
     /// Records that the blob store of this kind has been given the id.
     async fn mark_blob_store(&self, kind: ObjectKind) -> Result<()>;
+
+    /// Reads up to `limit` records of a kind in the order of their ids, after the id `after`; returns the damaged ones.
+    async fn find_damaged(
+        &self,
+        kind: RecordKind,
+        after: Option<RecordKey>,
+        limit: usize,
+    ) -> Result<DamagedPage>;
 
     /// Checks that the backend is available, with a read such as a request makes.
     async fn ping(&self) -> Result<()>;

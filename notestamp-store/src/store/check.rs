@@ -7,6 +7,7 @@ use futures_util::TryStreamExt;
 use crate::blob::ListedObject;
 use crate::domain::{Namespace, ObjectId, ObjectKind, ObjectState};
 use crate::error::Result;
+use crate::records::{DamagedRecord, RecordKind};
 
 use super::Store;
 
@@ -25,10 +26,12 @@ pub struct CheckReport {
     pub unaccounted: Vec<String>,
     /// Rows that wait for a sweep: reserved, doomed, or live without references.
     pub unreferenced: Vec<ObjectId>,
+    /// Records that cannot be read. They are left out of lists, and of all else that this report says.
+    pub damaged: Vec<DamagedRecord>,
 }
 
 impl Store {
-    /// Compares every row of the ledger with what lies in the blob stores.
+    /// Reads every record, and compares every row of the ledger with what lies in the blob stores.
     ///
     /// # Errors
     /// Where a backend does not answer.
@@ -43,6 +46,18 @@ impl Store {
                         found.insert((kind, namespace, object), size);
                     }
                     ListedObject::Unknown(path) => report.unaccounted.push(path),
+                }
+            }
+        }
+
+        for kind in RecordKind::ALL {
+            let mut after = None;
+            loop {
+                let page = self.shared.records.find_damaged(kind, after, STEP).await?;
+                report.damaged.extend(page.damaged);
+                after = page.next;
+                if after.is_none() {
+                    break;
                 }
             }
         }

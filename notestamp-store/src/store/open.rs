@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::domain::{Namespace, Project, Title, UserId};
+use crate::domain::{Digest, Namespace, NotesRef, Project, Title, UserId};
 use crate::error::{Error, Result};
 
 use super::Store;
@@ -16,6 +16,22 @@ pub struct Opened {
     pub notes: Bytes,
 }
 
+/// The most bytes that are hashed in between; more would keep other requests waiting.
+const HASHED_AT_ONCE_MAX: usize = 64 << 10;
+
+async fn digest_of(bytes: Bytes) -> (Bytes, Digest) {
+    let hash = |bytes: Bytes| {
+        let digest = Digest::of(&bytes);
+        (bytes, digest)
+    };
+    if bytes.len() <= HASHED_AT_ONCE_MAX {
+        return hash(bytes);
+    }
+    tokio::task::spawn_blocking(move || hash(bytes))
+        .await
+        .expect("hashing does not panic, and is not aborted")
+}
+
 /// How often opening starts anew because a save has replaced the notes meanwhile.
 const RACES_MAX: usize = 16;
 
@@ -23,14 +39,12 @@ impl Store {
     /// Opens the project of that title.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where the account has none of that title.
+    /// - [`Error::NotFound`] where the account has none of that title.
+    /// - [`Error::Corrupt`] where the notes are missing, or not what was saved.
     pub async fn open_project(&self, owner: UserId, title: &Title) -> Result<Opened> {
         let mut project = self.find_project(owner, title).await?;
         for _ in 0..RACES_MAX {
-            let notes = project.notes;
-            let read =
-                self.shared.notes.read_to_bytes(Namespace::Owner(owner), notes.object, notes.size).await;
-            match read {
+            match self.read_notes(owner, project.notes).await {
                 Ok(notes) => return Ok(Opened { project, notes }),
                 Err(missing @ Error::Corrupt(_)) => {
                     let now = self.find_project(owner, title).await?;
@@ -46,6 +60,28 @@ impl Store {
             backend: self.shared.records.name(),
             source: "the project is saved faster than it can be read".into(),
         })
+    }
+
+    /// Reads notes, and compares them with the digest that the ledger has of them.
+    async fn read_notes(&self, owner: UserId, notes: NotesRef) -> Result<Bytes> {
+        let read = self.shared.notes.read_to_bytes(Namespace::Owner(owner), notes.object, notes.size);
+        let (bytes, row) = futures_util::join!(read, self.shared.records.find_object(notes.object));
+        let bytes = bytes?;
+        let expected = match row {
+            Ok(row) => row.and_then(|row| row.content).map(|(digest, _)| digest),
+            // The row is damaged, not the notes, for all that can be known.
+            Err(Error::Corrupt(damage)) => {
+                tracing::error!(object = %notes.object, damage, "notes are not compared with their digest");
+                return Ok(bytes);
+            }
+            Err(error) => return Err(error),
+        };
+        let (bytes, found) = digest_of(bytes).await;
+        if expected == Some(found) {
+            return Ok(bytes);
+        }
+        let object = notes.object;
+        Err(Error::Corrupt(format!("the notes {object} have the digest {found}, not {expected:?}")))
     }
 
     /// The project of that title, without its notes.

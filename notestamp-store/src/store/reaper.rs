@@ -1,8 +1,10 @@
 //! Deletes the objects that a save or a deletion has doomed, soon after it: an optimisation, the sweep would do it too.
 
+use std::collections::BTreeSet;
+
 use futures_util::StreamExt;
 
-use crate::domain::{Object, ObjectId};
+use crate::domain::{Namespace, Object, ObjectId, ObjectKind};
 use crate::error::{Result, error_chain};
 
 use super::{BLOB_STORES, Store};
@@ -42,6 +44,7 @@ impl Store {
                 self.check_folder(kind).await?;
             }
         }
+        let folders: BTreeSet<_> = doomed.iter().map(|row| (row.kind, row.namespace)).collect();
         let deletions = doomed.into_iter().map(|row| async move {
             match self.shared.blobs(row.kind).delete(row.namespace, row.id).await {
                 Ok(()) => Some(row.id),
@@ -56,6 +59,23 @@ impl Store {
         if !gone.is_empty() {
             self.shared.records.forget_doomed(&gone).await?;
         }
+        for (kind, namespace) in folders {
+            if let Err(error) = self.remove_folder_of_removed(kind, namespace).await {
+                tracing::warn!(%namespace, error = error_chain(&error), "an empty folder stays");
+            }
+        }
         Ok(gone.len())
+    }
+
+    /// Removes the folder of an account that has been removed, after its last object.
+    ///
+    /// Whoever still writes to it cannot commit that, and comes here when that is given up.
+    async fn remove_folder_of_removed(&self, kind: ObjectKind, namespace: Namespace) -> Result<()> {
+        let Namespace::Owner(owner) = namespace else { return Ok(()) };
+        let blobs = self.shared.blobs(kind);
+        if blobs.is_empty_folder(namespace).await? && self.shared.records.find_user(owner).await?.is_none() {
+            blobs.remove_empty_folder(namespace).await?;
+        }
+        Ok(())
     }
 }

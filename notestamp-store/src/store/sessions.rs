@@ -72,7 +72,7 @@ impl Store {
     /// # Errors
     /// Where the records do not respond.
     pub async fn find_open_session(&self, id: SessionId) -> Result<Option<Session>> {
-        let found = self.shared.records.find_session(id).await?;
+        let found = self.find_session(id).await?;
         Ok(found.filter(|session| session.is_open(self.shared.clock.now())))
     }
 
@@ -160,7 +160,12 @@ impl Store {
         id: SessionId,
         reason: RevocationReason,
     ) -> Result<bool> {
-        self.shared.records.revoke_session(caller.into(), id, reason, self.shared.clock.now()).await
+        let now = self.shared.clock.now();
+        match self.shared.records.revoke_session(caller.into(), id, reason, now).await {
+            // Nobody is served by it.
+            Err(Error::Corrupt(_)) => Ok(false),
+            revoked => revoked,
+        }
     }
 
     /// Checks that the caller's session is open, for long operations that change nothing. An operation that changes
@@ -171,7 +176,7 @@ impl Store {
     pub async fn admit(&self, caller: impl Into<Caller>) -> Result<()> {
         let caller = caller.into();
         let session = match caller.session {
-            Some(id) => self.shared.records.find_session(id).await?,
+            Some(id) => self.find_session(id).await?,
             None => None,
         };
         protocol::admit(caller, session.as_ref(), self.shared.clock.now())
@@ -198,15 +203,25 @@ impl Store {
         }
     }
 
-    /// Reads a session, decides, and commits by compare-and-swap; retries where the session has changed meanwhile.
-    /// Returns `None` where the session is absent.
+    /// The session of that id. One whose record is damaged is absent: its user can sign in again, and has to.
+    async fn find_session(&self, id: SessionId) -> Result<Option<Session>> {
+        match self.shared.records.find_session(id).await {
+            Err(Error::Corrupt(damage)) => {
+                tracing::error!(session = %id, damage, "the record of a session is damaged");
+                Ok(None)
+            }
+            found => found,
+        }
+    }
+
+    /// Reads a session, decides, and commits the decision if the session still is as it was read; else again.
     async fn decide_session<T>(
         &self,
         id: SessionId,
         decide: impl Fn(Session) -> Decision<T>,
     ) -> Result<Option<T>> {
         for _ in 0..RACES_MAX {
-            let Some(before) = self.shared.records.find_session(id).await? else {
+            let Some(before) = self.find_session(id).await? else {
                 return Ok(None);
             };
             match decide(before.clone()) {

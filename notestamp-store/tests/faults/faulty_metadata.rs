@@ -5,7 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use notestamp_store::protocol::{SaveCommit, StaleBefore};
 use notestamp_store::records::{
-    Deleted, ObjectLedger, ProjectStore, RecordStore, SaveOutcome, SessionStore, StoreIdentity, UserStore,
+    DamagedPage, Deleted, ObjectLedger, ProjectStore, RecordKey, RecordKind, RecordStore, SaveOutcome,
+    SessionStore, StoreIdentity, UserStore,
 };
 use notestamp_store::{
     Caller, Digest, Email, Error, ListQuery, MediaRef, Namespace, Object, ObjectId, ObjectKind, Page,
@@ -68,6 +69,7 @@ pass_on! {
     }
     ObjectLedger {
         fn reserve(rows: &[Object]) -> ();
+        fn find_object(id: ObjectId) -> Option<Object>;
         fn find_live_media(namespace: Namespace, digest: Digest) -> Option<Object>;
         fn sample_live(kind: ObjectKind, limit: usize) -> Vec<Object>;
         fn doom_reserved(ids: &[ObjectId], now: Timestamp) -> Vec<ObjectId>;
@@ -95,6 +97,15 @@ impl RecordStore for FaultyMetadata {
 
     async fn mark_blob_store(&self, kind: ObjectKind) -> Result<()> {
         self.inner.mark_blob_store(kind).await
+    }
+
+    async fn find_damaged(
+        &self,
+        kind: RecordKind,
+        after: Option<RecordKey>,
+        limit: usize,
+    ) -> Result<DamagedPage> {
+        self.inner.find_damaged(kind, after, limit).await
     }
 
     async fn ping(&self) -> Result<()> {

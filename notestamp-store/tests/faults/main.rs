@@ -139,7 +139,7 @@ async fn a_sweep_asks_a_store_that_is_away_once_and_not_for_each_object() {
     faults.plan(0, Fault::GoneForGood);
     let report = store.sweep().await.unwrap();
     assert_eq!((report.doomed, report.deleted, report.failed), (1_000, 500, 500));
-    assert_eq!(faults.calls(), ["list"]);
+    assert_eq!(faults.calls(), ["get"]);
 
     faults.mend();
     let report = store.sweep().await.unwrap();

@@ -197,6 +197,23 @@ async fn a_transaction_that_breaks_off_is_done_again_from_the_beginning() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs NOTESTAMP_TEST_MONGOD"]
+async fn a_url_does_not_turn_retries_off() {
+    let server = Mongod::replica_set().await;
+    let url = server.url();
+    let separator = if url.contains('?') { '&' } else { '?' };
+    let url = format!("{url}{separator}retryWrites=false&retryReads=false");
+    let store = MongoDbRecords::open(&url).await.unwrap();
+    let ada = account(&store, "ada").await;
+    for command in ["update", "find"] {
+        server.disturb(command, 1, doc! { "closeConnection": true }).await;
+        let hash = user("ada").password_hash;
+        assert!(store.replace_password_hash(ada, &hash, &hash).await.unwrap(), "{command}");
+        assert!(store.find_user(ada).await.unwrap().is_some(), "{command}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs NOTESTAMP_TEST_MONGOD"]
 async fn a_refusal_whose_end_is_lost_locks_nobody_out() {
     let server = Mongod::replica_set().await;
     let (store, other) = two_handles(&server).await;

@@ -312,7 +312,7 @@ pub async fn a_deletion_of_one_revision_spares_a_racing_save(store: Store) {
                         let demand = Precondition::OneOf(vec![seen]);
                         store.delete_project_if(ada.into(), &title("Song"), &demand, NOW).await.map(drop)
                     }
-                    false => store.commit_save(&newer).await.map(drop),
+                    false => commit_save(&*store, &newer).await.map(drop),
                 }
             }
         };

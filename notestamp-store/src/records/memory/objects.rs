@@ -21,6 +21,10 @@ impl ObjectLedger for MemoryRecords {
         Ok(())
     }
 
+    async fn find_object(&self, id: ObjectId) -> Result<Option<Object>> {
+        Ok(self.lock()?.ledger.get(id).cloned())
+    }
+
     async fn find_live_media(&self, namespace: Namespace, digest: Digest) -> Result<Option<Object>> {
         Ok(self.lock()?.ledger.live_media(namespace, digest).cloned())
     }

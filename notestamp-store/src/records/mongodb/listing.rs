@@ -2,15 +2,17 @@
 //! projects that contain a searched n-gram.
 
 use futures_util::TryStreamExt;
-use mongodb::bson::{Bson, Document, doc, serialize_to_bson};
+use mongodb::bson::{Bson, Document, RawDocumentBuf, doc, serialize_to_bson};
 use mongodb::error::Error as DriverError;
 use mongodb::options::Hint;
 
 use super::bson::{limit as document_limit, uuid};
+use super::damage::readable;
 use super::error::Result;
 use super::projects::{LastModifiedPlace, ProjectDocument, TitlePlace};
 use super::transaction::Transaction;
 use crate::domain::{Cursor, InvalidValue, ListQuery, Order, Page, Project, Sort, UserId};
+use crate::records::RecordKind;
 
 /// More than any account has projects, and so small that its sum with a limit fits into 64 bits, as MongoDB requires.
 const SKIP_MAX: u64 = 1 << 62;
@@ -27,7 +29,7 @@ pub(super) async fn list(transaction: &mut Transaction, owner: UserId, query: &L
     }
     let Transaction { session, collections } = transaction;
     let id = doc! { "_id": uuid(owner.as_bytes()) };
-    if collections.users.find_one(id).session(&mut *session).await?.is_none() {
+    if collections.users.clone_with_type::<Document>().find_one(id).session(&mut *session).await?.is_none() {
         return Ok(Page { projects: Vec::new(), next: None });
     }
     // If many projects contain each n-gram, a walk in the sort order soon finds enough of them for a page.
@@ -43,14 +45,26 @@ pub(super) async fn list(transaction: &mut Transaction, owner: UserId, query: &L
     }
     let Listing { filter, sort, index, limit } = Listing::of(owner, query, rare)?;
     let skip = u64::try_from(query.skip).unwrap_or(SKIP_MAX).min(SKIP_MAX);
-    let mut found = collections.projects.find(filter).sort(sort).hint(Hint::Name(index)).skip(skip);
-    found = found.projection(doc! { "grams": 0 });
-    if let Some(limit) = limit {
-        found = found.limit(limit);
+    let raw = collections.projects.clone_with_type::<RawDocumentBuf>();
+    let (mut projects, mut skip) = (Vec::new(), skip);
+    // Once, unless there are damaged ones among them: those make no page shorter.
+    loop {
+        let wanted = limit.map(|limit| limit - projects.len() as i64);
+        let mut found =
+            raw.find(filter.clone()).sort(sort.clone()).hint(Hint::Name(index.clone())).skip(skip);
+        found = found.projection(doc! { "grams": 0 });
+        if let Some(wanted) = wanted {
+            found = found.limit(wanted);
+        }
+        let mut found = found.session(&mut *session).await?;
+        let found: Vec<RawDocumentBuf> = found.stream(&mut *session).try_collect().await?;
+        projects.extend(readable::<ProjectDocument, Project>(RecordKind::Project, &found));
+        skip += found.len() as u64;
+        let is_complete = limit.is_none_or(|limit| projects.len() as i64 >= limit);
+        if is_complete || wanted.is_none_or(|wanted| (found.len() as i64) < wanted) {
+            break;
+        }
     }
-    let mut found = found.session(&mut *session).await?;
-    let found: Vec<ProjectDocument> = found.stream(session).try_collect().await?;
-    let mut projects = found.into_iter().map(Project::try_from).collect::<Result<Vec<_>>>()?;
 
     // The query asked for one document more than the limit, to find out whether there is a next page.
     let limit = query.limit.map_or(usize::MAX, |limit| limit.get());

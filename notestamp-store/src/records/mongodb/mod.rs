@@ -45,6 +45,7 @@
 mod account_queue;
 mod bson;
 mod collections;
+mod damage;
 mod error;
 mod identity;
 mod listing;
@@ -72,7 +73,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use self::account_queue::AccountQueue;
 use self::collections::Collections;
 use self::error::{Failure, Result as StepResult};
-use super::{RecordStore, StoreIdentity};
+use super::{DamagedPage, RecordKey, RecordKind, RecordStore, StoreIdentity};
 use crate::domain::{InvalidValue, ObjectKind, StoreId};
 use crate::error::Result;
 
@@ -91,7 +92,7 @@ const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(2);
 /// Keeps all records in a MongoDB database, which any number of processes can have open.
 ///
 /// - It needs a replica set, of at least one node, or a sharded cluster, because transactions do.
-/// - It sets read and write concerns itself, whatever the URL says. Open the store again after a replica set of one
+/// - It sets read and write concerns itself, and retries reads and writes, whatever the URL says. Open the store again after a replica set of one
 ///   node has got more nodes.
 /// - It does not use the server's clock.
 ///
@@ -205,6 +206,9 @@ async fn parse(url: &str) -> StepResult<ClientOptions> {
     options.server_selection_timeout.get_or_insert(SERVER_SELECTION_TIME_MAX);
     options.connect_timeout.get_or_insert(CONNECT_TIME_MAX);
     options.heartbeat_freq.get_or_insert(HEARTBEAT_INTERVAL);
+    // One try more where a connection broke off: what the records promise counts on it, whatever a URL says.
+    options.retry_reads = Some(true);
+    options.retry_writes = Some(true);
     options.read_concern = Some(ReadConcern::local());
     options.write_concern = Some(durable());
     options.selection_criteria = Some(primary());
@@ -252,6 +256,16 @@ impl RecordStore for MongoDbRecords {
 
     async fn mark_blob_store(&self, kind: ObjectKind) -> Result<()> {
         self.bounded(identity::mark(&self.collections, kind)).await
+    }
+
+    async fn find_damaged(
+        &self,
+        kind: RecordKind,
+        after: Option<RecordKey>,
+        limit: usize,
+    ) -> Result<DamagedPage> {
+        let Some(limit) = bson::limit(limit) else { return Ok(DamagedPage::default()) };
+        self.bounded(damage::find(&self.collections, kind, after, limit)).await
     }
 
     async fn ping(&self) -> Result<()> {

@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 use futures_util::{FutureExt, TryStreamExt};
-use mongodb::bson::{Binary, DateTime, Document, Uuid, doc, serialize_to_document};
+use mongodb::bson::{Binary, DateTime, Document, RawDocumentBuf, Uuid, doc, serialize_to_document};
 use mongodb::options::{Hint, ReadConcern};
 use serde::{Deserialize, Serialize};
 
@@ -9,13 +9,14 @@ use super::bson::{
     binary, date, digest as digest_of, limit as document_limit, namespace as namespace_of, namespace_owner,
     timestamp, uuid,
 };
+use super::damage::readable;
 use super::error::{Failure, Result as StepResult, is_duplicate_key};
 use super::transaction::Transaction;
 use crate::clock::Timestamp;
 use crate::domain::{Digest, Namespace, Object, ObjectId, ObjectKind, ObjectState};
 use crate::error::{Error, Result};
 use crate::protocol::{StaleBefore, discard, doom_if_stale};
-use crate::records::ObjectLedger;
+use crate::records::{ObjectLedger, RecordKind};
 
 #[async_trait]
 impl ObjectLedger for MongoDbRecords {
@@ -24,6 +25,14 @@ impl ObjectLedger for MongoDbRecords {
             return Ok(());
         }
         self.transaction(rows, |transaction, rows| insert(transaction, rows).boxed()).await
+    }
+
+    async fn find_object(&self, id: ObjectId) -> Result<Option<Object>> {
+        self.bounded(async {
+            let found = self.collections.objects.find_one(doc! { "_id": uuid(id.as_bytes()) }).await?;
+            found.map(Object::try_from).transpose()
+        })
+        .await
     }
 
     async fn find_live_media(&self, namespace: Namespace, digest: Digest) -> Result<Option<Object>> {
@@ -38,12 +47,13 @@ impl ObjectLedger for MongoDbRecords {
         let Some(limit) = document_limit(limit) else { return Ok(Vec::new()) };
         self.bounded(async {
             let live = doc! { "kind": kind_word(kind), "state": state_word(ObjectState::Live) };
-            let mut found = self.collections.objects.find(live).limit(limit);
+            let objects = self.collections.objects.clone_with_type::<RawDocumentBuf>();
+            let mut found = objects.find(live).limit(limit);
             if kind == ObjectKind::Media {
                 found = found.hint(Hint::Name("objects_live_media".to_owned()));
             }
-            let found: Vec<ObjectDocument> = found.await?.try_collect().await?;
-            found.into_iter().map(Object::try_from).collect()
+            let found: Vec<RawDocumentBuf> = found.await?.try_collect().await?;
+            Ok(readable::<ObjectDocument, Object>(RecordKind::Object, &found))
         })
         .await
     }
@@ -95,12 +105,21 @@ impl MongoDbRecords {
     /// Lists rows in the order of their ids, with read concern `majority`: the caller may delete bytes because of the
     /// result.
     async fn list(&self, filter: Document, limit: usize, hint: Hint) -> Result<Vec<Object>> {
-        let Some(limit) = document_limit(limit) else { return Ok(Vec::new()) };
+        let objects = self.collections.objects.clone_with_type::<RawDocumentBuf>();
         self.bounded(async {
-            let found = self.collections.objects.find(filter).sort(doc! { "_id": 1 }).limit(limit).hint(hint);
-            let found: Vec<ObjectDocument> =
-                found.read_concern(ReadConcern::majority()).await?.try_collect().await?;
-            found.into_iter().map(Object::try_from).collect()
+            let (mut rows, mut skip) = (Vec::new(), 0);
+            // Those that are damaged make no page shorter.
+            while let Some(wanted) = document_limit(limit - rows.len()) {
+                let found = objects.find(filter.clone()).sort(doc! { "_id": 1 }).skip(skip).limit(wanted);
+                let found = found.hint(hint.clone()).read_concern(ReadConcern::majority());
+                let found: Vec<RawDocumentBuf> = found.await?.try_collect().await?;
+                rows.extend(readable::<ObjectDocument, Object>(RecordKind::Object, &found));
+                skip += found.len() as u64;
+                if (found.len() as i64) < wanted {
+                    break;
+                }
+            }
+            Ok(rows)
         })
         .await
     }
@@ -109,7 +128,17 @@ impl MongoDbRecords {
 /// The rows of these ids that exist, each once.
 pub(super) async fn find_all(transaction: &mut Transaction, ids: &[ObjectId]) -> StepResult<Vec<Object>> {
     let ids: Vec<Uuid> = ids.iter().map(|id| uuid(id.as_bytes())).collect();
-    find(transaction, doc! { "_id": { "$in": ids } }, None).await
+    find(transaction, doc! { "_id": { "$in": ids } }).await
+}
+
+/// The same; those that are damaged are absent.
+pub(super) async fn find_readable(
+    transaction: &mut Transaction,
+    ids: &[ObjectId],
+) -> StepResult<Vec<Object>> {
+    let limit = ids.len();
+    let ids: Vec<Uuid> = ids.iter().map(|id| uuid(id.as_bytes())).collect();
+    find_some(transaction, doc! { "_id": { "$in": ids } }, limit).await
 }
 
 /// The live media row of this namespace and digest.
@@ -118,7 +147,7 @@ pub(super) async fn find_live(
     namespace: Namespace,
     digest: Digest,
 ) -> StepResult<Option<Object>> {
-    Ok(find(transaction, live(namespace, digest), None).await?.pop())
+    Ok(find(transaction, live(namespace, digest)).await?.pop())
 }
 
 /// Writes rows that exist, all in one command.
@@ -163,26 +192,34 @@ async fn doom_stale(
 ) -> StepResult<usize> {
     let mut stale = Vec::new();
     for filter in [stale_reserved(before.reserved), stale_unreferenced(before.unreferenced)] {
-        if let Some(limit) = document_limit(limit - stale.len()) {
-            stale.extend(find(transaction, filter, Some(limit)).await?);
-        }
+        stale.extend(find_some(transaction, filter, limit - stale.len()).await?);
     }
     let doomed: Vec<Object> = stale.iter().filter_map(|row| doom_if_stale(row, before, now)).collect();
     write(transaction, &doomed).await?;
     Ok(doomed.len())
 }
 
-async fn find(
-    transaction: &mut Transaction,
-    filter: Document,
-    limit: Option<i64>,
-) -> StepResult<Vec<Object>> {
+/// Up to `limit` rows; those that are damaged are left out.
+async fn find_some(transaction: &mut Transaction, filter: Document, limit: usize) -> StepResult<Vec<Object>> {
     let Transaction { session, collections } = transaction;
-    let mut found = collections.objects.find(filter).session(&mut *session);
-    if let Some(limit) = limit {
-        found = found.limit(limit);
+    let objects = collections.objects.clone_with_type::<RawDocumentBuf>();
+    let (mut rows, mut skip) = (Vec::new(), 0);
+    while let Some(wanted) = document_limit(limit - rows.len()) {
+        let found = objects.find(filter.clone()).skip(skip).limit(wanted).session(&mut *session);
+        let found: Vec<RawDocumentBuf> = found.await?.stream(&mut *session).try_collect().await?;
+        rows.extend(readable::<ObjectDocument, Object>(RecordKind::Object, &found));
+        skip += found.len() as u64;
+        if (found.len() as i64) < wanted {
+            break;
+        }
     }
-    let found: Vec<ObjectDocument> = found.await?.stream(session).try_collect().await?;
+    Ok(rows)
+}
+
+async fn find(transaction: &mut Transaction, filter: Document) -> StepResult<Vec<Object>> {
+    let Transaction { session, collections } = transaction;
+    let found: Vec<ObjectDocument> =
+        collections.objects.find(filter).session(&mut *session).await?.stream(session).try_collect().await?;
     found.into_iter().map(Object::try_from).collect()
 }
 

@@ -2,7 +2,9 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use futures_util::{FutureExt, TryStreamExt};
-use mongodb::bson::{Binary, DateTime, Document, Uuid, doc, serialize_to_bson};
+use mongodb::bson::{
+    Binary, Bson, DateTime, Document, RawDocumentBuf, Uuid, deserialize_from_slice, doc, serialize_to_bson,
+};
 use mongodb::options::Hint;
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +12,7 @@ use super::bson::{
     binary, date, digest as digest_of, limit as document_limit, namespace as namespace_of, namespace_owner,
     timestamp, uuid,
 };
+use super::damage::log_damage;
 use super::error::{Failure, Result as StepResult};
 use super::transaction::Transaction;
 use super::{MongoDbRecords, listing, objects, sessions, users};
@@ -19,8 +22,8 @@ use crate::domain::{
     Page, Precondition, Project, ProjectId, Revision, Title, User, UserId,
 };
 use crate::error::{Error, Result};
-use crate::protocol::{DeleteReads, SaveCommit, SaveDecision, SaveReads, plan_delete, plan_save};
-use crate::records::{Deleted, ProjectStore, SaveOutcome};
+use crate::protocol::{DeleteReads, SaveCommit, SaveDecision, SaveReads, plan_delete, plan_purge, plan_save};
+use crate::records::{Deleted, ProjectStore, RecordKind, SaveOutcome};
 
 #[async_trait]
 impl ProjectStore for MongoDbRecords {
@@ -34,8 +37,13 @@ impl ProjectStore for MongoDbRecords {
     }
 
     async fn find_owned_media(&self, owner: UserId, digest: Digest) -> Result<Option<MediaRef>> {
-        let found = self.find_one_project(owner, with_media(owner, digest)).await?;
-        Ok(found.and_then(|project| project.media))
+        self.bounded(async {
+            let projects = self.collections.projects.clone_with_type::<RawDocumentBuf>();
+            let found = projects.find_one(with_media(owner, digest)).projection(doc! { "media": 1 }).await?;
+            let Some(media) = found.and_then(|found| readable_media(&found)) else { return Ok(None) };
+            Ok(users::is_present(&self.collections, owner).await?.then_some(media))
+        })
+        .await
     }
 
     async fn list_projects(&self, owner: UserId, query: &ListQuery) -> Result<Page> {
@@ -79,22 +87,59 @@ impl MongoDbRecords {
     }
 }
 
-/// Purges up to `limit` projects of removed accounts; returns the count.
+/// Purges up to `limit` projects of removed accounts. Returns the count, and the accounts of which projects are left, because
+/// what these refer to cannot be read.
 pub(super) async fn purge(
     transaction: &mut Transaction,
     owners: &[Uuid],
     limit: usize,
     now: Timestamp,
-) -> StepResult<usize> {
-    let Some(limit) = document_limit(limit) else { return Ok(0) };
-    let Transaction { session, collections } = &mut *transaction;
-    let left = collections.projects.find(doc! { "owner": { "$in": owners } }).limit(limit);
-    let left: Vec<ProjectDocument> = left.session(&mut *session).await?.stream(session).try_collect().await?;
-    let count = left.len();
-    for document in left {
-        delete(transaction, None, document.try_into()?, now).await?;
+) -> StepResult<(usize, BTreeSet<Uuid>)> {
+    let (mut count, mut left) = (0, BTreeSet::new());
+    while let Some(wanted) = document_limit(limit - count) {
+        let Transaction { session, collections } = &mut *transaction;
+        let projects = collections.projects.clone_with_type::<RawDocumentBuf>();
+        let fields = doc! { "owner": 1, "notes.object": 1, "media.object": 1 };
+        let found = projects.find(doc! { "owner": { "$in": owners } }).projection(fields);
+        let found = found.sort(doc! { "_id": 1 }).skip(left.len() as u64).limit(wanted);
+        let mut found = found.session(&mut *session).await?;
+        let found: Vec<RawDocumentBuf> = found.stream(session).try_collect().await?;
+        for document in &found {
+            let read = deserialize_from_slice::<ReferencesDocument>(document.as_bytes());
+            match log_damage(RecordKind::Project, read.map_err(|e| mongodb::error::Error::from(e).into())) {
+                Some(project) => {
+                    purge_one(transaction, &project, now).await?;
+                    count += 1;
+                }
+                None => {
+                    let owner = document.get("owner").ok().flatten().map(Bson::try_from);
+                    if let Some(Ok(Bson::Binary(owner))) = owner {
+                        left.extend(owner.to_uuid());
+                    }
+                }
+            }
+        }
+        if (found.len() as i64) < wanted {
+            break;
+        }
     }
-    Ok(count)
+    Ok((count, left))
+}
+
+async fn purge_one(
+    transaction: &mut Transaction,
+    project: &ReferencesDocument,
+    now: Timestamp,
+) -> StepResult<()> {
+    let object = |reference: &ObjectReference| ObjectId::from_bytes(reference.object.bytes());
+    let (notes, media) = (object(&project.notes), project.media.as_ref().map(object));
+    let ids: Vec<ObjectId> = [notes].into_iter().chain(media).collect();
+    let rows = objects::find_readable(transaction, &ids).await?;
+    let row = |id: ObjectId| rows.iter().find(|row| row.id == id);
+    let plan = plan_purge(row(notes), media.and_then(row), now);
+    let Transaction { session, collections } = &mut *transaction;
+    collections.projects.delete_one(doc! { "_id": project.id.clone() }).session(session).await?;
+    objects::write(transaction, &plan).await
 }
 
 async fn save(transaction: &mut Transaction, commit: &SaveCommit) -> StepResult<SaveOutcome> {
@@ -122,16 +167,20 @@ async fn save_reads(transaction: &mut Transaction, commit: &SaveCommit) -> StepR
     let digest = commit.media.as_ref().map(|offer| offer.digest());
     let owned = match digest {
         None => None,
-        Some(digest) => find_one(transaction, with_media(owner, digest)).await?,
+        Some(digest) => {
+            let Transaction { session, collections } = &mut *transaction;
+            let projects = collections.projects.clone_with_type::<RawDocumentBuf>();
+            let found = projects.find_one(with_media(owner, digest)).projection(doc! { "media": 1 });
+            found.session(session).await?.and_then(|found| readable_media(&found))
+        }
     };
-    let owned = owned.and_then(|project| project.media);
     let offered = commit.media.as_ref().and_then(|offer| offer.object());
     let old_notes = project.as_ref().map(|project| project.notes.object);
     let kept = project.as_ref().and_then(|project| project.media);
     let kept = kept.filter(|kept| Some(kept.digest) == digest);
     let named = [kept, owned].map(|media| media.map(|media| media.object));
     let ids = [Some(commit.notes.object), old_notes, offered, named[0], named[1]];
-    let rows = objects::find_all(transaction, &ids.into_iter().flatten().collect::<Vec<_>>()).await?;
+    let rows = objects::find_readable(transaction, &ids.into_iter().flatten().collect::<Vec<_>>()).await?;
     let row = |id: Option<ObjectId>| rows.iter().find(|row| Some(row.id) == id).cloned();
     let live = match digest {
         Some(digest) => objects::find_live(transaction, commit.namespace, digest).await?,
@@ -184,11 +233,14 @@ async fn delete(
         Some(media) => {
             let mut others = with_media(project.owner, media.digest);
             others.insert("_id", doc! { "$ne": id });
-            find_one(transaction, others).await?.is_some()
+            let Transaction { session, collections } = &mut *transaction;
+            let projects = collections.projects.clone_with_type::<Document>();
+            let other = projects.find_one(others).projection(doc! { "_id": 1 }).session(session);
+            other.await?.is_some()
         }
     };
     let ids = [Some(notes.object), media.map(|media| media.object)];
-    let rows = objects::find_all(transaction, &ids.into_iter().flatten().collect::<Vec<_>>()).await?;
+    let rows = objects::find_readable(transaction, &ids.into_iter().flatten().collect::<Vec<_>>()).await?;
     let row = |id: ObjectId| rows.iter().find(|row| row.id == id).cloned();
     let reads = DeleteReads {
         user,
@@ -210,6 +262,17 @@ async fn delete(
 async fn find_one(transaction: &mut Transaction, filter: Document) -> StepResult<Option<Project>> {
     let Transaction { session, collections } = transaction;
     collections.projects.find_one(filter).session(session).await?.map(Project::try_from).transpose()
+}
+
+/// The media of a project. What cannot be read is not had: a save that brings the bytes needs none of it.
+fn readable_media(project: &RawDocumentBuf) -> Option<MediaRef> {
+    #[derive(Deserialize)]
+    struct WithMedia {
+        media: MediaDocument,
+    }
+    let read = deserialize_from_slice::<WithMedia>(project.as_bytes());
+    let read = read.map_err(|error| mongodb::error::Error::from(error).into());
+    log_damage(RecordKind::Project, read.and_then(|it| MediaRef::try_from(it.media)))
 }
 
 /// Adds a project, or replaces the one of its id.
@@ -241,6 +304,20 @@ fn titled(owner: UserId, title: &Title) -> Document {
 
 fn with_media(owner: UserId, digest: Digest) -> Document {
     doc! { "owner": uuid(owner.as_bytes()), "media.digest": binary(&digest) }
+}
+
+/// What the purge of a project reads of it.
+#[derive(Deserialize)]
+struct ReferencesDocument {
+    #[serde(rename = "_id")]
+    id: Bson,
+    notes: ObjectReference,
+    media: Option<ObjectReference>,
+}
+
+#[derive(Deserialize)]
+struct ObjectReference {
+    object: Uuid,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -347,6 +424,19 @@ impl ProjectDocument {
     }
 }
 
+impl TryFrom<MediaDocument> for MediaRef {
+    type Error = Failure;
+
+    fn try_from(document: MediaDocument) -> StepResult<Self> {
+        Ok(Self {
+            object: ObjectId::from_bytes(document.object.bytes()),
+            namespace: namespace_of(document.namespace),
+            digest: digest_of(&document.digest, "projects.media.digest")?,
+            size: document.size,
+        })
+    }
+}
+
 impl TryFrom<ProjectDocument> for Project {
     type Error = Failure;
 
@@ -360,22 +450,15 @@ impl TryFrom<ProjectDocument> for Project {
             src: document.src,
             mimetype: document.mimetype,
             last_modified: LastModified::parse_or(&document.last_modified, last_modified),
-            extra: ExtraFields::from_json(&document.extra)?,
-        };
-        let media = |media: MediaDocument| {
-            Ok::<_, Failure>(MediaRef {
-                object: ObjectId::from_bytes(media.object.bytes()),
-                namespace: namespace_of(media.namespace),
-                digest: digest_of(&media.digest, "projects.media.digest")?,
-                size: media.size,
-            })
+            extra: ExtraFields::from_json(&document.extra)
+                .map_err(|_| Failure::Field { field: "projects.extra" })?,
         };
         let notes = document.notes;
         Ok(Self {
             id: ProjectId::from_bytes(document.id.bytes()),
             owner: UserId::from_bytes(document.owner.bytes()),
             metadata,
-            media: document.media.map(media).transpose()?,
+            media: document.media.map(MediaRef::try_from).transpose()?,
             notes: NotesRef { object: ObjectId::from_bytes(notes.object.bytes()), size: notes.size },
             revision: Revision::new(document.revision),
             save: document.save,

@@ -140,9 +140,9 @@ async fn respell_some_addresses(collections: &Collections) -> Result<()> {
 
 fn add_grams(project: &Document) -> Result<Document> {
     let title = project.get_str("title").ok().and_then(|title| Title::parse(title).ok());
-    let title = title.ok_or(Failure::Field { field: "projects.title" })?;
     let id = project.get("_id").ok_or(Failure::Field { field: "projects._id" })?;
-    let grams: Vec<String> = title.ngrams().into_iter().collect();
+    // A title that is damaged is found by nobody.
+    let grams: Vec<String> = title.map(|title| title.ngrams().into_iter().collect()).unwrap_or_default();
     Ok(doc! { "q": { "_id": id }, "u": { "$set": { "grams": grams } } })
 }
 

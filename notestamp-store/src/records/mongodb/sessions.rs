@@ -1,9 +1,10 @@
 use async_trait::async_trait;
 use futures_util::{FutureExt, TryStreamExt};
-use mongodb::bson::{DateTime, Document, Uuid, doc, serialize_to_document};
+use mongodb::bson::{DateTime, Document, RawDocumentBuf, Uuid, doc, serialize_to_document};
 use serde::{Deserialize, Serialize};
 
 use super::bson::{date, limit as document_limit, timestamp, uuid};
+use super::damage::readable;
 use super::error::{Failure, Result as StepResult};
 use super::transaction::Transaction;
 use super::{MongoDbRecords, TIME_MAX, users};
@@ -11,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::domain::{Caller, Revocation, RevocationReason, Session, SessionId, TokenId, UserId};
 use crate::error::{Error, Result};
 use crate::protocol;
-use crate::records::SessionStore;
+use crate::records::{RecordKind, SessionStore};
 
 #[async_trait]
 impl SessionStore for MongoDbRecords {
@@ -203,24 +204,36 @@ async fn list(
     limit: usize,
     now: Timestamp,
 ) -> StepResult<Vec<Session>> {
-    let Some(limit) = document_limit(limit) else { return Ok(Vec::new()) };
     let Transaction { session, collections } = transaction;
     let id = uuid(user.as_bytes());
-    if collections.users.find_one(doc! { "_id": id }).session(&mut *session).await?.is_none() {
+    let users = collections.users.clone_with_type::<Document>();
+    if users.find_one(doc! { "_id": id }).session(&mut *session).await?.is_none() {
         return Ok(Vec::new());
     }
-    let open = collections.sessions.find(open(user, now)).sort(latest_used_first()).limit(limit);
-    let mut open = open.session(&mut *session).await?;
-    let open: Vec<SessionDocument> = open.stream(session).try_collect().await?;
-    open.into_iter().map(Session::try_from).collect()
+    let sessions = collections.sessions.clone_with_type::<RawDocumentBuf>();
+    let (mut listed, mut skip) = (Vec::new(), 0);
+    // Those that are damaged make the list no shorter.
+    while let Some(wanted) = document_limit(limit - listed.len()) {
+        let found = sessions.find(open(user, now)).sort(latest_used_first()).skip(skip).limit(wanted);
+        let mut found = found.session(&mut *session).await?;
+        let found: Vec<RawDocumentBuf> = found.stream(&mut *session).try_collect().await?;
+        listed.extend(readable::<SessionDocument, Session>(RecordKind::Session, &found));
+        skip += found.len() as u64;
+        if (found.len() as i64) < wanted {
+            break;
+        }
+    }
+    Ok(listed)
 }
 
 async fn forget_expired(transaction: &mut Transaction, limit: usize, now: Timestamp) -> StepResult<usize> {
     let Some(limit) = document_limit(limit) else { return Ok(0) };
     let Transaction { session, collections } = transaction;
-    let found = collections.sessions.find(expired(now)).sort(doc! { "tokens_end": 1 }).limit(limit);
-    let mut found = found.session(&mut *session).await?;
-    let found: Vec<Uuid> = found.stream(session).map_ok(|session| session.id).try_collect().await?;
+    let sessions = collections.sessions.clone_with_type::<Document>();
+    let found = sessions.find(expired(now)).projection(doc! { "_id": 1 }).sort(doc! { "tokens_end": 1 });
+    let mut found = found.limit(limit).session(&mut *session).await?;
+    let found: Vec<_> =
+        found.stream(session).map_ok(|session| session.get("_id").cloned()).try_collect().await?;
     collections.sessions.delete_many(doc! { "_id": { "$in": &found } }).session(session).await?;
     Ok(found.len())
 }
@@ -246,7 +259,7 @@ fn keep(session: &Session) -> StepResult<Vec<Document>> {
 #[derive(Serialize, Deserialize)]
 pub(super) struct SessionDocument {
     #[serde(rename = "_id")]
-    pub(super) id: Uuid,
+    id: Uuid,
     user: Uuid,
     generation: u64,
     current: Uuid,

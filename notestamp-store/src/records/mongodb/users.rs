@@ -181,33 +181,35 @@ async fn remove(transaction: &mut Transaction, caller: Caller, now: Timestamp) -
     Ok(true)
 }
 
-/// Purges removed accounts, some at a time, until the limit is reached or no account is left.
+/// Purges removed accounts one batch after the other, until the limit is reached or each account has been visited.
 async fn purge_removed(transaction: &mut Transaction, limit: usize, now: Timestamp) -> StepResult<usize> {
-    let mut purged = 0;
+    let (mut purged, mut after) = (0, None);
     while purged < limit {
-        let removed = some_removed(transaction).await?;
-        if removed.is_empty() {
-            break;
-        }
+        let removed = some_removed(transaction, after).await?;
+        let Some(last) = removed.last() else { break };
+        after = Some(*last);
         purged += purge_sessions(transaction, &removed, limit - purged).await?;
-        purged += projects::purge(transaction, &removed, limit - purged, now).await?;
+        let (projects, left) = projects::purge(transaction, &removed, limit - purged, now).await?;
+        purged += projects;
         if purged < limit {
-            // Nothing is left of these accounts, and nothing can be added: that would conflict with the removal.
+            // Only records that cannot be read are left of these accounts. Nothing can be added: that would conflict with
+            // the removal.
+            let gone: Vec<Uuid> = removed.into_iter().filter(|id| !left.contains(id)).collect();
             let Transaction { session, collections } = &mut *transaction;
-            collections
-                .removed_users
-                .delete_many(doc! { "_id": { "$in": removed } })
-                .session(session)
-                .await?;
+            let removed = &collections.removed_users;
+            removed.delete_many(doc! { "_id": { "$in": gone } }).session(session).await?;
         }
     }
     Ok(purged)
 }
 
-async fn some_removed(transaction: &mut Transaction) -> StepResult<Vec<Uuid>> {
+/// Some removed accounts, in the order of their ids.
+async fn some_removed(transaction: &mut Transaction, after: Option<Uuid>) -> StepResult<Vec<Uuid>> {
     let Transaction { session, collections } = transaction;
     let limit = document_limit(REMOVED_MAX).expect("it is not zero");
-    let mut found = collections.removed_users.find(doc! {}).limit(limit).session(&mut *session).await?;
+    let beyond = after.map(|after| doc! { "_id": { "$gt": after } }).unwrap_or_default();
+    let found = collections.removed_users.find(beyond).sort(doc! { "_id": 1 }).limit(limit);
+    let mut found = found.session(&mut *session).await?;
     let removed: Vec<RemovedUser> = found.stream(session).try_collect().await?;
     Ok(removed.into_iter().map(|user| user.id).collect())
 }
@@ -216,8 +218,11 @@ async fn purge_sessions(transaction: &mut Transaction, users: &[Uuid], limit: us
     let Some(limit) = document_limit(limit) else { return Ok(0) };
     let Transaction { session, collections } = transaction;
     let left = doc! { "user": { "$in": users } };
-    let mut left = collections.sessions.find(left).limit(limit).session(&mut *session).await?;
-    let left: Vec<_> = left.stream(session).map_ok(|session| session.id).try_collect().await?;
+    let sessions = collections.sessions.clone_with_type::<Document>();
+    let left = sessions.find(left).projection(doc! { "_id": 1 }).limit(limit);
+    let mut left = left.session(&mut *session).await?;
+    let left: Vec<_> =
+        left.stream(session).map_ok(|session| session.get("_id").cloned()).try_collect().await?;
     collections.sessions.delete_many(doc! { "_id": { "$in": &left } }).session(session).await?;
     Ok(left.len())
 }

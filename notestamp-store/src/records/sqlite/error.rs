@@ -12,6 +12,7 @@ use super::{BACKEND, file};
 use crate::disk;
 use crate::domain::InvalidValue;
 use crate::error::Error;
+use crate::records::RecordKind;
 
 /// Why a step inside this backend failed.
 #[derive(Debug, thiserror::Error)]
@@ -153,7 +154,27 @@ impl From<JoinError> for Failure {
     }
 }
 
+/// Leaves out a record that is damaged: it is logged, and the check reports it.
+pub(super) fn unless_damaged<T>(kind: RecordKind, read: Result<T>) -> Option<Result<T>> {
+    match read {
+        Err(damage) if damage.is_damage() => {
+            tracing::error!(record = kind.as_str(), error = %damage, "a damaged record is left out");
+            None
+        }
+        read => Some(read),
+    }
+}
+
 impl Failure {
+    /// Whether a single row cannot be read, while others can.
+    pub(super) fn is_damage(&self) -> bool {
+        match self {
+            Self::Column { .. } => true,
+            Self::Sqlite(error) => is_conversion(&error.error),
+            _ => false,
+        }
+    }
+
     /// A failure with the message of a panic.
     pub(super) fn panicked(payload: &(dyn std::any::Any + Send)) -> Self {
         let text = payload.downcast_ref::<&str>().copied();
@@ -213,17 +234,23 @@ enum Class {
     Other,
 }
 
-fn class_of(error: &rusqlite::Error) -> Class {
+/// Whether a column holds something else than is read from it.
+fn is_conversion(error: &rusqlite::Error) -> bool {
     use rusqlite::Error as E;
 
     // Every write obeys the schema, so a column that cannot be read was damaged.
-    if matches!(
+    matches!(
         error,
         E::FromSqlConversionFailure(..)
             | E::InvalidColumnType(..)
             | E::IntegralValueOutOfRange(..)
             | E::Utf8Error(..)
-    ) {
+    )
+}
+
+fn class_of(error: &rusqlite::Error) -> Class {
+    // What is written obeys the schema, so a column that cannot be read was damaged.
+    if is_conversion(error) {
         return Class::Corrupt;
     }
     if error.sqlite_extended_error_code() == Some(rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY) {

@@ -3,10 +3,11 @@
 
 use rusqlite::{Connection, ToSql};
 
-use super::error::Result;
+use super::error::{Result, unless_damaged};
+use super::ngrams;
 use super::projects::from_row;
-use super::{ngrams, row_limit};
 use crate::domain::{Cursor, InvalidValue, ListQuery, Order, Page, Project, Sort, UserId};
+use crate::records::RecordKind;
 
 /// A page of an owner's projects.
 pub(super) fn list(connection: &Connection, owner: UserId, query: &ListQuery) -> Result<Page> {
@@ -17,10 +18,12 @@ pub(super) fn list(connection: &Connection, owner: UserId, query: &ListQuery) ->
     let params: Vec<_> = listing.params.iter().map(|(name, value)| (*name, &**value)).collect();
     let mut statement = connection.prepare_cached(&listing.sql)?;
     let found = statement.query_and_then(&*params, from_row)?;
-    let mut projects: Vec<Project> = found.collect::<Result<_>>()?;
+    let found = found.filter_map(|row| unless_damaged(RecordKind::Project, row)).skip(query.skip);
 
-    // The query asked for one row more than the limit, to find out whether there is a next page.
+    // One row more than the limit tells whether there is a next page. The rows are read one by one until there are enough, so
+    // that a damaged row makes no page shorter, and no page skips or repeats another project.
     let limit = query.limit.map_or(usize::MAX, |limit| limit.get());
+    let mut projects: Vec<Project> = found.take(limit.saturating_add(1)).collect::<Result<_>>()?;
     let more = projects.len() > limit;
     projects.truncate(limit);
     let next = projects.last().filter(|_| more).map(|last| Cursor::of(last, query.sort));
@@ -65,21 +68,8 @@ impl Listing {
             conditions.push_str(" AND instr(title, :contains) > 0");
             params.push((":contains", Box::new(contains)));
         }
-        if let Some(limit) = query.limit {
-            params.push((":limit", Box::new(row_limit(limit.get().saturating_add(1)))));
-        }
         let of_type = if query.kind.is_some() { "of_type_" } else { "" };
         let order: Vec<_> = key.iter().map(|column| format!("{column} {direction}")).collect();
-        // SQL allows no OFFSET without a LIMIT; a negative LIMIT means unlimited.
-        let mut limit = match (query.limit, query.skip) {
-            (Some(_), _) => " LIMIT :limit".to_owned(),
-            (None, 0) => String::new(),
-            (None, _) => " LIMIT -1".to_owned(),
-        };
-        if query.skip > 0 {
-            limit.push_str(" OFFSET :skip");
-            params.push((":skip", Box::new(row_limit(query.skip))));
-        }
         let from = match rare {
             None => format!("projects INDEXED BY projects_{of_type}by_{index}"),
             Some(words) => {
@@ -94,7 +84,7 @@ impl Listing {
         let sql = format!(
             "SELECT projects.* FROM {from} \
              WHERE owner = :owner AND EXISTS (SELECT 1 FROM users WHERE id = :owner){conditions} \
-             ORDER BY {}{limit}",
+             ORDER BY {}",
             order.join(", "),
         );
         Self { sql, params }

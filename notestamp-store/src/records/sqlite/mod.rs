@@ -1,5 +1,6 @@
 //! All records in one SQLite file: the embedded default, which needs no server.
 
+mod damage;
 mod error;
 mod file;
 mod identity;
@@ -26,7 +27,7 @@ use self::error::Failure;
 use self::lock::ExclusiveLock;
 use self::readers::{BUSY_TIMEOUT, Readers, STATEMENTS_MAX};
 use self::writer::{Priority, Writer};
-use super::{RecordStore, StoreIdentity};
+use super::{DamagedPage, RecordKey, RecordKind, RecordStore, StoreIdentity};
 use crate::disk::{self, Reserve};
 use crate::domain::{ObjectKind, StoreId};
 use crate::durability::Durability;
@@ -163,6 +164,8 @@ fn connect(path: &Path, durability: Durability) -> Result<Connection, Failure> {
     connection.pragma_update(None, "synchronous", synchronous)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
+    // Deleted content is overwritten: otherwise it stays in the file until its space is used again.
+    connection.pragma_update(None, "secure_delete", true)?;
     // Otherwise SQLite writes the temporary data of statements to files, on a disk that may be full.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
@@ -189,6 +192,15 @@ impl RecordStore for SqliteRecords {
 
     async fn mark_blob_store(&self, kind: ObjectKind) -> Result<()> {
         self.write_essential(move |connection| identity::mark(connection, kind)).await
+    }
+
+    async fn find_damaged(
+        &self,
+        kind: RecordKind,
+        after: Option<RecordKey>,
+        limit: usize,
+    ) -> Result<DamagedPage> {
+        self.read(move |connection| damage::find(connection, kind, after.as_ref(), limit)).await
     }
 
     async fn ping(&self) -> Result<()> {

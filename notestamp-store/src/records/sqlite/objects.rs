@@ -1,13 +1,13 @@
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params};
 
-use super::error::{Failure, Result as StepResult};
+use super::error::{Failure, Result as StepResult, unless_damaged};
 use super::{SqliteRecords, row_limit};
 use crate::clock::Timestamp;
 use crate::domain::{Digest, Namespace, Object, ObjectId, ObjectKind, ObjectState, UserId};
 use crate::error::{Error, Result};
 use crate::protocol::{StaleBefore, discard, doom_if_stale};
-use crate::records::ObjectLedger;
+use crate::records::{ObjectLedger, RecordKind};
 
 #[async_trait]
 impl ObjectLedger for SqliteRecords {
@@ -24,6 +24,10 @@ impl ObjectLedger for SqliteRecords {
         .await
     }
 
+    async fn find_object(&self, id: ObjectId) -> Result<Option<Object>> {
+        self.read(move |connection| find(connection, id)).await
+    }
+
     async fn find_live_media(&self, namespace: Namespace, digest: Digest) -> Result<Option<Object>> {
         self.read(move |connection| live_media(connection, namespace, digest)).await
     }
@@ -35,7 +39,8 @@ impl ObjectLedger for SqliteRecords {
         };
         self.read(move |connection| {
             let mut statement = connection.prepare_cached(sample)?;
-            statement.query_and_then([row_limit(limit)], from_row)?.collect()
+            let rows = statement.query_and_then([row_limit(limit)], from_row)?;
+            rows.filter_map(|row| unless_damaged(RecordKind::Object, row)).collect()
         })
         .await
     }
@@ -119,21 +124,26 @@ const LIVE_MEDIA_SAMPLE: &str = "
 
 const STALE_RESERVED: &str = "
     SELECT * FROM objects INDEXED BY objects_reserved
-    WHERE state = 'reserved' AND since < :from ORDER BY since LIMIT :limit";
+    WHERE state = 'reserved' AND since < :from ORDER BY since";
 
 const STALE_UNREFERENCED: &str = "
     SELECT * FROM objects INDEXED BY objects_unreferenced
-    WHERE state = 'live' AND reference_count = 0 AND since < :from ORDER BY since LIMIT :limit";
+    WHERE state = 'live' AND reference_count = 0 AND since < :from ORDER BY since";
 
 const DOOMED: &str = "
     SELECT * FROM objects INDEXED BY objects_doomed
-    WHERE state = 'doomed' AND id > :from ORDER BY id LIMIT :limit";
+    WHERE state = 'doomed' AND id > :from ORDER BY id";
 
-const ALL: &str = "SELECT * FROM objects WHERE id > :from ORDER BY id LIMIT :limit";
+const ALL: &str = "SELECT * FROM objects WHERE id > :from ORDER BY id";
 
 pub(super) fn find(connection: &Connection, id: ObjectId) -> StepResult<Option<Object>> {
     let mut statement = connection.prepare_cached("SELECT * FROM objects WHERE id = ?1")?;
     statement.query_row([id.as_bytes()], |row| Ok(from_row(row))).optional()?.transpose()
+}
+
+/// The same; a row that is damaged is absent.
+pub(super) fn find_readable(connection: &Connection, id: ObjectId) -> StepResult<Option<Object>> {
+    unless_damaged(RecordKind::Object, find(connection, id)).unwrap_or(Ok(None))
 }
 
 /// The live media row of this namespace and digest.
@@ -172,10 +182,11 @@ pub(super) fn namespace_from(bytes: &[u8], column: &'static str) -> StepResult<N
 }
 
 /// Runs a statement that lists rows: those after the id `from`, or those with a time before `from`, as the statement
-/// says.
+/// says. They are read one by one until there are enough, so that a damaged row makes no page shorter.
 fn list(connection: &Connection, sql: &str, from: &dyn ToSql, limit: usize) -> StepResult<Vec<Object>> {
     let mut statement = connection.prepare_cached(sql)?;
-    statement.query_and_then(named_params! { ":from": from, ":limit": row_limit(limit) }, from_row)?.collect()
+    let rows = statement.query_and_then(named_params! { ":from": from }, from_row)?;
+    rows.filter_map(|row| unless_damaged(RecordKind::Object, row)).take(limit).collect()
 }
 
 /// The bytes of an id; without an id no bytes, which sort before all ids.
@@ -198,7 +209,7 @@ fn execute_with(connection: &Connection, sql: &str, row: &Object) -> StepResult<
     })?)
 }
 
-fn from_row(row: &Row<'_>) -> StepResult<Object> {
+pub(super) fn from_row(row: &Row<'_>) -> StepResult<Object> {
     let digest = row.get::<_, Option<_>>("digest")?.map(Digest::from_bytes);
     Ok(Object {
         id: ObjectId::from_bytes(row.get("id")?),

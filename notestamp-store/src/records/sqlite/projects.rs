@@ -1,16 +1,16 @@
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Params, Row, named_params};
 
-use super::error::{Failure, Result as StepResult};
-use super::{SqliteRecords, listing, ngrams, objects, row_limit, sessions, users};
+use super::error::{Failure, Result as StepResult, unless_damaged};
+use super::{SqliteRecords, listing, ngrams, objects, sessions, users};
 use crate::clock::Timestamp;
 use crate::domain::{
     Caller, Digest, ExtraFields, LastModified, ListQuery, MediaRef, Metadata, NotesRef, Object, ObjectId,
     Page, Precondition, Project, ProjectId, Revision, Title, UserId,
 };
 use crate::error::{Error, Result};
-use crate::protocol::{DeleteReads, SaveCommit, SaveDecision, SaveReads, plan_delete, plan_save};
-use crate::records::{Deleted, ProjectStore, SaveOutcome};
+use crate::protocol::{DeleteReads, SaveCommit, SaveDecision, SaveReads, plan_delete, plan_purge, plan_save};
+use crate::records::{Deleted, ProjectStore, RecordKind, SaveOutcome};
 
 #[async_trait]
 impl ProjectStore for SqliteRecords {
@@ -110,7 +110,7 @@ const REPOINT: &str = "
     WHERE media = :lost";
 
 const OF_REMOVED: &str = "
-    SELECT * FROM projects WHERE owner IN (SELECT id FROM removed_users) LIMIT ?1";
+    SELECT id, notes, media FROM projects WHERE owner IN (SELECT id FROM removed_users)";
 
 /// An update leaves out owner, title and time of creation: these never change, and so their indexes need no write.
 const PUT: &str = "
@@ -128,14 +128,29 @@ const PUT: &str = "
         media_digest = excluded.media_digest, media_size = excluded.media_size, notes = excluded.notes,
         notes_size = excluded.notes_size, revision = excluded.revision, save = excluded.save";
 
-/// Purges up to `limit` projects of removed accounts; returns the count.
+/// Purges up to `limit` projects of removed accounts; returns the count. Only their references need be readable.
 pub(super) fn purge_removed(connection: &Connection, limit: usize, now: Timestamp) -> StepResult<usize> {
     let mut statement = connection.prepare_cached(OF_REMOVED)?;
-    let left: Vec<Project> =
-        statement.query_and_then([row_limit(limit)], from_row)?.collect::<StepResult<_>>()?;
+    let left = statement.query_and_then((), |row| {
+        let (id, media): (Vec<u8>, Option<[u8; 16]>) = (row.get("id")?, row.get("media")?);
+        Ok((id, ObjectId::from_bytes(row.get("notes")?), media.map(ObjectId::from_bytes)))
+    })?;
+    let left = left.filter_map(|row| unless_damaged(RecordKind::Project, row)).take(limit);
+    let left: Vec<_> = left.collect::<StepResult<_>>()?;
     let count = left.len();
-    for project in left {
-        delete(connection, project, now)?;
+    for (id, notes, media) in left {
+        let notes = objects::find_readable(connection, notes)?;
+        let media = match media {
+            Some(media) => objects::find_readable(connection, media)?,
+            None => None,
+        };
+        connection.prepare_cached("DELETE FROM projects WHERE id = ?1")?.execute([&id])?;
+        if let Ok(id) = <[u8; 16]>::try_from(&*id) {
+            ngrams::remove(connection, ProjectId::from_bytes(id))?;
+        }
+        for row in plan_purge(notes.as_ref(), media.as_ref(), now) {
+            objects::update(connection, &row)?;
+        }
     }
     Ok(count)
 }
@@ -143,7 +158,7 @@ pub(super) fn purge_removed(connection: &Connection, limit: usize, now: Timestam
 fn save_reads(connection: &Connection, commit: &SaveCommit) -> StepResult<SaveReads> {
     let owner = commit.caller.user;
     let object = |id: Option<ObjectId>| match id {
-        Some(id) => objects::find(connection, id),
+        Some(id) => objects::find_readable(connection, id),
         None => Ok(None),
     };
     let digest = commit.media.as_ref().map(|offer| offer.digest());
@@ -203,11 +218,11 @@ fn delete(connection: &Connection, project: Project, now: Timestamp) -> StepResu
     };
     let media = match media {
         None => None,
-        Some(media) => objects::find(connection, media.object)?,
+        Some(media) => objects::find_readable(connection, media.object)?,
     };
     let reads = DeleteReads {
         user: users::find(connection, project.owner)?,
-        notes: objects::find(connection, project.notes.object)?,
+        notes: objects::find_readable(connection, project.notes.object)?,
         media,
         media_shared,
         project,
@@ -236,8 +251,9 @@ fn query_one(connection: &Connection, sql: &str, params: impl Params) -> StepRes
 fn owned_media(connection: &Connection, owner: UserId, digest: Digest) -> StepResult<Option<MediaRef>> {
     let mut statement = connection.prepare_cached(OWNED_MEDIA)?;
     let params = named_params! { ":owner": owner.as_bytes(), ":digest": digest.as_bytes() };
-    let media = statement.query_row(params, |row| Ok(media_from_row(row))).optional()?.transpose()?;
-    Ok(media.flatten())
+    let media = statement.query_row(params, |row| Ok(media_from_row(row))).optional()?.transpose();
+    // What cannot be read is not had: a save that brings the bytes needs none of it.
+    unless_damaged(RecordKind::Project, media).unwrap_or(Ok(None)).map(Option::flatten)
 }
 
 /// Adds a project, or replaces the one of its id.
@@ -280,7 +296,8 @@ pub(super) fn from_row(row: &Row<'_>) -> StepResult<Project> {
         src: row.get("src")?,
         mimetype: row.get("mimetype")?,
         last_modified: LastModified::parse_or(&last_modified_text, last_modified),
-        extra: ExtraFields::from_json(&row.get::<_, String>("extra")?)?,
+        extra: ExtraFields::from_json(&row.get::<_, String>("extra")?)
+            .map_err(|_| Failure::Column { column: "projects.extra" })?,
     };
     Ok(Project {
         id: ProjectId::from_bytes(row.get("id")?),

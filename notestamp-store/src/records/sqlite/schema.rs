@@ -180,9 +180,10 @@ fn to_version_2(database: &Connection) -> Result<()> {
     let mut projects = projects.query(())?;
     while let Some(project) = projects.next()? {
         let (owner, id) = (UserId::from_bytes(project.get(0)?), ProjectId::from_bytes(project.get(1)?));
-        let title = Title::parse(&project.get::<_, String>(2)?);
-        let title = title.map_err(|_| Failure::Column { column: "projects.title" })?;
-        ngrams::add(database, owner, id, &title)?;
+        // A title that is damaged is found by nobody.
+        if let Ok(title) = Title::parse(&project.get::<_, String>(2)?) {
+            ngrams::add(database, owner, id, &title)?;
+        }
     }
     Ok(())
 }

@@ -1,13 +1,13 @@
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::error::{Failure, Result as StepResult};
+use super::error::{Failure, Result as StepResult, unless_damaged};
 use super::{SqliteRecords, row_limit};
 use crate::clock::Timestamp;
 use crate::domain::{Caller, Revocation, RevocationReason, Session, SessionId, TokenId, UserId};
 use crate::error::{Error, Result};
 use crate::protocol;
-use crate::records::SessionStore;
+use crate::records::{RecordKind, SessionStore};
 
 #[async_trait]
 impl SessionStore for SqliteRecords {
@@ -72,10 +72,10 @@ impl SessionStore for SqliteRecords {
         self.read(move |connection| {
             let mut statement = connection.prepare_cached(LIST)?;
             let sessions = statement.query_and_then(
-                named_params! { ":user": user.as_bytes(), ":now": now.as_millis(), ":limit": row_limit(limit) },
+                named_params! { ":user": user.as_bytes(), ":now": now.as_millis() },
                 from_row,
             )?;
-            sessions.collect()
+            sessions.filter_map(|row| unless_damaged(RecordKind::Session, row)).take(limit).collect()
         })
         .await
     }
@@ -177,7 +177,7 @@ const LIST: &str = "
     SELECT * FROM sessions
     WHERE user = :user AND revoked_at IS NULL AND tokens_end > :now
         AND EXISTS (SELECT 1 FROM users WHERE id = :user)
-    ORDER BY last_used DESC, id DESC LIMIT :limit";
+    ORDER BY last_used DESC, id DESC";
 
 const FORGET_EXPIRED: &str = "
     DELETE FROM sessions WHERE id IN
@@ -204,15 +204,13 @@ fn execute_with(connection: &Connection, sql: &str, session: &Session) -> StepRe
     })?)
 }
 
-fn from_row(row: &Row<'_>) -> StepResult<Session> {
+pub(super) fn from_row(row: &Row<'_>) -> StepResult<Session> {
     let at = |column| row.get(column).map(Timestamp::from_millis);
-    let revoked = match row.get("revoked_at")? {
-        None => None,
-        Some(millis) => {
-            let reason = RevocationReason::parse(&row.get::<_, String>("revoked_reason")?);
-            let reason = reason.ok_or(Failure::Column { column: "sessions.revoked_reason" })?;
-            Some(Revocation { at: Timestamp::from_millis(millis), reason })
-        }
+    let (revoked_at, reason): (_, Option<String>) = (row.get("revoked_at")?, row.get("revoked_reason")?);
+    let revoked = match (revoked_at, reason.as_deref().map(RevocationReason::parse)) {
+        (None, None) => None,
+        (Some(millis), Some(Some(reason))) => Some(Revocation { at: Timestamp::from_millis(millis), reason }),
+        _ => return Err(Failure::Column { column: "sessions.revoked_reason" }),
     };
     Ok(Session {
         id: SessionId::from_bytes(row.get("id")?),

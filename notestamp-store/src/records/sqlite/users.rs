@@ -88,14 +88,19 @@ impl UserStore for SqliteRecords {
             let projects = projects::purge_removed(connection, limit - sessions, now)?;
             let purged = sessions + projects;
             if purged < limit {
-                // Fewer than the limit were found, so nothing is left of any removed account.
-                connection.prepare_cached("DELETE FROM removed_users")?.execute(())?;
+                connection.prepare_cached(FORGET_REMOVED)?.execute(())?;
             }
             Ok(purged)
         })
         .await
     }
 }
+
+/// Those of whom something is left are not forgotten: what is left cannot be read.
+const FORGET_REMOVED: &str = "
+    DELETE FROM removed_users
+    WHERE NOT EXISTS (SELECT 1 FROM projects WHERE owner = removed_users.id)
+        AND NOT EXISTS (SELECT 1 FROM sessions WHERE user = removed_users.id)";
 
 const PURGE_SESSIONS: &str = "
     DELETE FROM sessions WHERE id IN
@@ -158,7 +163,7 @@ fn insert(connection: &Connection, user: &User) -> StepResult<bool> {
     Ok(inserted > 0)
 }
 
-fn from_row(row: &Row<'_>) -> StepResult<User> {
+pub(super) fn from_row(row: &Row<'_>) -> StepResult<User> {
     Ok(User {
         id: UserId::from_bytes(row.get("id")?),
         email: Email::stored(row.get::<_, String>("email")?),

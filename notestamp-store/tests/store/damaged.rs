@@ -1,0 +1,292 @@
+//! Rows that cannot be read: they are in nobody's way.
+
+#![cfg(feature = "sqlite")]
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use notestamp_store::records::{RecordKind, SqliteRecords};
+use notestamp_store::{
+    BlobStore, BlobUrl, CheckReport, Durability, Email, Error, ListQuery, ManualClock, ObjectKind,
+    RevocationReason, Store, UserId,
+};
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::fixture::{NOW, account, draft, media, notes, title};
+
+/// A store in a folder, whose database can be written to past it.
+struct Damaged {
+    folder: TempDir,
+    clock: Arc<ManualClock>,
+    store: Store,
+    owner: UserId,
+}
+
+impl Damaged {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::new(NOW));
+        let store = open(folder.path(), &clock).await;
+        let owner = account(&store, "ada@example.org").await;
+        Self { folder, clock, store, owner }
+    }
+
+    /// Closes the store, executes this past all that the schema demands, and opens it again.
+    async fn by(mut self, sql: &str) -> Self {
+        self.store.close().await.unwrap();
+        let database = Connection::open(self.folder.path().join("metadata.db")).unwrap();
+        database.pragma_update(None, "ignore_check_constraints", true).unwrap();
+        database.pragma_update(None, "foreign_keys", false).unwrap();
+        assert!(database.execute(sql, ()).unwrap() > 0, "{sql}");
+        drop(database);
+        self.store = open(self.folder.path(), &self.clock).await;
+        self
+    }
+
+    async fn titles(&self, query: &ListQuery) -> Vec<String> {
+        let page = self.store.list_projects(self.owner, query).await.unwrap();
+        page.projects.iter().map(|project| project.metadata.title.as_str().to_owned()).collect()
+    }
+
+    fn let_time_pass(&self) {
+        let settings = self.store.settings();
+        self.clock.advance(settings.sweep_grace + 2 * settings.upload_time_max);
+    }
+
+    async fn report(&self) -> CheckReport {
+        self.store.check().await.unwrap()
+    }
+}
+
+async fn open(folder: &Path, clock: &Arc<ManualClock>) -> Store {
+    let blobs = async |kind: ObjectKind| {
+        let url = BlobUrl::folder(folder.join(format!("{kind:?}"))).unwrap();
+        BlobStore::open(kind, &url, Durability::Relaxed).await.unwrap()
+    };
+    let records = SqliteRecords::open(folder.join("metadata.db"), Durability::Relaxed).await.unwrap();
+    let (notes, media) = (blobs(ObjectKind::Notes).await, blobs(ObjectKind::Media).await);
+    Store::builder(Arc::new(records), notes, media).clock(clock.clone()).open().await.unwrap()
+}
+
+/// Each a way in which a project cannot be read.
+const PROJECTS: [&str; 5] = [
+    "UPDATE projects SET title = char(10) WHERE title = 'b'",
+    "UPDATE projects SET extra = 'no JSON' WHERE title = 'b'",
+    "UPDATE projects SET media_digest = x'00' WHERE title = 'b'",
+    "UPDATE projects SET revision = -1 WHERE title = 'b'",
+    "UPDATE projects SET label = CAST(x'ff' AS TEXT) WHERE title = 'b'",
+];
+
+#[tokio::test]
+async fn a_damaged_project_is_left_out_of_lists_and_reported() {
+    for sql in PROJECTS {
+        let it = Damaged::new().await;
+        for text in ["a", "b", "c"] {
+            draft(&it.store, it.owner, text).media(&media(1, 10)).save().await;
+        }
+        let it = it.by(sql).await;
+        assert_eq!(it.titles(&ListQuery::default()).await, ["c", "a"], "{sql}");
+        let by_one = |after| ListQuery { limit: 1.try_into().ok(), after, ..ListQuery::default() };
+        let first = it.store.list_projects(it.owner, &by_one(None)).await.unwrap();
+        assert!(first.next.is_some(), "{sql}: there is another behind the damaged one");
+        assert_eq!(it.titles(&by_one(first.next)).await, ["a"]);
+        let second = ListQuery { skip: 1, ..by_one(None) };
+        assert_eq!(it.titles(&second).await, ["a"], "{sql}");
+        if !sql.contains("SET title") {
+            let opened = it.store.open_project(it.owner, &title("b")).await;
+            assert!(matches!(opened, Err(Error::Corrupt(_))), "{sql}: {opened:?}");
+        }
+        let report = it.report().await;
+        let [damaged] = &report.damaged[..] else { panic!("{sql}: {report:?}") };
+        assert_eq!(damaged.kind, RecordKind::Project);
+
+        // What is beside it goes on as ever.
+        draft(&it.store, it.owner, "a").media(&media(1, 10)).save().await;
+        draft(&it.store, it.owner, "d").announcing(&media(1, 10)).save().await;
+        it.store.delete_project(it.owner, &title("c")).await.unwrap();
+        assert_eq!(it.titles(&ListQuery::default()).await, ["d", "a"]);
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_project_of_a_removed_account_stops_no_sweep() {
+    for sql in PROJECTS.into_iter().chain(["UPDATE projects SET notes = x'00' WHERE title = 'b'"]) {
+        let is_purged = !sql.contains("SET notes");
+        let it = Damaged::new().await;
+        for text in ["a", "b", "c"] {
+            draft(&it.store, it.owner, text).media(&media(1, 10)).save().await;
+        }
+        let it = it.by(sql).await;
+        let other = account(&it.store, "bob@example.org").await;
+        draft(&it.store, other, "a").save().await;
+        for removed in [it.owner, other] {
+            assert!(it.store.remove_account(removed).await.unwrap());
+        }
+        for _ in 0..2 {
+            it.let_time_pass();
+            it.store.sweep().await.unwrap();
+        }
+        let report = it.report().await;
+        if is_purged {
+            assert_eq!(report, CheckReport::default(), "{sql}");
+        } else {
+            // What it refers to cannot be known.
+            assert_eq!(report.damaged.len(), 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_row_of_the_ledger_stops_no_sweep() {
+    let it = Damaged::new().await;
+    for text in ["a", "b", "c"] {
+        draft(&it.store, it.owner, text).media(&media(1, 10)).save().await;
+    }
+    draft(&it.store, it.owner, "other").media(&media(2, 10)).save().await;
+    let damage = "UPDATE objects SET state = 'doomed', reference_count = 0, namespace = x'00' \
+                  WHERE kind = 'media' AND reference_count = 1";
+    let it = it.by(damage).await;
+    for text in ["a", "b"] {
+        it.store.delete_project(it.owner, &title(text)).await.unwrap();
+    }
+    it.store.delete_project(it.owner, &title("other")).await.unwrap();
+    it.let_time_pass();
+    it.store.sweep().await.unwrap();
+    let report = it.report().await;
+    let kinds: Vec<_> = report.damaged.iter().map(|damaged| damaged.kind).collect();
+    assert_eq!(kinds, [RecordKind::Object]);
+    assert_eq!((report.missing.len(), report.unreferenced.len()), (0, 0), "{report:?}");
+}
+
+#[tokio::test]
+async fn a_damaged_session_locks_nobody_out() {
+    let it = Damaged::new().await;
+    let user = it.store.find_account(it.owner).await.unwrap().unwrap();
+    let broken = it.store.start_session(&user, "broken").await.unwrap().unwrap();
+    it.store.start_session(&user, "whole").await.unwrap().unwrap();
+    let sql = "UPDATE sessions SET revoked_reason = 'never heard of', revoked_at = NULL WHERE user_agent = 'broken'";
+    let it = it.by(sql).await;
+    let agents = async || -> Vec<String> {
+        let sessions = it.store.list_sessions(it.owner, 10).await.unwrap();
+        sessions.into_iter().map(|session| session.user_agent).collect()
+    };
+    assert_eq!(it.store.use_session(it.owner, broken.id, 0).await.unwrap(), None);
+    assert!(!it.store.revoke_session(it.owner, broken.id, RevocationReason::SignedOut).await.unwrap());
+    it.store.start_session(&user, "new").await.unwrap().unwrap();
+    let mut listed = agents().await;
+    listed.sort();
+    assert_eq!(listed, ["new", "whole"]);
+    assert_eq!(it.report().await.damaged.len(), 1);
+
+    it.store.remove_account(it.owner).await.unwrap();
+    it.store.sweep().await.unwrap();
+    assert_eq!(it.report().await, CheckReport::default());
+}
+
+#[tokio::test]
+async fn a_damaged_account_is_in_the_way_of_no_other() {
+    let it = Damaged::new().await;
+    let sql = "UPDATE users SET usage_bytes = -1 WHERE email = 'ada@example.org'";
+    let it = it.by(sql).await;
+    let found = it.store.find_account_by_email(&Email::parse("ada@example.org").unwrap()).await;
+    assert!(matches!(found, Err(Error::Corrupt(_))), "{found:?}");
+    let bob = account(&it.store, "bob@example.org").await;
+    draft(&it.store, bob, "a").save().await;
+    it.store.sweep().await.unwrap();
+    assert_eq!(it.report().await.damaged[0].kind, RecordKind::User);
+
+    assert!(it.store.remove_account(it.owner).await.unwrap());
+    it.store.sweep().await.unwrap();
+    assert_eq!(it.report().await, CheckReport::default());
+}
+
+/// The one file of notes there is.
+fn notes_file(folder: &Path) -> std::path::PathBuf {
+    let mut folders = fs::read_dir(folder.join("Notes")).unwrap().map(|entry| entry.unwrap().path());
+    let folder = folders.find(|path| path.is_dir()).unwrap();
+    fs::read_dir(folder).unwrap().next().unwrap().unwrap().path()
+}
+
+#[tokio::test]
+async fn notes_are_compared_with_their_digest() {
+    for text in ["words".to_owned(), "more words ".repeat(10_000)] {
+        let it = Damaged::new().await;
+        draft(&it.store, it.owner, "a").notes(&text).save().await;
+        let file = notes_file(it.folder.path());
+        let saved = fs::read(&file).unwrap();
+        assert_eq!(&saved, notes(&text).as_bytes());
+        let mut other = saved.clone();
+        other[3] ^= 1;
+        fs::write(&file, other).unwrap();
+        let opened = it.store.open_project(it.owner, &title("a")).await;
+        assert!(matches!(opened, Err(Error::Corrupt(_))), "{opened:?}");
+        fs::write(&file, saved).unwrap();
+        it.store.open_project(it.owner, &title("a")).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_was_deleted_is_no_longer_in_the_file() {
+    let it = Damaged::new().await;
+    let secret = "a title that nobody else has".repeat(5);
+    draft(&it.store, it.owner, &secret).save().await;
+    draft(&it.store, it.owner, "another").save().await;
+    it.store.close().await.unwrap();
+    let database = it.folder.path().join("metadata.db");
+    let holds = |text: &str| {
+        let bytes = fs::read(&database).unwrap();
+        bytes.windows(text.len()).any(|window| window == text.as_bytes())
+    };
+    assert!(holds(&secret));
+    let store = open(it.folder.path(), &it.clock).await;
+    store.delete_project(it.owner, &title(&secret)).await.unwrap();
+    store.close().await.unwrap();
+    assert!(!holds(&secret) && holds("another"));
+}
+
+#[tokio::test]
+async fn the_folders_of_a_removed_account_go_with_its_last_object() {
+    let it = Damaged::new().await;
+    let other = account(&it.store, "bob@example.org").await;
+    for owner in [it.owner, other] {
+        draft(&it.store, owner, "a").media(&media(1, 10)).save().await;
+    }
+    let folders = || {
+        let mut names = Vec::new();
+        for kind in ["Notes", "Media"] {
+            let entries = fs::read_dir(it.folder.path().join(kind)).unwrap().map(Result::unwrap);
+            names.extend(
+                entries.filter(|it| it.path().is_dir()).map(|it| it.file_name().into_string().unwrap()),
+            );
+        }
+        names
+    };
+    assert_eq!(folders().len(), 4);
+    // An upload that began before the removal, and comes to its end after it.
+    let mut late = it.store.begin_save(it.owner);
+    it.store.remove_account(it.owner).await.unwrap();
+    for _ in 0..2 {
+        it.let_time_pass();
+        it.store.sweep().await.unwrap();
+    }
+    assert_eq!(folders(), [other.to_string(), other.to_string()]);
+
+    it.store.delete_project(other, &title("a")).await.unwrap();
+    it.let_time_pass();
+    it.store.sweep().await.unwrap();
+    assert_eq!(folders().len(), 2, "an account that is there keeps them");
+    draft(&it.store, other, "b").media(&media(1, 10)).save().await;
+
+    let bytes = media(3, 3_000_000);
+    let written = late.write_media(super::fixture::body(&bytes)).await;
+    let request =
+        notestamp_store::SaveRequest::new(notestamp_store::Metadata::new(title("late"), NOW), notes("late"));
+    let committed = late.commit(request).await;
+    assert!(written.is_err() || committed.is_err());
+    it.let_time_pass();
+    it.store.sweep().await.unwrap();
+    assert_eq!(folders(), [other.to_string(), other.to_string()]);
+    assert_eq!(it.report().await, CheckReport::default());
+}
