@@ -227,6 +227,7 @@ fn expects_continue(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use futures_util::stream;
@@ -234,7 +235,7 @@ mod tests {
     use poem::http::StatusCode;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
-    use tokio::time::sleep;
+    use tokio::time::{sleep, timeout};
 
     use super::*;
     use crate::middleware::client_address::TrustedProxies;
@@ -418,8 +419,8 @@ mod tests {
         body.next().await.unwrap().unwrap_err();
     }
 
-    #[tokio::test]
-    async fn a_client_that_sends_all_before_it_listens_sees_the_answer() {
+    /// The address of a server that refuses every request without reading its body.
+    async fn refusing() -> SocketAddr {
         let refuse = poem::endpoint::make(|mut request: Request| async move {
             let guard = BodyGuard::install(&mut request, u64::MAX);
             drop(request);
@@ -430,7 +431,27 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let server = Server::new(ConnectionLimits::new(usize::MAX, TrustedProxies::default()), SECOND);
         tokio::spawn(server.run(vec![listener], refuse, std::future::pending()));
+        address
+    }
 
+    #[tokio::test]
+    async fn a_client_that_listens_only_when_it_cannot_send_on_sees_the_answer() {
+        let mut connection = TcpStream::connect(refusing().await).await.unwrap();
+        let head = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", u64::MAX / 2);
+        connection.write_all(head.as_bytes()).await.unwrap();
+        // As nginx does: it goes on until the system takes no more, which must come before a reset does.
+        let piece = vec![b'x'; 1 << 20];
+        while let Ok(sent) = timeout(SECOND, connection.write(&piece)).await {
+            sent.unwrap();
+        }
+        let mut answer = [0; 12];
+        connection.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 401");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_sends_all_before_it_listens_sees_the_answer() {
+        let address = refusing().await;
         let mut connection = TcpStream::connect(address).await.unwrap();
         let body = vec![b'x'; DRAIN_BYTES_MAX as usize];
         let head = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());

@@ -194,7 +194,8 @@ async fn serve<E: Endpoint<Output = Response>>(
     prepare(&stream);
     let activity = &slot.activity;
     let stream = GuardedStream::new(stream, activity.clone(), shared.times);
-    let service = service_fn(|request| answer(request, &local, &peer, activity, &shared.endpoint));
+    // Boxed, so that an idle connection has no room for the future of a request.
+    let service = service_fn(|request| Box::pin(answer(request, &local, &peer, activity, &shared.endpoint)));
     let mut connection = pin!(shared.http.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         biased;
