@@ -5,7 +5,6 @@ pub mod body_guard;
 pub mod client_address;
 pub mod cors;
 pub mod late_cookies;
-mod once_in;
 pub mod original_method;
 pub mod path_policy;
 pub mod request_deadline;
@@ -31,7 +30,6 @@ use self::body_guard::{BodyError, BodyGuard, DRAIN_BYTES_MAX, DRAIN_TIME_MAX};
 use self::client_address::{Client, TrustedProxies};
 use self::cors::{CorsDecision, OriginPolicy};
 use self::late_cookies::CookiesMade;
-use self::once_in::OnceIn;
 use self::original_method::OriginalMethod;
 use self::path_policy::Policy;
 use self::request_deadline::{RequestDeadline, in_time};
@@ -41,6 +39,7 @@ use crate::error::{ApiError, Code};
 use crate::http::base_url::BaseUrl;
 use crate::http::content_type;
 use crate::http::urlencoded;
+use crate::log_limit::LogLimit;
 use crate::metrics::Metrics;
 use crate::openapi;
 use crate::state::State;
@@ -71,8 +70,8 @@ const WARNED_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// Limits the warnings about faults of the deployment that requests reveal.
 struct Warnings {
-    forwarding_headers: OnceIn,
-    dropped_cookies: OnceIn,
+    forwarding_headers: LogLimit,
+    dropped_cookies: LogLimit,
 }
 
 impl Edge {
@@ -93,8 +92,8 @@ impl Edge {
             public_url_is_plain: public_url.map(|url| !url.is_secure_context()),
             cookies_are_secure: !config.cookies.insecure,
             warnings: Warnings {
-                forwarding_headers: OnceIn::new(WARNED_EVERY),
-                dropped_cookies: OnceIn::new(WARNED_EVERY),
+                forwarding_headers: LogLimit::new(WARNED_EVERY),
+                dropped_cookies: LogLimit::new(WARNED_EVERY),
             },
             metrics: state.metrics.clone(),
         }
@@ -136,16 +135,19 @@ impl Edge {
         if !answer.headers().contains_key(SET_COOKIE) {
             return;
         }
-        let now = self.clock.monotonic();
-        if made.are_late(now, &self.session_ttl) {
+        if made.are_late(self.clock.monotonic(), &self.session_ttl) {
             answer.headers_mut().remove(SET_COOKIE);
             return;
         }
         let is_plain = self.public_url_is_plain.unwrap_or_else(|| !client.is_secure_context());
-        if self.cookies_are_secure && is_plain && self.warnings.dropped_cookies.is_due(now) {
+        if self.cookies_are_secure
+            && is_plain
+            && let Some(left_out) = self.warnings.dropped_cookies.admit()
+        {
             let host = client.host.as_ref().map(tracing::field::display);
             tracing::warn!(
                 host,
+                left_out,
                 "browsers do not keep Secure cookies that come over plain http: use https; where a proxy does, name it \
                  with --trusted-proxy, or its URL with --public-url; for development there is --insecure-cookies"
             );
@@ -155,10 +157,11 @@ impl Edge {
     /// Warns that forwarding headers are ignored: behind a proxy of the operator, all clients would share its address.
     fn judge_forwarding_headers(&self, request: &Request) {
         if let Some(peer) = self.proxies.ignores_forwarding_headers_of(request)
-            && self.warnings.forwarding_headers.is_due(self.clock.monotonic())
+            && let Some(left_out) = self.warnings.forwarding_headers.admit()
         {
             tracing::warn!(
                 %peer,
+                left_out,
                 "X-Forwarded-* or Forwarded headers of a peer that is not a trusted proxy are ignored: where it is a \
                  proxy of yours, name it with --trusted-proxy"
             );
