@@ -223,6 +223,7 @@ struct StormLimits {
     busy: LogLimit,
     too_many_requests: LogLimit,
     storage_full: LogLimit,
+    not_ready: LogLimit,
 }
 
 static STORMS: StormLimits = StormLimits::new();
@@ -234,6 +235,7 @@ impl StormLimits {
             busy: LogLimit::per_second(),
             too_many_requests: LogLimit::per_second(),
             storage_full: LogLimit::per_second(),
+            not_ready: LogLimit::per_second(),
         }
     }
 
@@ -244,6 +246,7 @@ impl StormLimits {
             Code::Busy => Some(&self.busy),
             Code::TooManyRequests => Some(&self.too_many_requests),
             Code::StorageFull => Some(&self.storage_full),
+            Code::StoreMismatch | Code::NotReadyStorageFull => Some(&self.not_ready),
             _ => None,
         }
     }

@@ -93,7 +93,8 @@ enum Quoting {
 struct Parameter<'a> {
     name: &'a [u8],
     value: Vec<u8>,
-    /// Whether it was parsed by [`Quoting::Literal`] and not by the standard, so that it may be more than one value.
+    /// Whether it is not spelled as the standard has it (by [`Quoting::Literal`], or without quotes and no token), so that
+    /// it may be more than one value.
     is_guessed: bool,
 }
 
@@ -119,7 +120,8 @@ fn parameters(disposition: &[u8], quoting: Quoting) -> Option<Vec<Parameter<'_>>
                 None => {
                     let (value, after) =
                         value.split_at(value.iter().position(|&byte| byte == b';').unwrap_or(value.len()));
-                    (value.trim_ascii_end().to_vec(), false, after)
+                    let value = value.trim_ascii_end();
+                    (value.to_vec(), value.iter().any(|byte| !is_token(*byte)), after)
                 }
             },
         };
@@ -129,6 +131,11 @@ fn parameters(disposition: &[u8], quoting: Quoting) -> Option<Vec<Parameter<'_>>
         rest = after.trim_ascii_start();
     }
     rest.is_empty().then_some(parameters)
+}
+
+/// Whether a byte may stand in a token (RFC 9110, 5.6.2), or is part of a character that is not ASCII.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte) || !byte.is_ascii()
 }
 
 fn escaped(quoted: &[u8]) -> Option<(Vec<u8>, &[u8])> {
@@ -160,7 +167,7 @@ fn field_name(parameters: &[Parameter<'_>]) -> Result<String, MalformedHead> {
     let (Some(given), None) = (names.next(), names.next()) else { return Err("a part without one name") };
     // If a quote or a semicolon is missing, the name may include the file name: the part would look like an unknown
     // text, and its file would be lost.
-    if given.is_guessed && given.value.iter().any(|byte| b"\";".contains(byte)) {
+    if given.is_guessed && given.value.iter().any(|byte| b"\";=".contains(byte) || byte.is_ascii_control()) {
         return Err("a part whose name has no clear end");
     }
     String::from_utf8(given.value.clone()).map_err(|_| "a part with a name that is not UTF-8")
@@ -282,6 +289,10 @@ mod tests {
             "\r\nContent-Disposition: form-data; name=\"a; filename=\"x\"",
             "\r\nContent-Disposition: form-data; name=\"a\" filename=\"x\"",
             "\r\nContent-Disposition: form-data; name=\"a\"b\"; filename=\"x\"",
+            "\r\nContent-Disposition: form-data; name=a filename=\"x\"",
+            "\r\nContent-Disposition: form-data; name=a filename=x",
+            "\r\nContent-Disposition: form-data; name=a\"; filename=x",
+            "\r\nContent-Disposition: form-data; name=a\nContent-Type: audio/mpeg",
             "\r\nContent-Disposition: form-data; name=a\r\nContent-Disposition: form-data; name=b",
             "\r\nContent-Disposition: form-data; name=a\r\nContent-Type: a/b\r\ncontent-type: text/plain",
             "\r\nContent-Disposition form-data; name=a",

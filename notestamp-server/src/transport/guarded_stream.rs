@@ -27,6 +27,11 @@ pub const PROGRESS_BYTES_MIN: usize = 16 * 1024;
 /// peer has received.
 const UNSENT_BYTES_MAX: u32 = 64 * 1024;
 
+/// The same for a peer that has been found slow. A receiver opens its window in steps of up to 128 KiB; with this limit the
+/// system accepts a write at least every 108 s from a peer that reads 1 KiB/s (measured), which is less than
+/// [`PROGRESS_TIME_MAX`]. It is not used for all peers, since it costs fast ones throughput.
+const UNSENT_BYTES_MAX_SLOW: u32 = 16 * 1024;
+
 /// How many times a write is retried within [`TimeLimits::progress`] while the system reports no room.
 const PROBES: u32 = 8;
 
@@ -65,7 +70,11 @@ pub trait TryWrite {
 
 impl TryWrite for TcpStream {
     fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
-        SockRef::from(self).send(bytes)
+        let socket = SockRef::from(self);
+        // Only a write that was blocked for a while is tried like this, so the peer is slow. The option may be unsupported.
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        let _ = socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX_SLOW);
+        socket.send(bytes)
     }
 }
 

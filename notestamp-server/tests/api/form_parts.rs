@@ -160,6 +160,18 @@ async fn a_text_in_place_of_the_media_is_no_media_or_refused() {
 }
 
 #[apply(api_test)]
+async fn a_file_under_an_unknown_name_is_refused() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    for name in ["file", "mediafile", "'mediaFile'"] {
+        let head = format!("Content-Disposition: form-data; name=\"{name}\"; filename=\"x.mp3\"");
+        assert_eq!(save(&ada, head.as_bytes(), b"\xff\xfb").await, refused("media_unreadable"), "{name}");
+        let text = format!("Content-Disposition: form-data; name=\"{name}\"");
+        assert_eq!(save(&ada, text.as_bytes(), b"of a newer client").await, Outcome::Saved(None), "{name}");
+    }
+}
+
+#[apply(api_test)]
 async fn a_head_in_doubt_is_refused() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
