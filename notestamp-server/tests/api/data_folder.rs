@@ -75,7 +75,7 @@ async fn a_media_folder_that_is_not_mounted_is_not_ready_and_no_start() {
 
         let refused = App::build(config).await.err().expect("it does not start");
         let message = notestamp_store::error_chain(&refused);
-        for named in [folder.to_str().unwrap(), "metadata.db", kind] {
+        for named in [folder.to_str().unwrap(), "notestamp.sqlite", kind] {
             assert!(message.contains(named), "{message}");
         }
         mount(&folder, &disk);

@@ -218,7 +218,7 @@ async fn notes_and_metadata_count_whatever_their_heads() {
             assert_eq!(ada.open("a").await.assert_status(200).json()["content"], "[7]", "{path}: {rest}");
             ada.delete_project("a").await.assert_status(200);
             // What is not JSON is refused, not taken for absent.
-            let broken = form(notes, "a").text(notes, "").part_with_head("x", head("x"), "y");
+            let broken = form(notes, "a").text(notes, "");
             ada.save_at(path, broken).await.assert_error(400, "bad_request");
         }
     }
