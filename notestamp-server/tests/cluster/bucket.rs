@@ -46,8 +46,8 @@ impl Prefix {
             (path.trim_start_matches('/').to_owned(), object.size)
         });
         let mut found: BTreeMap<_, _> = listing.try_collect().await.unwrap();
-        // The store's id is no object of the ledger.
-        found.remove(".store-id");
+        // The ids of the store are no objects of the ledger.
+        found.retain(|path, _| !path.ends_with(".store-id"));
         found
     }
 
