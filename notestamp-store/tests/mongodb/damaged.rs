@@ -91,6 +91,23 @@ async fn a_damaged_project_is_left_out_of_lists_and_purged() {
 
 #[tokio::test]
 #[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
+async fn a_purge_comes_to_its_end_past_more_damaged_projects_than_it_takes_at_once() {
+    let database = TestDatabase::new();
+    let store = database.open().await;
+    let ada = account(&store, "ada").await;
+    for n in 0..8 {
+        project(&store, ada, &format!("title {n}"), None).await;
+    }
+    let projects = behind(&database).await.collection::<Document>("projects");
+    let some = doc! { "save": { "$in": [1, 2, 3, 5, 6] } };
+    projects.update_many(some, doc! { "$set": { "notes": "nowhere" } }).await.unwrap();
+    assert!(store.remove_user(ada.into(), NOW).await.unwrap());
+    purge(&store).await;
+    assert_eq!(projects.count_documents(doc! {}).await.unwrap(), 5);
+}
+
+#[tokio::test]
+#[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
 async fn damaged_sessions_accounts_and_objects_are_in_nobodys_way() {
     let database = TestDatabase::new();
     let store = database.open().await;

@@ -95,13 +95,14 @@ pub(super) async fn purge(
     limit: usize,
     now: Timestamp,
 ) -> StepResult<(usize, BTreeSet<Uuid>)> {
-    let (mut count, mut left) = (0, BTreeSet::new());
+    let (mut count, mut damaged, mut left) = (0, 0, BTreeSet::new());
     while let Some(wanted) = document_limit(limit - count) {
         let Transaction { session, collections } = &mut *transaction;
         let projects = collections.projects.clone_with_type::<RawDocumentBuf>();
         let fields = doc! { "owner": 1, "notes.object": 1, "media.object": 1 };
         let found = projects.find(doc! { "owner": { "$in": owners } }).projection(fields);
-        let found = found.sort(doc! { "_id": 1 }).skip(left.len() as u64).limit(wanted);
+        // What has been purged is not found any more, and what is damaged is passed over.
+        let found = found.sort(doc! { "owner": 1, "save": 1 }).skip(damaged).limit(wanted);
         let mut found = found.session(&mut *session).await?;
         let found: Vec<RawDocumentBuf> = found.stream(session).try_collect().await?;
         for document in &found {
@@ -112,6 +113,7 @@ pub(super) async fn purge(
                     count += 1;
                 }
                 None => {
+                    damaged += 1;
                     let owner = document.get("owner").ok().flatten().map(Bson::try_from);
                     if let Some(Ok(Bson::Binary(owner))) = owner {
                         left.extend(owner.to_uuid());
