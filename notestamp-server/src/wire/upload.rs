@@ -155,22 +155,11 @@ pub(super) async fn receive_form(
                 let text = part.text(1 << 10).await?;
                 texts.media_digest = digest(&String::from_utf8_lossy(&text))?;
             }
-            // An unknown text is ignored, as the fields of newer clients are. An unknown file is not: its bytes would be lost.
-            name if part.is_file() => refuse_unknown_file(name.to_owned(), part).await?,
+            // Unknown parts are ignored: a newer client may send more than this server knows.
             _ => {}
         }
     }
     Ok(texts)
-}
-
-/// Refuses a file under a name that is not one of ours, unless it is an empty file input.
-async fn refuse_unknown_file(name: String, mut part: Part<'_>) -> Result<(), ApiError> {
-    let is_named = part.has_file_name();
-    if !is_named && part.chunk().await?.is_none() {
-        return Ok(());
-    }
-    let message = format!("a file came in the part `{name}`, which has no meaning here");
-    Err(ApiError::new(Code::MediaUnreadable, message))
 }
 
 /// The longest text that is read in place of a file, to see whether it is a placeholder.

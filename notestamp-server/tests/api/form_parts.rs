@@ -160,18 +160,6 @@ async fn a_text_in_place_of_the_media_is_no_media_or_refused() {
 }
 
 #[apply(api_test)]
-async fn a_file_under_an_unknown_name_is_refused() {
-    let server = TestServer::spawn().await;
-    let ada = server.ada().await;
-    for name in ["file", "mediafile", "'mediaFile'"] {
-        let head = format!("Content-Disposition: form-data; name=\"{name}\"; filename=\"x.mp3\"");
-        assert_eq!(save(&ada, head.as_bytes(), b"\xff\xfb").await, refused("media_unreadable"), "{name}");
-        let text = format!("Content-Disposition: form-data; name=\"{name}\"");
-        assert_eq!(save(&ada, text.as_bytes(), b"of a newer client").await, Outcome::Saved(None), "{name}");
-    }
-}
-
-#[apply(api_test)]
 async fn a_head_in_doubt_is_refused() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
@@ -218,7 +206,7 @@ async fn notes_and_metadata_count_whatever_their_heads() {
             assert_eq!(ada.open("a").await.assert_status(200).json()["content"], "[7]", "{path}: {rest}");
             ada.delete_project("a").await.assert_status(200);
             // What is not JSON is refused, not taken for absent.
-            let broken = form(notes, "a").text(notes, "");
+            let broken = form(notes, "a").text(notes, "").part_with_head("x", head("x"), "y");
             ada.save_at(path, broken).await.assert_error(400, "bad_request");
         }
     }
