@@ -11,7 +11,7 @@ use super::errno::at;
 /// media, notes and accounts are refused with [`Error::Full`](crate::Error::Full).
 ///
 /// The remaining space is for deletions, which end the shortage, and for small records. It is several times the size of
-/// the [`Reserve`](super::Reserve) and the write-ahead log together, so that uploads which pass the check at the same
+/// the reserve and the write-ahead log together, so that uploads which pass the check at the same
 /// moment do not use up all of it.
 pub const FREE_BYTES_MIN: u64 = 64 << 20;
 

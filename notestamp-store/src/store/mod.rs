@@ -146,7 +146,7 @@ impl StoreBuilder {
     /// A new store gets an id, which its records and both of its blob stores hold.
     ///
     /// # Errors
-    /// - [`Error::ForeignStore`](crate::Error::ForeignStore) where a blob store does not belong to the records.
+    /// - [`Error::ForeignStore`] where a blob store does not belong to the records.
     /// - Where a backend does not respond. A full backend is no error here.
     pub async fn open(self) -> Result<Store> {
         let Self { records, notes, media, settings, clock, random } = self;
@@ -195,7 +195,7 @@ impl Store {
     /// Health check: succeeds if all three backends respond, and both blob stores belong to the records.
     ///
     /// # Errors
-    /// The error of the first backend that fails; [`Error::ForeignStore`](crate::Error::ForeignStore).
+    /// The error of the first backend that fails; [`Error::ForeignStore`].
     pub async fn ping(&self) -> Result<()> {
         let (notes, media) = (self.ping_blobs(ObjectKind::Notes), self.ping_blobs(ObjectKind::Media));
         futures_util::try_join!(self.shared.records.ping(), notes, media)?;
