@@ -42,8 +42,10 @@ async fn digest(size: u64) -> Digest {
 }
 
 /// The bytes of all files below a folder.
+/// The bytes of all files in a folder, but for the store's id.
 fn bytes_in(folder: &Path) -> u64 {
     let entries = fs::read_dir(folder).unwrap().map(Result::unwrap);
+    let entries = entries.filter(|entry| entry.file_name() != ".store-id");
     let sizes = entries.map(|entry| match entry.metadata().unwrap() {
         metadata if metadata.is_dir() => bytes_in(&entry.path()),
         metadata => metadata.len(),
