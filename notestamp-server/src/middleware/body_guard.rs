@@ -86,6 +86,14 @@ impl BodyGuard {
         state.waited + state.waiting_since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
+    /// Returns whether more of the body may be to come than [`drain`](Self::drain) reads, so that the connection will be closed.
+    pub fn exceeds(&self, bytes_max: u64) -> bool {
+        match &self.shared.lock().source {
+            Source::Arriving(body) => body.bytes_announced.saturating_sub(body.bytes) > bytes_max,
+            Source::Ended | Source::Gone => false,
+        }
+    }
+
     /// Reads and drops the rest of the body, up to a limit, so that a client that sends everything before it reads gets
     /// the response rather than a broken pipe.
     ///

@@ -18,8 +18,8 @@ use poem::endpoint::BoxEndpoint;
 use poem::http::StatusCode;
 use poem::http::Uri;
 use poem::http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY,
-    SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue,
+    REFERRER_POLICY, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
 };
 use poem::{Endpoint, Request, Response};
 use tokio::time::Instant;
@@ -121,10 +121,14 @@ impl Edge {
             }
             Err(refusal) => refusal.to_response(id),
         };
-        let answer = match guard.verdict() {
+        let mut answer = match guard.verdict() {
             Some(verdict) if !answer.status().is_success() => cut_off(verdict, &answer, id),
             _ => answer,
         };
+        // Otherwise the client could send its next request on a connection that is about to be closed.
+        if guard.exceeds(DRAIN_BYTES_MAX) {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         // A client that sends everything before it reads should get the response, not a broken pipe.
         tokio::spawn(guard.drain(DRAIN_BYTES_MAX, DRAIN_TIME_MAX));
         answer

@@ -41,7 +41,6 @@ async fn digest(size: u64) -> Digest {
     hasher.await.finish().0
 }
 
-/// The bytes of all files below a folder.
 /// The bytes of all files in a folder, but for the store's id.
 fn bytes_in(folder: &Path) -> u64 {
     let entries = fs::read_dir(folder).unwrap().map(Result::unwrap);
