@@ -319,7 +319,7 @@ mod tests {
 
     async fn until_closed(mut connection: TcpStream) -> String {
         let mut all = Vec::new();
-        // Whether it ends in good order or by a reset, what came before is what counts.
+        // The connection may end by a shutdown or by a reset: only the bytes before that matter.
         let read = tokio::time::timeout(PATIENCE, connection.read_to_end(&mut all)).await;
         let _ = read.expect("the server hangs up");
         String::from_utf8(all).unwrap()

@@ -109,7 +109,7 @@ impl BlobStore {
         bytes.map_err(move |error| store.error(error)).boxed()
     }
 
-    /// Goes on where a connection breaks off, as long as each of them brings bytes: whoever listens takes hours for a
+    /// Continues after a broken connection, as long as each connection brings bytes: a listener takes hours for a
     /// recording, and services end connections that are idle meanwhile.
     fn resumed(self, path: Path, expected_size: u64, range: Range<u64>, bytes: ByteStream) -> ByteStream {
         let begin = (self, range, bytes, false);

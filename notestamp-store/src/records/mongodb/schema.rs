@@ -141,7 +141,7 @@ async fn respell_some_addresses(collections: &Collections) -> Result<()> {
 fn add_grams(project: &Document) -> Result<Document> {
     let title = project.get_str("title").ok().and_then(|title| Title::parse(title).ok());
     let id = project.get("_id").ok_or(Failure::Field { field: "projects._id" })?;
-    // A title that is damaged is found by nobody.
+    // No search has to find a damaged title.
     let grams: Vec<String> = title.map(|title| title.ngrams().into_iter().collect()).unwrap_or_default();
     Ok(doc! { "q": { "_id": id }, "u": { "$set": { "grams": grams } } })
 }

@@ -44,7 +44,7 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// The length of a database's write-ahead log; 0 if there is none.
+/// The length of a database's write-ahead log, in bytes; 0 if the log is absent.
 pub(super) fn log_bytes(path: &Path) -> u64 {
     fs::metadata(beside(path, "-wal")).map_or(0, |found| found.len())
 }

@@ -180,7 +180,7 @@ fn to_version_2(database: &Connection) -> Result<()> {
     let mut projects = projects.query(())?;
     while let Some(project) = projects.next()? {
         let (owner, id) = (UserId::from_bytes(project.get(0)?), ProjectId::from_bytes(project.get(1)?));
-        // A title that is damaged is found by nobody.
+        // No search has to find a damaged title.
         if let Ok(title) = Title::parse(&project.get::<_, String>(2)?) {
             ngrams::add(database, owner, id, &title)?;
         }
