@@ -116,21 +116,29 @@ impl S3Server {
         *self.process.lock().unwrap() = run(&self.folder, &self.ports);
     }
 
-    /// Makes the bucket, as soon as the server can.
+    /// Makes the bucket as soon as the server can, and waits until an object can be written to it: the first one takes
+    /// seconds.
     async fn has_its_bucket(&self) {
         let bucket = variable("NOTESTAMP_TEST_S3_BUCKET");
         let builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_endpoint(self.endpoint());
         let s3 = builder.with_allow_http(true).build().unwrap();
-        let http = reqwest::Client::new();
-        for _ in 0..600 {
-            let url = s3.signed_url(Method::PUT, &Path::default(), Duration::from_secs(60)).await.unwrap();
-            if http.put(url).send().await.is_ok_and(|answer| answer.status().is_success()) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+        for path in [Path::default(), Path::from("probe")] {
+            can_be_put(&s3, &path).await;
         }
-        panic!("the S3 server does not start");
     }
+}
+
+/// Puts an empty object, or the bucket itself, as soon as the server can.
+async fn can_be_put(s3: &AmazonS3, path: &Path) {
+    let http = reqwest::Client::new();
+    for _ in 0..600 {
+        let url = s3.signed_url(Method::PUT, path, Duration::from_secs(60)).await.unwrap();
+        if http.put(url).send().await.is_ok_and(|answer| answer.status().is_success()) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the S3 server does not start");
 }
 
 fn run(folder: &TempDir, ports: &[u16]) -> Child {

@@ -13,6 +13,10 @@ use super::{BLOB_STORES, Shared, Store};
 /// How many live objects of the records are looked for in a blob store that does not hold our id.
 const SAMPLE: usize = 16;
 
+/// How many times the id is written to a blob store that is unavailable: the first write to a new bucket may take longer
+/// than a request should, for example while the bucket's server makes its first volumes.
+const WRITES: u32 = 5;
+
 impl Shared {
     /// Reads or creates the store id of the records, and checks that both blob stores hold the same id. A blob store
     /// that has never held an id gets it.
@@ -34,7 +38,7 @@ impl Shared {
                 if !self.may_be_given(kind, found, is_marked).await? {
                     return Err(self.foreign(kind, identity.id, found));
                 }
-                match blobs.write_store_id(identity.id).await {
+                match self.write_store_id(kind, identity.id).await {
                     // The blob store is full: a later start, with free space, writes the id.
                     Err(error @ Error::Full { .. }) if !is_marked => {
                         tracing::warn!(
@@ -66,6 +70,16 @@ impl Shared {
             }
         }
         Ok(None)
+    }
+
+    async fn write_store_id(&self, kind: ObjectKind, id: StoreId) -> Result<()> {
+        for _ in 1..WRITES {
+            match self.blobs(kind).write_store_id(id).await {
+                Err(Error::Unavailable { .. }) => {}
+                written => return written,
+            }
+        }
+        self.blobs(kind).write_store_id(id).await
     }
 
     /// Whether a blob store that does not hold our id may be given it.
