@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::{InvalidValue, Title, notes};
+use super::{InvalidValue, Notes, Title, json};
 use crate::clock::Timestamp;
 
 /// The largest metadata of one project, in bytes as JSON.
@@ -116,12 +116,11 @@ impl ExtraFields {
     /// Sets a field; replaces an earlier value of the same name.
     ///
     /// # Errors
-    /// Where the value nests deeper than [`Notes::DEPTH_MAX`](super::Notes::DEPTH_MAX), or there are more than
+    /// Where the value nests deeper than [`Notes::DEPTH_MAX`], or there are more than
     /// [`COUNT_MAX`](Self::COUNT_MAX) fields.
     pub fn set(&mut self, name: String, value: Box<RawValue>) -> Result<(), InvalidValue> {
-        if notes::depth(value.get()) > super::Notes::DEPTH_MAX {
-            return Err(InvalidValue::new("metadata", "nests deeper than 1,000 levels"));
-        }
+        let checked = json::check(value.get().as_bytes(), Notes::DEPTH_MAX);
+        checked.map_err(|error| InvalidValue::new("metadata", error.to_string()))?;
         self.0.insert(name, value);
         if self.0.len() > Self::COUNT_MAX {
             return Err(InvalidValue::new("metadata", "has too many fields"));

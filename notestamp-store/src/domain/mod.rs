@@ -4,6 +4,7 @@ mod caller;
 mod digest;
 mod email;
 mod id;
+mod json;
 mod media_type;
 mod metadata;
 mod namespace;

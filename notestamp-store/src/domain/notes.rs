@@ -1,9 +1,8 @@
 use std::fmt;
 
 use bytes::Bytes;
-use serde::de::IgnoredAny;
 
-use super::InvalidValue;
+use super::{InvalidValue, json};
 
 /// A project's notes: the editor's document, kept byte for byte.
 ///
@@ -30,13 +29,8 @@ impl Notes {
     /// Where they are not JSON, or nest deeper than [`DEPTH_MAX`](Self::DEPTH_MAX).
     pub fn parse(bytes: impl Into<Bytes>) -> Result<Self, InvalidValue> {
         let bytes = bytes.into();
-        let refused = |why: String| InvalidValue::new("notes", why);
-        let text = std::str::from_utf8(&bytes).map_err(|e| refused(format!("are not UTF-8: {e}")))?;
-        // `IgnoredAny` parses without recursion and does not convert numbers, so any depth is safe here.
-        serde_json::from_str::<IgnoredAny>(text).map_err(|e| refused(format!("are not JSON: {e}")))?;
-        if depth(text) > Self::DEPTH_MAX {
-            return Err(refused("nest deeper than 1,000 levels".to_owned()));
-        }
+        json::check(&bytes, Self::DEPTH_MAX)
+            .map_err(|error| InvalidValue::new("notes", error.to_string()))?;
         Ok(Self(bytes))
     }
 
@@ -50,23 +44,4 @@ impl fmt::Debug for Notes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Notes({} bytes)", self.0.len())
     }
-}
-
-/// How deep a valid JSON text nests.
-pub(super) fn depth(json: &str) -> usize {
-    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
-    for byte in json.bytes() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b'[' | b'{' if !in_string => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
 }
