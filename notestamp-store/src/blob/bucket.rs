@@ -12,7 +12,7 @@ use object_store::{BackoffConfig, ClientConfigKey, ObjectStore, RetryConfig};
 use url::Url;
 
 use super::backend::{Backend, Parts};
-use super::presign::{Presign, PresignedHeaders};
+use super::presigner::{PresignedHeaders, Presigner};
 use super::timeouts::TimeoutStore;
 
 /// A bucket and a prefix, which may be empty: `bucket/prefix` of a URL.
@@ -40,7 +40,7 @@ impl Bucket {
     /// The backend that keeps its objects in this bucket, under the prefix.
     pub(super) fn backend<T: ObjectStore>(&self, bucket: Arc<T>, signer: Option<Arc<dyn Signer>>) -> Backend {
         let prefix = self.prefix.clone();
-        let presigner = signer.map(|signer| Arc::new(Presigner { signer, prefix }) as Arc<dyn Presign>);
+        let presigner = signer.map(|signer| Arc::new(PrefixSigner { signer, prefix }) as Arc<dyn Presigner>);
         Backend {
             objects: Arc::new(TimeoutStore::new(PrefixStore::new(bucket, self.prefix.clone()))),
             local: None,
@@ -52,13 +52,13 @@ impl Bucket {
 }
 
 /// Makes presigned URLs of the objects under a prefix.
-struct Presigner {
+struct PrefixSigner {
     signer: Arc<dyn Signer>,
     prefix: Path,
 }
 
 #[async_trait]
-impl Presign for Presigner {
+impl Presigner for PrefixSigner {
     async fn presign(
         &self,
         path: &Path,

@@ -7,28 +7,10 @@ use futures_util::future;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use object_store::ObjectMeta;
 
+use super::listed_object::ListedObject;
 use super::local::{LocalRoot, Walk};
 use super::{BlobStore, path};
-use crate::domain::{Namespace, ObjectId};
 use crate::error::Result;
-
-/// One entry in the listing of a blob store.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum ListedObject {
-    /// A whole object.
-    Object {
-        /// The namespace of the object.
-        namespace: Namespace,
-        /// The id of the object.
-        object: ObjectId,
-        /// The size in bytes.
-        size: u64,
-    },
-    /// The path of any other entry: a partial file, or a foreign file.
-    ///
-    /// The path of a foreign folder ends in `/`; its content is not listed.
-    Unknown(String),
-}
 
 /// How many entries are read from a disk at once.
 const ENTRIES_PER_READ: usize = 1024;

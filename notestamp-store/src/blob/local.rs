@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::list::ListedObject;
+use super::listed_object::ListedObject;
 use super::path;
 use crate::disk::{self, at};
 use crate::domain::{Namespace, ObjectId};

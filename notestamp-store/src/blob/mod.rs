@@ -11,14 +11,17 @@ mod gcs;
 mod identity;
 mod ingest;
 mod list;
+mod listed_object;
 mod local;
 mod path;
 mod presign;
+mod presigner;
 mod read;
 #[cfg(feature = "s3")]
 mod s3;
 mod timeouts;
 mod upload;
+mod url;
 
 use std::fmt;
 use std::io;
@@ -33,18 +36,20 @@ use tokio::task;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use backend::BlobUrl;
 pub use ingest::{Ingest, StagedObject};
-pub use list::ListedObject;
-pub use presign::{PRESIGNED_TIME_MAX, PresignedHeaders};
+pub use listed_object::ListedObject;
+pub use presign::PRESIGNED_TIME_MAX;
+pub use presigner::PresignedHeaders;
 pub use read::ByteStream;
 pub(crate) use timeouts::tidy_up;
+pub use url::BlobUrl;
 
 use crate::domain::{Namespace, ObjectId, ObjectKind};
 use crate::durability::Durability;
 use crate::error::{Error, Result, error_chain};
-use backend::{Backend, OpenError};
+use backend::Backend;
 use local::LocalRoot;
+use url::OpenError;
 
 /// How many bytes of all uploads together may be in transfer to one blob store at the same time.
 const IN_FLIGHT_BYTES_MAX: usize = 512 << 20;
@@ -84,7 +89,7 @@ impl BlobStore {
     /// [`Error::Unavailable`] or [`Error::Backend`] where the folder or the bucket cannot be used.
     pub async fn open(kind: ObjectKind, url: &BlobUrl, durability: Durability) -> Result<Self> {
         let (name, location, url) = (name(kind), url.to_string(), url.clone());
-        let opened = task::spawn_blocking(move || Backend::open(&url, durability));
+        let opened = task::spawn_blocking(move || url.open(durability));
         match opened.await.map_err(|error| error::from_join(name, error))? {
             Ok(backend) => Ok(Self::over(name, location, backend)),
             Err(OpenError::Io(error)) => Err(error::from_io(name, error)),

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use async_trait::async_trait;
-use object_store::path::Path;
 use url::Url;
 
+use super::presigner::PresignedHeaders;
 use super::timeouts::{REQUEST_TIME_MAX, within};
 use super::{BlobStore, path};
 use crate::domain::{InvalidValue, Namespace, ObjectId};
@@ -14,26 +13,6 @@ use crate::error::Result;
 /// The longest lifetime of a presigned URL. It cannot be revoked: every holder can read the object until it expires,
 /// even after signing out.
 pub const PRESIGNED_TIME_MAX: Duration = Duration::from_secs(15 * 60);
-
-/// The headers of the response to a presigned URL; a bucket does not store them with the object.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct PresignedHeaders {
-    /// The value of `Content-Type`.
-    pub content_type: String,
-    /// The value of `Content-Disposition`.
-    pub content_disposition: String,
-}
-
-/// Makes presigned URLs for a backend.
-#[async_trait]
-pub(super) trait Presign: Send + Sync {
-    async fn presign(
-        &self,
-        path: &Path,
-        headers: &PresignedHeaders,
-        expires_in: Duration,
-    ) -> object_store::Result<Url>;
-}
 
 impl BlobStore {
     /// A presigned URL: every holder can read this one object until the URL expires. `None` where the backend cannot

@@ -2,7 +2,7 @@
 
 use futures_util::TryStreamExt;
 
-use super::{assert_corrupt, content, list, object, owner, read, save, within_a_minute};
+use super::fixture::{assert_corrupt, content, list, object, owner, read, save, within_a_minute};
 use crate::blob::BlobStore;
 
 /// A deleted object is neither read nor listed.

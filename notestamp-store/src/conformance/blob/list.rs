@@ -1,6 +1,6 @@
 //! Listing names every object in the store.
 
-use super::{content, list, object, owner};
+use super::fixture::{content, list, object, owner};
 use crate::blob::{BlobStore, ListedObject};
 use crate::domain::Namespace;
 

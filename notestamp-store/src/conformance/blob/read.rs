@@ -2,7 +2,7 @@
 
 use futures_util::TryStreamExt;
 
-use super::{assert_corrupt, content, object, owner, read, save};
+use super::fixture::{assert_corrupt, content, object, owner, read, save};
 use crate::blob::BlobStore;
 use crate::error::Error;
 
