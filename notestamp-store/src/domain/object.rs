@@ -10,6 +10,24 @@ pub enum ObjectKind {
     Media,
 }
 
+impl ObjectKind {
+    /// All kinds.
+    pub const ALL: [Self; 2] = [Self::Notes, Self::Media];
+
+    /// The word by which records and logs name it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Notes => "notes",
+            Self::Media => "media",
+        }
+    }
+
+    /// Parses the word of [`as_str`](Self::as_str); `None` where it is another one.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
 /// The state of a ledger row.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum ObjectState {
@@ -19,6 +37,25 @@ pub enum ObjectState {
     Live,
     /// Its bytes are to be deleted, and then its row. This state is final.
     Doomed,
+}
+
+impl ObjectState {
+    /// All states.
+    pub const ALL: [Self; 3] = [Self::Reserved, Self::Live, Self::Doomed];
+
+    /// The word by which records and logs name it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reserved => "reserved",
+            Self::Live => "live",
+            Self::Doomed => "doomed",
+        }
+    }
+
+    /// Parses the word of [`as_str`](Self::as_str); `None` where it is another one.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
 }
 
 /// A row of the ledger: one for every object that exists, or may exist, in a blob store.

@@ -3,7 +3,7 @@
 use crate::clock::Timestamp;
 use crate::domain::{Object, ObjectState, Project, User};
 
-use super::ledger::release;
+use super::ledger::remove_reference;
 
 /// What the deletion of a project reads, in the same transaction that writes the plan.
 #[derive(Clone, Debug)]
@@ -53,5 +53,5 @@ pub fn plan_delete(reads: &DeleteReads, now: Timestamp) -> DeletePlan {
 /// Decides what the purge of a project of a removed account writes, besides deleting its row: what it referred to loses a
 /// reference. Nothing else of the project need be readable for that.
 pub fn plan_purge(notes: Option<&Object>, media: Option<&Object>, now: Timestamp) -> Vec<Object> {
-    [notes, media].into_iter().flatten().map(|row| release(row, now)).collect()
+    [notes, media].into_iter().flatten().map(|row| remove_reference(row, now)).collect()
 }

@@ -4,7 +4,7 @@ use crate::clock::Timestamp;
 use crate::domain::{MediaRef, Object, ObjectId, ObjectKind, ObjectState};
 use crate::error::{Error, Result};
 
-use super::save::{MediaOffer, Written};
+use super::offer::{MediaOffer, Written};
 
 /// The two points in time by which a sweep decides that a row is stale.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,14 +34,14 @@ pub fn adopt(ours: Option<&Object>, written: &Written, now: Timestamp) -> Result
 ///
 /// # Errors
 /// [`Error::UploadExpired`] where the row is no longer reserved.
-pub fn discard(ours: Option<&Object>, now: Timestamp) -> Result<Object> {
+pub fn doom_reserved(ours: Option<&Object>, now: Timestamp) -> Result<Object> {
     let ours = still_reserved(ours)?;
     Ok(doom(ours, now))
 }
 
 /// Removes one reference from a live row. Notes without references are doomed at once; unreferenced media is spared for
 /// the grace period, so that deleting a project and saving it again is cheap.
-pub fn release(row: &Object, now: Timestamp) -> Object {
+pub fn remove_reference(row: &Object, now: Timestamp) -> Object {
     let references = row.references.saturating_sub(1);
     match row.kind {
         ObjectKind::Notes if references == 0 => doom(row, now),
@@ -128,10 +128,10 @@ pub fn settle_media(
     let target = match (found, offer) {
         (Some(row), MediaOffer::Known(_)) => row.clone(),
         (Some(row), MediaOffer::Written(_) | MediaOffer::Staged(_)) => {
-            dropped = match discard(ours, now) {
+            dropped = match doom_reserved(ours, now) {
                 // The project refers to it already, so an expired upload is no error.
                 Err(Error::UploadExpired) if is_kept(row) => None,
-                discarded => Some(discarded?),
+                doomed => Some(doomed?),
             };
             row.clone()
         }

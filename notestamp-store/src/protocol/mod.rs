@@ -33,11 +33,16 @@
 mod admit;
 mod delete;
 mod ledger;
+mod offer;
+mod precondition;
 mod save;
 
 pub use admit::admit;
 pub use delete::{DeletePlan, DeleteReads, plan_delete, plan_purge};
 pub use ledger::{
-    Look, Settled, Settlement, StaleBefore, adopt, discard, doom_if_stale, release, settle_media,
+    Look, Settled, Settlement, StaleBefore, adopt, doom_if_stale, doom_reserved, remove_reference,
+    settle_media,
 };
-pub use save::{MediaOffer, SaveCommit, SaveDecision, SavePlan, SaveReads, Written, plan_save};
+pub use offer::{MediaOffer, Written};
+pub use precondition::check_precondition;
+pub use save::{SaveCommit, SaveDecision, SavePlan, SaveReads, plan_save};

@@ -2,13 +2,15 @@
 
 use crate::clock::Timestamp;
 use crate::domain::{
-    Caller, Digest, MediaRef, Metadata, Namespace, NotesRef, Object, ObjectId, ObjectState, Precondition,
-    Project, ProjectId, Session, User,
+    Caller, METADATA_BYTES_MAX, MediaRef, Metadata, Namespace, NotesRef, Object, ObjectId, ObjectState,
+    Precondition, Project, ProjectId, Session, User,
 };
 use crate::error::{Error, Result};
 
 use super::admit::admit;
-use super::ledger::{Look, Settled, Settlement, adopt, release, settle_media};
+use super::ledger::{Look, Settled, Settlement, adopt, remove_reference, settle_media};
+use super::offer::{MediaOffer, Written};
+use super::precondition::check_precondition;
 
 /// What a save commits, after its bytes are written.
 #[derive(Clone, Debug)]
@@ -35,44 +37,11 @@ pub struct SaveCommit {
     pub now: Timestamp,
 }
 
-/// An object whose bytes have been written under a reserved row.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Written {
-    /// The id of the object and of its ledger row.
-    pub object: ObjectId,
-    /// The digest of its bytes.
-    pub digest: Digest,
-    /// The size in bytes.
-    pub size: u64,
-}
-
-/// The media that a save offers.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum MediaOffer {
-    /// The bytes are whole and durable in the blob store.
-    Written(Written),
-    /// The bytes have been received and hashed, but the object has not been completed: that is necessary only if no
-    /// other object has the same bytes.
-    Staged(Written),
-    /// Only the digest was sent: the owner claims to have this media in some project.
-    Known(Digest),
-}
-
-impl MediaOffer {
-    /// The digest of the media.
-    pub fn digest(&self) -> Digest {
-        match self {
-            Self::Written(written) | Self::Staged(written) => written.digest,
-            Self::Known(digest) => *digest,
-        }
-    }
-
-    /// The object of this save that holds the bytes; `None` where only a digest was sent.
-    pub fn object(&self) -> Option<ObjectId> {
-        match self {
-            Self::Written(written) | Self::Staged(written) => Some(written.object),
-            Self::Known(_) => None,
-        }
+impl SaveCommit {
+    /// The media of a project, if it has the digest of the offered media.
+    pub fn kept_media(&self, project: Option<&Project>) -> Option<MediaRef> {
+        let digest = self.media.as_ref().map(MediaOffer::digest);
+        project.and_then(|project| project.media).filter(|kept| Some(kept.digest) == digest)
     }
 }
 
@@ -123,6 +92,19 @@ pub enum SaveDecision {
     LookNeeded(MediaRef),
 }
 
+impl SaveReads {
+    /// Composes [`rows`](Self::rows): the rows that were found, each once.
+    pub fn distinct(found: impl IntoIterator<Item = Object>) -> Vec<Object> {
+        let mut rows: Vec<Object> = Vec::new();
+        for row in found {
+            if rows.iter().all(|known| known.id != row.id) {
+                rows.push(row);
+            }
+        }
+        rows
+    }
+}
+
 impl SavePlan {
     /// The objects that the save dooms: their bytes can be deleted after the commit.
     pub fn doomed(&self) -> impl Iterator<Item = &Object> {
@@ -153,10 +135,10 @@ pub fn plan_save(reads: &SaveReads, commit: &SaveCommit) -> Result<SaveDecision>
     let user = reads.user.as_ref().ok_or(Error::NotFound { what: "account" })?;
     let old = reads.project.as_ref();
     let current = old.map(|project| project.revision);
-    commit.precondition.check(current)?;
+    check_precondition(&commit.precondition, current)?;
 
     let mut rows = vec![adopt(reads.notes.as_ref(), &commit.notes, commit.now)?];
-    rows.extend(reads.old_notes.as_ref().map(|row| release(row, commit.now)));
+    rows.extend(reads.old_notes.as_ref().map(|row| remove_reference(row, commit.now)));
 
     let kept = old.and_then(|project| project.media);
     let mut lost = Vec::new();
@@ -192,7 +174,7 @@ pub fn plan_save(reads: &SaveReads, commit: &SaveCommit) -> Result<SaveDecision>
     if let (Some(_), Some(old)) = (kept, old) {
         metadata.mimetype.clone_from(&old.metadata.mimetype);
     }
-    metadata.check_size()?;
+    check_size(&metadata)?;
 
     let mut user = user.clone();
     let bytes_before = user.usage.bytes;
@@ -220,4 +202,12 @@ pub fn plan_save(reads: &SaveReads, commit: &SaveCommit) -> Result<SaveDecision>
         created: old.map_or(commit.now, |project| project.created),
     };
     Ok(SaveDecision::Save(Box::new(SavePlan { user, project, rows, lost })))
+}
+
+fn check_size(metadata: &Metadata) -> Result<()> {
+    metadata.check_src()?;
+    if metadata.json_len() > METADATA_BYTES_MAX {
+        return Err(Error::TooLarge { what: "metadata", max: METADATA_BYTES_MAX as u64 });
+    }
+    Ok(())
 }

@@ -38,7 +38,7 @@ impl Store {
     pub async fn check(&self) -> Result<CheckReport> {
         let mut report = CheckReport::default();
         let mut found = HashMap::new();
-        for kind in [ObjectKind::Notes, ObjectKind::Media] {
+        for kind in ObjectKind::ALL {
             let mut listing = self.shared.blobs(kind).list();
             while let Some(object) = listing.try_next().await? {
                 match object {

@@ -8,7 +8,7 @@ use crate::domain::{Object, ObjectKind, StoreId};
 use crate::error::{Error, Result, error_chain};
 use crate::records::StoreIdentity;
 
-use super::{BLOB_STORES, Shared, Store};
+use super::{Shared, Store};
 
 /// How many live objects of the records are looked for in a blob store that does not hold our id.
 const SAMPLE: usize = 16;
@@ -30,7 +30,7 @@ impl Shared {
             None => StoreId::generate(self.clock.now(), &*self.random),
         };
         let mut identity = self.records.claim_identity(proposed).await?;
-        for kind in BLOB_STORES {
+        for kind in ObjectKind::ALL {
             let blobs = self.blobs(kind);
             let found = blobs.read_store_id().await?;
             if found != Some(identity.id) {
@@ -61,7 +61,7 @@ impl Shared {
     /// The id of a blob store that holds objects which the records name. It is for records without an id, restored from
     /// a backup that is older than the id; records that have an id ignore it.
     async fn id_of_what_we_name(&self) -> Result<Option<StoreId>> {
-        for kind in BLOB_STORES {
+        for kind in ObjectKind::ALL {
             let live = self.records.sample_live(kind, SAMPLE).await?;
             if self.holds_any(kind, &live).await?
                 && let Some(id) = self.blobs(kind).read_store_id().await?

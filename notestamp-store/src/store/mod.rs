@@ -94,7 +94,8 @@ pub struct Store {
     shared: Arc<Shared>,
 }
 
-const BLOB_STORES: [ObjectKind; 2] = [ObjectKind::Notes, ObjectKind::Media];
+/// How many reapers run at once; beyond this limit, the doomed objects are left to the sweep.
+const REAPERS_MAX: usize = 64;
 
 #[derive(Debug)]
 struct Shared {
@@ -151,7 +152,7 @@ impl StoreBuilder {
     pub async fn open(self) -> Result<Store> {
         let Self { records, notes, media, settings, clock, random } = self;
         let tasks = TaskTracker::new();
-        let reapers = Arc::new(tokio::sync::Semaphore::new(reaper::REAPERS_MAX));
+        let reapers = Arc::new(tokio::sync::Semaphore::new(REAPERS_MAX));
         let clock_looks = Mutex::new(ClockLooks::new(&*clock));
         let shared = Shared { records, notes, media, settings, clock, clock_looks, random, tasks, reapers };
         // The identities can be compared only if all three backends respond.
@@ -208,7 +209,7 @@ impl Store {
     /// # Errors
     /// [`Error::Full`] where there is too little; other errors where the free space cannot be determined.
     pub async fn ensure_room(&self) -> Result<()> {
-        self.ensure_room_for(&BLOB_STORES).await
+        self.ensure_room_for(&ObjectKind::ALL).await
     }
 
     /// The same for the records and these blob stores only: one full disk refuses only what would be written to it.

@@ -7,10 +7,7 @@ use futures_util::StreamExt;
 use crate::domain::{Namespace, Object, ObjectId, ObjectKind};
 use crate::error::{Result, error_chain};
 
-use super::{BLOB_STORES, Store};
-
-/// How many reapers run at once; beyond this limit, the doomed objects are left to the sweep.
-pub(super) const REAPERS_MAX: usize = 64;
+use super::Store;
 
 /// How many objects one reaper deletes at once.
 const DELETES_AT_ONCE: usize = 8;
@@ -39,7 +36,7 @@ impl Store {
     /// [`Error::ForeignStore`](crate::Error::ForeignStore) where a blob store is not ours: in the empty folder under a disk
     /// that is not mounted, each object would seem to be deleted already. Nothing is deleted then.
     pub(super) async fn delete_doomed(&self, doomed: Vec<Object>) -> Result<usize> {
-        for kind in BLOB_STORES {
+        for kind in ObjectKind::ALL {
             if doomed.iter().any(|row| row.kind == kind) {
                 self.check_folder(kind).await?;
             }

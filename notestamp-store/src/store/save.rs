@@ -10,7 +10,7 @@ use crate::domain::{
     Project, ProjectId,
 };
 use crate::error::{Error, Result, error_chain};
-use crate::protocol::{Look, MediaOffer, SaveCommit, Written};
+use crate::protocol::{Look, MediaOffer, SaveCommit, Written, check_precondition};
 use crate::records::SaveOutcome;
 
 use super::reservation::Reservation;
@@ -180,7 +180,7 @@ impl Save {
         let found = shared.records.find_project(owner, &request.metadata.title).await?;
         // Checked before the precondition: a failed precondition already reveals something about the project.
         self.store.admit(self.caller).await?;
-        request.precondition.check(found.as_ref().map(|project| project.revision))?;
+        check_precondition(&request.precondition, found.as_ref().map(|project| project.revision))?;
         let offer = self.offer(request.media_digest)?;
         let kept = found.and_then(|project| project.media);
         if let (Some(kept), Some(offer)) = (kept, offer)

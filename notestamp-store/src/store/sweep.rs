@@ -7,7 +7,7 @@ use crate::domain::ObjectKind;
 use crate::error::{Error, Result, error_chain};
 use crate::protocol::StaleBefore;
 
-use super::{BLOB_STORES, Store};
+use super::Store;
 
 /// How many records one step of a sweep touches, so that nobody waits long behind it.
 const STEP: usize = 256;
@@ -57,7 +57,7 @@ impl Store {
             let deleted = self.delete_doomed(within_reach).await?;
             report.deleted += deleted;
             report.failed += count - deleted;
-            if away.len() == BLOB_STORES.len() {
+            if away.len() == ObjectKind::ALL.len() {
                 return Ok(report);
             }
         }
@@ -66,7 +66,7 @@ impl Store {
     /// Asks the blob stores that are not known to be away. To find that out by one object after the other would take
     /// seconds for each.
     async fn look_who_is_away(&self, away: &mut Vec<ObjectKind>) {
-        for kind in BLOB_STORES.into_iter().filter(|kind| !away.contains(kind)).collect::<Vec<_>>() {
+        for kind in ObjectKind::ALL.into_iter().filter(|kind| !away.contains(kind)).collect::<Vec<_>>() {
             // One that is full can be asked to delete; it should be. In one that is not ours nothing is found, and what is
             // not found counts as deleted.
             let asked = match self.check_identity(kind).await {

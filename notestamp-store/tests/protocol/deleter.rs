@@ -3,7 +3,7 @@
 use std::mem;
 
 use notestamp_store::ObjectState;
-use notestamp_store::protocol::release;
+use notestamp_store::protocol::remove_reference;
 
 use crate::disposal::Disposal;
 use crate::model::{Action, Fault, Isolation, Protocol, State, Step};
@@ -66,7 +66,7 @@ impl State {
     fn begin_delete(&self, model: &Protocol) -> Transaction {
         let id = model.scenario.deletes;
         let row = self.world.projects.get(&id).and_then(|project| self.world.row(model, project.object));
-        let mut rows: Vec<_> = row.iter().map(|row| release(row, NOW)).collect();
+        let mut rows: Vec<_> = row.iter().map(|row| remove_reference(row, NOW)).collect();
         if model.has(Fault::LiveRowOnlyRead) {
             rows.clear();
         }

@@ -3,7 +3,7 @@
 use std::mem;
 
 use notestamp_store::protocol::{
-    Look, MediaOffer, Settlement, Written, adopt, discard, release, settle_media,
+    Look, MediaOffer, Settlement, Written, adopt, doom_reserved, remove_reference, settle_media,
 };
 use notestamp_store::{Digest, Error, Namespace, Object, ObjectId, ObjectKind, ObjectState, ProjectId};
 
@@ -247,7 +247,7 @@ impl State {
     /// Dooms a row if it is still reserved; returns whether it is live.
     fn doom_reserved(&mut self, model: &Protocol, object: ObjectId) -> bool {
         let row = self.world.row(model, object);
-        if let Ok(doomed) = discard(row.as_ref(), NOW) {
+        if let Ok(doomed) = doom_reserved(row.as_ref(), NOW) {
             let committed = self.commit(model, &Transaction::of_rows(vec![doomed]));
             assert!(committed, "no index is about the doomed");
         }
@@ -289,7 +289,7 @@ impl State {
             Brings::Notes => {
                 let old = old.and_then(|old| self.world.row(model, old.object));
                 let mut rows = vec![adopt(ours.as_ref(), &save.written(), NOW)?];
-                rows.extend(old.map(|old| release(&old, NOW)));
+                rows.extend(old.map(|old| remove_reference(&old, NOW)));
                 let projects = vec![(save.project, Some(save.reference(save.object)))];
                 return Ok(Begun::Transaction(Transaction { rows, projects }));
             }

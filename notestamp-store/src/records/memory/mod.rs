@@ -1,5 +1,7 @@
 //! All records in this process's memory: for tests, for demos, and as the reference for other backends.
 
+mod ledger;
+mod library;
 mod objects;
 mod projects;
 mod sessions;
@@ -10,8 +12,8 @@ use std::sync::{Mutex, MutexGuard};
 
 use async_trait::async_trait;
 
-use self::objects::Ledger;
-use self::projects::Library;
+use self::ledger::Ledger;
+use self::library::Library;
 use super::{DamagedPage, RecordKey, RecordKind, RecordStore, StoreIdentity};
 use crate::domain::{Email, ObjectKind, Session, SessionId, StoreId, User, UserId};
 use crate::error::{Error, Result};

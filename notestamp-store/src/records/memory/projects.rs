@@ -1,16 +1,15 @@
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::Bound::{Excluded, Unbounded};
-
 use async_trait::async_trait;
 
+use super::library::Library;
 use super::{MemoryRecords, State};
 use crate::clock::Timestamp;
 use crate::domain::{
-    Caller, Cursor, Digest, InvalidValue, ListQuery, MediaRef, Object, ObjectId, Order, Page, Precondition,
-    Project, ProjectId, Sort, Title, UserId,
+    Caller, Digest, InvalidValue, ListQuery, MediaRef, Page, Precondition, Project, ProjectId, Title, UserId,
 };
 use crate::error::{Error, Result};
-use crate::protocol::{DeleteReads, SaveCommit, SaveDecision, SaveReads, plan_delete, plan_save};
+use crate::protocol::{
+    DeleteReads, SaveCommit, SaveDecision, SaveReads, check_precondition, plan_delete, plan_save,
+};
 use crate::records::{Deleted, ProjectStore, SaveOutcome};
 
 #[async_trait]
@@ -20,7 +19,7 @@ impl ProjectStore for MemoryRecords {
     }
 
     async fn find_project_by_id(&self, owner: UserId, id: ProjectId) -> Result<Option<Project>> {
-        Ok(self.lock()?.library(owner).and_then(|library| library.projects.get(&id)).cloned())
+        Ok(self.lock()?.library(owner).and_then(|library| library.get(id)).cloned())
     }
 
     async fn find_owned_media(&self, owner: UserId, digest: Digest) -> Result<Option<MediaRef>> {
@@ -68,7 +67,7 @@ impl ProjectStore for MemoryRecords {
         let Some((id, revision)) = found.map(|project| (project.id, project.revision)) else {
             return Err(absent);
         };
-        precondition.check(Some(revision))?;
+        check_precondition(precondition, Some(revision))?;
         state.delete_project(owner, id, now).ok_or(absent)
     }
 }
@@ -84,15 +83,9 @@ impl State {
         let project = library.and_then(|library| library.titled(&commit.metadata.title));
         let digest = commit.media.as_ref().map(|offer| offer.digest());
         let owned = library.zip(digest).and_then(|(library, digest)| library.media_of(digest));
-        let kept = project.and_then(|project| project.media).filter(|kept| Some(kept.digest) == digest);
-        let named = [kept, owned].into_iter().flatten().filter_map(|media| self.ledger.get(media.object));
+        let named = [commit.kept_media(project), owned].into_iter().flatten();
+        let named = named.filter_map(|media| self.ledger.get(media.object));
         let live = digest.and_then(|digest| self.ledger.live_media(commit.namespace, digest));
-        let mut rows: Vec<Object> = Vec::new();
-        for row in named.chain(live) {
-            if rows.iter().all(|known| known.id != row.id) {
-                rows.push(row.clone());
-            }
-        }
         let offered = commit.media.as_ref().and_then(|offer| offer.object());
         SaveReads {
             session: commit.caller.session.and_then(|id| self.session(id)).cloned(),
@@ -102,7 +95,7 @@ impl State {
             old_notes: project.and_then(|project| self.ledger.get(project.notes.object)).cloned(),
             media: offered.and_then(|object| self.ledger.get(object)).cloned(),
             owned,
-            rows,
+            rows: SaveReads::distinct(named.chain(live).cloned()),
         }
     }
 
@@ -125,83 +118,5 @@ impl State {
         plan.rows.into_iter().for_each(|row| self.ledger.put(row));
         self.users.extend(plan.user.map(|user| (owner, user)));
         Some(Deleted { doomed })
-    }
-}
-
-/// The projects of one account, with an index for each way to find them.
-#[derive(Debug, Default)]
-pub(super) struct Library {
-    projects: BTreeMap<ProjectId, Project>,
-    titles: HashMap<Title, ProjectId>,
-    media: BTreeSet<(Digest, ProjectId)>,
-    /// For each [`Sort`], the projects in its order.
-    places: [BTreeMap<Cursor, ProjectId>; SORTS.len()],
-}
-
-/// In the order of their declaration, so that a sort's discriminant is its index in this array.
-const SORTS: [Sort; 3] = [Sort::Saved, Sort::LastModified, Sort::Title];
-
-impl Library {
-    pub(super) fn ids(&self) -> impl Iterator<Item = ProjectId> {
-        self.projects.keys().copied()
-    }
-
-    fn titled(&self, title: &Title) -> Option<&Project> {
-        self.titles.get(title).and_then(|id| self.projects.get(id))
-    }
-
-    fn media_of(&self, digest: Digest) -> Option<MediaRef> {
-        let first = (digest, ProjectId::from_bytes([0; 16]));
-        let (found, id) = self.media.range(first..).next()?;
-        self.projects.get(id).filter(|_| *found == digest).and_then(|project| project.media)
-    }
-
-    /// Adds a project, or replaces the one of its id.
-    fn put(&mut self, project: Project) {
-        self.remove(project.id);
-        self.titles.insert(project.metadata.title.clone(), project.id);
-        self.media.extend(project.media.map(|media| (media.digest, project.id)));
-        for (places, sort) in self.places.iter_mut().zip(SORTS) {
-            places.insert(Cursor::of(&project, sort), project.id);
-        }
-        self.projects.insert(project.id, project);
-    }
-
-    /// Repoints the projects that refer to lost media to other media of the same bytes.
-    fn repoint(&mut self, lost: &[ObjectId], media: MediaRef) {
-        for project in self.projects.values_mut() {
-            if project.media.is_some_and(|media| lost.contains(&media.object)) {
-                project.media = Some(media);
-            }
-        }
-    }
-
-    fn remove(&mut self, id: ProjectId) -> Option<Project> {
-        let project = self.projects.remove(&id)?;
-        self.titles.remove(&project.metadata.title);
-        if let Some(media) = project.media {
-            self.media.remove(&(media.digest, id));
-        }
-        for (places, sort) in self.places.iter_mut().zip(SORTS) {
-            places.remove(&Cursor::of(&project, sort));
-        }
-        Some(project)
-    }
-
-    fn page(&self, query: &ListQuery) -> Page {
-        let after = query.after.clone().map_or(Unbounded, Excluded);
-        let places = &self.places[query.sort as usize];
-        let following: Box<dyn Iterator<Item = _>> = match query.order() {
-            Order::Ascending => Box::new(places.range((after, Unbounded))),
-            Order::Descending => Box::new(places.range((Unbounded, after)).rev()),
-        };
-        let following = following.filter_map(|(_, id)| self.projects.get(id));
-        let mut admitted = following.filter(|project| query.admits(project)).skip(query.skip).peekable();
-
-        let limit = query.limit.map_or(usize::MAX, |limit| limit.get());
-        let projects: Vec<Project> = admitted.by_ref().take(limit).cloned().collect();
-        let more = admitted.peek().is_some();
-        let next = projects.last().filter(|_| more).map(|last| Cursor::of(last, query.sort));
-        Page { projects, next }
     }
 }

@@ -1,10 +1,10 @@
 use mongodb::bson::Document;
 use mongodb::{Collection, Database};
 
-use super::objects::ObjectDocument;
-use super::projects::ProjectDocument;
-use super::sessions::SessionDocument;
-use super::users::{RemovedUser, UserDocument};
+use super::documents::objects::ObjectDocument;
+use super::documents::projects::ProjectDocument;
+use super::documents::sessions::SessionDocument;
+use super::documents::users::{RemovedUser, UserDocument};
 
 /// The collections, one for each kind of record.
 #[derive(Clone)]

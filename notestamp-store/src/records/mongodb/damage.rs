@@ -1,44 +1,17 @@
-//! Documents that cannot be read: left out of what many are read for, and found by the check.
+//! Finds the documents that cannot be read.
 
 use futures_util::TryStreamExt;
-use mongodb::bson::{Binary, Bson, RawDocumentBuf, deserialize_from_slice, doc, spec::BinarySubtype};
-use mongodb::error::Error as DriverError;
-use serde::de::DeserializeOwned;
+use mongodb::bson::{Binary, Bson, RawDocumentBuf, doc, spec::BinarySubtype};
 
 use super::collections::Collections;
+use super::documents::objects::ObjectDocument;
+use super::documents::projects::ProjectDocument;
+use super::documents::read;
+use super::documents::sessions::SessionDocument;
+use super::documents::users::UserDocument;
 use super::error::{Failure, Result};
-use super::objects::ObjectDocument;
-use super::projects::ProjectDocument;
-use super::sessions::SessionDocument;
-use super::users::UserDocument;
 use crate::domain::{Object, Project, Session, User};
 use crate::records::{DamagedPage, DamagedRecord, RecordKey, RecordKind};
-
-/// Reads a document into what it stands for.
-pub(super) fn read<D, T>(document: &RawDocumentBuf) -> Result<T>
-where
-    D: DeserializeOwned,
-    T: TryFrom<D, Error = Failure>,
-{
-    deserialize_from_slice::<D>(document.as_bytes()).map_err(DriverError::from)?.try_into()
-}
-
-/// What these documents stand for. Those that are damaged are left out and logged.
-pub(super) fn readable<D, T>(kind: RecordKind, documents: &[RawDocumentBuf]) -> Vec<T>
-where
-    D: DeserializeOwned,
-    T: TryFrom<D, Error = Failure>,
-{
-    documents.iter().filter_map(|document| log_damage(kind, read::<D, T>(document))).collect()
-}
-
-/// What was read, unless it is damaged: that is logged.
-pub(super) fn log_damage<T>(kind: RecordKind, read: Result<T>) -> Option<T> {
-    read.inspect_err(|damage| {
-        tracing::error!(record = kind.as_str(), error = %damage, "a damaged record is left out");
-    })
-    .ok()
-}
 
 /// Reads some records of a kind, in the order of their ids. A document whose `_id` is no UUID is no record.
 pub(super) async fn find(

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use mongodb::error::{Error as DriverError, ErrorKind, TRANSIENT_TRANSACTION_ERROR, WriteFailure};
 
-use super::BACKEND;
 use crate::domain::InvalidValue;
 use crate::error::Error;
+
+/// The name of this backend in errors and logs.
+pub(super) const BACKEND: &str = "mongodb";
 
 /// Why a step inside this backend failed.
 #[derive(Debug, thiserror::Error)]

@@ -7,9 +7,9 @@ use mongodb::error::Error as DriverError;
 use mongodb::options::Hint;
 
 use super::bson::{limit as document_limit, uuid};
-use super::damage::readable;
+use super::documents::projects::{LastModifiedPlace, ProjectDocument, TitlePlace};
+use super::documents::readable;
 use super::error::Result;
-use super::projects::{LastModifiedPlace, ProjectDocument, TitlePlace};
 use super::transaction::Transaction;
 use crate::domain::{Cursor, InvalidValue, ListQuery, Order, Page, Project, Sort, UserId};
 use crate::records::RecordKind;

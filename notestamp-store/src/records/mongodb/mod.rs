@@ -42,15 +42,18 @@
 //! its documents locked until the server aborts that transaction (`transactionLifetimeLimitSeconds`, a minute by
 //! default; ten seconds would suffice). Calls that need these documents are unavailable until then.
 
+mod account;
 mod account_queue;
 mod bson;
 mod collections;
 mod damage;
+mod documents;
 mod error;
 mod identity;
 mod listing;
 mod objects;
 mod projects;
+mod purge;
 mod schema;
 mod sessions;
 mod transaction;
@@ -72,12 +75,10 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use self::account_queue::AccountQueue;
 use self::collections::Collections;
-use self::error::{Failure, Result as StepResult};
+use self::error::{BACKEND, Failure, Result as StepResult};
 use super::{DamagedPage, RecordKey, RecordKind, RecordStore, StoreIdentity};
 use crate::domain::{InvalidValue, ObjectKind, StoreId};
 use crate::error::Result;
-
-const BACKEND: &str = "mongodb";
 
 /// The database that is used if the URL names no other.
 const DATABASE_DEFAULT: &str = "notestamp";

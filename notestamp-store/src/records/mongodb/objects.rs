@@ -1,21 +1,18 @@
 use async_trait::async_trait;
 use futures_util::{FutureExt, TryStreamExt};
-use mongodb::bson::{Binary, DateTime, Document, RawDocumentBuf, Uuid, doc, serialize_to_document};
+use mongodb::bson::{Document, RawDocumentBuf, Uuid, doc, serialize_to_document};
 use mongodb::options::{Hint, ReadConcern};
-use serde::{Deserialize, Serialize};
 
 use super::MongoDbRecords;
-use super::bson::{
-    binary, date, digest as digest_of, limit as document_limit, namespace as namespace_of, namespace_owner,
-    timestamp, uuid,
-};
-use super::damage::readable;
+use super::bson::{binary, date, limit as document_limit, namespace_owner, uuid};
+use super::documents::objects::ObjectDocument;
+use super::documents::readable;
 use super::error::{Failure, Result as StepResult, is_duplicate_key};
 use super::transaction::Transaction;
 use crate::clock::Timestamp;
 use crate::domain::{Digest, Namespace, Object, ObjectId, ObjectKind, ObjectState};
 use crate::error::{Error, Result};
-use crate::protocol::{StaleBefore, discard, doom_if_stale};
+use crate::protocol::{StaleBefore, doom_if_stale, doom_reserved};
 use crate::records::{ObjectLedger, RecordKind};
 
 #[async_trait]
@@ -46,7 +43,7 @@ impl ObjectLedger for MongoDbRecords {
     async fn sample_live(&self, kind: ObjectKind, limit: usize) -> Result<Vec<Object>> {
         let Some(limit) = document_limit(limit) else { return Ok(Vec::new()) };
         self.bounded(async {
-            let live = doc! { "kind": kind_word(kind), "state": state_word(ObjectState::Live) };
+            let live = doc! { "kind": kind.as_str(), "state": ObjectState::Live.as_str() };
             let objects = self.collections.objects.clone_with_type::<RawDocumentBuf>();
             let mut found = objects.find(live).limit(limit);
             if kind == ObjectKind::Media {
@@ -62,8 +59,8 @@ impl ObjectLedger for MongoDbRecords {
         self.transaction(&(ids, now), |transaction, (ids, now)| {
             async move {
                 let rows = find_all(transaction, ids).await?;
-                let given_up = rows.iter().filter_map(|row| discard(Some(row), *now).ok());
-                let doomed: Vec<Object> = given_up.collect();
+                let doomed = rows.iter().filter_map(|row| doom_reserved(Some(row), *now).ok());
+                let doomed: Vec<Object> = doomed.collect();
                 write(transaction, &doomed).await?;
                 Ok(rows.iter().filter(|row| row.state == ObjectState::Live).map(|row| row.id).collect())
             }
@@ -88,7 +85,7 @@ impl ObjectLedger for MongoDbRecords {
         self.transaction(&ids, |transaction, ids| {
             async move {
                 let Transaction { session, collections } = transaction;
-                let doomed = doc! { "_id": { "$in": ids }, "state": state_word(ObjectState::Doomed) };
+                let doomed = doc! { "_id": { "$in": ids }, "state": ObjectState::Doomed.as_str() };
                 Ok(collections.objects.delete_many(doomed).session(session).await.map(drop)?)
             }
             .boxed()
@@ -227,90 +224,25 @@ fn live(namespace: Namespace, digest: Digest) -> Document {
     doc! {
         "namespace": namespace_owner(namespace),
         "digest": binary(&digest),
-        "kind": kind_word(ObjectKind::Media),
-        "state": state_word(ObjectState::Live),
+        "kind": ObjectKind::Media.as_str(),
+        "state": ObjectState::Live.as_str(),
     }
 }
 
 fn stale_reserved(before: Timestamp) -> Document {
-    doc! { "state": state_word(ObjectState::Reserved), "since": { "$lt": date(before) } }
+    doc! { "state": ObjectState::Reserved.as_str(), "since": { "$lt": date(before) } }
 }
 
 fn stale_unreferenced(before: Timestamp) -> Document {
-    doc! { "state": state_word(ObjectState::Live), "references": 0, "since": { "$lt": date(before) } }
+    doc! { "state": ObjectState::Live.as_str(), "references": 0, "since": { "$lt": date(before) } }
 }
 
 fn doomed(after: Option<ObjectId>) -> Document {
-    let mut filter = doc! { "state": state_word(ObjectState::Doomed) };
+    let mut filter = doc! { "state": ObjectState::Doomed.as_str() };
     filter.extend(beyond(after));
     filter
 }
 
 fn beyond(after: Option<ObjectId>) -> Document {
     after.map(|id| doc! { "_id": { "$gt": uuid(id.as_bytes()) } }).unwrap_or_default()
-}
-
-#[derive(Serialize, Deserialize)]
-pub(super) struct ObjectDocument {
-    #[serde(rename = "_id")]
-    id: Uuid,
-    kind: String,
-    /// The owner's id, or null if the namespace is shared.
-    namespace: Option<Uuid>,
-    state: String,
-    digest: Option<Binary>,
-    size: Option<u64>,
-    references: u64,
-    since: DateTime,
-}
-
-impl ObjectDocument {
-    fn of(row: &Object) -> Self {
-        Self {
-            id: uuid(row.id.as_bytes()),
-            kind: kind_word(row.kind).to_owned(),
-            namespace: namespace_owner(row.namespace),
-            state: state_word(row.state).to_owned(),
-            digest: row.content.map(|(digest, _)| binary(&digest)),
-            size: row.content.map(|(_, size)| size),
-            references: row.references,
-            since: date(row.since),
-        }
-    }
-}
-
-impl TryFrom<ObjectDocument> for Object {
-    type Error = Failure;
-
-    fn try_from(document: ObjectDocument) -> StepResult<Self> {
-        const KINDS: [ObjectKind; 2] = [ObjectKind::Notes, ObjectKind::Media];
-        const STATES: [ObjectState; 3] = [ObjectState::Reserved, ObjectState::Live, ObjectState::Doomed];
-        let kind = KINDS.into_iter().find(|kind| kind_word(*kind) == document.kind);
-        let state = STATES.into_iter().find(|state| state_word(*state) == document.state);
-        let digest = document.digest.map(|digest| digest_of(&digest, "objects.digest")).transpose()?;
-        Ok(Self {
-            id: ObjectId::from_bytes(document.id.bytes()),
-            kind: kind.ok_or(Failure::Field { field: "objects.kind" })?,
-            namespace: namespace_of(document.namespace),
-            state: state.ok_or(Failure::Field { field: "objects.state" })?,
-            content: digest.zip(document.size),
-            references: document.references,
-            since: timestamp(document.since),
-        })
-    }
-}
-
-fn kind_word(kind: ObjectKind) -> &'static str {
-    match kind {
-        ObjectKind::Notes => "notes",
-        ObjectKind::Media => "media",
-    }
-}
-
-fn state_word(state: ObjectState) -> &'static str {
-    match state {
-        ObjectState::Reserved => "reserved",
-        ObjectState::Live => "live",
-        ObjectState::Doomed => "doomed",
-    }
 }

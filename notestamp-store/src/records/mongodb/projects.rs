@@ -1,28 +1,24 @@
-use std::collections::BTreeSet;
-
 use async_trait::async_trait;
-use futures_util::{FutureExt, TryStreamExt};
-use mongodb::bson::{
-    Binary, Bson, DateTime, Document, RawDocumentBuf, Uuid, deserialize_from_slice, doc, serialize_to_bson,
-};
+use futures_util::FutureExt;
+use mongodb::bson::{Document, RawDocumentBuf, Uuid, deserialize_from_slice, doc, serialize_to_bson};
 use mongodb::options::Hint;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use super::bson::{
-    binary, date, digest as digest_of, limit as document_limit, namespace as namespace_of, namespace_owner,
-    timestamp, uuid,
-};
-use super::damage::log_damage;
+use super::bson::{binary, uuid};
+use super::documents::log_damage;
+use super::documents::projects::{MediaDocument, ProjectDocument};
 use super::error::{Failure, Result as StepResult};
 use super::transaction::Transaction;
-use super::{MongoDbRecords, listing, objects, sessions, users};
+use super::{MongoDbRecords, account, listing, objects, sessions};
 use crate::clock::Timestamp;
 use crate::domain::{
-    Caller, Digest, ExtraFields, LastModified, ListQuery, MediaRef, Metadata, NotesRef, Object, ObjectId,
-    Page, Precondition, Project, ProjectId, Revision, Title, User, UserId,
+    Caller, Digest, ListQuery, MediaRef, Object, ObjectId, Page, Precondition, Project, ProjectId, Title,
+    User, UserId,
 };
 use crate::error::{Error, Result};
-use crate::protocol::{DeleteReads, SaveCommit, SaveDecision, SaveReads, plan_delete, plan_purge, plan_save};
+use crate::protocol::{
+    DeleteReads, SaveCommit, SaveDecision, SaveReads, check_precondition, plan_delete, plan_save,
+};
 use crate::records::{Deleted, ProjectStore, RecordKind, SaveOutcome};
 
 #[async_trait]
@@ -41,7 +37,7 @@ impl ProjectStore for MongoDbRecords {
             let projects = self.collections.projects.clone_with_type::<RawDocumentBuf>();
             let found = projects.find_one(with_media(owner, digest)).projection(doc! { "media": 1 }).await?;
             let Some(media) = found.and_then(|found| readable_media(&found)) else { return Ok(None) };
-            Ok(users::is_present(&self.collections, owner).await?.then_some(media))
+            Ok(account::is_present(&self.collections, owner).await?.then_some(media))
         })
         .await
     }
@@ -81,67 +77,10 @@ impl MongoDbRecords {
         self.bounded(async {
             let found = self.collections.projects.find_one(filter).await?;
             let Some(project) = found.map(Project::try_from).transpose()? else { return Ok(None) };
-            Ok(users::is_present(&self.collections, owner).await?.then_some(project))
+            Ok(account::is_present(&self.collections, owner).await?.then_some(project))
         })
         .await
     }
-}
-
-/// Purges up to `limit` projects of removed accounts. Returns the count, and the accounts of which projects are left, because
-/// what these refer to cannot be read.
-pub(super) async fn purge(
-    transaction: &mut Transaction,
-    owners: &[Uuid],
-    limit: usize,
-    now: Timestamp,
-) -> StepResult<(usize, BTreeSet<Uuid>)> {
-    let (mut count, mut damaged, mut left) = (0, 0, BTreeSet::new());
-    while let Some(wanted) = document_limit(limit - count) {
-        let Transaction { session, collections } = &mut *transaction;
-        let projects = collections.projects.clone_with_type::<RawDocumentBuf>();
-        let fields = doc! { "owner": 1, "notes.object": 1, "media.object": 1 };
-        let found = projects.find(doc! { "owner": { "$in": owners } }).projection(fields);
-        // What has been purged is not found any more, and what is damaged is passed over.
-        let found = found.sort(doc! { "owner": 1, "save": 1 }).skip(damaged).limit(wanted);
-        let mut found = found.session(&mut *session).await?;
-        let found: Vec<RawDocumentBuf> = found.stream(session).try_collect().await?;
-        for document in &found {
-            let read = deserialize_from_slice::<ReferencesDocument>(document.as_bytes());
-            match log_damage(RecordKind::Project, read.map_err(|e| mongodb::error::Error::from(e).into())) {
-                Some(project) => {
-                    purge_one(transaction, &project, now).await?;
-                    count += 1;
-                }
-                None => {
-                    damaged += 1;
-                    let owner = document.get("owner").ok().flatten().map(Bson::try_from);
-                    if let Some(Ok(Bson::Binary(owner))) = owner {
-                        left.extend(owner.to_uuid());
-                    }
-                }
-            }
-        }
-        if (found.len() as i64) < wanted {
-            break;
-        }
-    }
-    Ok((count, left))
-}
-
-async fn purge_one(
-    transaction: &mut Transaction,
-    project: &ReferencesDocument,
-    now: Timestamp,
-) -> StepResult<()> {
-    let object = |reference: &ObjectReference| ObjectId::from_bytes(reference.object.bytes());
-    let (notes, media) = (object(&project.notes), project.media.as_ref().map(object));
-    let ids: Vec<ObjectId> = [notes].into_iter().chain(media).collect();
-    let rows = objects::find_readable(transaction, &ids).await?;
-    let row = |id: ObjectId| rows.iter().find(|row| row.id == id);
-    let plan = plan_purge(row(notes), media.and_then(row), now);
-    let Transaction { session, collections } = &mut *transaction;
-    collections.projects.delete_one(doc! { "_id": project.id.clone() }).session(session).await?;
-    objects::write(transaction, &plan).await
 }
 
 async fn save(transaction: &mut Transaction, commit: &SaveCommit) -> StepResult<SaveOutcome> {
@@ -155,7 +94,7 @@ async fn save(transaction: &mut Transaction, commit: &SaveCommit) -> StepResult<
         repoint(transaction, &plan.lost, media).await?;
     }
     put(transaction, &plan.project).await?;
-    users::update_usage(transaction, &plan.user).await?;
+    account::update_usage(transaction, &plan.user).await?;
     let doomed = plan.doomed().cloned().collect();
     Ok(SaveOutcome::Saved { project: Box::new(plan.project), doomed })
 }
@@ -163,7 +102,7 @@ async fn save(transaction: &mut Transaction, commit: &SaveCommit) -> StepResult<
 async fn save_reads(transaction: &mut Transaction, commit: &SaveCommit) -> StepResult<SaveReads> {
     // First, so that of several concurrent saves of one account only one continues.
     let owner = commit.caller.user;
-    let Some(user) = users::lock(transaction, owner).await? else { return Ok(SaveReads::default()) };
+    let Some(user) = account::lock(transaction, owner).await? else { return Ok(SaveReads::default()) };
     let session = sessions::find_of(transaction, commit.caller).await?;
     let project = find_one(transaction, titled(owner, &commit.metadata.title)).await?;
     let digest = commit.media.as_ref().map(|offer| offer.digest());
@@ -178,8 +117,7 @@ async fn save_reads(transaction: &mut Transaction, commit: &SaveCommit) -> StepR
     };
     let offered = commit.media.as_ref().and_then(|offer| offer.object());
     let old_notes = project.as_ref().map(|project| project.notes.object);
-    let kept = project.as_ref().and_then(|project| project.media);
-    let kept = kept.filter(|kept| Some(kept.digest) == digest);
+    let kept = commit.kept_media(project.as_ref());
     let named = [kept, owned].map(|media| media.map(|media| media.object));
     let ids = [Some(commit.notes.object), old_notes, offered, named[0], named[1]];
     let rows = objects::find_readable(transaction, &ids.into_iter().flatten().collect::<Vec<_>>()).await?;
@@ -188,12 +126,7 @@ async fn save_reads(transaction: &mut Transaction, commit: &SaveCommit) -> StepR
         Some(digest) => objects::find_live(transaction, commit.namespace, digest).await?,
         None => None,
     };
-    let mut candidates: Vec<Object> = Vec::new();
-    for row in named.into_iter().map(row).chain([live]).flatten() {
-        if candidates.iter().all(|known| known.id != row.id) {
-            candidates.push(row);
-        }
-    }
+    let same_bytes = SaveReads::distinct(named.into_iter().map(row).chain([live]).flatten());
     Ok(SaveReads {
         session,
         user: Some(user),
@@ -202,7 +135,7 @@ async fn save_reads(transaction: &mut Transaction, commit: &SaveCommit) -> StepR
         media: row(offered),
         project,
         owned,
-        rows: candidates,
+        rows: same_bytes,
     })
 }
 
@@ -214,11 +147,11 @@ async fn delete_titled(
     now: Timestamp,
 ) -> StepResult<Deleted> {
     let absent = || Failure::from(Error::NotFound { what: "project" });
-    let user = users::lock(transaction, caller.user).await?;
+    let user = account::lock(transaction, caller.user).await?;
     sessions::admit(transaction, caller, user.is_some(), now).await?;
     let user = user.ok_or_else(absent)?;
     let project = find_one(transaction, titled(caller.user, title)).await?.ok_or_else(absent)?;
-    precondition.check(Some(project.revision))?;
+    check_precondition(precondition, Some(project.revision))?;
     delete(transaction, Some(user), project, now).await
 }
 
@@ -256,7 +189,7 @@ async fn delete(
     collections.projects.delete_one(doc! { "_id": id }).session(session).await?;
     objects::write(transaction, &plan.rows).await?;
     if let Some(user) = &plan.user {
-        users::update_usage(transaction, user).await?;
+        account::update_usage(transaction, user).await?;
     }
     Ok(Deleted { doomed: plan.doomed().cloned().collect::<Vec<Object>>() })
 }
@@ -306,165 +239,4 @@ fn titled(owner: UserId, title: &Title) -> Document {
 
 fn with_media(owner: UserId, digest: Digest) -> Document {
     doc! { "owner": uuid(owner.as_bytes()), "media.digest": binary(&digest) }
-}
-
-/// What the purge of a project reads of it.
-#[derive(Deserialize)]
-struct ReferencesDocument {
-    #[serde(rename = "_id")]
-    id: Bson,
-    notes: ObjectReference,
-    media: Option<ObjectReference>,
-}
-
-#[derive(Deserialize)]
-struct ObjectReference {
-    object: Uuid,
-}
-
-#[derive(Serialize, Deserialize)]
-pub(super) struct ProjectDocument {
-    #[serde(rename = "_id")]
-    id: Uuid,
-    owner: Uuid,
-    title: String,
-    #[serde(rename = "type")]
-    kind: String,
-    label: String,
-    src: String,
-    mimetype: String,
-    last_modified: String,
-    by_last_modified: LastModifiedPlace,
-    by_title: TitlePlace,
-    /// The n-grams of the title, for an index only.
-    #[serde(skip_deserializing)]
-    grams: BTreeSet<String>,
-    /// As JSON text, so that numbers beyond the range of floats, and any names, are kept unchanged.
-    extra: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    media: Option<MediaDocument>,
-    notes: NotesDocument,
-    revision: u64,
-    save: u64,
-    created: DateTime,
-}
-
-/// The sort key of the listings by last modification. MongoDB compares subdocuments field by field.
-#[derive(Serialize, Deserialize)]
-pub(super) struct LastModifiedPlace {
-    at: DateTime,
-    id: Uuid,
-}
-
-/// The sort key of the listings by title.
-#[derive(Serialize, Deserialize)]
-pub(super) struct TitlePlace {
-    folded: String,
-    title: String,
-}
-
-#[derive(Serialize, Deserialize)]
-struct MediaDocument {
-    object: Uuid,
-    /// The owner's id, or null if the namespace is shared.
-    namespace: Option<Uuid>,
-    digest: Binary,
-    size: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-struct NotesDocument {
-    object: Uuid,
-    size: u64,
-}
-
-impl LastModifiedPlace {
-    pub(super) fn of(at: Timestamp, id: ProjectId) -> Self {
-        Self { at: date(at), id: uuid(id.as_bytes()) }
-    }
-}
-
-impl TitlePlace {
-    pub(super) fn of(folded: String, title: &Title) -> Self {
-        Self { folded, title: title.as_str().to_owned() }
-    }
-}
-
-impl MediaDocument {
-    fn of(media: &MediaRef) -> Self {
-        Self {
-            object: uuid(media.object.as_bytes()),
-            namespace: namespace_owner(media.namespace),
-            digest: binary(&media.digest),
-            size: media.size,
-        }
-    }
-}
-
-impl ProjectDocument {
-    fn of(project: &Project) -> Self {
-        let Project { metadata, notes, .. } = project;
-        Self {
-            id: uuid(project.id.as_bytes()),
-            owner: uuid(project.owner.as_bytes()),
-            title: metadata.title.as_str().to_owned(),
-            kind: metadata.kind.clone(),
-            label: metadata.label.clone(),
-            src: metadata.src.clone(),
-            mimetype: metadata.mimetype.clone(),
-            last_modified: metadata.last_modified.as_str().to_owned(),
-            by_last_modified: LastModifiedPlace::of(metadata.last_modified.instant(), project.id),
-            by_title: TitlePlace::of(metadata.title.folded(), &metadata.title),
-            grams: metadata.title.ngrams(),
-            extra: metadata.extra.to_json(),
-            media: project.media.as_ref().map(MediaDocument::of),
-            notes: NotesDocument { object: uuid(notes.object.as_bytes()), size: notes.size },
-            revision: project.revision.get(),
-            save: project.save,
-            created: date(project.created),
-        }
-    }
-}
-
-impl TryFrom<MediaDocument> for MediaRef {
-    type Error = Failure;
-
-    fn try_from(document: MediaDocument) -> StepResult<Self> {
-        Ok(Self {
-            object: ObjectId::from_bytes(document.object.bytes()),
-            namespace: namespace_of(document.namespace),
-            digest: digest_of(&document.digest, "projects.media.digest")?,
-            size: document.size,
-        })
-    }
-}
-
-impl TryFrom<ProjectDocument> for Project {
-    type Error = Failure;
-
-    fn try_from(document: ProjectDocument) -> StepResult<Self> {
-        let last_modified = timestamp(document.by_last_modified.at);
-        let title = Title::parse(&document.title).map_err(|_| Failure::Field { field: "projects.title" })?;
-        let metadata = Metadata {
-            title,
-            kind: document.kind,
-            label: document.label,
-            src: document.src,
-            mimetype: document.mimetype,
-            last_modified: LastModified::parse_or(&document.last_modified, last_modified),
-            extra: ExtraFields::from_json(&document.extra)
-                .map_err(|_| Failure::Field { field: "projects.extra" })?,
-        };
-        let notes = document.notes;
-        Ok(Self {
-            id: ProjectId::from_bytes(document.id.bytes()),
-            owner: UserId::from_bytes(document.owner.bytes()),
-            metadata,
-            media: document.media.map(MediaRef::try_from).transpose()?,
-            notes: NotesRef { object: ObjectId::from_bytes(notes.object.bytes()), size: notes.size },
-            revision: Revision::new(document.revision),
-            save: document.save,
-            created: timestamp(document.created),
-        })
-    }
 }

@@ -1,15 +1,15 @@
 use async_trait::async_trait;
 use futures_util::{FutureExt, TryStreamExt};
-use mongodb::bson::{DateTime, Document, RawDocumentBuf, Uuid, doc, serialize_to_document};
-use serde::{Deserialize, Serialize};
+use mongodb::bson::{Document, RawDocumentBuf, doc, serialize_to_document};
 
-use super::bson::{date, limit as document_limit, timestamp, uuid};
-use super::damage::readable;
-use super::error::{Failure, Result as StepResult};
+use super::bson::{date, limit as document_limit, uuid};
+use super::documents::readable;
+use super::documents::sessions::SessionDocument;
+use super::error::Result as StepResult;
 use super::transaction::Transaction;
-use super::{MongoDbRecords, TIME_MAX, users};
+use super::{MongoDbRecords, TIME_MAX, account};
 use crate::clock::Timestamp;
-use crate::domain::{Caller, Revocation, RevocationReason, Session, SessionId, TokenId, UserId};
+use crate::domain::{Caller, RevocationReason, Session, SessionId, UserId};
 use crate::error::{Error, Result};
 use crate::protocol;
 use crate::records::{RecordKind, SessionStore};
@@ -29,7 +29,7 @@ impl SessionStore for MongoDbRecords {
             // Without this limit the server would go on waiting for a majority after our timeout.
             let found = found.read_concern(self.session_reads.clone()).max_time(TIME_MAX).await?;
             let Some(session) = found.map(Session::try_from).transpose()? else { return Ok(None) };
-            let is_present = users::is_present(&self.collections, session.user).await?;
+            let is_present = account::is_present(&self.collections, session.user).await?;
             Ok(is_present.then_some(session))
         })
         .await
@@ -44,7 +44,7 @@ impl SessionStore for MongoDbRecords {
                 .await;
         }
         self.bounded(async {
-            if !users::is_present(&self.collections, before.user).await? {
+            if !account::is_present(&self.collections, before.user).await? {
                 return Ok(false);
             }
             let replaced = self.collections.sessions.update_one(as_it_was(before), keep(after)?).await?;
@@ -77,7 +77,7 @@ impl SessionStore for MongoDbRecords {
         let context = (user, except, reason, now);
         self.account_transaction(user, &context, |transaction, (user, except, reason, now)| {
             async move {
-                users::touch(transaction, *user).await?;
+                account::touch(transaction, *user).await?;
                 revoke_all(transaction, *user, *except, *reason, *now).await
             }
             .boxed()
@@ -133,7 +133,7 @@ pub(super) async fn admit(
 
 /// Ends a session by compare-and-swap: returns false if it has changed since it was read.
 async fn end(transaction: &mut Transaction, before: &Session, after: &Session) -> StepResult<bool> {
-    if !users::touch(transaction, before.user).await? {
+    if !account::touch(transaction, before.user).await? {
         return Ok(false);
     }
     let Transaction { session, collections } = transaction;
@@ -148,7 +148,7 @@ async fn revoke(
     reason: RevocationReason,
     now: Timestamp,
 ) -> StepResult<bool> {
-    let is_present = users::touch(transaction, caller.user).await?;
+    let is_present = account::touch(transaction, caller.user).await?;
     admit(transaction, caller, is_present, now).await?;
     let open = find(transaction, id).await?;
     let open = open.filter(|session| is_present && session.user == caller.user && session.is_open(now));
@@ -189,7 +189,7 @@ pub(super) async fn revoke_all(
 }
 
 pub(super) async fn start(transaction: &mut Transaction, started: &Session) -> StepResult<()> {
-    if users::lock(transaction, started.user).await?.is_none() {
+    if account::lock(transaction, started.user).await?.is_none() {
         return Err(Error::NotFound { what: "account" }.into());
     }
     let Transaction { session, collections } = transaction;
@@ -254,83 +254,4 @@ fn expired(now: Timestamp) -> Document {
 fn keep(session: &Session) -> StepResult<Vec<Document>> {
     let fields = serialize_to_document(&SessionDocument::of(session)).map_err(mongodb::error::Error::from)?;
     Ok(vec![doc! { "$replaceWith": { "$literal": fields } }])
-}
-
-#[derive(Serialize, Deserialize)]
-pub(super) struct SessionDocument {
-    #[serde(rename = "_id")]
-    id: Uuid,
-    user: Uuid,
-    generation: u64,
-    current: Uuid,
-    previous: Option<Uuid>,
-    rotated_at: DateTime,
-    refresh_expires: DateTime,
-    confirmed: bool,
-    created: DateTime,
-    last_used: DateTime,
-    absolute_end: DateTime,
-    tokens_end: DateTime,
-    user_agent: String,
-    is_revoked: bool,
-    revoked: Option<RevocationDocument>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct RevocationDocument {
-    at: DateTime,
-    reason: String,
-}
-
-impl SessionDocument {
-    fn of(session: &Session) -> Self {
-        let revoked = |revoked: Revocation| RevocationDocument {
-            at: date(revoked.at),
-            reason: revoked.reason.as_str().to_owned(),
-        };
-        Self {
-            id: uuid(session.id.as_bytes()),
-            user: uuid(session.user.as_bytes()),
-            generation: session.generation,
-            current: uuid(session.current.as_bytes()),
-            previous: session.previous.map(|previous| uuid(previous.as_bytes())),
-            rotated_at: date(session.rotated_at),
-            refresh_expires: date(session.refresh_expires),
-            confirmed: session.confirmed,
-            created: date(session.created),
-            last_used: date(session.last_used),
-            absolute_end: date(session.absolute_end),
-            tokens_end: date(session.tokens_end),
-            user_agent: session.user_agent.clone(),
-            is_revoked: session.revoked.is_some(),
-            revoked: session.revoked.map(revoked),
-        }
-    }
-}
-
-impl TryFrom<SessionDocument> for Session {
-    type Error = Failure;
-
-    fn try_from(document: SessionDocument) -> StepResult<Self> {
-        let revoked = |revoked: RevocationDocument| match RevocationReason::parse(&revoked.reason) {
-            Some(reason) => Ok(Revocation { at: timestamp(revoked.at), reason }),
-            None => Err(Failure::Field { field: "sessions.revoked.reason" }),
-        };
-        Ok(Self {
-            id: SessionId::from_bytes(document.id.bytes()),
-            user: UserId::from_bytes(document.user.bytes()),
-            generation: document.generation,
-            current: TokenId::from_bytes(document.current.bytes()),
-            previous: document.previous.map(|previous| TokenId::from_bytes(previous.bytes())),
-            rotated_at: timestamp(document.rotated_at),
-            refresh_expires: timestamp(document.refresh_expires),
-            confirmed: document.confirmed,
-            created: timestamp(document.created),
-            last_used: timestamp(document.last_used),
-            absolute_end: timestamp(document.absolute_end),
-            tokens_end: timestamp(document.tokens_end),
-            user_agent: document.user_agent,
-            revoked: document.revoked.map(revoked).transpose()?,
-        })
-    }
 }

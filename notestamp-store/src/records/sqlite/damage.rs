@@ -2,8 +2,9 @@
 
 use rusqlite::Connection;
 
+use super::columns::row_limit;
 use super::error::{Failure, Result};
-use super::{objects, projects, row_limit, sessions, users};
+use super::rows::{objects, projects, sessions, users};
 use crate::records::{DamagedPage, DamagedRecord, RecordKey, RecordKind};
 
 /// Reads some records of a kind, in the order of their ids.

@@ -8,11 +8,14 @@ use std::sync::Arc;
 use rusqlite::ErrorCode;
 use tokio::task::JoinError;
 
-use super::{BACKEND, file};
+use super::beside;
 use crate::disk;
 use crate::domain::InvalidValue;
 use crate::error::Error;
 use crate::records::RecordKind;
+
+/// The name of this backend in errors and logs.
+pub(super) const BACKEND: &str = "sqlite";
 
 /// Why a step inside this backend failed.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +94,7 @@ impl SqliteError {
     /// If a disk operation has failed: finds the reason in the file system of the database at `path`.
     fn find_reason(&mut self, path: &Path) {
         if self.reason.is_none() && is_about_the_disk(&self.error) {
-            self.reason = file::why_not_writable(path);
+            self.reason = beside::why_not_writable(path);
         }
     }
 }

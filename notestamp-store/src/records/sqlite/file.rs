@@ -1,11 +1,11 @@
-//! The database file: resolves its path, creates it, and finds out why it cannot be written to.
+//! The database file: resolves its path, and creates it.
 
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::{Failure, Result};
-use crate::disk::{folder_of, private, probe, sync_folder};
+use crate::disk::{folder_of, private, sync_folder};
 use crate::durability::Durability;
 
 /// The canonical path of the file, with all links resolved: the lock goes by this path, so it must be unique.
@@ -35,26 +35,4 @@ pub(super) fn create_if_missing(path: &Path, durability: Durability) -> Result<(
         Durability::Full => sync_folder(folder_of(path)).map_err(failed),
         Durability::Relaxed => Ok(()),
     }
-}
-
-/// The path of a file beside the database: its path with this suffix.
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
-}
-
-/// The length of a database's write-ahead log, in bytes; 0 if the log is absent.
-pub(super) fn log_bytes(path: &Path) -> u64 {
-    fs::metadata(beside(path, "-wal")).map_or(0, |found| found.len())
-}
-
-/// The reason why a write fails at this moment; `None` if it would succeed.
-///
-/// SQLite reports a full disk as such, but a quota, a read-only file system and many other causes as "disk I/O error".
-/// It knows the operating system's error number (`sqlite3_system_errno`), but only unsafe code can read it. So this
-/// tries the same on another file: a write beyond the current length of the database and its log.
-pub(super) fn why_not_writable(path: &Path) -> Option<io::Error> {
-    let database_bytes = fs::metadata(path).map_or(0, |found| found.len());
-    probe(&beside(path, ".probe"), database_bytes.max(log_bytes(path))).err()
 }

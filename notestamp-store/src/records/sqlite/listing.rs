@@ -5,7 +5,7 @@ use rusqlite::{Connection, ToSql};
 
 use super::error::{Result, unless_damaged};
 use super::ngrams;
-use super::projects::from_row;
+use super::rows::projects::from_row;
 use crate::domain::{Cursor, InvalidValue, ListQuery, Order, Page, Project, Sort, UserId};
 use crate::records::RecordKind;
 

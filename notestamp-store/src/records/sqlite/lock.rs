@@ -3,8 +3,8 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 
+use super::beside;
 use super::error::{Failure, Result};
-use super::file::beside;
 use crate::disk::private;
 use crate::error::Error;
 
@@ -24,7 +24,7 @@ impl ExclusiveLock {
     /// # Errors
     /// [`Error::InUse`] if another process, or another part of this one, holds it.
     pub(super) fn acquire(path: &Path) -> Result<Self> {
-        let lock_path = beside(path, ".lock");
+        let lock_path = beside::path(path, ".lock");
         let failed = |source| Failure::Io { verb: "lock", path: lock_path.clone(), source };
         let open = private(OpenOptions::new().write(true).create(true)).open(&lock_path);
         let file = open.map_err(failed)?;

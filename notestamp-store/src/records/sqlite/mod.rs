@@ -1,5 +1,8 @@
 //! All records in one SQLite file: the embedded default, which needs no server.
 
+mod account;
+mod beside;
+mod columns;
 mod damage;
 mod error;
 mod file;
@@ -9,7 +12,9 @@ mod lock;
 mod ngrams;
 mod objects;
 mod projects;
+mod purge;
 mod readers;
+mod rows;
 mod schema;
 mod sessions;
 mod users;
@@ -23,7 +28,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags};
 use tokio::task::spawn_blocking;
 
-use self::error::Failure;
+use self::error::{BACKEND, Failure};
 use self::lock::ExclusiveLock;
 use self::readers::{BUSY_TIMEOUT, Readers, STATEMENTS_MAX};
 use self::writer::{Priority, Writer};
@@ -32,8 +37,6 @@ use crate::disk::{self, Reserve};
 use crate::domain::{ObjectKind, StoreId};
 use crate::durability::Durability;
 use crate::error::Result;
-
-const BACKEND: &str = "sqlite";
 
 /// Keeps all records in one SQLite file, which one process at a time can have open.
 ///
@@ -85,7 +88,7 @@ impl SqliteRecords {
     fn open_blocking(path: &Path, durability: Durability) -> Result<Self, Failure> {
         let path = file::resolve(path)?;
         let lock = ExclusiveLock::acquire(&path)?;
-        let mut reserve = Reserve::find(file::beside(&path, ".reserve"));
+        let mut reserve = Reserve::find(beside::path(&path, ".reserve"));
         let connection = match prepare(&path, durability) {
             Err(failure) if failure.is_full() && reserve.release() => prepare(&path, durability)?,
             prepared => prepared?,
@@ -130,11 +133,6 @@ impl SqliteRecords {
         });
         Ok(asked.await.map_err(Failure::from)??)
     }
-}
-
-/// A limit as SQLite's type of integer; a greater one becomes the greatest, which no table reaches.
-fn row_limit(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
 /// Creates the database if it is absent, connects to it, and migrates its schema.
@@ -204,7 +202,7 @@ impl RecordStore for SqliteRecords {
     }
 
     async fn ping(&self) -> Result<()> {
-        self.ask_disk(|path| file::why_not_writable(path).map_or(Ok(()), Err)).await?;
+        self.ask_disk(|path| beside::why_not_writable(path).map_or(Ok(()), Err)).await?;
         self.read(|connection| {
             let any_user = "SELECT EXISTS (SELECT 1 FROM users)";
             Ok(connection.prepare_cached(any_user)?.query_one((), |_| Ok(()))?)

@@ -1,12 +1,14 @@
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params};
+use rusqlite::{Connection, OptionalExtension, ToSql, named_params};
 
-use super::error::{Failure, Result as StepResult, unless_damaged};
-use super::{SqliteRecords, row_limit};
+use super::SqliteRecords;
+use super::columns::{namespace_bytes, row_limit};
+use super::error::{Result as StepResult, unless_damaged};
+use super::rows::objects::{execute_with, from_row};
 use crate::clock::Timestamp;
-use crate::domain::{Digest, Namespace, Object, ObjectId, ObjectKind, ObjectState, UserId};
+use crate::domain::{Digest, Namespace, Object, ObjectId, ObjectKind, ObjectState};
 use crate::error::{Error, Result};
-use crate::protocol::{StaleBefore, discard, doom_if_stale};
+use crate::protocol::{StaleBefore, doom_if_stale, doom_reserved};
 use crate::records::{ObjectLedger, RecordKind};
 
 #[async_trait]
@@ -51,7 +53,7 @@ impl ObjectLedger for SqliteRecords {
             let mut live = Vec::new();
             for id in &ids {
                 let row = find(connection, *id)?;
-                if let Ok(doomed) = discard(row.as_ref(), now) {
+                if let Ok(doomed) = doom_reserved(row.as_ref(), now) {
                     update(connection, &doomed)?;
                 } else if row.is_some_and(|row| row.state == ObjectState::Live) {
                     live.push(*id);
@@ -162,25 +164,6 @@ pub(super) fn update(connection: &Connection, row: &Object) -> StepResult<()> {
     execute_with(connection, UPDATE, row).map(drop)
 }
 
-/// The stored form of a namespace: its owner's id, or no bytes if it is shared.
-pub(super) fn namespace_bytes(namespace: &Namespace) -> &[u8] {
-    match namespace {
-        Namespace::Owner(owner) => owner.as_bytes(),
-        Namespace::Shared => &[],
-    }
-}
-
-/// Parses the stored form that [`namespace_bytes`] makes.
-pub(super) fn namespace_from(bytes: &[u8], column: &'static str) -> StepResult<Namespace> {
-    match bytes {
-        [] => Ok(Namespace::Shared),
-        bytes => match <[u8; 16]>::try_from(bytes) {
-            Ok(owner) => Ok(Namespace::Owner(UserId::from_bytes(owner))),
-            Err(_) => Err(Failure::Column { column }),
-        },
-    }
-}
-
 /// Runs a statement that lists rows: those after the id `from`, or those with a time before `from`, as the statement
 /// says. They are read one by one until there are enough, so that a damaged row makes no page shorter.
 fn list(connection: &Connection, sql: &str, from: &dyn ToSql, limit: usize) -> StepResult<Vec<Object>> {
@@ -192,65 +175,6 @@ fn list(connection: &Connection, sql: &str, from: &dyn ToSql, limit: usize) -> S
 /// The bytes of an id; without an id no bytes, which sort before all ids.
 fn place(after: &Option<ObjectId>) -> &[u8] {
     after.as_ref().map_or(&[], |id| id.as_bytes())
-}
-
-/// Executes a statement that has all columns of a row as parameters.
-fn execute_with(connection: &Connection, sql: &str, row: &Object) -> StepResult<usize> {
-    let digest = row.content.as_ref().map(|(digest, _)| digest.as_bytes());
-    Ok(connection.prepare_cached(sql)?.execute(named_params! {
-        ":id": row.id.as_bytes(),
-        ":kind": kind_word(row.kind),
-        ":namespace": namespace_bytes(&row.namespace),
-        ":state": state_word(row.state),
-        ":digest": digest,
-        ":size": row.content.map(|(_, size)| size),
-        ":reference_count": row.references,
-        ":since": row.since.as_millis(),
-    })?)
-}
-
-pub(super) fn from_row(row: &Row<'_>) -> StepResult<Object> {
-    let digest = row.get::<_, Option<_>>("digest")?.map(Digest::from_bytes);
-    Ok(Object {
-        id: ObjectId::from_bytes(row.get("id")?),
-        kind: parse_word(row, "kind", [ObjectKind::Notes, ObjectKind::Media], kind_word)?,
-        namespace: namespace_from(&row.get::<_, Vec<u8>>("namespace")?, "objects.namespace")?,
-        state: parse_word(
-            row,
-            "state",
-            [ObjectState::Reserved, ObjectState::Live, ObjectState::Doomed],
-            state_word,
-        )?,
-        content: digest.zip(row.get("size")?),
-        references: row.get("reference_count")?,
-        since: Timestamp::from_millis(row.get("since")?),
-    })
-}
-
-fn kind_word(kind: ObjectKind) -> &'static str {
-    match kind {
-        ObjectKind::Notes => "notes",
-        ObjectKind::Media => "media",
-    }
-}
-
-fn state_word(state: ObjectState) -> &'static str {
-    match state {
-        ObjectState::Reserved => "reserved",
-        ObjectState::Live => "live",
-        ObjectState::Doomed => "doomed",
-    }
-}
-
-/// Parses the word that a column holds.
-fn parse_word<T: Copy, const N: usize>(
-    row: &Row<'_>,
-    column: &'static str,
-    values: [T; N],
-    word: fn(T) -> &'static str,
-) -> StepResult<T> {
-    let found: String = row.get(column)?;
-    values.into_iter().find(|value| word(*value) == found).ok_or(Failure::Column { column })
 }
 
 #[cfg(test)]

@@ -1,15 +1,18 @@
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, Params, Row, named_params};
+use rusqlite::{Connection, OptionalExtension, Params, named_params};
 
-use super::error::{Failure, Result as StepResult, unless_damaged};
-use super::{SqliteRecords, listing, ngrams, objects, sessions, users};
+use super::columns::namespace_bytes;
+use super::error::{Result as StepResult, unless_damaged};
+use super::rows::projects::{from_row, media_from_row, put};
+use super::{SqliteRecords, account, listing, ngrams, objects, sessions};
 use crate::clock::Timestamp;
 use crate::domain::{
-    Caller, Digest, ExtraFields, LastModified, ListQuery, MediaRef, Metadata, NotesRef, Object, ObjectId,
-    Page, Precondition, Project, ProjectId, Revision, Title, UserId,
+    Caller, Digest, ListQuery, MediaRef, ObjectId, Page, Precondition, Project, ProjectId, Title, UserId,
 };
 use crate::error::{Error, Result};
-use crate::protocol::{DeleteReads, SaveCommit, SaveDecision, SaveReads, plan_delete, plan_purge, plan_save};
+use crate::protocol::{
+    DeleteReads, SaveCommit, SaveDecision, SaveReads, check_precondition, plan_delete, plan_save,
+};
 use crate::records::{Deleted, ProjectStore, RecordKind, SaveOutcome};
 
 #[async_trait]
@@ -60,7 +63,7 @@ impl ProjectStore for SqliteRecords {
             if is_new {
                 ngrams::add(connection, plan.project.owner, plan.project.id, &plan.project.metadata.title)?;
             }
-            users::update_usage(connection, &plan.user)?;
+            account::update_usage(connection, &plan.user)?;
             let doomed = plan.doomed().cloned().collect();
             Ok(SaveOutcome::Saved { project: Box::new(plan.project), doomed })
         })
@@ -79,7 +82,7 @@ impl ProjectStore for SqliteRecords {
             sessions::admit(connection, caller, now)?;
             let found = find(connection, caller.user, &title)?;
             let project = found.ok_or(Error::NotFound { what: "project" })?;
-            precondition.check(Some(project.revision))?;
+            check_precondition(&precondition, Some(project.revision))?;
             delete(connection, project, now)
         })
         .await
@@ -109,52 +112,6 @@ const REPOINT: &str = "
         media = :media, media_namespace = :media_namespace, media_digest = :media_digest, media_size = :media_size
     WHERE media = :lost";
 
-const OF_REMOVED: &str = "
-    SELECT id, notes, media FROM projects WHERE owner IN (SELECT id FROM removed_users)";
-
-/// An update leaves out owner, title and time of creation: these never change, and so their indexes need no write.
-const PUT: &str = "
-    INSERT INTO projects
-        (id, owner, title, title_folded, type, label, src, mimetype, last_modified, last_modified_text,
-         extra, media, media_namespace, media_digest, media_size, notes, notes_size, revision, save, created)
-    VALUES
-        (:id, :owner, :title, :title_folded, :type, :label, :src, :mimetype, :last_modified, :last_modified_text,
-         :extra, :media, :media_namespace, :media_digest, :media_size, :notes, :notes_size, :revision, :save,
-         :created)
-    ON CONFLICT (id) DO UPDATE SET
-        type = excluded.type, label = excluded.label, src = excluded.src, mimetype = excluded.mimetype,
-        last_modified = excluded.last_modified, last_modified_text = excluded.last_modified_text,
-        extra = excluded.extra, media = excluded.media, media_namespace = excluded.media_namespace,
-        media_digest = excluded.media_digest, media_size = excluded.media_size, notes = excluded.notes,
-        notes_size = excluded.notes_size, revision = excluded.revision, save = excluded.save";
-
-/// Purges up to `limit` projects of removed accounts; returns the count. Only their references need be readable.
-pub(super) fn purge_removed(connection: &Connection, limit: usize, now: Timestamp) -> StepResult<usize> {
-    let mut statement = connection.prepare_cached(OF_REMOVED)?;
-    let left = statement.query_and_then((), |row| {
-        let (id, media): (Vec<u8>, Option<[u8; 16]>) = (row.get("id")?, row.get("media")?);
-        Ok((id, ObjectId::from_bytes(row.get("notes")?), media.map(ObjectId::from_bytes)))
-    })?;
-    let left = left.filter_map(|row| unless_damaged(RecordKind::Project, row)).take(limit);
-    let left: Vec<_> = left.collect::<StepResult<_>>()?;
-    let count = left.len();
-    for (id, notes, media) in left {
-        let notes = objects::find_readable(connection, notes)?;
-        let media = match media {
-            Some(media) => objects::find_readable(connection, media)?,
-            None => None,
-        };
-        connection.prepare_cached("DELETE FROM projects WHERE id = ?1")?.execute([&id])?;
-        if let Ok(id) = <[u8; 16]>::try_from(&*id) {
-            ngrams::remove(connection, ProjectId::from_bytes(id))?;
-        }
-        for row in plan_purge(notes.as_ref(), media.as_ref(), now) {
-            objects::update(connection, &row)?;
-        }
-    }
-    Ok(count)
-}
-
 fn save_reads(connection: &Connection, commit: &SaveCommit) -> StepResult<SaveReads> {
     let owner = commit.caller.user;
     let object = |id: Option<ObjectId>| match id {
@@ -167,20 +124,16 @@ fn save_reads(connection: &Connection, commit: &SaveCommit) -> StepResult<SaveRe
         None => None,
     };
     let project = find(connection, owner, &commit.metadata.title)?;
-    let kept = project.as_ref().and_then(|project| project.media);
-    let kept = kept.filter(|kept| Some(kept.digest) == digest);
     let live = match digest {
         Some(digest) => objects::live_media(connection, commit.namespace, digest)?,
         None => None,
     };
-    let named = [kept, owned].map(|media| object(media.map(|media| media.object)));
-    let mut rows: Vec<Object> = Vec::new();
-    for row in named.into_iter().chain([Ok(live)]) {
-        rows.extend(row?.filter(|row| rows.iter().all(|known| known.id != row.id)));
-    }
+    let kept = object(commit.kept_media(project.as_ref()).map(|media| media.object))?;
+    let owned_row = object(owned.map(|media| media.object))?;
+    let rows = SaveReads::distinct([kept, owned_row, live].into_iter().flatten());
     Ok(SaveReads {
         session: sessions::find_of(connection, commit.caller)?,
-        user: users::find(connection, owner)?,
+        user: account::find(connection, owner)?,
         notes: objects::find(connection, commit.notes.object)?,
         old_notes: object(project.as_ref().map(|project| project.notes.object))?,
         media: object(commit.media.as_ref().and_then(|offer| offer.object()))?,
@@ -195,7 +148,7 @@ fn repoint(connection: &Connection, lost: ObjectId, media: &MediaRef) -> StepRes
     connection.prepare_cached(REPOINT)?.execute(named_params! {
         ":lost": lost.as_bytes(),
         ":media": media.object.as_bytes(),
-        ":media_namespace": objects::namespace_bytes(&media.namespace),
+        ":media_namespace": namespace_bytes(&media.namespace),
         ":media_digest": media.digest.as_bytes(),
         ":media_size": media.size,
     })?;
@@ -221,7 +174,7 @@ fn delete(connection: &Connection, project: Project, now: Timestamp) -> StepResu
         Some(media) => objects::find_readable(connection, media.object)?,
     };
     let reads = DeleteReads {
-        user: users::find(connection, project.owner)?,
+        user: account::find(connection, project.owner)?,
         notes: objects::find_readable(connection, project.notes.object)?,
         media,
         media_shared,
@@ -234,7 +187,7 @@ fn delete(connection: &Connection, project: Project, now: Timestamp) -> StepResu
         objects::update(connection, row)?;
     }
     if let Some(user) = &plan.user {
-        users::update_usage(connection, user)?;
+        account::update_usage(connection, user)?;
     }
     Ok(Deleted { doomed: plan.doomed().cloned().collect() })
 }
@@ -256,75 +209,11 @@ fn owned_media(connection: &Connection, owner: UserId, digest: Digest) -> StepRe
     unless_damaged(RecordKind::Project, media).unwrap_or(Ok(None)).map(Option::flatten)
 }
 
-/// Adds a project, or replaces the one of its id.
-fn put(connection: &Connection, project: &Project) -> StepResult<()> {
-    let Project { metadata, media, notes, .. } = project;
-    let media = media.as_ref();
-    connection.prepare_cached(PUT)?.execute(named_params! {
-        ":id": project.id.as_bytes(),
-        ":owner": project.owner.as_bytes(),
-        ":title": metadata.title.as_str(),
-        ":title_folded": metadata.title.folded(),
-        ":type": metadata.kind,
-        ":label": metadata.label,
-        ":src": metadata.src,
-        ":mimetype": metadata.mimetype,
-        ":last_modified": metadata.last_modified.instant().as_millis(),
-        ":last_modified_text": metadata.last_modified.as_str(),
-        ":extra": metadata.extra.to_json(),
-        ":media": media.map(|media| media.object.as_bytes()),
-        ":media_namespace": media.map(|media| objects::namespace_bytes(&media.namespace)),
-        ":media_digest": media.map(|media| media.digest.as_bytes()),
-        ":media_size": media.map(|media| media.size),
-        ":notes": notes.object.as_bytes(),
-        ":notes_size": notes.size,
-        ":revision": project.revision.get(),
-        ":save": project.save,
-        ":created": project.created.as_millis(),
-    })?;
-    Ok(())
-}
-
-pub(super) fn from_row(row: &Row<'_>) -> StepResult<Project> {
-    let title: String = row.get("title")?;
-    let last_modified = Timestamp::from_millis(row.get("last_modified")?);
-    let last_modified_text: String = row.get("last_modified_text")?;
-    let metadata = Metadata {
-        title: Title::parse(&title).map_err(|_| Failure::Column { column: "projects.title" })?,
-        kind: row.get("type")?,
-        label: row.get("label")?,
-        src: row.get("src")?,
-        mimetype: row.get("mimetype")?,
-        last_modified: LastModified::parse_or(&last_modified_text, last_modified),
-        extra: ExtraFields::from_json(&row.get::<_, String>("extra")?)
-            .map_err(|_| Failure::Column { column: "projects.extra" })?,
-    };
-    Ok(Project {
-        id: ProjectId::from_bytes(row.get("id")?),
-        owner: UserId::from_bytes(row.get("owner")?),
-        metadata,
-        media: media_from_row(row)?,
-        notes: NotesRef { object: ObjectId::from_bytes(row.get("notes")?), size: row.get("notes_size")? },
-        revision: Revision::new(row.get("revision")?),
-        save: row.get("save")?,
-        created: Timestamp::from_millis(row.get("created")?),
-    })
-}
-
-fn media_from_row(row: &Row<'_>) -> StepResult<Option<MediaRef>> {
-    let Some(object) = row.get::<_, Option<_>>("media")? else { return Ok(None) };
-    let namespace: Vec<u8> = row.get("media_namespace")?;
-    Ok(Some(MediaRef {
-        object: ObjectId::from_bytes(object),
-        namespace: objects::namespace_from(&namespace, "projects.media_namespace")?,
-        digest: Digest::from_bytes(row.get("media_digest")?),
-        size: row.get("media_size")?,
-    }))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{Metadata, NotesRef, Revision};
+    use crate::records::sqlite::error::Failure;
     use crate::records::sqlite::schema::{empty_database, query_plan};
 
     #[test]
@@ -334,7 +223,6 @@ mod tests {
             (FIND, "projects_by_exact_title (owner=? AND title=?)"),
             (OWNED_MEDIA, "projects_by_media_digest (owner=? AND media_digest=?)"),
             (MEDIA_SHARED, "projects_by_media_digest (owner=? AND media_digest=?)"),
-            (OF_REMOVED, "(owner=?)"),
             (REPOINT, "projects_by_media (media=?)"),
         ] {
             let plan = query_plan(&database, sql);

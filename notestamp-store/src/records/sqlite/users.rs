@@ -1,10 +1,11 @@
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::error::Result as StepResult;
-use super::{SqliteRecords, projects, row_limit, sessions};
+use super::rows::users::from_row;
+use super::{SqliteRecords, account, purge, sessions};
 use crate::clock::Timestamp;
-use crate::domain::{Caller, Email, PasswordHash, Revision, RevocationReason, Session, Usage, User, UserId};
+use crate::domain::{Caller, Email, PasswordHash, RevocationReason, Session, User, UserId};
 use crate::error::{Error, Result};
 use crate::records::UserStore;
 
@@ -23,7 +24,7 @@ impl UserStore for SqliteRecords {
     }
 
     async fn find_user(&self, id: UserId) -> Result<Option<User>> {
-        self.read(move |connection| find(connection, id)).await
+        self.read(move |connection| account::find(connection, id)).await
     }
 
     async fn find_user_by_email(&self, email: &Email) -> Result<Option<User>> {
@@ -83,28 +84,9 @@ impl UserStore for SqliteRecords {
     }
 
     async fn purge_removed(&self, limit: usize, now: Timestamp) -> Result<usize> {
-        self.write_essential(move |connection| {
-            let sessions = connection.prepare_cached(PURGE_SESSIONS)?.execute([row_limit(limit)])?;
-            let projects = projects::purge_removed(connection, limit - sessions, now)?;
-            let purged = sessions + projects;
-            if purged < limit {
-                connection.prepare_cached(FORGET_REMOVED)?.execute(())?;
-            }
-            Ok(purged)
-        })
-        .await
+        self.write_essential(move |connection| purge::purge_removed(connection, limit, now)).await
     }
 }
-
-/// Those of whom something is left are not forgotten: what is left cannot be read.
-const FORGET_REMOVED: &str = "
-    DELETE FROM removed_users
-    WHERE NOT EXISTS (SELECT 1 FROM projects WHERE owner = removed_users.id)
-        AND NOT EXISTS (SELECT 1 FROM sessions WHERE user = removed_users.id)";
-
-const PURGE_SESSIONS: &str = "
-    DELETE FROM sessions WHERE id IN
-        (SELECT id FROM sessions WHERE user IN (SELECT id FROM removed_users) LIMIT ?1)";
 
 /// Compare-and-swap: returns false if the hash is no longer `before`.
 fn replace_hash(
@@ -120,28 +102,6 @@ fn replace_hash(
         ":after": after.as_phc(),
     })?;
     Ok(replaced > 0)
-}
-
-/// The user record of this id; absent if the account has been removed.
-pub(super) fn find(connection: &Connection, id: UserId) -> StepResult<Option<User>> {
-    let mut statement = connection.prepare_cached("SELECT * FROM users WHERE id = ?1")?;
-    statement.query_row([id.as_bytes()], |row| Ok(from_row(row))).optional()?.transpose()
-}
-
-/// Writes the fields of a user record that a save or a deletion changes.
-pub(super) fn update_usage(connection: &Connection, user: &User) -> StepResult<()> {
-    let update = "
-        UPDATE users SET usage_projects = :usage_projects, usage_bytes = :usage_bytes, saves = :saves,
-            revision_floor = :revision_floor
-        WHERE id = :id";
-    connection.prepare_cached(update)?.execute(named_params! {
-        ":id": user.id.as_bytes(),
-        ":usage_projects": user.usage.projects,
-        ":usage_bytes": user.usage.bytes,
-        ":saves": user.saves,
-        ":revision_floor": user.revision_floor.get(),
-    })?;
-    Ok(())
 }
 
 /// Adds a user record, if no account has its email address; returns whether it was added.
@@ -161,28 +121,4 @@ fn insert(connection: &Connection, user: &User) -> StepResult<bool> {
         ":revision_floor": user.revision_floor.get(),
     })?;
     Ok(inserted > 0)
-}
-
-pub(super) fn from_row(row: &Row<'_>) -> StepResult<User> {
-    Ok(User {
-        id: UserId::from_bytes(row.get("id")?),
-        email: Email::stored(row.get::<_, String>("email")?),
-        password_hash: PasswordHash::new(row.get::<_, String>("password_hash")?),
-        created: Timestamp::from_millis(row.get("created")?),
-        usage: Usage { projects: row.get("usage_projects")?, bytes: row.get("usage_bytes")? },
-        saves: row.get("saves")?,
-        revision_floor: Revision::new(row.get("revision_floor")?),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::records::sqlite::schema::{empty_database, query_plan};
-
-    #[test]
-    fn purging_walks_an_index() {
-        let plan = query_plan(&empty_database(), PURGE_SESSIONS);
-        assert!(plan.iter().any(|step| step.contains("sessions_by_user (user=?)")), "{plan:#?}");
-    }
 }

@@ -16,8 +16,8 @@ use std::thread::{self, JoinHandle};
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
+use super::beside::log_bytes;
 use super::error::{BatchFailure, Failure, Result};
-use super::file::log_bytes;
 use super::lock::ExclusiveLock;
 use crate::disk::Reserve;
 use crate::error::error_chain;

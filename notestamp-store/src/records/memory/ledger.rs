@@ -1,0 +1,45 @@
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+
+use crate::domain::{Digest, Namespace, Object, ObjectId, ObjectKind, ObjectState};
+
+/// The ledger, with an index of the live media.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    rows: BTreeMap<ObjectId, Object>,
+    live_media: HashMap<(Namespace, Digest), ObjectId>,
+}
+
+impl Ledger {
+    pub(super) fn get(&self, id: ObjectId) -> Option<&Object> {
+        self.rows.get(&id)
+    }
+
+    pub(super) fn live_media(&self, namespace: Namespace, digest: Digest) -> Option<&Object> {
+        self.live_media.get(&(namespace, digest)).and_then(|id| self.rows.get(id))
+    }
+
+    /// Adds a row, or replaces it. A row's content, once set, never changes.
+    pub(super) fn put(&mut self, row: Object) {
+        if let (ObjectKind::Media, Some((digest, _))) = (row.kind, row.content) {
+            let key = (row.namespace, digest);
+            if row.state == ObjectState::Live {
+                self.live_media.insert(key, row.id);
+            } else if self.live_media.get(&key) == Some(&row.id) {
+                self.live_media.remove(&key);
+            }
+        }
+        self.rows.insert(row.id, row);
+    }
+
+    /// Removes a row that is not live.
+    pub(super) fn forget(&mut self, id: ObjectId) {
+        self.rows.remove(&id);
+    }
+
+    /// The rows after this id, in the order of their ids.
+    pub(super) fn after(&self, id: Option<ObjectId>) -> impl Iterator<Item = &Object> {
+        let start = id.map_or(Bound::Unbounded, Bound::Excluded);
+        self.rows.range((start, Bound::Unbounded)).map(|(_, row)| row)
+    }
+}

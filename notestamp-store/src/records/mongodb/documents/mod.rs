@@ -1,0 +1,39 @@
+//! The documents, one module for each collection: what they hold of the domain, and what is done with damaged ones.
+
+pub(super) mod objects;
+pub(super) mod projects;
+pub(super) mod sessions;
+pub(super) mod users;
+
+use mongodb::bson::{RawDocumentBuf, deserialize_from_slice};
+use mongodb::error::Error as DriverError;
+use serde::de::DeserializeOwned;
+
+use super::error::{Failure, Result};
+use crate::records::RecordKind;
+
+/// Reads a document into what it stands for.
+pub(in crate::records::mongodb) fn read<D, T>(document: &RawDocumentBuf) -> Result<T>
+where
+    D: DeserializeOwned,
+    T: TryFrom<D, Error = Failure>,
+{
+    deserialize_from_slice::<D>(document.as_bytes()).map_err(DriverError::from)?.try_into()
+}
+
+/// What these documents stand for. Those that are damaged are left out and logged.
+pub(in crate::records::mongodb) fn readable<D, T>(kind: RecordKind, documents: &[RawDocumentBuf]) -> Vec<T>
+where
+    D: DeserializeOwned,
+    T: TryFrom<D, Error = Failure>,
+{
+    documents.iter().filter_map(|document| log_damage(kind, read::<D, T>(document))).collect()
+}
+
+/// What was read, unless it is damaged: that is logged.
+pub(in crate::records::mongodb) fn log_damage<T>(kind: RecordKind, read: Result<T>) -> Option<T> {
+    read.inspect_err(|damage| {
+        tracing::error!(record = kind.as_str(), error = %damage, "a damaged record is left out");
+    })
+    .ok()
+}

@@ -1,0 +1,85 @@
+use mongodb::bson::{DateTime, Uuid};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{Revocation, RevocationReason, Session, SessionId, TokenId, UserId};
+use crate::records::mongodb::bson::{date, timestamp, uuid};
+use crate::records::mongodb::error::{Failure, Result};
+
+#[derive(Serialize, Deserialize)]
+pub(in crate::records::mongodb) struct SessionDocument {
+    #[serde(rename = "_id")]
+    id: Uuid,
+    user: Uuid,
+    generation: u64,
+    current: Uuid,
+    previous: Option<Uuid>,
+    rotated_at: DateTime,
+    refresh_expires: DateTime,
+    confirmed: bool,
+    created: DateTime,
+    last_used: DateTime,
+    absolute_end: DateTime,
+    tokens_end: DateTime,
+    user_agent: String,
+    is_revoked: bool,
+    revoked: Option<RevocationDocument>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RevocationDocument {
+    at: DateTime,
+    reason: String,
+}
+
+impl SessionDocument {
+    pub(in crate::records::mongodb) fn of(session: &Session) -> Self {
+        let revoked = |revoked: Revocation| RevocationDocument {
+            at: date(revoked.at),
+            reason: revoked.reason.as_str().to_owned(),
+        };
+        Self {
+            id: uuid(session.id.as_bytes()),
+            user: uuid(session.user.as_bytes()),
+            generation: session.generation,
+            current: uuid(session.current.as_bytes()),
+            previous: session.previous.map(|previous| uuid(previous.as_bytes())),
+            rotated_at: date(session.rotated_at),
+            refresh_expires: date(session.refresh_expires),
+            confirmed: session.confirmed,
+            created: date(session.created),
+            last_used: date(session.last_used),
+            absolute_end: date(session.absolute_end),
+            tokens_end: date(session.tokens_end),
+            user_agent: session.user_agent.clone(),
+            is_revoked: session.revoked.is_some(),
+            revoked: session.revoked.map(revoked),
+        }
+    }
+}
+
+impl TryFrom<SessionDocument> for Session {
+    type Error = Failure;
+
+    fn try_from(document: SessionDocument) -> Result<Self> {
+        let revoked = |revoked: RevocationDocument| match RevocationReason::parse(&revoked.reason) {
+            Some(reason) => Ok(Revocation { at: timestamp(revoked.at), reason }),
+            None => Err(Failure::Field { field: "sessions.revoked.reason" }),
+        };
+        Ok(Self {
+            id: SessionId::from_bytes(document.id.bytes()),
+            user: UserId::from_bytes(document.user.bytes()),
+            generation: document.generation,
+            current: TokenId::from_bytes(document.current.bytes()),
+            previous: document.previous.map(|previous| TokenId::from_bytes(previous.bytes())),
+            rotated_at: timestamp(document.rotated_at),
+            refresh_expires: timestamp(document.refresh_expires),
+            confirmed: document.confirmed,
+            created: timestamp(document.created),
+            last_used: timestamp(document.last_used),
+            absolute_end: timestamp(document.absolute_end),
+            tokens_end: timestamp(document.tokens_end),
+            user_agent: document.user_agent,
+            revoked: document.revoked.map(revoked).transpose()?,
+        })
+    }
+}

@@ -1,0 +1,88 @@
+use mongodb::bson::{DateTime, Uuid};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{Email, PasswordHash, Revision, Usage, User, UserId};
+use crate::records::mongodb::bson::{date, timestamp, uuid};
+use crate::records::mongodb::error::{Failure, Result};
+
+#[derive(Serialize, Deserialize)]
+pub(in crate::records::mongodb) struct UserDocument {
+    #[serde(rename = "_id")]
+    id: Uuid,
+    email: String,
+    password_hash: String,
+    created: DateTime,
+    usage: UsageDocument,
+    saves: u64,
+    /// Absent if an earlier version has written the document.
+    #[serde(default)]
+    revision_floor: u64,
+    /// Incremented by each transaction that relies on the record, to make concurrent ones conflict.
+    writes: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct UsageDocument {
+    projects: u64,
+    bytes: u64,
+}
+
+/// The fields that saves and deletions change.
+#[derive(Serialize)]
+pub(in crate::records::mongodb) struct UsageFields {
+    usage: UsageDocument,
+    saves: u64,
+    revision_floor: u64,
+}
+
+/// A removed account that is not purged yet.
+#[derive(Serialize, Deserialize)]
+pub(in crate::records::mongodb) struct RemovedUser {
+    #[serde(rename = "_id")]
+    pub(in crate::records::mongodb) id: Uuid,
+}
+
+impl UserDocument {
+    pub(in crate::records::mongodb) fn of(user: &User) -> Self {
+        Self {
+            id: uuid(user.id.as_bytes()),
+            email: user.email.as_str().to_owned(),
+            password_hash: user.password_hash.as_phc().to_owned(),
+            created: date(user.created),
+            usage: UsageDocument::of(user),
+            saves: user.saves,
+            revision_floor: user.revision_floor.get(),
+            writes: 0,
+        }
+    }
+}
+
+impl UsageFields {
+    pub(in crate::records::mongodb) fn of(user: &User) -> Self {
+        Self { usage: UsageDocument::of(user), saves: user.saves, revision_floor: user.revision_floor.get() }
+    }
+}
+
+impl UsageDocument {
+    fn of(user: &User) -> Self {
+        Self { projects: user.usage.projects, bytes: user.usage.bytes }
+    }
+}
+
+impl TryFrom<UserDocument> for User {
+    type Error = Failure;
+
+    fn try_from(document: UserDocument) -> Result<Self> {
+        let UserDocument { id, email, password_hash, created, usage, saves, revision_floor, writes: _ } =
+            document;
+        Ok(Self {
+            id: UserId::from_bytes(id.bytes()),
+            email: Email::stored(email),
+            password_hash: PasswordHash::new(password_hash),
+            created: timestamp(created),
+            usage: Usage { projects: usage.projects, bytes: usage.bytes },
+            saves,
+            revision_floor: Revision::new(revision_floor),
+        })
+    }
+}
