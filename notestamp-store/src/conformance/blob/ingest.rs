@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use futures_util::future::join_all;
 
-use super::fixture::{assert_corrupt, becomes_empty, content, list, object, owner, read, save, within_a_minute};
+use super::fixture::{
+    assert_corrupt, becomes_empty, content, list, object, owner, read, save, within_a_minute,
+};
 use crate::blob::{BlobStore, Ingest, ListedObject};
 use crate::domain::Digest;
 
