@@ -107,7 +107,10 @@ impl App {
         let metrics = config.listen.metrics_address.and_then(|_| listeners.pop());
         let connections_max = descriptors::connections_max();
         if connections_max < CONNECTIONS_MAX {
-            tracing::warn!(connections_max, "the limit of file descriptors allows few connections: raise it");
+            tracing::warn!(
+                connections_max,
+                "the limit of file descriptors allows only few connections: raise it"
+            );
         }
         let proxies = TrustedProxies::new(config.listen.trusted_proxies);
         let connection_limits = ConnectionLimits::new(connections_max, proxies);
@@ -151,12 +154,12 @@ impl App {
         Server::new(self.connection_limits, DRAIN_TIME_MAX).run(listeners, self.edge, stop).await;
         stopping.cancel();
         if let Err(error) = maintenance.await {
-            tracing::error!(%error, "the maintenance panicked");
+            tracing::error!(%error, "the maintenance task panicked");
         }
         if let Some(metrics) = metrics
             && let Err(error) = metrics.await
         {
-            tracing::error!(%error, "the server of the metrics panicked");
+            tracing::error!(%error, "the metrics server panicked");
         }
         self.state.store.close().await.map_err(io::Error::other)
     }

@@ -85,7 +85,7 @@ fn is_full(error: &io::Error) -> bool {
 #[derive(Debug, thiserror::Error)]
 pub enum DataFolderError {
     /// It cannot be created.
-    #[error("the data folder {} cannot be made", path.display())]
+    #[error("the data folder {} cannot be created", path.display())]
     Create {
         /// The path of the folder.
         path: PathBuf,
@@ -127,7 +127,7 @@ mod tests {
             let (path, file) = (path.display(), file.display());
             assert_eq!(
                 error_chain(&error),
-                format!("the data folder {path} cannot be made: {file}: not a directory")
+                format!("the data folder {path} cannot be created: {file}: not a directory")
             );
         }
     }

@@ -18,15 +18,15 @@ use crate::http::multipart::MultipartError;
 use crate::log_limit::LogLimit;
 use crate::middleware::request_id::RequestId;
 
-/// What every error answers.
+/// The body of every error response.
 #[derive(Debug, Object, serde::Serialize)]
 #[oai(read_only_all, rename = "Error")]
 pub struct ErrorBody {
-    /// What kind of error it is, for programs; one of a fixed set of words.
+    /// The kind of error, for programs: one of a fixed set of words.
     pub code: String,
-    /// What went wrong, for people.
+    /// The error in words, for people.
     pub message: String,
-    /// Names this request in the server's log.
+    /// The id of this request in the server's log.
     #[oai(rename = "requestId")]
     #[serde(rename = "requestId")]
     pub request_id: String,
@@ -136,7 +136,7 @@ impl ApiError {
 
     /// 401: the request has no valid session.
     pub fn unauthorized() -> Self {
-        Self::new(Code::Unauthorized, "sign in first")
+        Self::new(Code::Unauthorized, "not signed in, or the session has ended")
     }
 
     /// A temporary failure: a retry may succeed after `after`, which `Retry-After` tells in whole seconds.
@@ -147,13 +147,14 @@ impl ApiError {
 
     /// 503: a store is unavailable; a retry may succeed.
     pub fn storage_is_away() -> Self {
-        Self::retry_after(Code::Unavailable, "storage is away for a moment", RETRY_AFTER)
+        Self::retry_after(Code::Unavailable, "the storage is temporarily unavailable", RETRY_AFTER)
     }
 
     /// 412: the preconditions of the request do not hold. `current` is the present entity tag; absent where nothing
     /// exists.
     pub fn precondition_failed(current: Option<&EntityTag>) -> Self {
-        let error = Self::new(Code::PreconditionFailed, "it has changed since it was read");
+        let error =
+            Self::new(Code::PreconditionFailed, "the precondition does not hold: the resource has changed");
         match current {
             Some(tag) => error.with_header(header::ETAG, &tag.to_string()),
             None => error,
@@ -162,7 +163,7 @@ impl ApiError {
 
     /// A blob store belongs to another store than the records do.
     pub fn store_mismatch() -> Self {
-        let message = "a blob store is not the one that the records belong to";
+        let message = "a blob store does not belong to the record store";
         Self::retry_after(Code::StoreMismatch, message, RETRY_AFTER)
     }
 
@@ -265,7 +266,7 @@ impl ApiError {
         match self.code {
             // A retry may succeed, so the operator has nothing to repair.
             _ if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) => {
-                tracing::warn!(request_id, code, message, cause, left_out, "request refused for now");
+                tracing::warn!(request_id, code, message, cause, left_out, "request refused temporarily");
             }
             // A full account concerns its owner, not the operator.
             Code::QuotaExceeded => tracing::debug!(request_id, code, message, cause, "request refused"),
@@ -307,7 +308,8 @@ impl From<StoreError> for ApiError {
             StoreError::DigestMismatch => Self::new(Code::DigestMismatch, message),
             StoreError::TooLarge { .. } => Self::new(Code::TooLarge, message),
             StoreError::FileTooLarge { .. } => {
-                Self::new(Code::TooLarge, "the server's storage takes no file of this size").caused_by(error)
+                Self::new(Code::TooLarge, "the server's storage cannot hold a file of this size")
+                    .caused_by(error)
             }
             StoreError::UploadExpired => Self::new(Code::UploadExpired, message),
             StoreError::QuotaExceeded { .. } => Self::new(Code::QuotaExceeded, message),
@@ -317,16 +319,15 @@ impl From<StoreError> for ApiError {
             StoreError::ForeignStore { .. } => Self::store_mismatch().caused_by(error),
             StoreError::Unavailable { .. } => Self::storage_is_away().caused_by(error),
             StoreError::Body(source) => {
-                // An error of our own body parser says more than "broke off".
+                // An error of our own body parser says more than that the body is incomplete.
                 match source.downcast::<ApiError>() {
                     Ok(error) => *error,
-                    Err(source) => Self::bad_request("the body broke off").caused_by(source),
+                    Err(source) => Self::bad_request("the connection was closed before the end of the body")
+                        .caused_by(source),
                 }
             }
-            StoreError::Corrupt(_) => {
-                Self::new(Code::Damaged, "what is stored of this is damaged").caused_by(error)
-            }
-            _ => Self::new(Code::Internal, "something went wrong here").caused_by(error),
+            StoreError::Corrupt(_) => Self::new(Code::Damaged, "the stored data is damaged").caused_by(error),
+            _ => Self::new(Code::Internal, "internal error").caused_by(error),
         }
     }
 }
@@ -373,7 +374,7 @@ impl<O: Failures> From<Failed<O>> for poem::Error {
         let status = failed.error.status().as_u16();
         debug_assert!(
             O::STATUSES.contains(&status) || ANY_OPERATION.contains(&status),
-            "{} answers {status}, which it does not document: {}",
+            "{} returns {status}, which it does not document: {}",
             std::any::type_name::<O>(),
             failed.error,
         );
@@ -399,20 +400,20 @@ impl<O: Failures> ApiResponse for Failed<O> {
 
 fn describe(status: u16) -> MetaResponse {
     let description = match status {
-        400 => "The request cannot be understood.",
-        401 => "Nobody is signed in, or not with these tokens, or the password is wrong.",
-        403 => "A page of an origin that is not allowed sent this.",
-        404 => "There is no such thing.",
-        408 => "The body came too slowly.",
-        409 => "What is there already, or what is missing, is in the way.",
-        412 => "What is there is not what the request's preconditions demand.",
-        413 => "Something is larger than it may be.",
-        415 => "The body is of a type that is not understood here.",
-        416 => "No byte of the range is there.",
+        400 => "The request is malformed, or a value in it is invalid.",
+        401 => "The request has no valid session, or the password is wrong.",
+        403 => "The request came from a page whose origin is not allowed.",
+        404 => "The resource does not exist.",
+        408 => "The body arrived too slowly, or the upload took too long.",
+        409 => "The request conflicts with the present state; `code` names the conflict.",
+        412 => "A precondition of the request does not hold.",
+        413 => "The body, or a part of it, exceeds its limit.",
+        415 => "The body has a media type that this operation does not support.",
+        416 => "The range is beyond the end of the media.",
         429 => "Too many failed attempts; try again later.",
-        500 => "Something went wrong in the server.",
-        503 => "A part of the server is away, or too much is waiting; try again later.",
-        507 => "The storage, or the account's quota, is full.",
+        500 => "An internal error of the server.",
+        503 => "A store is unavailable, or the server is overloaded; try again later.",
+        507 => "The storage is full, or the account's quota is used up.",
         _ => "An error.",
     };
     let content_type = "application/json; charset=utf-8";
@@ -427,11 +428,11 @@ fn describe(status: u16) -> MetaResponse {
     let headers = match status {
         401 => vec![header(
             "WWW-Authenticate",
-            "That the session's cookies are needed: `Cookie realm=\"notestamp\"`.",
+            "The authentication scheme, which is the session's cookies: `Cookie realm=\"notestamp\"`.",
         )],
-        412 => vec![header("ETag", "Names what is there, where there is something.")],
-        416 => vec![header("Content-Range", "How many bytes there are: `bytes */N`.")],
-        429 | 503 => vec![header("Retry-After", "How many seconds to wait.")],
+        412 => vec![header("ETag", "The current entity tag; absent if the resource does not exist.")],
+        416 => vec![header("Content-Range", "The size of the media, in bytes: `bytes */N`.")],
+        429 | 503 => vec![header("Retry-After", "The number of seconds to wait before the next attempt.")],
         _ => Vec::new(),
     };
     MetaResponse { description, status: Some(status), status_range: None, content, headers }
@@ -447,14 +448,14 @@ impl From<poem::Error> for ApiError {
         let message = error.to_string();
         match error.status() {
             StatusCode::UNAUTHORIZED => Self::unauthorized(),
-            StatusCode::NOT_FOUND => Self::new(Code::NotFound, "there is nothing at this path"),
+            StatusCode::NOT_FOUND => Self::new(Code::NotFound, "this path does not exist"),
             StatusCode::METHOD_NOT_ALLOWED => {
-                Self::new(Code::MethodNotAllowed, "this path does not know this method")
+                Self::new(Code::MethodNotAllowed, "this path does not support this method")
             }
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::new(Code::UnsupportedMediaType, message),
             StatusCode::PAYLOAD_TOO_LARGE => Self::new(Code::TooLarge, message),
             status if status.is_client_error() => Self::bad_request(message),
-            _ => Self::new(Code::Internal, "something went wrong here").caused_by(message),
+            _ => Self::new(Code::Internal, "internal error").caused_by(message),
         }
     }
 }

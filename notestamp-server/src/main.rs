@@ -76,7 +76,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
 
     // The server runs even if the announcement cannot be written.
     if let Err(error) = say(&announcement(&app, &storage)) {
-        tracing::warn!(error = error_chain(&*error), "the addresses cannot be written to standard output");
+        tracing::warn!(error = error_chain(&*error), "cannot write the addresses to standard output");
     }
     app.run(stop).await?;
     Ok(())
@@ -89,7 +89,7 @@ async fn sweep(config: SweepConfig) -> Result<(), Failure> {
     let report = store.sweep().await?;
     store.close().await?;
     say(&format!(
-        "doomed {} objects, deleted {}, could not delete {}; took away {} records of removed accounts\n",
+        "doomed {} objects, deleted {}, could not delete {}; purged {} records of removed accounts\n",
         report.doomed, report.deleted, report.failed, report.purged
     ))
 }

@@ -36,7 +36,7 @@ async fn once(state: &State) {
                 tracing::info!(purged, doomed, deleted, failed, "swept");
             }
         }
-        Err(error) => tracing::warn!(error = error_chain(&error), "the sweep stopped; the next one goes on"),
+        Err(error) => tracing::warn!(error = error_chain(&error), "the sweep failed; the next one continues"),
     }
     match state.store.forget_expired_sessions(SESSIONS_STEP).await {
         Ok(0) => {}
@@ -44,6 +44,9 @@ async fn once(state: &State) {
             state.metrics.sessions_forgotten(forgotten);
             tracing::info!(forgotten, "forgot sessions whose tokens have expired");
         }
-        Err(error) => tracing::warn!(error = error_chain(&error), "expired sessions are forgotten next time"),
+        Err(error) => tracing::warn!(
+            error = error_chain(&error),
+            "cannot forget expired sessions now; it is tried again later"
+        ),
     }
 }

@@ -45,15 +45,15 @@ impl Metrics {
             sessions_forgotten: Counter::default(),
         };
         let registry = &mut metrics.registry;
-        registry.register("http_requests", "Requests answered", metrics.requests.clone());
+        registry.register("http_requests", "Requests with a response", metrics.requests.clone());
         registry.register_with_unit(
             "http_request",
-            "Time until an answer began",
+            "Time until the response began",
             Unit::Seconds,
             metrics.request_seconds.clone(),
         );
         let under_way = metrics.requests_under_way.clone();
-        registry.register("http_requests_under_way", "Requests not answered yet", under_way);
+        registry.register("http_requests_under_way", "Requests without a response yet", under_way);
         let deleted = metrics.sweep_deleted.clone();
         registry.register("sweep_objects_deleted", "Objects whose bytes the sweep deleted", deleted);
         let failed = metrics.sweep_failed.clone();

@@ -58,6 +58,6 @@ async fn answered<E: Endpoint>(endpoint: Arc<E>, request: Request) -> poem::Resu
     Ok(match outcome {
         Ok(Ok(response)) => response.into_response(),
         Ok(Err(error)) => ApiError::from(error).to_response(&id),
-        Err(_) => ApiError::new(Code::Internal, "something went wrong here").to_response(&id),
+        Err(_) => ApiError::new(Code::Internal, "internal error").to_response(&id),
     })
 }

@@ -46,10 +46,10 @@ pub enum Error {
         current: Option<Revision>,
     },
     /// A save named media by a digest that its owner does not have. The client must send the bytes.
-    #[error("the media of this digest is needed")]
+    #[error("the media with this digest is not on the server: send its bytes")]
     MediaNeeded,
     /// The project has media with another digest already; media of a project is never replaced.
-    #[error("the project has other media already")]
+    #[error("the project already has other media")]
     MediaDiffers,
     /// The received media has another digest than the save announced.
     #[error("the media does not have the announced digest")]
@@ -63,7 +63,7 @@ pub enum Error {
         max: u64,
     },
     /// The upload did not finish before its deadline; nothing of it is kept.
-    #[error("the upload took longer than an upload may")]
+    #[error("the upload took too long")]
     UploadExpired,
     /// The session of the caller has ended; the operation changed nothing.
     #[error("the session has ended")]
@@ -82,8 +82,8 @@ pub enum Error {
     },
     /// A blob store does not belong to the same store as the records. Nothing in it is changed.
     #[error(
-        "the {blobs} does not belong to the records in {records}: {}, and the records are of store {expected}; a disk may \
-         not be mounted, or a folder, a bucket, a prefix or a database is not the one that was meant",
+        "the {blobs} does not belong to the records in {records}: {}, and the records are of store {expected}; is a disk \
+         not mounted, or a wrong folder, bucket, prefix or database configured?",
         match found {
             Some(found) => format!("it is of store {found}"),
             None => "it has no file `.store-id`, or lacks what the records name".to_owned(),
@@ -106,7 +106,7 @@ pub enum Error {
         backend: &'static str,
     },
     /// The file system of a backend, or a limit of the process, does not allow a file of this size.
-    #[error("{backend}: the file system takes no file of this size")]
+    #[error("{backend}: the file system does not support files of this size")]
     FileTooLarge {
         /// The name of the backend.
         backend: &'static str,
@@ -121,7 +121,7 @@ pub enum Error {
         source: Box<dyn StdError + Send + Sync>,
     },
     /// The body that the caller supplied ended with an error; nothing of it is kept.
-    #[error("the body broke off")]
+    #[error("the connection was closed before the end of the body")]
     Body(#[source] Box<dyn StdError + Send + Sync>),
     /// The stored data is inconsistent.
     #[error("corrupt: {0}")]

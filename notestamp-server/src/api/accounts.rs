@@ -11,7 +11,7 @@ use crate::state::State;
 use crate::wire::account::{Account, CredentialsBody, Message, Registered};
 use crate::wire::json::Json;
 
-/// Accounts: created, looked at, removed.
+/// Creating, showing and removing accounts.
 pub struct Accounts;
 
 failures! {
@@ -25,7 +25,7 @@ failures! {
 
 #[derive(ApiResponse)]
 enum RegisterAnswer {
-    /// The account exists now. Nobody is signed in by this.
+    /// The account was created. This does not sign the user in.
     #[oai(status = 201)]
     Created(Json<Registered>),
 }
@@ -61,7 +61,8 @@ impl Accounts {
 
     /// Remove the account that is signed in
     ///
-    /// Its projects, notes, media and sessions are gone at once, for every request; the bytes follow.
+    /// Its projects, notes, media and sessions are gone for every later request. The server deletes their bytes shortly
+    /// afterwards.
     #[oai(path = "/auth/remove", method = "delete", operation_id = "removeAccount")]
     async fn remove(
         &self,
@@ -73,6 +74,6 @@ impl Accounts {
         tracing::info!(user = %user.id, "account removed");
         state.sweep_soon.notify_one();
         state.clear_cookies(&jar);
-        Ok(Json(Message::new("the account is removed")))
+        Ok(Json(Message::new("the account was removed")))
     }
 }

@@ -82,13 +82,17 @@ impl<P: Payload> ApiResponse for Conditional<P> {
             status: Some(status),
             status_range: None,
             content,
-            headers: vec![header(&ETAG, "Names what is there, for `If-Match` and `If-None-Match`.", true)],
+            headers: vec![header(
+                &ETAG,
+                "The entity tag of the response, for `If-Match` and `If-None-Match` in later requests.",
+                true,
+            )],
         };
         let content = vec![MetaMediaType { content_type: P::CONTENT_TYPE, schema: P::schema_ref() }];
         MetaResponses {
             responses: vec![
-                answer(200, "What is there.", content),
-                answer(304, "The client has it already.", Vec::new()),
+                answer(200, "The current representation.", content),
+                answer(304, "The client already has the current representation.", Vec::new()),
             ],
         }
     }
@@ -125,7 +129,11 @@ impl<R: ApiResponse> ApiResponse for Linked<R> {
     fn meta() -> MetaResponses {
         let mut meta = R::meta();
         for response in &mut meta.responses {
-            response.headers.push(header(&LINK, "Names the next page, if there is one (RFC 8288).", false));
+            response.headers.push(header(
+                &LINK,
+                "The URL of the next page, with `rel=\"next\"` (RFC 8288); absent on the last page.",
+                false,
+            ));
         }
         meta
     }

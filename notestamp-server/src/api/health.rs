@@ -11,14 +11,14 @@ use crate::error::{ApiError, Failed, failures};
 use crate::state::State;
 use crate::wire::json::Json;
 
-/// The server itself.
+/// The health of the server.
 pub struct HealthApi;
 
-/// How long the stores may take to say that they are there.
+/// The timeout of a probe of the stores.
 const READY_TIME_MAX: Duration = Duration::from_secs(3);
 
 failures! {
-    /// Of asking for health.
+    /// The error statuses of a health check.
     HealthFailures: ;
 }
 
@@ -31,7 +31,7 @@ struct Health {
 
 #[derive(ApiResponse)]
 enum HealthAnswer {
-    /// It is well.
+    /// The server is healthy.
     #[oai(status = 200)]
     Ok(Json<Health>),
 }
@@ -40,15 +40,16 @@ const OK: HealthAnswer = HealthAnswer::Ok(Json(Health { status: "ok" }));
 
 #[OpenApi(tag = "Tag::Service")]
 impl HealthApi {
-    /// Whether the process lives
+    /// Check whether the process is alive
     #[oai(path = "/healthz", method = "get", operation_id = "health")]
     async fn health(&self) -> HealthAnswer {
         OK
     }
 
-    /// Whether its stores answer
+    /// Check whether the server is ready
     ///
-    /// And whether they have room: where they have not, `code` is `storage_full`.
+    /// The stores must respond and accept writes. If they have no space left, `code` is `storage_full`; if a blob store
+    /// does not belong to the records, it is `store_mismatch`.
     #[oai(path = "/readyz", method = "get", operation_id = "readiness")]
     async fn readiness(&self, state: Data<&Arc<State>>) -> Result<HealthAnswer, Failed<HealthFailures>> {
         let probe = async {
@@ -67,7 +68,7 @@ impl HealthApi {
     }
 }
 
-/// The outcome of a probe belongs to all who ask within a second, so it is not taken apart.
+/// All requests within a second share the outcome of one probe, so the error is shared, not consumed.
 fn not_ready(error: Arc<Error>) -> ApiError {
     match &*error {
         Error::Full { .. } => ApiError::not_ready_storage_full(),

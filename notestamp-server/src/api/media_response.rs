@@ -51,22 +51,25 @@ impl ApiResponse for MediaResponse {
         };
         let kept = || {
             vec![
-                header(&ETAG, "The digest of the media."),
-                header(&CACHE_CONTROL, "That only the user's own browser may keep it."),
+                header(&ETAG, "The digest of the media, as an entity tag."),
+                header(&CACHE_CONTROL, "Allows only the user's own browser to cache the response."),
             ]
         };
         let of_bytes = || {
             let mut headers = kept();
             headers.extend([
-                header(&CONTENT_TYPE, "The media type, where it is one that browsers show safely."),
-                header(&CONTENT_LENGTH, "How many bytes follow."),
-                header(&ACCEPT_RANGES, "That ranges can be asked for: `bytes`."),
-                header(&CONTENT_DISPOSITION, "The file name to save it under."),
+                header(
+                    &CONTENT_TYPE,
+                    "The media type, if browsers can show it safely; else `application/octet-stream`.",
+                ),
+                header(&CONTENT_LENGTH, "The number of bytes in the body."),
+                header(&ACCEPT_RANGES, "`bytes`: range requests are supported."),
+                header(&CONTENT_DISPOSITION, "The name for the file when the browser saves it."),
             ]);
             headers
         };
         let mut of_range = of_bytes();
-        of_range.push(header(&CONTENT_RANGE, "Which bytes of how many these are."));
+        of_range.push(header(&CONTENT_RANGE, "The position of the range, and the size of the media."));
         let answer = |status, description, headers, content| MetaResponse {
             description,
             status: Some(status),
@@ -77,13 +80,13 @@ impl ApiResponse for MediaResponse {
         let bytes = || vec![MetaMediaType { content_type: "*/*", schema: Binary::<Body>::schema_ref() }];
         MetaResponses {
             responses: vec![
-                answer(200, "All of the media.", of_bytes(), bytes()),
-                answer(206, "The range that was asked for.", of_range, bytes()),
-                answer(304, "The client has it already.", kept(), Vec::new()),
+                answer(200, "The whole media.", of_bytes(), bytes()),
+                answer(206, "The requested range.", of_range, bytes()),
+                answer(304, "The client already has the current representation.", kept(), Vec::new()),
                 answer(
                     307,
-                    "A player of a page reads it straight from the bucket: with `--media-delivery redirect` only.",
-                    vec![header(&LOCATION, "A URL that is good for 15 minutes.")],
+                    "A media player reads the media directly from the bucket; only with `--media-delivery redirect`.",
+                    vec![header(&LOCATION, "A presigned URL, valid for 15 minutes.")],
                     Vec::new(),
                 ),
             ],
@@ -147,7 +150,7 @@ pub async fn media_response(
         Selection::Whole => 0..media.size,
         Selection::Part(range) => range.clone(),
         Selection::Unsatisfiable => {
-            let error = ApiError::new(Code::RangeNotSatisfiable, "no byte of the range is there");
+            let error = ApiError::new(Code::RangeNotSatisfiable, "the range is beyond the end of the media");
             return Err(error.with_header(CONTENT_RANGE, &format!("bytes */{}", media.size)).into());
         }
     };
@@ -198,5 +201,5 @@ async fn redirect(
 
 /// 404 for a project that has no media, or whose media is stored elsewhere.
 pub fn no_media() -> ApiError {
-    ApiError::new(Code::NotFound, "the project has no media here")
+    ApiError::new(Code::NotFound, "the project has no media on this server")
 }

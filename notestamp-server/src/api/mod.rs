@@ -27,20 +27,20 @@ type Api = (
 
 #[derive(Tags)]
 enum Tag {
-    /// Accounts: created, looked at, removed.
+    /// Creating, showing and removing accounts.
     Accounts,
-    /// Signing in and out. The session's two cookies cannot be read by scripts.
+    /// Signing in and out, sessions, and the password. Scripts cannot read the session's two cookies.
     #[oai(rename = "Sign-in")]
     SignIn,
-    /// Projects: saved, listed, opened, deleted.
+    /// Saving, listing, opening and deleting projects.
     Projects,
-    /// The bytes of a project's media, whole or by ranges.
+    /// Reading the bytes of a project's media, as a whole or in ranges.
     Media,
-    /// The same projects and media in the dialect of the clients since October 2024, which name a project by a
-    /// segment of the path, and read media by URLs that need no cookies.
+    /// The same projects and media for the clients since October 2024. In this dialect, the path names the project,
+    /// and media has signed URLs that need no cookies.
     #[oai(rename = "Project dialect")]
     ProjectDialect,
-    /// The server itself.
+    /// The health of the server.
     Service,
 }
 

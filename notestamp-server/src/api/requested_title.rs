@@ -10,7 +10,7 @@ use crate::error::{ApiError, Code};
 /// 400 if it is empty, 404 if it is not a valid title.
 pub fn requested_title(name: &str) -> Result<Title, ApiError> {
     if name.is_empty() {
-        return Err(ApiError::bad_request("the project's name is missing"));
+        return Err(ApiError::bad_request("the parameter `name` is missing"));
     }
     Title::parse(name).map_err(|_| ApiError::new(Code::NotFound, "project not found"))
 }

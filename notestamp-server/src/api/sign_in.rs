@@ -58,7 +58,7 @@ impl SignIn {
         sign_in(&state, &base, &client, &jar, user_agent.0, body).await
     }
 
-    /// Sign in, by the name that other clients know
+    /// Sign in, at the path that other clients use
     #[oai(path = "/auth/login", method = "post", operation_id = "logIn")]
     async fn log_in(
         &self,
@@ -74,7 +74,7 @@ impl SignIn {
 
     /// Sign out
     ///
-    /// Ends this session only. Works with expired tokens, with none, and again.
+    /// Ends this session only. It succeeds with expired tokens, without cookies, and when the session has already ended.
     #[oai(path = "/auth/signout", method = "delete", operation_id = "signOut")]
     async fn sign_out(
         &self,
@@ -84,7 +84,7 @@ impl SignIn {
         sign_out(&state, &jar).await
     }
 
-    /// Sign out, by the name that other clients know
+    /// Sign out, at the path that other clients use
     #[oai(path = "/auth/logout", method = "post", operation_id = "logOut")]
     async fn log_out(
         &self,
@@ -115,7 +115,7 @@ impl SignIn {
         let attempt = state.throttle.attempt(account.email.as_str(), client.ip)?;
         if !state.passwords.verify(&current, Some(&account.password_hash)).await? {
             attempt.fail(FailureReason::WrongCurrentPassword);
-            return Err(ApiError::new(Code::BadCredentials, "the current password is another one").into());
+            return Err(ApiError::new(Code::BadCredentials, "the current password is wrong").into());
         }
         drop(attempt);
         let hash = state.passwords.hash(&new).await?;
@@ -124,12 +124,12 @@ impl SignIn {
         let session = changed.ok_or_else(ApiError::unauthorized)?;
         state.set_cookies(&jar, &session);
         tracing::info!(user = %user.id, session = %session.id, "password changed");
-        Ok(Json(Message::new("the password is changed, and every other session is signed out")))
+        Ok(Json(Message::new("the password was changed, and all other sessions were ended")))
     }
 
     /// List the sessions of the account
     ///
-    /// Those that are signed in, the latest used first.
+    /// The sessions that have not ended, the most recently used first.
     #[oai(path = "/auth/sessions", method = "get", operation_id = "listSessions")]
     async fn sessions(
         &self,
@@ -143,7 +143,7 @@ impl SignIn {
 
     /// End a session of the account
     ///
-    /// Where it is the one that asks, its cookies are taken away.
+    /// If it is the session of this request, the response also deletes its cookies.
     #[oai(path = "/auth/sessions/:id", method = "delete", operation_id = "endSession")]
     async fn end_session(
         &self,
@@ -162,7 +162,7 @@ impl SignIn {
         if id == user.session.id {
             state.clear_cookies(&jar);
         }
-        Ok(Json(Message::new("the session is ended")))
+        Ok(Json(Message::new("the session was ended")))
     }
 }
 

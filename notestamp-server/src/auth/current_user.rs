@@ -135,14 +135,14 @@ impl<'a> ApiExtractor<'a> for CurrentUser {
             ACCESS_SCHEME,
             scheme(
                 "__Host-accessToken",
-                "Proves who asks, for minutes. Set by signing in; scripts cannot read it.",
+                "Authenticates the user for some minutes. Set by a sign-in; scripts cannot read it.",
             ),
         );
         registry.create_security_scheme(
             REFRESH_SCHEME,
             scheme(
                 "__Host-refreshToken",
-                "Good for days: a request without a valid access token is served by it, and but for saves and password changes the response sets both anew.",
+                "Renews the session for days: if the access token is missing or invalid, a request is authenticated by this token, and the response sets new tokens in both cookies (except for saves and password changes).",
             ),
         );
     }

@@ -55,7 +55,7 @@ impl SigningKeySource {
                 if !path.try_exists().map_err(refused)? {
                     create(path, random, durability)
                         .map_err(|source| SigningKeyError::Create { path: path.clone(), source })?;
-                    tracing::info!(path = %path.display(), "made a signing key");
+                    tracing::info!(path = %path.display(), "created a signing key");
                 }
                 let name = path.display().to_string();
                 Ok(SigningKeys::parse(&read(path, &name).map_err(refused)?, &name)?)
@@ -69,7 +69,9 @@ impl SigningKeySource {
 #[derive(Debug, thiserror::Error)]
 pub enum SigningKeyError {
     /// The file that the operator named cannot be read.
-    #[error("the setting signing-key names no file that can be read; a key would be all hex digits")]
+    #[error(
+        "the setting signing-key does not name a readable file; a key itself would consist of hex digits only"
+    )]
     OperatorsFile(#[source] io::Error),
     /// The file of the data folder cannot be read.
     #[error("the signing key {} cannot be read", path.display())]
@@ -80,7 +82,7 @@ pub enum SigningKeyError {
         source: io::Error,
     },
     /// The file of the data folder cannot be created.
-    #[error("the signing key {} cannot be made", path.display())]
+    #[error("the signing key {} cannot be created", path.display())]
     Create {
         /// The path of the file.
         path: PathBuf,
@@ -107,13 +109,13 @@ fn read(path: &Path, name: &str) -> io::Result<String> {
         tracing::warn!(
             file = name,
             mode = %format_args!("{:03o}", mode & 0o777),
-            "others on this machine can read the signing key; `chmod 600` it"
+            "other users of this machine can read the signing key: run `chmod 600` on it"
         );
     }
     let mut text = String::new();
     file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
     if text.len() as u64 > FILE_BYTES_MAX {
-        return Err(io::Error::other("it is too large to be a file of keys"));
+        return Err(io::Error::other("the file is too large to contain keys"));
     }
     Ok(text)
 }
@@ -201,7 +203,7 @@ mod tests {
         let path = folder.path().join("keys");
         let source = SigningKeySource::File(path.clone());
         let error = source.load(&OsRandom, Durability::Full).unwrap_err().to_string();
-        assert!(error.contains("signing-key names no file"), "{error}");
+        assert!(error.contains("signing-key does not name a readable file"), "{error}");
         assert!(!path.exists());
 
         fs::write(&path, KEY).unwrap();

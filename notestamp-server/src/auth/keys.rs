@@ -130,15 +130,17 @@ pub struct InvalidSigningKeys {
 enum Reason {
     #[error("there is no key: make one with `openssl rand -hex 32`")]
     None,
-    #[error("a key is written in hex digits: make one with `openssl rand -hex 32`")]
+    #[error("a key consists of hex digits: make one with `openssl rand -hex 32`")]
     NotHex,
-    #[error("a key of {0} hex digits is weak, 64 are needed: make one with `openssl rand -hex 32`")]
+    #[error(
+        "a key of {0} hex digits is too short, it needs 64 or more: make one with `openssl rand -hex 32`"
+    )]
     Short(usize),
-    #[error("a key of {0} hex digits ends in the middle of a byte")]
+    #[error("a key needs an even number of hex digits, and this one has {0}")]
     Odd(usize),
-    #[error("a key of equal bytes is weak: make one with `openssl rand -hex 32`")]
+    #[error("a key whose bytes are all equal is weak: make one with `openssl rand -hex 32`")]
     Uniform,
-    #[error("this key came before")]
+    #[error("this key is a duplicate")]
     Repeated,
 }
 

@@ -128,7 +128,7 @@ impl Passwords {
             drop((turn, waiting));
             result
         });
-        done.await.map_err(|e| ApiError::new(Code::Internal, "something went wrong here").caused_by(e))
+        done.await.map_err(|e| ApiError::new(Code::Internal, "internal error").caused_by(e))
     }
 }
 
@@ -150,7 +150,11 @@ impl Waiting {
         let entered = Self { count, argon2id };
         if before >= WAITING_MAX {
             let after = Duration::from_secs(2);
-            return Err(ApiError::retry_after(Code::Busy, "too many are signing in at once", after));
+            return Err(ApiError::retry_after(
+                Code::Busy,
+                "too many sign-ins at once; try again later",
+                after,
+            ));
         }
         Ok(entered)
     }

@@ -62,14 +62,14 @@ pub(super) fn settings() -> Command {
 pub(super) fn command_line() -> Command {
     // The descriptions come last, because those of the argument groups would replace them.
     let serve = Settings::augment_args(Command::new("serve"))
-        .about("Serve until a signal; the same as without a command")
+        .about("Serve until a signal; this is also what the program does without a command")
         .after_help(AFTER_HELP)
         .arg(config_file());
     let openapi = Command::new("openapi").about("Print the OpenAPI document").arg(
         Arg::new("yaml").long("yaml").action(ArgAction::SetTrue).help("Print it as YAML instead of JSON"),
     );
     let sweep = SweepSettings::augment_args(Command::new("sweep"))
-        .about("Delete once what nobody refers to, and say what that was")
+        .about("Run one sweep: delete unreferenced objects, print how many, and exit")
         .after_help(AFTER_HELP_LAYERS)
         .arg(config_file());
     Settings::augment_args(Command::new(PROGRAM))
@@ -132,13 +132,14 @@ pub(super) const CONFIG_FILE: &str = "config";
 macro_rules! layers_help {
     () => {
         "\
-Every setting is also a variable and a key of the file: --media-max 4GiB is
-NOTESTAMP_MEDIA_MAX=4GiB, and media_max = \"4GiB\" in the file. A flag wins over a variable,
-a variable over the file. Lists are separated by commas in a variable and arrays in the file;
-the one that wins replaces the others. An empty variable counts as not set.
+Every setting is also an environment variable and a key of the configuration file:
+--media-max 4GiB is NOTESTAMP_MEDIA_MAX=4GiB, and media_max = \"4GiB\" in the file. A flag
+takes precedence over a variable, and a variable over the file. A list is separated by commas
+in a variable, and an array in the file; lists of several sources are not combined. An empty
+variable counts as not set.
 
 DURATION is like 3s, 15m, 12h or 30d; SIZE is like 64KiB, 2GiB, 10MB or a number of bytes.
-RUST_LOG says what is logged, like info,poem=debug."
+RUST_LOG selects what is logged, like info,poem=debug."
     };
 }
 
@@ -151,11 +152,11 @@ const AFTER_HELP: &str = concat!(
 Examples:
   Everything in one folder, for development on this machine:
     notestamp-server
-  The same, elsewhere, for a client on another origin:
+  The same in another folder, for a client on another origin:
     notestamp-server --data /var/lib/notestamp --allow-origin https://app.example.org
   Behind a reverse proxy that speaks https:
     notestamp-server --public-url https://notes.example.org --trusted-proxy 10.0.0.0/8
-  Nothing kept, for a demonstration:
+  Everything in memory, for a demonstration:
     notestamp-server --metadata memory: --notes memory:/// --media memory:///
   With a signing key of your own:
     (umask 077; openssl rand -hex 32 > keys); notestamp-server --signing-key keys"

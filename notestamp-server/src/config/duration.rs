@@ -16,7 +16,7 @@ pub(super) fn parse(text: &str) -> Result<Duration, InvalidSetting> {
 /// Parses a duration that is not zero.
 pub(super) fn parse_nonzero(text: &str) -> Result<Duration, InvalidSetting> {
     match parse(text)? {
-        Duration::ZERO => Err(InvalidSetting::new("must be longer than nothing")),
+        Duration::ZERO => Err(InvalidSetting::new("must be longer than zero")),
         duration => Ok(duration),
     }
 }

@@ -33,7 +33,7 @@ impl ConfigFile {
         for (key, value) in table {
             let flag = key.replace('_', "-");
             if !flags.contains(&flag.as_str()) {
-                return Err(refused(format!("`{key}` is no setting; --help lists them")));
+                return Err(refused(format!("`{key}` is not a setting; --help lists the settings")));
             }
             if let Some((other, _)) = settings.insert(flag, (key.clone(), value)) {
                 return Err(refused(format!("`{key}` and `{other}` are the same setting")));

@@ -187,9 +187,9 @@ fn refused(given_as: GivenAs, error: &clap::Error) -> ConfigError {
         (ErrorKind::InvalidValue, _, Some(ContextValue::Strings(valid))) => {
             let given = match error.get(ContextKind::InvalidValue) {
                 Some(ContextValue::String(given)) if !given.is_empty() => {
-                    format!("`{given}` is none of its values")
+                    format!("`{given}` is not one of its values")
                 }
-                _ => "a value is needed".to_owned(),
+                _ => "the value is missing".to_owned(),
             };
             match valid.as_slice() {
                 [] => given,

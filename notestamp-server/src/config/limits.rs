@@ -52,7 +52,7 @@ pub const PROGRESS_TIME_MAX: Duration = Duration::from_secs(120);
 /// How long a graceful shutdown waits for the requests in progress.
 pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(20);
 
-/// How much an account may store and send, and how often somebody may fail to sign in.
+/// How much an account may store and send, and how many sign-ins may fail.
 #[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
 pub struct Limits {
     /// Largest media file
@@ -63,12 +63,12 @@ pub struct Limits {
     #[arg(long = "notes-max", value_name = "SIZE", default_value = "16MiB", value_parser = size::parse)]
     pub notes_bytes_max: u64,
 
-    /// What one account may store in all, or `none`
+    /// Bytes that one account may store in total, or `none` for no limit
     #[arg(long = "quota", value_name = "SIZE", default_value = "none", value_parser = parse_quota)]
     pub quota_bytes: Quota,
 
-    /// Failed sign-ins per time, before they are refused for a while: for one account from one address,
-    /// and after a comma (else 100/15m) for one address; or `off`
+    /// Failed sign-ins per time, then further ones are refused with 429: for one account from one
+    /// address, and after the comma for one address in total (by default 100/15m); or `off`
     #[arg(
         long,
         value_name = "LIMITS",

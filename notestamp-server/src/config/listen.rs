@@ -22,20 +22,20 @@ pub struct Listen {
 
 #[derive(clap::Args)]
 pub(super) struct ListenArgs {
-    /// Address to serve on; port 0 takes a free one, and the real address is printed (repeatable)
+    /// Address to listen on; port 0 selects a free port. The actual address is printed (repeatable)
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", value_parser = parse_address)]
     listen: Vec<SocketAddr>,
 
-    /// How browsers reach the server, for the links it gives out [default: from the Host header]
+    /// URL by which browsers reach the server, used in links [default: from the Host header]
     #[arg(long, value_name = "URL", value_parser = PublicUrl::parse)]
     public_url: Option<PublicUrl>,
 
-    /// Reverse proxy whose Forwarded and X-Forwarded-* headers are believed: an address, a network,
+    /// Reverse proxy whose Forwarded and X-Forwarded-* headers are trusted: an address, a network,
     /// or `none` (repeatable)
     #[arg(long, value_name = "CIDR", default_value = "none", value_parser = parse_proxy)]
     trusted_proxy: Vec<Option<IpNet>>,
 
-    /// Address that Prometheus reads /metrics from, or `off`
+    /// Address that serves /metrics for Prometheus, or `off`
     #[arg(long, value_name = "ADDR", default_value = "off", value_parser = parse_metrics_address)]
     metrics_listen: OrOff<SocketAddr>,
 }

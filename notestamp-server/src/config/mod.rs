@@ -167,7 +167,7 @@ impl Config {
             (None, None, RecordsUrl::Memory) => SigningKeySource::Process,
             (None, None, RecordsUrl::MongoDb(_)) => {
                 return Err(ConfigError::Contradiction(
-                    "with MongoDB several servers share the sessions, so they must share a signing key: make one \
+                    "with MongoDB, several servers share the sessions, so they must share a signing key: make one \
                      with `openssl rand -hex 32 > FILE`, and give it to each with --signing-key FILE or the \
                      variable NOTESTAMP_SIGNING_KEY"
                         .into(),
@@ -201,18 +201,21 @@ impl Config {
         let mut warnings = Vec::new();
         if self.cookies.insecure {
             warnings.push(
-                "--insecure-cookies: whoever can listen to the network can take over a session".to_owned(),
+                "--insecure-cookies: an attacker who can read the network traffic can take over sessions"
+                    .to_owned(),
             );
         }
         if let Some(url) = self.listen.public_url.as_ref().filter(|url| !url.is_secure_context())
             && !self.cookies.insecure
         {
             warnings.push(format!(
-                "--public-url {url}: over http, browsers drop secure cookies, and nobody can sign in"
+                "--public-url {url}: over http, browsers reject Secure cookies, so users cannot sign in"
             ));
         }
         warnings.extend(
-            environment.unknown().map(|name| format!("{name} is no setting of this server: ignored")),
+            environment
+                .unknown()
+                .map(|name| format!("{name} is not a setting of this server, and is ignored")),
         );
         warnings
     }

@@ -13,7 +13,7 @@ pub struct Origins {
 
 #[derive(clap::Args)]
 pub(super) struct OriginArgs {
-    /// Origin of pages that may use the server, besides its own, or `none` (repeatable)
+    /// Origin whose pages may use the server, besides the server's own, or `none` (repeatable)
     #[arg(
         long,
         value_name = "ORIGIN",
@@ -32,10 +32,12 @@ impl From<OriginArgs> for Origins {
 fn parse_origin_or_none(text: &str) -> Result<Option<Origin>, InvalidSetting> {
     match text {
         "none" => Ok(None),
-        "*" => Err(InvalidSetting::new("`*` would let every page act as its visitors")),
+        "*" => {
+            Err(InvalidSetting::new("`*` is not supported: every page could act in the name of its visitors"))
+        }
         origin => origin.parse().map(Some).map_err(|_| {
             let shown = redacted(origin);
-            InvalidSetting::new(format!("`{shown}` is no origin: write it like https://app.example.org"))
+            InvalidSetting::new(format!("`{shown}` is not an origin: write it like https://app.example.org"))
         }),
     }
 }

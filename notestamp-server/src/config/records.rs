@@ -32,15 +32,17 @@ impl RecordsUrl {
         match text.split_once(':') {
             Some(("memory", "" | "//" | "///")) => Ok(Self::Memory),
             Some(("sqlite", path)) => match path.strip_prefix("//").unwrap_or(path) {
-                "" => Err(refused("names no file: write it like sqlite:notestamp.sqlite")),
-                ":memory:" => Err(refused("is not how it is done here: write memory:")),
+                "" => Err(refused("does not name a file: write it like sqlite:notestamp.sqlite")),
+                ":memory:" => Err(refused("is not supported: write memory:")),
                 path => Ok(Self::Sqlite(path.into())),
             },
             Some(("mongodb" | "mongodb+srv", rest)) => match rest.strip_prefix("//") {
-                None | Some("") => Err(refused("names no host: write it like mongodb://localhost/notestamp")),
+                None | Some("") => {
+                    Err(refused("does not name a host: write it like mongodb://localhost/notestamp"))
+                }
                 Some(_) => Ok(Self::MongoDb(MongoDbUrl(text.to_owned()))),
             },
-            _ => Err(refused("is no metadata store: write sqlite:PATH, mongodb://… or memory:")),
+            _ => Err(refused("is not the URL of a record store: write sqlite:PATH, mongodb://… or memory:")),
         }
     }
 }

@@ -5,11 +5,11 @@ use clap::ValueEnum;
 /// The choices that change what goes over the wire.
 #[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
 pub struct Responses {
-    /// How media gets to players: `proxy` through the server, `redirect` by presigned URL where the store can
+    /// How players get media: `proxy` through the server, `redirect` by a presigned URL of the bucket
     #[arg(long, value_name = "MODE", default_value = "proxy", hide_possible_values = true)]
     pub media_delivery: MediaDelivery,
 
-    /// What /project/list holds: `objects`, or `titles` for clients of late 2024
+    /// Elements of /project/list: `objects`, or `titles` for clients of late 2024
     #[arg(long, value_name = "FORM", default_value = "objects", hide_possible_values = true)]
     pub project_list: ProjectList,
 }

@@ -31,7 +31,7 @@ pub(super) fn parse(text: &str) -> Result<u64, InvalidSetting> {
     match bytes.filter(|bytes| i64::try_from(*bytes).is_ok()) {
         Some(0) => Err(InvalidSetting::new("must be at least one byte")),
         Some(bytes) => Ok(bytes),
-        None => Err(InvalidSetting::new(format!("`{text}` is larger than anything can be"))),
+        None => Err(InvalidSetting::new(format!("`{text}` is larger than the largest possible size"))),
     }
 }
 

@@ -26,22 +26,22 @@ pub struct Storage {
     pub dedup: Dedup,
 }
 
-/// Who shares equal media.
+/// Which accounts share the blobs of equal media.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Dedup {
-    /// Nobody: each account has its own.
+    /// Each account stores its own blobs.
     User,
-    /// All accounts: saves space, and lets a user learn by timing whether somebody has a file.
+    /// All accounts share blobs: it saves space, but a user can find out by timing whether another account has a file.
     Global,
 }
 
 #[derive(clap::Args)]
 pub(super) struct StorageArgs {
-    /// Folder that holds whatever has no place of its own: made when it is needed
+    /// Folder for the stores and the signing key, unless another place is set; created when needed
     #[arg(long, value_name = "DIR", default_value = "./notestamp-data", value_parser = parse_data_folder)]
     data: DataFolder,
 
-    /// Metadata store: sqlite:PATH, mongodb://… or memory: [default: SQLite in the data folder]
+    /// Record store: sqlite:PATH, mongodb://… or memory: [default: SQLite in the data folder]
     #[arg(long, value_name = "URL", value_parser = RecordsUrl::parse)]
     metadata: Option<RecordsUrl>,
 
@@ -50,11 +50,11 @@ pub(super) struct StorageArgs {
     #[arg(long, value_name = "URL", value_parser = BlobUrl::parse)]
     notes: Option<BlobUrl>,
 
-    /// Blob store of media, likewise [default: in the data folder]
+    /// Blob store of media, with a URL as for --notes [default: in the data folder]
     #[arg(long, value_name = "URL", value_parser = BlobUrl::parse)]
     media: Option<BlobUrl>,
 
-    /// What an answered save survives: `full` loss of power, `relaxed` the end of the process
+    /// What a completed save survives: `full` a power loss, `relaxed` only the end of the process
     #[arg(
         long,
         value_name = "MODE",
@@ -67,8 +67,8 @@ pub(super) struct StorageArgs {
     )]
     durability: Durability,
 
-    /// Who shares equal media: `user` nobody, `global` all accounts, which saves space and lets a user
-    /// learn by timing whether somebody has a file
+    /// Where equal media is stored once: `user` in each account, `global` across all accounts, which
+    /// saves space, but a user can find out by timing whether another account has a file
     #[arg(long, value_name = "MODE", default_value = "user", hide_possible_values = true)]
     dedup: Dedup,
 }

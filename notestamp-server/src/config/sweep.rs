@@ -7,11 +7,12 @@ use super::duration;
 /// The times of the sweep.
 #[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
 pub struct Sweep {
-    /// How long media without a project is spared, so that deleting and uploading again is cheap
+    /// Grace period: how long the sweep keeps media without a project, so that the same media can be
+    /// uploaded again cheaply
     #[arg(long = "sweep-grace", value_name = "DURATION", default_value = "1h", value_parser = duration::parse)]
     pub grace: Duration,
 
-    /// How long one upload may take; the sweep takes what is left of a longer one
+    /// How long one upload may take; after that it fails, and the sweep deletes its bytes
     #[arg(long, value_name = "DURATION", default_value = "6h", value_parser = duration::parse_nonzero)]
     pub upload_max_time: Duration,
 }
@@ -19,7 +20,7 @@ pub struct Sweep {
 /// How often the server sweeps by itself.
 #[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
 pub struct SweepSchedule {
-    /// How often the server deletes what nobody refers to
+    /// How often the server deletes unreferenced objects
     #[arg(
         long = "sweep-every",
         value_name = "DURATION",

@@ -186,13 +186,13 @@ fn a_bad_value_that_begins_with_a_dash_or_is_missing_is_refused_by_the_name_of_i
 }
 
 #[test]
-fn the_message_says_what_would_be_right() {
+fn the_message_says_what_is_valid() {
     for (words, part) in [
         ("--media-max 2G", "`2G` is not a size: write a number of bytes, or one with a unit, like 64KiB"),
         ("--access-ttl 15", "`15` is not a duration: write a number with a unit, like 3s"),
         ("--access-ttl 1500ms", "not a whole number of seconds"),
-        ("--durability some", "`some` is none of its values: write full or relaxed"),
-        ("--same-site", "a value is needed"),
+        ("--durability some", "`some` is not one of its values: write full or relaxed"),
+        ("--same-site", "the value is missing"),
         ("--data a serve --data b", "cannot be used multiple times"),
         ("--config a serve --config b", "--config is given twice"),
         ("--lisen 127.0.0.1:1", "--listen"),
@@ -344,9 +344,9 @@ fn a_flag_takes_back_what_the_file_says() {
 #[test]
 fn a_file_that_cannot_be_used_is_named() {
     for (toml, part) in [
-        ("media_mx = 1", "notestamp.toml: `media_mx` is no setting"),
-        ("[limits]\nmedia_max = 1", "`limits` is no setting"),
-        ("config = \"other.toml\"", "`config` is no setting"),
+        ("media_mx = 1", "notestamp.toml: `media_mx` is not a setting"),
+        ("[limits]\nmedia_max = 1", "`limits` is not a setting"),
+        ("config = \"other.toml\"", "`config` is not a setting"),
         ("media_max = 1\nmedia-max = 1", "are the same setting"),
         ("data = \"/a\"\n\nmetadata = mongodb://ann:secret@host", "notestamp.toml: line 3: "),
     ] {
@@ -374,9 +374,9 @@ fn the_variable_of_the_signing_key_holds_keys_or_the_name_of_a_file() {
     assert_eq!(source, SigningKeySource::File("f".into()));
 
     let error = given("").word(format!("--signing-key={key}")).refused();
-    assert!(error.contains("takes the name of a file") && !error.contains("0001"), "{error}");
+    assert!(error.contains("needs the name of a file") && !error.contains("0001"), "{error}");
     let error = given("").file(&format!("signing_key = \"{key}\"")).refused();
-    assert!(error.contains("takes the name of a file") && !error.contains("0001"), "{error}");
+    assert!(error.contains("needs the name of a file") && !error.contains("0001"), "{error}");
 }
 
 #[test]
@@ -431,9 +431,9 @@ fn settings_that_contradict_each_other_are_refused() {
         ("--same-site none --insecure-cookies", "remove --insecure-cookies"),
         ("--access-ttl 2h --refresh-ttl 1h", "--access-ttl (2h) must not be longer than --refresh-ttl (1h)"),
         ("--session-max 1d", "--refresh-ttl (30days) must not be longer than --session-max (1day)"),
-        ("--access-ttl 0s", "--access-ttl: must be longer than nothing"),
-        ("--sweep-every 0s", "--sweep-every: must be longer than nothing"),
-        ("--upload-max-time 0s", "--upload-max-time: must be longer than nothing"),
+        ("--access-ttl 0s", "--access-ttl: must be longer than zero"),
+        ("--sweep-every 0s", "--sweep-every: must be longer than zero"),
+        ("--upload-max-time 0s", "--upload-max-time: must be longer than zero"),
     ] {
         let error = given(words).refused();
         assert!(error.contains(part), "{words}: {error}");
@@ -441,7 +441,7 @@ fn settings_that_contradict_each_other_are_refused() {
 }
 
 #[test]
-fn what_is_suspicious_is_warned_of() {
+fn doubtful_settings_cause_warnings() {
     for (given, part) in [
         (given("--insecure-cookies"), "--insecure-cookies"),
         (given("--public-url http://notes.example.org"), "http://notes.example.org"),

@@ -25,20 +25,21 @@ pub struct Tokens {
 
 #[derive(clap::Args)]
 pub(super) struct TokenArgs {
-    /// File with the keys that sign tokens, one per line, each 64 or more hex digits: the first signs,
-    /// all verify. NOTESTAMP_SIGNING_KEY may hold the keys themselves [default: made in the data folder]
+    /// File with the keys for tokens, one per line, each 64 or more hex digits: the first key signs, all
+    /// keys verify. NOTESTAMP_SIGNING_KEY may contain the keys themselves [default: made in the data
+    /// folder]
     #[arg(long, value_name = "FILE", value_parser = parse_key_file)]
     pub(super) signing_key: Option<PathBuf>,
 
-    /// Life of an access token
+    /// Lifetime of an access token
     #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = duration::parse_seconds)]
     access_ttl: Duration,
 
-    /// Life of a refresh token: who stays away longer signs in again
+    /// Lifetime of a refresh token: a user who is away for longer must sign in again
     #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = duration::parse_seconds)]
     refresh_ttl: Duration,
 
-    /// Longest life of a session, however much it is used
+    /// Longest lifetime of a session, however often it is refreshed
     #[arg(long, value_name = "DURATION", default_value = "180d", value_parser = duration::parse_seconds)]
     session_max: Duration,
 }
@@ -74,11 +75,11 @@ pub(super) fn is_keys(text: &str) -> bool {
 fn parse_key_file(text: &str) -> Result<PathBuf, InvalidSetting> {
     const SHORTER_THAN_ANY_KEY: usize = 32;
     if text.is_empty() {
-        return Err(InvalidSetting::new("names no file"));
+        return Err(InvalidSetting::new("does not name a file"));
     }
     if text.len() >= SHORTER_THAN_ANY_KEY && is_keys(text) {
         return Err(InvalidSetting::new(
-            "takes the name of a file: put the keys there, or into the variable NOTESTAMP_SIGNING_KEY",
+            "needs the name of a file: write the keys into a file, or into the variable NOTESTAMP_SIGNING_KEY",
         ));
     }
     Ok(Path::new(text).to_owned())
@@ -87,7 +88,7 @@ fn parse_key_file(text: &str) -> Result<PathBuf, InvalidSetting> {
 /// How the cookies are set.
 #[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
 pub struct Cookies {
-    /// Drop Secure and the __Host- prefix from cookies: only for development without https
+    /// Set cookies without Secure and without the __Host- prefix: only for development without https
     #[arg(
         long = "insecure-cookies",
         value_name = "BOOL",
@@ -109,7 +110,7 @@ impl Cookies {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         if self.insecure && self.same_site == SameSite::None {
             return Err(ConfigError::Contradiction(
-                "--same-site none needs secure cookies, or browsers drop them: remove --insecure-cookies"
+                "--same-site none needs Secure cookies, because browsers reject others: remove --insecure-cookies"
                     .into(),
             ));
         }

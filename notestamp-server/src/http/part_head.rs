@@ -46,7 +46,7 @@ impl PartHead {
                 _ => continue,
             };
             if seen.replace(value.to_vec()).is_some() {
-                return Err("a part that says twice what it is");
+                return Err("a part with two Content-Disposition or Content-Type headers");
             }
         }
         let disposition = disposition.ok_or("a part without a name")?;

@@ -31,10 +31,10 @@ pub enum BodyError {
         bytes_max: u64,
     },
     /// Fewer than [`BODY_RATE_BYTES_MIN`] bytes in a [`BODY_RATE_WINDOW`] of waiting. Status: 408.
-    #[error("the body comes too slowly")]
+    #[error("the body arrives too slowly")]
     TooSlow,
     /// The connection ended before the body did, or its framing is wrong. Status: 400.
-    #[error("the body broke off")]
+    #[error("the connection was closed before the end of the body")]
     BrokenOff,
 }
 

@@ -42,7 +42,7 @@ impl Client {
 impl<'a> FromRequest<'a> for Client {
     async fn from_request(request: &'a Request, _body: &mut RequestBody) -> poem::Result<Self> {
         let given = request.extensions().get::<Self>();
-        Ok(given.cloned().expect("the edge tells every request whose it is"))
+        Ok(given.cloned().expect("the middleware adds the client's address to every request"))
     }
 }
 

@@ -48,7 +48,7 @@ pub struct Origin(String);
 /// A text that is not a valid origin. In the configuration it prevents the start; in a request it has no status of its
 /// own, because such an origin is simply not allowed.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{text:?} is no origin such as https://notes.example or http://localhost:3000")]
+#[error("{text:?} is not an origin such as https://notes.example or http://localhost:3000")]
 pub struct InvalidOrigin {
     text: String,
 }

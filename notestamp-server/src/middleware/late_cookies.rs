@@ -25,7 +25,7 @@ impl CookiesMade {
     /// The time for the response to this request.
     pub fn of(request: &Request) -> Self {
         let given = request.extensions().get::<Self>();
-        given.cloned().expect("the edge gives one to every request")
+        given.cloned().expect("the middleware adds it to every request")
     }
 
     /// Records that the cookies were made at `now`.

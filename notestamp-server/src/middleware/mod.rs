@@ -152,8 +152,8 @@ impl Edge {
             tracing::warn!(
                 host,
                 left_out,
-                "browsers do not keep Secure cookies that come over plain http: use https; where a proxy does, name it \
-                 with --trusted-proxy, or its URL with --public-url; for development there is --insecure-cookies"
+                "browsers do not store Secure cookies from a response over plain http: use https. If a proxy speaks \
+                 https, set --trusted-proxy or --public-url; for development, set --insecure-cookies"
             );
         }
     }
@@ -181,7 +181,7 @@ impl Edge {
         client: &Client,
     ) -> Result<(), ApiError> {
         if judgement.is_refused() {
-            let message = "pages of this origin may not use this server";
+            let message = "pages of this origin are not allowed to use this server";
             return Err(ApiError::new(Code::ForbiddenOrigin, message));
         }
         if !urlencoded::is_text(request.uri().query().unwrap_or_default().as_bytes()) {
@@ -250,7 +250,7 @@ impl Endpoint for Edge {
 const METHODS_OF_PAGES: HeaderValue = HeaderValue::from_static("GET, HEAD");
 
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    let value = HeaderValue::from_str(value).expect("the edge's headers are made of visible characters");
+    let value = HeaderValue::from_str(value).expect("the middleware's headers consist of visible characters");
     headers.insert(name, value);
 }
 

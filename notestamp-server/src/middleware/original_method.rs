@@ -17,6 +17,6 @@ impl OriginalMethod {
     /// The method that the client sent.
     pub fn of(request: &Request) -> &Method {
         let kept = request.extensions().get::<Self>();
-        &kept.expect("the edge keeps the method of every request").0
+        &kept.expect("the middleware stores the method of every request").0
     }
 }

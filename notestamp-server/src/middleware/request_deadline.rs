@@ -32,7 +32,7 @@ impl RequestDeadline {
 impl<'a> FromRequest<'a> for RequestDeadline {
     async fn from_request(request: &'a Request, _body: &mut RequestBody) -> poem::Result<Self> {
         let given = request.extensions().get::<Self>();
-        Ok(given.cloned().expect("the edge gives every request its time"))
+        Ok(given.cloned().expect("the middleware gives every request a deadline"))
     }
 }
 

@@ -20,7 +20,7 @@ impl RequestId {
     /// The id that the request was given.
     pub fn of(request: &Request) -> Self {
         let given = request.extensions().get::<Self>();
-        given.cloned().expect("the edge names every request")
+        given.cloned().expect("the middleware gives every request an id")
     }
 
     /// The id as text.

@@ -208,7 +208,7 @@ impl<S: TryWrite> GuardedStream<S> {
 }
 
 fn timed_out() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, "the peer is too slow")
+    io::Error::new(io::ErrorKind::TimedOut, "the client is too slow")
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for GuardedStream<S> {

@@ -95,7 +95,10 @@ impl Server {
         shared.stopping.cancel();
         shared.connections.close();
         if tokio::time::timeout(self.drain_time_max, shared.connections.wait()).await.is_err() {
-            tracing::warn!(connections = shared.connections.len(), "cutting off what is still under way");
+            tracing::warn!(
+                connections = shared.connections.len(),
+                "closing the connections that are still busy"
+            );
             shared.cut.cancel();
             shared.connections.wait().await;
         }

@@ -15,11 +15,11 @@ use crate::error::ApiError;
 pub struct Credentials {
     /// An email address.
     username: Option<String>,
-    /// 8 to 1,024 bytes.
+    /// A password of 8 to 1,024 bytes.
     password: Option<String>,
 }
 
-/// Credentials, in any of the ways that forms send them.
+/// Credentials, in any encoding of a form.
 #[derive(Debug, ApiRequest)]
 pub enum CredentialsBody {
     /// A JSON object.
@@ -44,16 +44,16 @@ impl CredentialsBody {
     }
 }
 
-/// The password that an account has, and the one that it is to have.
+/// The current password of an account, and the new one.
 #[derive(Debug, Object, Multipart, Deserialize)]
 pub struct PasswordChange {
-    /// The password that the account has.
+    /// The current password of the account.
     current: Option<String>,
-    /// 8 to 1,024 bytes.
+    /// A password of 8 to 1,024 bytes.
     new: Option<String>,
 }
 
-/// A change of password, in any of the ways that forms send it.
+/// The current and the new password, in any encoding of a form.
 #[derive(Debug, ApiRequest)]
 pub enum PasswordChangeBody {
     /// A JSON object.
@@ -87,25 +87,25 @@ fn present(field: Option<String>, name: &str) -> Result<String, ApiError> {
 #[derive(Debug, Object, Serialize)]
 #[oai(read_only_all)]
 pub struct Registered {
-    /// Its address, in the one spelling that it has however it was typed.
+    /// The email address in its normalized spelling.
     pub email: String,
 }
 
-/// Who signed in, and what they have.
+/// The account that signed in, and its projects.
 #[derive(Debug, Object, Serialize)]
 #[oai(read_only_all)]
 pub struct SignedIn {
-    /// The account's address.
+    /// The account's email address.
     pub email: String,
     /// The account's projects, the latest save first.
     pub directory: Vec<ProjectMetadata>,
 }
 
-/// That it is done, in words.
+/// A confirmation that the operation succeeded.
 #[derive(Debug, Object, Serialize)]
 #[oai(read_only_all)]
 pub struct Message {
-    /// For people.
+    /// The confirmation in words, for people.
     pub message: String,
 }
 
@@ -116,23 +116,23 @@ impl Message {
     }
 }
 
-/// A session that is signed in.
+/// A session that has not ended.
 #[derive(Debug, Object, Serialize)]
 #[oai(read_only_all)]
 pub struct SessionEntry {
-    /// Names it.
+    /// The session's id.
     pub id: String,
-    /// When it was signed in (ISO 8601).
+    /// The time of the sign-in (ISO 8601).
     pub created: String,
-    /// When its tokens were last renewed (ISO 8601).
+    /// The time when its tokens were last renewed (ISO 8601).
     #[oai(rename = "lastUsed")]
     #[serde(rename = "lastUsed")]
     pub last_used: String,
-    /// What it was signed in with, in that program's own words.
+    /// The `User-Agent` header of the sign-in.
     #[oai(rename = "userAgent")]
     #[serde(rename = "userAgent")]
     pub user_agent: String,
-    /// Whether it is the one that asks.
+    /// Whether it is the session of this request.
     pub current: bool,
 }
 
@@ -153,21 +153,21 @@ impl SessionEntry {
 #[derive(Debug, Object, Serialize)]
 #[oai(read_only_all)]
 pub struct Account {
-    /// Its address.
+    /// The account's email address.
     pub email: String,
-    /// When it was created (ISO 8601).
+    /// The time when the account was created (ISO 8601).
     pub created: String,
-    /// What it uses.
+    /// The storage that the account uses.
     pub usage: Usage,
 }
 
-/// What an account uses.
+/// The storage that an account uses.
 #[derive(Debug, Default, Object, Serialize)]
 #[oai(read_only_all)]
 pub struct Usage {
-    /// How many projects it has.
+    /// The number of projects.
     pub projects: u64,
-    /// Bytes of the distinct media that they refer to, and of their current notes.
+    /// The bytes of the distinct media of all projects, and of their current notes.
     pub bytes: u64,
 }
 

@@ -39,7 +39,7 @@ impl<T: Type + Serialize> IntoResponse for Json<T> {
         match self.write() {
             Ok(written) => written.into_response(),
             Err(error) => {
-                tracing::error!(%error, "an answer cannot be written as JSON");
+                tracing::error!(%error, "a response cannot be serialized as JSON");
                 StatusCode::INTERNAL_SERVER_ERROR.into_response()
             }
         }

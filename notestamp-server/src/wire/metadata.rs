@@ -163,12 +163,17 @@ pub(super) fn schema() -> MetaSchema {
     };
     let text = |description| field("string", description, false);
     MetaSchema {
-        description: Some("What a project's owner says of it. Further fields are kept and given back."),
+        description: Some(
+            "The properties of a project that its owner sets. Unknown fields are stored and returned too.",
+        ),
         required: vec!["title"],
         properties: vec![
-            ("title", text("1 to 255 code points, without control characters; unique in the account.")),
-            ("type", text("Which media module shows it: `audio`, `youtube`, `pdf`, …")),
-            ("label", text("The module's name for people.")),
+            (
+                "title",
+                text("The title: 1 to 255 code points, without control characters; unique in the account."),
+            ),
+            ("type", text("The media module that shows the project: `audio`, `youtube`, `pdf`, …")),
+            ("label", text("The name of the media module, for people.")),
             (
                 "src",
                 text(
@@ -176,12 +181,18 @@ pub(super) fn schema() -> MetaSchema {
                      absolute URL of its bytes.",
                 ),
             ),
-            ("mimetype", text("What its media are; kept with the media.")),
-            ("lastModified", text("ISO 8601; the server's time where it is none.")),
-            ("id", field("string", "Names the project.", true)),
-            ("revision", field("integer", "How often it has been saved.", true)),
-            ("mediaDigest", field("string", "The SHA-256 of its media.", true)),
-            ("mediaSize", field("integer", "The size of its media, in bytes.", true)),
+            ("mimetype", text("The media type of the project's media; stored with the media.")),
+            (
+                "lastModified",
+                text("A time in ISO 8601; the server's time replaces an absent or invalid one."),
+            ),
+            ("id", field("string", "The project's id.", true)),
+            ("revision", field("integer", "The number of times that the project has been saved.", true)),
+            (
+                "mediaDigest",
+                field("string", "The SHA-256 of the project's media, in hexadecimal digits.", true),
+            ),
+            ("mediaSize", field("integer", "The size of the project's media, in bytes.", true)),
         ],
         additional_properties: Some(Box::new(MetaSchemaRef::Inline(Box::new(MetaSchema::ANY)))),
         example: Some(serde_json::json!({

@@ -56,7 +56,7 @@ described!(ProjectWithNotes, "ProjectWithNotes", {
     let mut schema = metadata::schema();
     let description = Some("The notes: a JSON text, exactly as it was saved.");
     let notes = MetaSchema { description, ..MetaSchema::new("string") };
-    schema.description = Some("A project's metadata, and its notes among them.");
+    schema.description = Some("A project: the fields of its metadata, and its notes.");
     schema.required.push("notes");
     schema.properties.push(("notes", MetaSchemaRef::Inline(Box::new(notes))));
     schema.example = None;
@@ -72,14 +72,14 @@ pub struct SavedProject {
 
 described!(SavedProject, "SavedProject", {
     MetaSchema {
-        description: Some("A project as it has been saved."),
+        description: Some("The project as it was saved."),
         required: vec!["metadata"],
         properties: vec![("metadata", ProjectMetadata::schema_ref())],
         ..MetaSchema::new("object")
     }
 });
 
-/// What is left after a deletion.
+/// The projects that remain after a deletion.
 #[derive(Debug, Object, Serialize)]
 #[oai(read_only_all)]
 pub struct Directory {
@@ -91,43 +91,43 @@ pub struct Directory {
 #[derive(Debug, Object, Serialize)]
 #[oai(read_only_all)]
 pub struct Duplicate {
-    /// Whether the account has a project of that title.
+    /// Whether the account has a project with this title.
     #[oai(rename = "isDuplicate")]
     #[serde(rename = "isDuplicate")]
     pub is_duplicate: bool,
 }
 
-/// Where media can be read.
+/// A URL at which media can be read.
 #[derive(Debug, Object, Serialize)]
 #[oai(read_only_all)]
 pub struct StreamUrl {
-    /// A URL that needs no cookies for 10 to 15 minutes.
+    /// A signed URL that needs no cookies for 10 to 15 minutes.
     #[oai(rename = "streamURL")]
     #[serde(rename = "streamURL")]
     pub stream_url: String,
 }
 
-/// By what a listing is sorted.
+/// The sort key of a listing.
 #[derive(Clone, Copy, Debug, Enum, Serialize)]
 pub enum SortBy {
-    /// By what the metadata says.
+    /// The `lastModified` of the metadata.
     #[oai(rename = "lastModified")]
     #[serde(rename = "lastModified")]
     LastModified,
-    /// By the title, letter case aside.
+    /// The title; letter case is ignored.
     #[oai(rename = "title")]
     #[serde(rename = "title")]
     Title,
 }
 
-/// Which way round a listing goes.
+/// The sort order of a listing.
 #[derive(Clone, Copy, Debug, Enum, Serialize)]
 pub enum SortOrder {
-    /// The least first.
+    /// Ascending: the earliest time or the first title comes first.
     #[oai(rename = "asc")]
     #[serde(rename = "asc")]
     Ascending,
-    /// The greatest first.
+    /// Descending: the latest time or the last title comes first.
     #[oai(rename = "desc")]
     #[serde(rename = "desc")]
     Descending,

@@ -147,12 +147,12 @@ described!(ProjectList, "ProjectList", {
     let any_of = vec![ProjectMetadata::schema_ref(), title];
     let entry = inline(MetaSchema { any_of, ..MetaSchema::ANY });
     let projects = MetaSchema {
-        description: Some("Their metadata; or their titles, where the server is set so."),
+        description: Some("The metadata of the projects; only their titles with `--project-list titles`."),
         items: Some(Box::new(entry)),
         ..MetaSchema::new("array")
     };
     let next = MetaSchema {
-        description: Some("The `pageParam` of the next page; `null` where this one is the last."),
+        description: Some("The `pageParam` of the next page; `null` on the last page."),
         nullable: true,
         ..MetaSchema::new("integer")
     };

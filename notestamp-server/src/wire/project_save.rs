@@ -54,7 +54,7 @@ impl Payload for ProjectSaveForm {
         let file = |description| text_schema(Some("binary"), description);
         schema(
             vec![
-                ("mediaFile", file("The media. A text that is empty, `null` or `undefined` is none.")),
+                ("mediaFile", file("The media file. An empty text, `null` or `undefined` means no media.")),
                 (
                     NOTES_FILE,
                     file(

@@ -172,7 +172,7 @@ fn says_nothing(text: &[u8]) -> bool {
 
 /// 400: the request has media in a form that the server cannot read; a save without it would lose the media.
 fn media_is_no_file() -> ApiError {
-    let message = "mediaFile is no file: send it as a part of multipart/form-data, with a file name";
+    let message = "mediaFile is not a file: send it as a part of multipart/form-data, with a file name";
     ApiError::new(Code::MediaUnreadable, message)
 }
 
@@ -239,7 +239,9 @@ fn from_json(body: &[u8], now: Timestamp) -> Result<SaveRequest, ApiError> {
 pub(super) fn text(value: Box<RawValue>) -> Result<Bytes, ApiError> {
     match serde_json::from_str::<String>(value.get()) {
         Ok(text) => Ok(text.into()),
-        Err(_) if value.get().starts_with('"') => Err(ApiError::bad_request("a text is not Unicode")),
+        Err(_) if value.get().starts_with('"') => {
+            Err(ApiError::bad_request("a text contains an invalid character"))
+        }
         Err(_) => Ok(String::from(Box::<str>::from(value)).into()),
     }
 }
@@ -286,15 +288,15 @@ pub(super) fn text_schema(format: Option<&'static str>, description: &'static st
 }
 
 fn content_schema() -> MetaSchemaRef {
-    let description = Some("The notes: a JSON text, kept byte for byte.");
+    let description = Some("The notes: a JSON text, stored byte for byte.");
     let example = Some(serde_json::json!("[{\"text\": \"Hello\", \"at\": 1.5}]"));
     MetaSchemaRef::Inline(Box::new(MetaSchema { description, example, ..MetaSchema::new("string") }))
 }
 
 pub(super) fn digest_schema() -> MetaSchemaRef {
     let description = Some(
-        "The SHA-256 of the media, in hexadecimal digits. With a file it is verified; alone it refers to \
-         media that this account has already. Empty is none.",
+        "The SHA-256 of the media, in hexadecimal digits. With a media file, it is verified. Without one, it selects \
+         media that this account already has. An empty text counts as absent.",
     );
     // Swagger UI fills forms in with examples.
     let example = Some(serde_json::json!(""));
@@ -309,8 +311,10 @@ impl Payload for UploadForm {
     }
 
     fn schema_ref() -> MetaSchemaRef {
-        let media =
-            text_schema(Some("binary"), "The media. A text that is empty, `null` or `undefined` is none.");
+        let media = text_schema(
+            Some("binary"),
+            "The media file. An empty text, `null` or `undefined` means no media.",
+        );
         schema(
             vec![
                 ("mediaFile", media),

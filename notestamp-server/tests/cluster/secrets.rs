@@ -64,7 +64,7 @@ async fn no_secret_is_logged_or_answered_whatever_is_away() {
     timeout(NOTICE_TIME_MAX, recover).await.unwrap();
 
     let mut log = deployment.log();
-    assert!(log.contains("request refused for now") && log.contains("hyper"), "it is all there");
+    assert!(log.contains("request refused temporarily") && log.contains("hyper"), "it is all there");
     log.extend([start.stdout, start.stderr].iter().map(|said| str::from_utf8(said).unwrap()));
     secrets.extend(
         [DATABASE.password, &variable("AWS_SECRET_ACCESS_KEY"), KEY, EMAIL, PASSWORD, NOTES]

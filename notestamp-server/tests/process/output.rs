@@ -36,7 +36,7 @@ fn a_server_whose_address_cannot_be_written_serves_all_the_same() {
     command.args(["--listen", "127.0.0.1:0", "--data"]).arg(folder.path().join("data"));
     let mut server = command.stdout(full()).stderr(File::create(&log).unwrap()).spawn().unwrap();
     wait_until("the warning", || {
-        fs::read_to_string(&log).unwrap().contains("the addresses cannot be written to standard output")
+        fs::read_to_string(&log).unwrap().contains("cannot write the addresses to standard output")
     });
     let signalled = Command::new("kill").args(["-s", "TERM", &server.id().to_string()]).status();
     assert!(signalled.unwrap().success());

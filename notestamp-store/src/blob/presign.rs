@@ -31,7 +31,7 @@ impl BlobStore {
         expires_in: Duration,
     ) -> Result<Option<Url>> {
         if expires_in > PRESIGNED_TIME_MAX {
-            return Err(InvalidValue::new("presigned URL", "is to be good for too long").into());
+            return Err(InvalidValue::new("presigned URL", "would be valid for too long").into());
         }
         let Some(presigner) = &self.backend.presigner else { return Ok(None) };
         let path = path::of(namespace, object);

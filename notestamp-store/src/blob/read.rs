@@ -130,7 +130,7 @@ impl BlobStore {
                         return Err(broken);
                     }
                     let error = error_chain(&broken);
-                    tracing::debug!(%path, from = left.start, error, "a read goes on after its connection");
+                    tracing::debug!(%path, from = left.start, error, "a read continues on a new connection");
                     has_brought = false;
                     bytes = match store.open_range(&path, expected_size, left.clone()).await?.payload {
                         GetResultPayload::Stream(bytes) => store.with_errors(bytes),

@@ -192,6 +192,10 @@ impl Abort {
             Ok(Err(error)) => Some(error_chain(&error)),
             Err(_) => None,
         };
-        tracing::warn!(store = store.name, error, "an upload could not be aborted, and its parts stay");
+        tracing::warn!(
+            store = store.name,
+            error,
+            "an upload could not be aborted, so its parts remain in the bucket"
+        );
     }
 }

@@ -83,7 +83,7 @@ impl BlobUrl {
                 Err(()) => Err(refused("does not name a path on this system")),
             },
             "memory" if url.has_host() || !matches!(url.path(), "" | "/") => {
-                Err(refused("names a place in memory, where there is only memory:///"))
+                Err(refused("names a path in memory; only memory:/// is supported"))
             }
             "memory" => Ok(Self(Location::Memory)),
             #[cfg(feature = "s3")]

@@ -41,7 +41,7 @@ impl Email {
         let refused = |why: &str| Err(InvalidValue::new("email address", why));
         let text = text.trim();
         if text.chars().any(is_unseen) {
-            return refused("has spaces, control characters or invisible ones");
+            return refused("contains spaces, control characters or invisible characters");
         }
         let Some((local, domain)) = text.split_once('@') else {
             return refused("has no @");
@@ -55,7 +55,7 @@ impl Email {
         };
         let address = format!("{local}@{domain}");
         if address.contains(['<', '>']) {
-            return refused("is to be written without < and >");
+            return refused("contains < or >");
         }
         if address.len() > Self::BYTES_MAX {
             return refused("is longer than 254 bytes");

@@ -43,7 +43,7 @@ impl Shared {
                     Err(error @ Error::Full { .. }) if !is_marked => {
                         tracing::warn!(
                             error = error_chain(&error),
-                            "a blob store could not be given the store's id"
+                            "the store's id could not be written to a blob store"
                         );
                         continue;
                     }

@@ -162,7 +162,7 @@ impl StoreBuilder {
             Err(error @ Error::Full { .. }) => {
                 tracing::warn!(
                     error = error_chain(&error),
-                    "opened all the same: projects can be read and deleted"
+                    "opened nevertheless: projects can be read and deleted"
                 );
             }
             answered => drop(answered?),

@@ -71,7 +71,7 @@ impl Store {
             Ok(row) => row.and_then(|row| row.content).map(|(digest, _)| digest),
             // The row is damaged, not the notes, for all that can be known.
             Err(Error::Corrupt(damage)) => {
-                tracing::error!(object = %notes.object, damage, "notes are not compared with their digest");
+                tracing::error!(object = %notes.object, damage, "notes cannot be verified: their digest is damaged");
                 return Ok(bytes);
             }
             Err(error) => return Err(error),

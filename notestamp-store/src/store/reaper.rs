@@ -23,7 +23,7 @@ impl Store {
             self.shared.tasks.spawn(async move {
                 let _permit = permit;
                 if let Err(error) = store.delete_doomed(doomed).await {
-                    tracing::debug!(error = error_chain(&error), "left to the sweep");
+                    tracing::debug!(error = error_chain(&error), "the sweep will do it");
                 }
             });
         }
@@ -58,7 +58,7 @@ impl Store {
         }
         for (kind, namespace) in folders {
             if let Err(error) = self.remove_folder_of_removed(kind, namespace).await {
-                tracing::warn!(%namespace, error = error_chain(&error), "an empty folder stays");
+                tracing::warn!(%namespace, error = error_chain(&error), "an empty folder could not be deleted");
             }
         }
         Ok(gone.len())

@@ -48,7 +48,7 @@ impl Reservation {
         let Some(task) = self.spawn_give_up() else { return };
         let given_up = async move {
             if let Err(error) = task.await {
-                tracing::error!(%error, "giving up a save panicked");
+                tracing::error!(%error, "aborting a save panicked");
             }
         };
         tidy_up(given_up).await;
@@ -63,7 +63,7 @@ impl Reservation {
         let store = self.store.clone();
         Some(self.store.shared.tasks.spawn(async move {
             if let Err(error) = store.give_up(rows).await {
-                tracing::debug!(error = error_chain(&error), "left to the sweep");
+                tracing::debug!(error = error_chain(&error), "the sweep will do it");
             }
         }))
     }

@@ -324,7 +324,7 @@ impl Save {
 async fn abort(abort: impl Future<Output = Result<()>> + Send + 'static) {
     let logged = async move {
         if let Err(error) = abort.await {
-            tracing::debug!(error = error_chain(&error), "an upload is aborted later");
+            tracing::debug!(error = error_chain(&error), "an upload could not be aborted yet");
         }
     };
     tidy_up(logged).await;

@@ -74,7 +74,10 @@ impl Store {
                 refused => refused,
             };
             if let Err(error @ (Error::Unavailable { .. } | Error::ForeignStore { .. })) = asked {
-                tracing::warn!(error = error_chain(&error), "what is doomed there is left to the next sweep");
+                tracing::warn!(
+                    error = error_chain(&error),
+                    "the next sweep will delete the remaining doomed objects of this store"
+                );
                 away.push(kind);
             }
         }
@@ -96,7 +99,7 @@ impl Store {
         let before = StaleBefore { reserved: Timestamp::MAX, unreferenced: Timestamp::MIN };
         let doomed = self.doom_stale(&before).await?;
         if doomed > 0 {
-            tracing::info!(doomed, "gave up the reservations that the process before left");
+            tracing::info!(doomed, "doomed the reservations of a process that has ended");
         }
         Ok(())
     }

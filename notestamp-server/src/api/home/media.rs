@@ -18,9 +18,9 @@ pub struct MediaFiles;
 
 #[OpenApi(tag = "Tag::Media")]
 impl MediaFiles {
-    /// The media of the project of that id
+    /// Read a project's media by the project's id
     ///
-    /// This is where the `src` of metadata points.
+    /// `src` in the metadata of a project with media is the URL of this operation.
     #[oai(path = "/home/media/:id", method = "get", operation_id = "readMedia")]
     async fn by_id(
         &self,
@@ -36,33 +36,33 @@ impl MediaFiles {
         media_response(&state, request, project, Disposition::Inline).await
     }
 
-    /// The media of the project of that title
+    /// Read a project's media by its title
     #[oai(path = "/home/media-file/:title", method = "get", operation_id = "readMediaFile")]
     async fn by_title(
         &self,
         user: CurrentUser,
         state: Data<&Arc<State>>,
         request: &Request,
-        /// The project's title, percent-encoded as one segment.
+        /// The project's title, percent-encoded as one segment of the path.
         title: Path<String>,
     ) -> MediaResult {
         media_by_title(&state, &user, request, &title.0, Disposition::Inline).await
     }
 
-    /// The media of the project of that title, by the name that older clients know
+    /// Read a project's media by its title, at the path that older clients use
     #[oai(path = "/home/stream-audio/:title", method = "get", operation_id = "streamAudio")]
     async fn stream_audio(
         &self,
         user: CurrentUser,
         state: Data<&Arc<State>>,
         request: &Request,
-        /// The project's title, percent-encoded as one segment.
+        /// The project's title, percent-encoded as one segment of the path.
         title: Path<String>,
     ) -> MediaResult {
         media_by_title(&state, &user, request, &title.0, Disposition::Inline).await
     }
 
-    /// The media of the project of that title, named in the query
+    /// Read a project's media by the title in the query
     #[oai(path = "/home/stream-media", method = "get", operation_id = "streamMedia")]
     async fn stream_media(
         &self,

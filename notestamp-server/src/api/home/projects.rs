@@ -23,7 +23,7 @@ use crate::wire::metadata::ProjectMetadata;
 use crate::wire::project::{ListParameters, OpenedProject, SortBy, SortOrder};
 use crate::wire::upload::UploadBody;
 
-/// Projects: saved, listed, opened, deleted.
+/// Saving, listing, opening and deleting projects.
 pub struct Projects;
 
 failures! {
@@ -39,7 +39,8 @@ enum SaveAnswer {
     #[oai(status = 200)]
     Saved(
         Directory,
-        /// The revision that this save made, for `If-Match` on the next one. The directory may show a later one already.
+        /// The revision that this save created, for `If-Match` of the next save. The directory in the body may already
+        /// show a later revision.
         #[oai(header = "ETag")]
         String,
     ),
@@ -49,9 +50,9 @@ enum SaveAnswer {
 impl Projects {
     /// Save a project
     ///
-    /// Creates the project of that title, or replaces its notes and metadata. A save without
-    /// a file keeps the project's media; another file is refused with 409 `media_differs`. Equal files are stored once. The answer
-    /// is the updated directory, the latest save first.
+    /// Creates the project with this title, or replaces its notes and metadata. A save without a file keeps the
+    /// project's media; a file with other bytes is refused with 409 `media_differs`. Equal files are stored once. The
+    /// response is the updated directory, the latest save first.
     #[oai(path = "/home/upload", method = "post", operation_id = "saveProject")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn save(
@@ -61,10 +62,10 @@ impl Projects {
         base: BaseUrl,
         time: RequestDeadline,
         headers: &HeaderMap,
-        /// Revisions, or `*`: the save is refused unless the project is of one of them.
+        /// Revisions, or `*`: the save is refused with 412 unless the project has one of these revisions.
         #[oai(name = "If-Match")]
         _if_match: Header<Option<String>>,
-        /// `*`, or revisions: the save is refused if the project exists, or is of one of them.
+        /// `*`, or revisions: the save is refused with 412 if the project exists, or if it has one of these revisions.
         #[oai(name = "If-None-Match")]
         _if_none_match: Header<Option<String>>,
         body: UploadBody,
@@ -83,10 +84,10 @@ impl Projects {
         state: Data<&Arc<State>>,
         base: BaseUrl,
         headers: &HeaderMap,
-        /// Tags, or `*`: the answer is 412 unless one of them is the `ETag` of what is there.
+        /// Entity tags, or `*`: the response is 412 unless one of them is the current `ETag`.
         #[oai(name = "If-Match")]
         _if_match: Header<Option<String>>,
-        /// Tags, or `*`: the answer is 304 if one of them is the `ETag` of what is there.
+        /// Entity tags, or `*`: the response is 304 if one of them is the current `ETag`.
         #[oai(name = "If-None-Match")]
         _if_none_match: Header<Option<String>>,
         /// The project's title.
@@ -100,8 +101,7 @@ impl Projects {
 
     /// List projects
     ///
-    /// All of them, the latest save first, unless the parameters say otherwise. A `limit` is 1 to 1,000, else
-    /// the answer is 400.
+    /// Without parameters, the response is the complete list, the latest save first.
     #[oai(path = "/home/list", method = "get", operation_id = "listProjects")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn list(
@@ -110,23 +110,23 @@ impl Projects {
         state: Data<&Arc<State>>,
         base: BaseUrl,
         headers: &HeaderMap,
-        /// Tags, or `*`: the answer is 412 unless one of them is the `ETag` of what is there.
+        /// Entity tags, or `*`: the response is 412 unless one of them is the current `ETag`.
         #[oai(name = "If-Match")]
         _if_match: Header<Option<String>>,
-        /// Tags, or `*`: the answer is 304 if one of them is the `ETag` of what is there.
+        /// Entity tags, or `*`: the response is 304 if one of them is the current `ETag`.
         #[oai(name = "If-None-Match")]
         _if_none_match: Header<Option<String>>,
-        /// Only titles that contain this text; letter case does not count.
+        /// Only projects whose title contains this text; letter case is ignored.
         search: Query<Option<String>>,
         /// Only projects of this type.
         r#type: Query<Option<String>>,
-        /// By what to sort; by the latest save where it is left out.
+        /// The sort key; by default, the time of the latest save.
         sort: Query<Option<SortBy>>,
-        /// Which way round; titles ascend and times descend where it is left out.
+        /// The sort order; by default, titles ascend and times descend.
         order: Query<Option<SortOrder>>,
-        /// How many at most, 1 to 1,000; all where it is left out.
+        /// The maximum number of projects, 1 to 1,000, else 400; without it, the list is complete.
         limit: Query<Option<usize>>,
-        /// Where the page before ended: taken from its `Link`.
+        /// The start of the page: the `cursor` in the `Link` header of the previous page.
         cursor: Query<Option<String>>,
     ) -> Result<Linked<Conditional<WrittenJson<Vec<ProjectMetadata>>>>, Failed<ListFailures>> {
         let parameters = ListParameters {
@@ -146,7 +146,7 @@ impl Projects {
 
     /// Delete a project
     ///
-    /// The answer is the updated directory.
+    /// The response is the updated directory.
     #[oai(path = "/home/delete", method = "delete", operation_id = "deleteProject")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn delete(
@@ -155,10 +155,10 @@ impl Projects {
         state: Data<&Arc<State>>,
         base: BaseUrl,
         headers: &HeaderMap,
-        /// Revisions, or `*`: the project is not deleted unless it is of one of them.
+        /// Revisions, or `*`: the deletion is refused with 412 unless the project has one of these revisions.
         #[oai(name = "If-Match")]
         _if_match: Header<Option<String>>,
-        /// Revisions: the project is not deleted if it is of one of them.
+        /// Revisions: the deletion is refused with 412 if the project has one of these revisions.
         #[oai(name = "If-None-Match")]
         _if_none_match: Header<Option<String>>,
         /// The project's title.

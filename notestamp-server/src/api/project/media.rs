@@ -19,16 +19,16 @@ use crate::state::State;
 use crate::wire::json::Json;
 use crate::wire::project::StreamUrl;
 
-/// The bytes of a project's media, in the words of the `/project` dialect.
+/// The bytes of a project's media, in the `/project` dialect.
 pub struct ProjectMedia;
 
 #[OpenApi(tag = "Tag::ProjectDialect")]
 impl ProjectMedia {
-    /// The media that a URL grants
+    /// Read a project's media by a signed URL
     ///
-    /// This is where the `src` of metadata points, made by the server with all its parameters. It needs no
-    /// cookies for 10 to 15 minutes. After that, once its session has ended, or with a parameter missing or changed,
-    /// it grants nothing, and the cookies alone decide.
+    /// `src` in the metadata of a project with media is a URL of this operation, with all its parameters. It needs no
+    /// cookies for 10 to 15 minutes. After that, or when its session has ended, or if a parameter is missing or
+    /// changed, the signature is ignored, and the request needs the session's cookies.
     #[oai(path = "/media/:id", method = "get", operation_id = "readGrantedMedia")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn granted(
@@ -38,11 +38,11 @@ impl ProjectMedia {
         jar: SessionJar,
         /// The project's id.
         id: Path<String>,
-        /// The id of the session on whose behalf it was made.
+        /// The id of the session for which the URL was made.
         session: Query<Option<String>>,
-        /// Until when it needs no cookies, in seconds since 1970.
+        /// The expiry of the signature, in seconds since 1970.
         expires: Query<Option<String>>,
-        /// What vouches for the project, the session and the time.
+        /// The signature over the project, the session and the expiry.
         signature: Query<Option<String>>,
     ) -> MediaResult {
         let project: Option<ProjectId> = id.0.parse().ok();
@@ -64,40 +64,40 @@ impl ProjectMedia {
         media_response(&state, request, project, Disposition::Inline).await
     }
 
-    /// The media of the project of that title, in place
+    /// Read a project's media by its title, to show it in the page
     #[oai(path = "/project/media/:title", method = "get", operation_id = "readProjectMedia")]
     async fn by_title(
         &self,
         user: CurrentUser,
         state: Data<&Arc<State>>,
         request: &Request,
-        /// The project's title, percent-encoded as one segment.
+        /// The project's title, percent-encoded as one segment of the path.
         title: Path<String>,
     ) -> MediaResult {
         media_by_title(&state, &user, request, &title.0, Disposition::Inline).await
     }
 
-    /// The media of the project of that title, as a file to save
+    /// Read a project's media by its title, to save it as a file
     #[oai(path = "/media/download/:title", method = "get", operation_id = "downloadMedia")]
     async fn download(
         &self,
         user: CurrentUser,
         state: Data<&Arc<State>>,
         request: &Request,
-        /// The project's title, percent-encoded as one segment.
+        /// The project's title, percent-encoded as one segment of the path.
         title: Path<String>,
     ) -> MediaResult {
         media_by_title(&state, &user, request, &title.0, Disposition::Attachment).await
     }
 
-    /// A URL for the media of the project of that title
+    /// Get a URL for a project's media by its title
     #[oai(path = "/media/stream/:title", method = "get", operation_id = "mediaStreamUrl")]
     async fn stream(
         &self,
         user: CurrentUser,
         state: Data<&Arc<State>>,
         base: BaseUrl,
-        /// The project's title, percent-encoded as one segment.
+        /// The project's title, percent-encoded as one segment of the path.
         title: Path<String>,
     ) -> Result<Json<StreamUrl>, Failed<OpenFailures>> {
         let project = state.store.find_project(user.id, &requested_title(&title.0)?).await?;

@@ -23,23 +23,23 @@ use crate::wire::project::{Directory, Duplicate, ProjectWithNotes, SavedProject}
 use crate::wire::project_list::{PageParameters, ProjectList};
 use crate::wire::project_save::ProjectSaveBody;
 
-/// Projects, in the words of the `/project` dialect.
+/// Projects, in the `/project` dialect.
 pub struct ProjectDialect;
 
 failures! {
     /// The error statuses of listing projects.
     ListFailures: 400 401 412;
-    /// The error statuses of asking whether a title is taken.
+    /// The error statuses of checking whether a title is taken.
     DuplicateFailures: 400 401;
 }
 
 #[OpenApi(tag = "Tag::ProjectDialect")]
 impl ProjectDialect {
-    /// Save a project, media and notes as files
+    /// Save a project, with media and notes as files
     ///
-    /// Creates the project of that title, or replaces its notes and metadata. A save without
-    /// a file keeps the project's media; another file is refused with 409 `media_differs`. The metadata may be what was answered
-    /// before, the notes in it included: those count only where no file of notes comes with them.
+    /// Creates the project with this title, or replaces its notes and metadata. A save without a file keeps the
+    /// project's media; a file with other bytes is refused with 409 `media_differs`. The metadata may be that of an
+    /// earlier response, with the notes in it; these are used only if the body has no `notesFile`.
     #[oai(path = "/project/save", method = "post", operation_id = "saveProjectFiles")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn save(
@@ -49,10 +49,10 @@ impl ProjectDialect {
         base: BaseUrl,
         time: RequestDeadline,
         headers: &HeaderMap,
-        /// Revisions, or `*`: the save is refused unless the project is of one of them.
+        /// Revisions, or `*`: the save is refused with 412 unless the project has one of these revisions.
         #[oai(name = "If-Match")]
         _if_match: Header<Option<String>>,
-        /// `*`, or revisions: the save is refused if the project exists, or is of one of them.
+        /// `*`, or revisions: the save is refused with 412 if the project exists, or if it has one of these revisions.
         #[oai(name = "If-None-Match")]
         _if_none_match: Header<Option<String>>,
         body: ProjectSaveBody,
@@ -62,7 +62,7 @@ impl ProjectDialect {
         Ok(Json(SavedProject { metadata }))
     }
 
-    /// Get a project, its notes among its metadata
+    /// Get a project: its metadata and notes in one object
     #[oai(path = "/project/get/:title", method = "get", operation_id = "getProject")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn get(
@@ -71,13 +71,13 @@ impl ProjectDialect {
         state: Data<&Arc<State>>,
         base: BaseUrl,
         headers: &HeaderMap,
-        /// Tags, or `*`: the answer is 412 unless one of them is the `ETag` of what is there.
+        /// Entity tags, or `*`: the response is 412 unless one of them is the current `ETag`.
         #[oai(name = "If-Match")]
         _if_match: Header<Option<String>>,
-        /// Tags, or `*`: the answer is 304 if one of them is the `ETag` of what is there.
+        /// Entity tags, or `*`: the response is 304 if one of them is the current `ETag`.
         #[oai(name = "If-None-Match")]
         _if_none_match: Header<Option<String>>,
-        /// The project's title, percent-encoded as one segment.
+        /// The project's title, percent-encoded as one segment of the path.
         title: Path<String>,
     ) -> Result<Conditional<Json<ProjectWithNotes>>, Failed<OpenFailures>> {
         let opened = open(&state, &user, &title.0).await?;
@@ -86,13 +86,13 @@ impl ProjectDialect {
         Ok(Conditional::new(headers, &opened.revision, project)?)
     }
 
-    /// List projects, by pages that are counted
+    /// List projects, in pages by offset
     ///
-    /// Without parameters it is all of them, the latest save first. With any of them it is the 20 from
-    /// `pageParam` on, by the time that their metadata says, the latest first.
+    /// Without parameters, the response is the complete list, the latest save first. With any parameter, it is a page
+    /// of 20 projects, sorted by the `lastModified` of their metadata, the latest first.
     ///
-    /// Only here, `src` is an absolute URL or empty, since clients read the list as a whole or not at all: where
-    /// it was saved without its scheme it gets `https://`, and whatever is no URL even then is empty.
+    /// In this list, `src` is always an absolute URL or empty, because clients reject the whole list otherwise. A `src`
+    /// that was saved without a scheme gets `https://`; any other text that is not a URL becomes empty.
     #[oai(path = "/project/list", method = "get", operation_id = "listProjectPages")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn list(
@@ -101,22 +101,22 @@ impl ProjectDialect {
         state: Data<&Arc<State>>,
         base: BaseUrl,
         headers: &HeaderMap,
-        /// Tags, or `*`: the answer is 412 unless one of them is the `ETag` of what is there.
+        /// Entity tags, or `*`: the response is 412 unless one of them is the current `ETag`.
         #[oai(name = "If-Match")]
         _if_match: Header<Option<String>>,
-        /// Tags, or `*`: the answer is 304 if one of them is the `ETag` of what is there.
+        /// Entity tags, or `*`: the response is 304 if one of them is the current `ETag`.
         #[oai(name = "If-None-Match")]
         _if_none_match: Header<Option<String>>,
-        /// How many projects come before the page: 0, or the `nextOffset` of the page before.
+        /// The offset of the page: 0, or the `nextOffset` of the previous page.
         #[oai(name = "pageParam")]
         page_param: Query<Option<usize>>,
-        /// Only titles that contain this text; letter case counts.
+        /// Only projects whose title contains this text; letter case matters.
         #[oai(name = "searchParam")]
         search_param: Query<Option<String>>,
-        /// JSON: `[{"id": "type", "value": "audio"}]` for projects of this type only.
+        /// JSON: `[{"id": "type", "value": "audio"}]` selects the projects of this type.
         #[oai(name = "columnFilters")]
         column_filters: Query<Option<String>>,
-        /// JSON: `[{"id": "lastModified", "desc": false}]` for the other way round.
+        /// JSON: `[{"id": "lastModified", "desc": false}]` reverses the order: the earliest first.
         sorting: Query<Option<String>>,
     ) -> Result<Conditional<WrittenJson<ProjectList>>, Failed<ListFailures>> {
         let parameters = PageParameters {
@@ -137,9 +137,9 @@ impl ProjectDialect {
         Ok(Conditional::list(headers, list, None)?)
     }
 
-    /// Delete a project, named in the path
+    /// Delete a project
     ///
-    /// The answer is the updated directory.
+    /// The response is the updated directory.
     #[oai(path = "/project/delete/:title", method = "delete", operation_id = "deleteProjectByTitle")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn delete(
@@ -148,13 +148,13 @@ impl ProjectDialect {
         state: Data<&Arc<State>>,
         base: BaseUrl,
         headers: &HeaderMap,
-        /// Revisions, or `*`: the project is not deleted unless it is of one of them.
+        /// Revisions, or `*`: the deletion is refused with 412 unless the project has one of these revisions.
         #[oai(name = "If-Match")]
         _if_match: Header<Option<String>>,
-        /// Revisions: the project is not deleted if it is of one of them.
+        /// Revisions: the deletion is refused with 412 if the project has one of these revisions.
         #[oai(name = "If-None-Match")]
         _if_none_match: Header<Option<String>>,
-        /// The project's title, percent-encoded as one segment.
+        /// The project's title, percent-encoded as one segment of the path.
         title: Path<String>,
     ) -> Result<Json<Directory>, Failed<DeleteFailures>> {
         delete(&state, &user, headers, &title.0).await?;
@@ -164,33 +164,33 @@ impl ProjectDialect {
         Ok(Json(Directory { directory: directory.collect() }))
     }
 
-    /// The notes of a project
+    /// Get the notes of a project
     #[oai(path = "/project/notes/:title", method = "get", operation_id = "readNotes")]
     async fn notes(
         &self,
         user: CurrentUser,
         state: Data<&Arc<State>>,
         headers: &HeaderMap,
-        /// Tags, or `*`: the answer is 412 unless one of them is the `ETag` of what is there.
+        /// Entity tags, or `*`: the response is 412 unless one of them is the current `ETag`.
         #[oai(name = "If-Match")]
         _if_match: Header<Option<String>>,
-        /// Tags, or `*`: the answer is 304 if one of them is the `ETag` of what is there.
+        /// Entity tags, or `*`: the response is 304 if one of them is the current `ETag`.
         #[oai(name = "If-None-Match")]
         _if_none_match: Header<Option<String>>,
-        /// The project's title, percent-encoded as one segment.
+        /// The project's title, percent-encoded as one segment of the path.
         title: Path<String>,
     ) -> Result<Conditional<RawJson>, Failed<OpenFailures>> {
         let opened = open(&state, &user, &title.0).await?;
         Ok(Conditional::new(headers, &opened.revision, RawJson(opened.notes))?)
     }
 
-    /// Whether a title is taken
+    /// Check whether a title is taken
     #[oai(path = "/project/duplicate/:title", method = "get", operation_id = "isDuplicate")]
     async fn duplicate(
         &self,
         user: CurrentUser,
         state: Data<&Arc<State>>,
-        /// The title, percent-encoded as one segment.
+        /// The title, percent-encoded as one segment of the path.
         title: Path<String>,
     ) -> Result<Json<Duplicate>, Failed<DuplicateFailures>> {
         let is_duplicate = match Title::parse(&title.0) {

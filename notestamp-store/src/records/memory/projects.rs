@@ -28,7 +28,7 @@ impl ProjectStore for MemoryRecords {
 
     async fn list_projects(&self, owner: UserId, query: &ListQuery) -> Result<Page> {
         if query.after.as_ref().is_some_and(|cursor| cursor.sort() != query.sort) {
-            return Err(InvalidValue::new("cursor", "was made for another sort").into());
+            return Err(InvalidValue::new("cursor", "is a cursor of another sort order").into());
         }
         let state = self.lock()?;
         let page = state.library(owner).map(|library| library.page(query));

@@ -22,9 +22,9 @@ pub(super) enum Failure {
     /// A unique index contains this key already, written by a transaction that is not in our snapshot.
     #[error("another transaction has written the same key")]
     DuplicateKey,
-    #[error("no answer within {} s{}", limit.as_secs(), last.as_ref().map(|it| format!(", and before that: {it}")).unwrap_or_default())]
+    #[error("no response within {} s{}", limit.as_secs(), last.as_ref().map(|it| format!(", and before that: {it}")).unwrap_or_default())]
     NoAnswer { limit: Duration, last: Option<String> },
-    #[error("no primary answers; where the replica set is new, run rs.initiate() once in mongosh ({said})")]
+    #[error("no primary responds; if the replica set is new, run rs.initiate() once in mongosh ({said})")]
     NoPrimary { said: String },
     #[error(
         "this is a standalone server, and transactions need a replica set: start mongod with --replSet NAME \
@@ -36,11 +36,11 @@ pub(super) enum Failure {
          known here is {known}"
     )]
     NewerSchema { database: String, found: i64, known: i64 },
-    #[error("the database {database} is another program's")]
+    #[error("the database {database} belongs to another program")]
     ForeignSchema { database: String },
-    #[error("{field} holds what was never written to it")]
+    #[error("{field} contains a value that this program does not write")]
     Field { field: &'static str },
-    #[error("a row that was read is not there to be written")]
+    #[error("a row that was read no longer exists")]
     RowLost,
     #[error("the store is closed")]
     Closed,

@@ -25,7 +25,7 @@ const BY_GRAM: &str = "projects_by_gram";
 /// A page of an owner's projects.
 pub(super) async fn list(transaction: &mut Transaction, owner: UserId, query: &ListQuery) -> Result<Page> {
     if query.after.as_ref().is_some_and(|cursor| cursor.sort() != query.sort) {
-        return Err(InvalidValue::new("cursor", "was made for another sort").into());
+        return Err(InvalidValue::new("cursor", "is a cursor of another sort order").into());
     }
     let Transaction { session, collections } = transaction;
     let id = doc! { "_id": uuid(owner.as_bytes()) };

@@ -193,7 +193,7 @@ async fn parse(url: &str) -> StepResult<ClientOptions> {
         // Other errors may repeat a part of the URL, which may be part of a password.
         _ => InvalidValue::new(
             "MongoDB URL",
-            "is no connection string (mongodb://host1,host2/database?options, with user and password, if any, \
+            "is not a connection string (mongodb://host1,host2/database?options, with user and password, if any, \
              percent-encoded before the hosts)",
         )
         .into(),

@@ -184,9 +184,7 @@ impl Transaction {
             }
         });
         if released.await.is_err() {
-            tracing::warn!(
-                "a transaction that was given up could not be ended; the server will do so by itself"
-            );
+            tracing::warn!("a transaction could not be aborted; MongoDB will abort it after its timeout");
         }
     }
 

@@ -40,11 +40,11 @@ pub(super) enum Failure {
         path.display()
     )]
     NewerSchema { path: PathBuf, found: i64, known: i64 },
-    #[error("{} is another program's database", path.display())]
+    #[error("{} is a database of another program", path.display())]
     ForeignSchema { path: PathBuf },
-    #[error("{} is on a file system that cannot keep a write-ahead log", path.display())]
+    #[error("{} is on a file system that does not support a write-ahead log", path.display())]
     NoWriteAheadLog { path: PathBuf },
-    #[error("{column} holds what was never written to it")]
+    #[error("{column} contains a value that this program does not write")]
     Column { column: &'static str },
     #[error("the database is closed")]
     Closed,
@@ -58,7 +58,7 @@ pub(super) enum BatchFailure {
     #[error(transparent)]
     Sqlite(SqliteError),
     /// After some errors SQLite rolls back the whole transaction by itself, and with it the other steps of the batch.
-    #[error("the transaction was rolled back for the failure of another step")]
+    #[error("the transaction was rolled back because another step failed")]
     RolledBack {
         /// Whether that step failed for lack of space.
         is_full: bool,
@@ -161,7 +161,7 @@ impl From<JoinError> for Failure {
 pub(super) fn unless_damaged<T>(kind: RecordKind, read: Result<T>) -> Option<Result<T>> {
     match read {
         Err(damage) if damage.is_damage() => {
-            tracing::error!(record = kind.as_str(), error = %damage, "a damaged record is left out");
+            tracing::error!(record = kind.as_str(), error = %damage, "a damaged record is omitted");
             None
         }
         read => Some(read),

@@ -12,7 +12,7 @@ use crate::records::RecordKind;
 /// A page of an owner's projects.
 pub(super) fn list(connection: &Connection, owner: UserId, query: &ListQuery) -> Result<Page> {
     if query.after.as_ref().is_some_and(|cursor| cursor.sort() != query.sort) {
-        return Err(InvalidValue::new("cursor", "was made for another sort").into());
+        return Err(InvalidValue::new("cursor", "is a cursor of another sort order").into());
     }
     let listing = Listing::of(owner, query, ngrams::rare(connection, owner, query)?);
     let params: Vec<_> = listing.params.iter().map(|(name, value)| (*name, &**value)).collect();

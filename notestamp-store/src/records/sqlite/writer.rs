@@ -124,7 +124,7 @@ impl Drop for Writer {
         if let Err(failure) = self.close() {
             tracing::warn!(
                 error = &failure as &dyn std::error::Error,
-                "the database was not closed in good order"
+                "the database was not closed gracefully"
             );
         }
     }
@@ -224,7 +224,7 @@ impl Database {
         tracing::warn!(
             bytes,
             error,
-            "the write-ahead log of the database grows: something reads an old state of it"
+            "the write-ahead log of the database grows: a long read keeps an old state of it"
         );
     }
 }

@@ -33,7 +33,7 @@ where
 /// What was read, unless it is damaged: that is logged.
 pub(in crate::records::mongodb) fn log_damage<T>(kind: RecordKind, read: Result<T>) -> Option<T> {
     read.inspect_err(|damage| {
-        tracing::error!(record = kind.as_str(), error = %damage, "a damaged record is left out");
+        tracing::error!(record = kind.as_str(), error = %damage, "a damaged record is omitted");
     })
     .ok()
 }
