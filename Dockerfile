@@ -1,4 +1,4 @@
-# The server, and nothing else that it does not need.
+# An image with the server and only the files that it needs.
 FROM rust:1-bookworm AS build
 WORKDIR /source
 COPY . .
@@ -8,7 +8,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     && cp target/release/notestamp-server /usr/local/bin/
 
 FROM debian:bookworm-slim
-# The certificates of public authorities: for S3 and MongoDB over TLS.
+# The certificates of public authorities, for S3 and MongoDB over TLS.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates \
     && rm -rf /var/lib/apt/lists/* \

@@ -1,25 +1,25 @@
-# The commands of every day, over scripts/ and cargo. `just` alone lists them.
+# The everyday commands, for scripts/ and cargo. `just` without arguments lists them.
 
 _list:
     @just --list --unsorted
 
-# Serve on http://127.0.0.1:8080, with everything in ./notestamp-data
+# Serve on http://127.0.0.1:8080, with all data in ./notestamp-data
 serve *settings:
     cargo run -p notestamp-server -- {{settings}}
 
-# Serve over a real MongoDB and a real S3, which are started for it
+# Serve with a real MongoDB and a real S3 server, which it starts
 playground *settings:
     scripts/playground {{settings}}
 
-# Check as you write
+# Check the code while you write
 check:
     cargo check --workspace --all-features --all-targets
 
-# Run the tests of the workspace that need no servers: just test --test api -- listing::
+# Run the tests that need no other servers: just test --test api -- listing::
 test *filter:
     cargo test --workspace --all-features {{filter}}
 
-# Run the tests that need MongoDB and S3 as well
+# Run all tests of the workspace, also those that need MongoDB and S3
 test-services *filter:
     eval "$(scripts/services start)" && cargo test --workspace --all-features {{filter}} -- --include-ignored
 
@@ -31,12 +31,12 @@ test-browser *names:
 test-all:
     scripts/test
 
-# Format, and say what the lints say
+# Format the code, and run the lints
 lint:
     cargo fmt --all
     cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
 
-# Write openapi/ anew after a change of the API
+# Regenerate openapi/ after a change of the API
 openapi:
     NOTESTAMP_UPDATE_OPENAPI=1 cargo test --workspace --all-features --test api -- openapi::
     scripts/check-openapi

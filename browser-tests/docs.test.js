@@ -1,4 +1,4 @@
-// Swagger UI at /docs, used as somebody who explores the API would use it.
+// Swagger UI at /docs, used like a developer who explores the API.
 
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
@@ -21,14 +21,14 @@ after(async () => {
   await server?.stop()
 })
 
-test('the docs need no other host, and "Try it out" works there with the cookies', { timeout: 120_000 }, async () => {
+test('the docs load nothing from other hosts, and "Try it out" works with the cookies', { timeout: 120_000 }, async () => {
   const email = `docs-${Date.now()}@example.com`
   const password = 'correct horse battery staple'
   await page.goto(`${server.url}/docs`)
   await page.locator('.opblock').first().waitFor()
 
-  assert.equal(await tryOut(page, 'get', '/home/list'), 401, 'nobody is signed in yet')
-  // Not a reload: the address remembers the operation, which would be open already.
+  assert.equal(await tryOut(page, 'get', '/home/list'), 401, 'not signed in yet')
+  // Not a reload: the address contains the operation, so a reload would already show it open.
   await page.goto(`${server.url}/docs`)
   assert.equal(await tryOut(page, 'post', '/auth/register', { username: email, password }), 201)
   assert.equal(await tryOut(page, 'post', '/auth/signin', { username: email, password }), 200)
@@ -39,8 +39,8 @@ test('the docs need no other host, and "Try it out" works there with the cookies
   assert.deepEqual(outsideHosts(requested, server.url), [])
 })
 
-test('the docs need no other host where they are not on localhost, either', { timeout: 120_000 }, async () => {
-  // Swagger UI leaves out the badge of an outside validator on localhost only.
+test('the docs load nothing from other hosts on a host other than localhost', { timeout: 120_000 }, async () => {
+  // Swagger UI omits the badge of an online validator only on localhost.
   const elsewhere = server.url.replace('localhost', 'notes.example.org')
   requested.length = 0
   await page.goto(`${elsewhere}/docs`)

@@ -8,7 +8,7 @@ import { startServer } from './support/server.js'
 
 const password = 'correct horse battery staple'
 const folders = ['browser-tests/pages/home', 'browser-tests/pages/shared', 'examples/media']
-// Its settings are not those of one that somebody else has started.
+// The tests need a server with their own settings, not the one at SERVER_URL.
 const needsItsOwnServer = process.env.SERVER_URL !== undefined
 const title = 'Ünïcode / lecture #1 – 100 %'
 const metadata = { title, type: 'audio', label: 'Audio Player', src: '', mimetype: 'audio/mpeg', lastModified: '' }
@@ -18,7 +18,7 @@ describe('the client of 2023-24', { timeout: 180_000 }, () => {
   let users = 0
 
   before(async () => {
-    // A server that somebody else started allows the origin that is allowed by default.
+    // The server at SERVER_URL allows the default origin.
     pages = await startPageServer(process.env.SERVER_URL ? 3000 : 0, ...folders)
     server = await startServer(pages.origin)
     browser = await launchBrowser()
@@ -73,7 +73,7 @@ describe('the client of 2023-24', { timeout: 180_000 }, () => {
     assert.deepEqual((await client('list')).body, [])
   })
 
-  test('is told of a wrong password and of a taken address', async () => {
+  test('gets an error for a wrong password and for a taken address', async () => {
     await signUp()
     assert.equal((await client('register', email, password)).status, 409)
     assert.equal((await client('signIn', email, 'not the password')).status, 401)
@@ -96,7 +96,7 @@ describe('the client of 2023-24', { timeout: 180_000 }, () => {
     assert.deepEqual(await client('mediaBytes', title), { status: 200, bytes: 55_352 })
   })
 
-  test('saves again without sending the recording, which stays', async () => {
+  test('saves again without sending the recording, and the recording is kept', async () => {
     await signUp()
     await saveRecording()
     const again = await client('save', metadata, [{ type: 'paragraph', children: [{ text: 'changed' }] }], null)
@@ -122,7 +122,7 @@ describe('the client of 2023-24', { timeout: 180_000 }, () => {
     assert.deepEqual([...new Set(responses.filter(r => r.url() === src).map(r => r.status()))], [206])
   })
 
-  test('seeks far ahead in a long recording by asking for a later range', async () => {
+  test('seeks far ahead in a long recording with a range request', async () => {
     await signUp()
     const long = { ...metadata, mimetype: 'audio/wav' }
     const saved = await page.evaluate(long => window.client.save(long, [], window.silence(30 << 20)), long)
@@ -142,7 +142,7 @@ describe('the client of 2023-24', { timeout: 180_000 }, () => {
     )
   })
 
-  test('plays on and seeks when the access token has expired meanwhile', { skip: needsItsOwnServer }, async () => {
+  test('continues to play and seeks after the access token has expired', { skip: needsItsOwnServer }, async () => {
     const hasty = await startServer(pages.origin, '--access-ttl', '2s')
     try {
       await page.goto(`${pages.origin}/?${new URLSearchParams({ api: hasty.url })}`)
@@ -155,7 +155,7 @@ describe('the client of 2023-24', { timeout: 180_000 }, () => {
 
       await page.click('button')
       const before = await refreshToken()
-      // It plays for longer than the token lives, from what it has read ahead; then it jumps to where it has to ask again.
+      // The player uses its buffer until the token has expired; then it seeks to a position that needs a new request.
       await page.waitForFunction(() => document.querySelector('audio').currentTime > 3)
       const asked = responses.length
       const late = seconds * 0.9
@@ -163,7 +163,7 @@ describe('the client of 2023-24', { timeout: 180_000 }, () => {
       await page.waitForFunction(late => document.querySelector('audio').currentTime > late + 0.5, late)
       const later = responses.slice(asked).filter(r => r.url() === src)
       assert.deepEqual([...new Set(later.map(r => r.status()))], [206])
-      assert.notEqual(await refreshToken(), before, 'the answer to the audio element has renewed the session')
+      assert.notEqual(await refreshToken(), before, 'the response to the audio element has renewed the session')
     } finally {
       await hasty.stop()
     }
@@ -177,7 +177,7 @@ describe('the client of 2023-24', { timeout: 180_000 }, () => {
     assert.equal((await client('open', title)).status, 404, 'and can read the refusal across origins')
   })
 
-  test('is signed out for good', async () => {
+  test('cannot use its session after signing out', async () => {
     await signUp()
     const cookies = await context.cookies()
     assert.equal((await client('signOut')).status, 200)
@@ -191,7 +191,7 @@ describe('the client of 2023-24', { timeout: 180_000 }, () => {
     const elsewhere = await startPageServer(0, ...folders)
     try {
       await page.goto(`${elsewhere.origin}/?${new URLSearchParams({ api: server.url })}`)
-      await assert.rejects(client('list'), /Failed to fetch/, 'the browser keeps the answer from the page')
+      await assert.rejects(client('list'), /Failed to fetch/, 'the browser hides the response from the page')
       await assert.rejects(client('save', metadata, [], null), /Failed to fetch/)
     } finally {
       await elsewhere.stop()

@@ -1,4 +1,4 @@
-// The URL of a project's media, opened in a tab of its own: what plays, plays, and what has scripts runs none of them.
+// The URL of a project's media, opened in a tab: audio and video play, and scripts in media do not run.
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
@@ -16,7 +16,7 @@ const html = `<!doctype html><title>page</title><body onload="${script}"><script
 const svg = `<svg xmlns="http://www.w3.org/2000/svg" onload="${script}"><script>${script}</script><text y="20">shown</text></svg>`
 const xhtml = `<html xmlns="http://www.w3.org/1999/xhtml"><body><script>${script}</script></body></html>`
 
-describe('media in a tab of its own', { timeout: 180_000 }, () => {
+describe('media in a tab', { timeout: 180_000 }, () => {
   let pages, server, browser, context, page, requested
   let users = 0
 
@@ -77,7 +77,7 @@ describe('media in a tab of its own', { timeout: 180_000 }, () => {
     [svg, 'image/svg+xml'],
     [xhtml, 'application/xhtml+xml'],
     [xhtml, 'text/xml'],
-    // What the owner says it is, the browser must believe.
+    // The browser must use the media type that the owner has set.
     [html, 'audio/mpeg'],
     [html, 'application/pdf'],
     [html, ''],
@@ -91,7 +91,7 @@ describe('media in a tab of its own', { timeout: 180_000 }, () => {
     })
   }
 
-  test('and these scripts do run where nothing holds them back', async () => {
+  test('these scripts do run without the protection', async () => {
     const careless = http.createServer((request, response) => {
       const [bytes, mimetype] = active[Number(new URL(request.url, 'http://localhost').pathname.slice(1))] ?? ['', 'text/plain']
       response.writeHead(200, { 'content-type': mimetype }).end(bytes)
@@ -107,11 +107,11 @@ describe('media in a tab of its own', { timeout: 180_000 }, () => {
     careless.close()
   })
 
-  /** Opens it in a tab and in a frame of a page, and waits until it is there. Some of it becomes a download. */
+  /** Opens the URL in a tab and in a frame, and waits until it has loaded. Some media types become a download. */
   async function load(url) {
     const tab = await context.newPage()
     const options = { waitUntil: 'networkidle', timeout: 10_000 }
-    // Or a player that waits for what never comes.
+    // Or a player that waits for data that never arrives.
     await tab.goto(url, options).catch(error => assert.match(error.message, /Download is starting|Timeout/))
     const response = page.waitForResponse(url)
     await page.evaluate(url => {

@@ -1,4 +1,4 @@
-// Behind the real nginx, with the configurations that docs/operating.md gives: a host of its own, and below a path.
+// The server behind a real nginx, with the configurations of docs/operating.md: on its own host, and below a path.
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
@@ -10,13 +10,13 @@ import { startServer } from './support/server.js'
 import { outsideHosts, tryOut, upload } from './support/swagger_ui.js'
 
 const password = 'correct horse battery staple'
-/** Past the browser: the host is looked for here, and its certificate is one of the test. */
+/** A request without the browser: the host name leads to this machine, and the test's certificate is accepted. */
 const directly = {
   lookup: (_name, { all }, found) => (all ? found(null, [{ address: '127.0.0.1', family: 4 }]) : found(null, '127.0.0.1', 4)),
   rejectUnauthorized: false,
   agent: false,
 }
-// Its settings are not those of one that somebody else has started.
+// The tests need a server with their own settings, not the one at SERVER_URL.
 const skip = process.env.SERVER_URL !== undefined
 
 for (const [configuration, prefix] of [['notestamp.conf', ''], ['below-a-path.conf', '/notes']]) {
@@ -43,7 +43,7 @@ for (const [configuration, prefix] of [['notestamp.conf', ''], ['below-a-path.co
       await server?.stop()
     })
 
-    /** A `fetch` of the page that is open. */
+    /** Runs `fetch` in the open page. */
     const get = path =>
       page.evaluate(async url => {
         const response = await fetch(url)
@@ -78,12 +78,12 @@ for (const [configuration, prefix] of [['notestamp.conf', ''], ['below-a-path.co
       for (const cookie of cookies) assert.deepEqual([cookie.path, cookie.secure, cookie.httpOnly], ['/', true, true])
     })
 
-    test('the description says where the operations are', async () => {
+    test('the OpenAPI document has the right URL of the server', async () => {
       const { body } = await get('/openapi.json')
       assert.deepEqual(body.servers.map(it => new URL(it.url, `${base}/openapi.json`).href), [`${base}/`])
     })
 
-    test('links in answers lead back through the proxy: media plays, and pages follow each other', async () => {
+    test('links in responses lead through the proxy: media plays, and the next page loads', async () => {
       const { body } = await get('/home/list')
       const { src } = body.find(project => project.title === 'From the docs')
       assert.ok(src.startsWith(`${base}/home/media/`), src)
@@ -103,7 +103,7 @@ for (const [configuration, prefix] of [['notestamp.conf', ''], ['below-a-path.co
       assert.equal((await get(next.slice(base.length))).body.length, 1)
     })
 
-    test('titles in paths arrive as the client encoded them, and the log has no signatures', async () => {
+    test('titles in paths reach the server as the client encoded them, and the log contains no signatures', async () => {
       for (const title of ['a/b', '100 %', '%2F', '?x=y#z', '..', 'né 🎧', 'a+b&c']) {
         assert.equal(await save(title), 200, title)
         if (title === '..') continue // A path of the clients cannot hold it: browsers resolve it.
@@ -115,7 +115,7 @@ for (const [configuration, prefix] of [['notestamp.conf', ''], ['below-a-path.co
       assert.doesNotMatch(await nginx.log(), /signature/)
     })
 
-    test('a refused upload is told so before it has been sent', async () => {
+    test('a refused upload gets its response before the upload is complete', async () => {
       const request = https.request(`${base}/home/upload`, {
         ...directly,
         method: 'POST',
@@ -128,7 +128,7 @@ for (const [configuration, prefix] of [['notestamp.conf', ''], ['below-a-path.co
       request.destroy()
     })
 
-    test('failed sign-ins count for the client, whatever it says of itself, and not for the proxy', async () => {
+    test('failed sign-ins count for the client, even with a forged header, and not for the proxy', async () => {
       const wrong = (from, headers) => signIn(from, 'not the password', headers)
       assert.deepEqual([await wrong('127.0.0.2'), await wrong('127.0.0.2'), await wrong('127.0.0.2')], [401, 401, 429])
       assert.equal(await wrong('127.0.0.2', { 'x-forwarded-for': '203.0.113.7' }), 429)
@@ -151,7 +151,7 @@ for (const [configuration, prefix] of [['notestamp.conf', ''], ['below-a-path.co
       return response.statusCode
     }
 
-    test('the example page works beside it, on the same host', { skip: !prefix }, async () => {
+    test('the example page works on the same host', { skip: !prefix }, async () => {
       await page.goto(`${nginx.origin}/?${new URLSearchParams({ api: base })}`)
       await page.getByText(email).waitFor()
       await page.locator('#projects button', { hasText: 'From the docs' }).click()

@@ -16,7 +16,7 @@ describe('the client since October 2024', { timeout: 180_000 }, () => {
   let users = 0
 
   before(async () => {
-    // A server that somebody else started allows the origin that is allowed by default.
+    // The server at SERVER_URL allows the default origin.
     pages = await startPageServer(process.env.SERVER_URL ? 3000 : 0, ...folders)
     server = await startServer(pages.origin)
     browser = await launchBrowser()
@@ -51,7 +51,7 @@ describe('the client since October 2024', { timeout: 180_000 }, () => {
       return window.client.save(metadata, notes, media)
     }, metadata)
 
-  test('is told who has logged in, and logs out for good', async () => {
+  test('shows the signed-in user, and cannot use its session after logging out', async () => {
     assert.equal((await client('user')).body.email, email)
     const cookies = await context.cookies()
     assert.equal((await client('logOut')).status, 200)
@@ -74,7 +74,7 @@ describe('the client since October 2024', { timeout: 180_000 }, () => {
     assert.deepEqual(JSON.parse(got.body.notes), notes)
   })
 
-  test('saves again what it had got, without the recording, which stays', async () => {
+  test('sends the project back without the recording, and the recording is kept', async () => {
     await saveRecording()
     const { notes: _, ...got } = (await client('get', title)).body
     assert.equal((await client('save', got, [{ children: [{ text: 'changed' }] }], null)).status, 200)
@@ -83,7 +83,7 @@ describe('the client since October 2024', { timeout: 180_000 }, () => {
     assert.equal((await client('mediaBytes', again.src)).bytes, 55_352)
   })
 
-  test('lists by pages of twenty, by search and by type', async () => {
+  test('lists in pages of twenty, by search and by type', async () => {
     for (let i = 1; i <= 22; i++) {
       const lastModified = new Date(Date.UTC(2025, 0, i)).toISOString()
       const type = i % 2 ? 'audio' : 'pdf'
@@ -98,7 +98,7 @@ describe('the client since October 2024', { timeout: 180_000 }, () => {
     assert.deepEqual(titles(await client('list', 0, 'ture 2', 'pdf', true)), ['Lecture 2', 'Lecture 20', 'Lecture 22'])
   })
 
-  test('plays the recording and seeks in it without cookies, by the address that authorizes itself', async () => {
+  test('plays the recording and seeks in it without cookies, by the signed URL', async () => {
     await saveRecording()
     const { src } = (await client('get', title)).body
     assert.ok(src.startsWith(`${server.url}/`), `${src} is on the host that the browser used`)

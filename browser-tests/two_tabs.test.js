@@ -1,4 +1,4 @@
-// Two tabs of one browser share its cookies, while a slow upload of one tab is under way.
+// Two tabs of one browser share its cookies during a slow upload of one tab.
 
 import assert from 'node:assert/strict'
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test'
@@ -9,7 +9,7 @@ import { startServer } from './support/server.js'
 
 const password = 'correct horse battery staple'
 const folders = ['browser-tests/pages/home', 'browser-tests/pages/shared', 'examples/media']
-// Its settings are not those of one that somebody else has started.
+// The tests need a server with their own settings, not the one at SERVER_URL.
 const skip = process.env.SERVER_URL !== undefined
 
 describe('two tabs', { skip, timeout: 180_000 }, () => {
@@ -68,7 +68,7 @@ describe('two tabs', { skip, timeout: 180_000 }, () => {
     await other.waitForFunction(exp => Date.now() / 1_000 > exp, exp)
   }
 
-  /** Begins to save a recording with an access token that has expired. Returns a function that lets it go on to its end. */
+  /** Begins to save a recording with an expired access token. Returns a function that lets the upload continue to its end. */
   async function beginSlowUpload() {
     await untilAccessTokenHasExpired()
     const saved = uploading.evaluate(() =>
@@ -80,7 +80,7 @@ describe('two tabs', { skip, timeout: 180_000 }, () => {
     }
   }
 
-  test('stay signed in when one refreshes several times during a slow upload of the other', async () => {
+  test('stay signed in if one tab refreshes several times during a slow upload of the other', async () => {
     const finishUpload = await beginSlowUpload()
     const seen = new Set([await token('refresh')])
     while (seen.size < 4) {
@@ -97,7 +97,7 @@ describe('two tabs', { skip, timeout: 180_000 }, () => {
     }
   })
 
-  test('go over to the user who signs in during a slow upload, and never back', async () => {
+  test('keep the session of a user who signs in during a slow upload', async () => {
     const finishUpload = await beginSlowUpload()
     assert.equal((await client(other, 'signIn', second, password)).status, 200)
     assert.equal((await finishUpload()).status, 200, 'the first session is open still')

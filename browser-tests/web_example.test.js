@@ -1,4 +1,4 @@
-// The page in examples/web, used as its user would: by its labels and buttons.
+// The page in examples/web, used like a user: through its labels and buttons.
 
 import assert from 'node:assert/strict'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
@@ -15,7 +15,7 @@ const password = 'correct horse battery staple'
 const recording = 'examples/media/recording.mp3'
 const pdf = 'examples/media/document.pdf'
 const wide = { width: 1200, height: 850 }
-// Its life and its settings are not those of one that somebody else has started.
+// The tests start and stop the server, and need their own settings, so they cannot use the one at SERVER_URL.
 const needsItsOwnServer = process.env.SERVER_URL !== undefined
 const phone = { width: 390, height: 780 }
 
@@ -24,7 +24,7 @@ describe('the example page', { timeout: 300_000 }, () => {
   let users = 0
 
   before(async () => {
-    // A server that somebody else started allows the origin that is allowed by default.
+    // The server at SERVER_URL allows the default origin.
     pages = await startPageServer(process.env.SERVER_URL ? 3000 : 0, 'examples/web')
     server = await startServer(pages.origin)
     browser = await launchBrowser()
@@ -55,7 +55,7 @@ describe('the example page', { timeout: 300_000 }, () => {
     const tab = await context.newPage()
     tab.on('pageerror', error => wrong.push(error.message))
     tab.on('console', message => {
-      // What the server refuses is there too, and belongs to the tests.
+      // The console also shows requests that the server refuses; the tests expect these.
       if (message.type() === 'error' && !message.text().startsWith('Failed to load resource')) wrong.push(message.text())
     })
     await open(tab, server.url)
@@ -82,7 +82,7 @@ describe('the example page', { timeout: 300_000 }, () => {
     await says('You are signed in.')
   }
 
-  /** `file` is a path, or nothing for a project of notes alone. */
+  /** `file` is a path, or absent for a project without media. */
   async function saveProject(title, file) {
     await page.getByText('New project').click()
     await page.getByLabel('Title').fill(title)
@@ -103,7 +103,7 @@ describe('the example page', { timeout: 300_000 }, () => {
     await says('Saved.', tab)
   }
 
-  /** Waits until the list shows these titles, and nothing else. */
+  /** Waits until the list shows exactly these titles. */
   async function lists(...expected) {
     const shown = expected => {
       const titles = [...document.querySelectorAll('#projects span')].map(title => title.textContent)
@@ -113,14 +113,14 @@ describe('the example page', { timeout: 300_000 }, () => {
     assert.deepEqual(await page.locator('#projects span').allTextContents(), expected)
   }
 
-  /** Makes the page's network slower than the loopback: bytes per second, and milliseconds before each answer. */
+  /** Makes the page's network slower than the loopback: bytes per second, and milliseconds before each response. */
   async function networkOf({ uploadThroughput = -1, latency = 0 }) {
     const session = await context.newCDPSession(page)
     const conditions = { offline: false, downloadThroughput: -1, uploadThroughput, latency }
     await session.send('Network.emulateNetworkConditions', conditions)
   }
 
-  /** Both widths, and the colours for the night. */
+  /** For both widths, and with dark colours. */
   async function screenshots(name) {
     await screenshot(page, `web-${name}-wide`)
     await page.setViewportSize(phone)
@@ -131,7 +131,7 @@ describe('the example page', { timeout: 300_000 }, () => {
     await page.setViewportSize(wide)
   }
 
-  test('registers, tells of a wrong password, signs in, and is still signed in after a reload', async () => {
+  test('registers, shows an error for a wrong password, signs in, and is still signed in after a reload', async () => {
     await fillInAccount()
     await screenshots('account')
     await button('Register').click()
@@ -184,7 +184,7 @@ describe('the example page', { timeout: 300_000 }, () => {
     assert.equal(await page.getByText('48.0 MiB').count(), 2)
   })
 
-  test('plays the recording, stamps notes with the moment, and goes back there by a click on the stamp', async () => {
+  test('plays the recording, stamps notes with the time, and seeks there by a click on the stamp', async () => {
     await register()
     await saveProject('Lecture', recording)
     await page.waitForFunction(() => document.querySelector('audio')?.duration > 13)
@@ -226,7 +226,7 @@ describe('the example page', { timeout: 300_000 }, () => {
     await screenshots('pdf')
   })
 
-  /** The frame of Chromium's PDF reader that opens next, once it shows the document, whose title that is. */
+  /** Waits until the next frame of Chromium's PDF reader shows the document with this title, and returns the frame. */
   async function nextPdfReader() {
     const isReader = frame => frame.url().startsWith('chrome-extension://')
     const reader = await page.waitForEvent('framenavigated', isReader)
@@ -234,7 +234,7 @@ describe('the example page', { timeout: 300_000 }, () => {
     return reader
   }
 
-  test('lists page by page, and skips and repeats nothing while others are saved', async () => {
+  test('lists page by page, without skipping or repeating a project while others are saved', async () => {
     await register()
     const all = numbered(25)
     await seed(...all)
@@ -251,7 +251,7 @@ describe('the example page', { timeout: 300_000 }, () => {
     assert.ok(await button('Show more').isHidden())
   })
 
-  test('finds what is typed into the search, and pages through what it has found', async () => {
+  test('searches while the user types, and shows the results page by page', async () => {
     await register()
     const lectures = numbered(12)
     await seed('Ärzte', 'Bees & trees', '100 %', ...lectures)
@@ -264,7 +264,7 @@ describe('the example page', { timeout: 300_000 }, () => {
     await search.fill('s & t')
     await lists('Bees & trees')
 
-    // So slow that no answer comes before the next is typed, on a busy machine too.
+    // So slow that no response arrives before the next key, even on a busy machine.
     await networkOf({ latency: 5_000 })
     const searchesFor = text => request => new URL(request.url()).searchParams.get('search') === text
     const asked = page.waitForRequest(searchesFor('le'))
@@ -285,7 +285,7 @@ describe('the example page', { timeout: 300_000 }, () => {
 
   const numbered = count => Array.from({ length: count }, (_, i) => `Lecture ${i + 1}`)
 
-  /** Saves projects of notes alone, past the page: titles, or titles with their notes. */
+  /** Saves projects without media, not through the page: titles, or titles with their notes. */
   const seed = (...projects) =>
     page.evaluate(async ([api, projects]) => {
       for (const [title, content = '[]'] of projects.map(project => [project].flat())) {
@@ -316,7 +316,7 @@ describe('the example page', { timeout: 300_000 }, () => {
       await page.getByRole('dialog').getByText('from the other tab').waitFor()
     })
 
-    /** What is saved, as a third tab finds it. */
+    /** The saved notes, as a third tab sees them. */
     async function saved() {
       const tab = await newTab()
       await projects(tab).click()
@@ -326,7 +326,7 @@ describe('the example page', { timeout: 300_000 }, () => {
       return found
     }
 
-    test('nothing is overwritten unseen, and Escape leaves all as it is', async () => {
+    test('no unseen notes are overwritten, and Escape changes nothing', async () => {
       await screenshots('conflict')
       await page.keyboard.press('Escape')
       await says('Your notes are not saved.')
@@ -334,7 +334,7 @@ describe('the example page', { timeout: 300_000 }, () => {
       assert.deepEqual(await saved(), ['from the other tab'])
     })
 
-    test('the user can take what is saved, and go on from there', async () => {
+    test('the user can take the saved notes, and continue with them', async () => {
       await button('Take these, drop mine').click()
       await says('These are the notes that were saved elsewhere.')
       assert.deepEqual(await notes(), ['from the other tab'])
@@ -343,7 +343,7 @@ describe('the example page', { timeout: 300_000 }, () => {
       assert.deepEqual(await saved(), ['from the other tab', 'and more'])
     })
 
-    test('the user can overwrite it, and the other tab is asked in its turn', async () => {
+    test('the user can overwrite the saved notes, and then the other tab asks', async () => {
       await button('Overwrite them with mine').click()
       await says('Saved.')
       assert.deepEqual(await saved(), ['from this tab'])
@@ -353,7 +353,7 @@ describe('the example page', { timeout: 300_000 }, () => {
       await heading('Saved elsewhere meanwhile', other).waitFor()
     })
 
-    test('the question comes again where what was shown has changed', async () => {
+    test('the page asks again if the shown notes have changed meanwhile', async () => {
       await other.bringToFront()
       await addNote('a second time', other)
       await saveNotes(other)
@@ -364,7 +364,7 @@ describe('the example page', { timeout: 300_000 }, () => {
     })
   })
 
-  test('notes whose project another tab has deleted can be saved again', async () => {
+  test('notes can be saved again after another tab has deleted the project', async () => {
     await register()
     await saveProject('Shared', recording)
     const other = await newTab()
@@ -389,7 +389,7 @@ describe('the example page', { timeout: 300_000 }, () => {
     await says('Deleted', tab)
   }
 
-  test('deletes a project, once it is told that it is meant', async () => {
+  test('deletes a project after the user confirms', async () => {
     await register()
     await seed('Kept')
     await saveProject('Wrong', recording)
@@ -402,7 +402,7 @@ describe('the example page', { timeout: 300_000 }, () => {
     assert.ok(await heading('Wrong').isHidden())
   })
 
-  test('takes any title, and shows it as it is', async () => {
+  test('accepts any title, and shows it as text', async () => {
     await register()
     const strange = [
       '..',
@@ -435,7 +435,7 @@ describe('the example page', { timeout: 300_000 }, () => {
     await lists()
   })
 
-  test('refuses to save something new over what has the title already', async () => {
+  test('refuses to save a new project over a project with the same title', async () => {
     await register()
     await saveProject('Taken', recording)
     await addNote('precious')
@@ -451,7 +451,7 @@ describe('the example page', { timeout: 300_000 }, () => {
     assert.deepEqual(await notes(), ['precious'])
   })
 
-  test('keeps what it cannot show of the notes that the editor has saved', async () => {
+  test('keeps formats of the editor that it cannot show', async () => {
     await register()
     const content = await readFile('examples/media/notes.json', 'utf8')
     await seed(['From the editor', content])
@@ -468,7 +468,7 @@ describe('the example page', { timeout: 300_000 }, () => {
     assert.deepEqual(JSON.parse(saved), expected)
   })
 
-  test('does not leave unsaved notes without a question', async () => {
+  test('asks before it leaves unsaved notes', async () => {
     await register()
     await seed('Another')
     await saveProject('Edited')
@@ -484,7 +484,7 @@ describe('the example page', { timeout: 300_000 }, () => {
     await heading('Another').waitFor()
   })
 
-  test('is signed out, and refused what it could do before', async () => {
+  test('signs out, and the old session is refused', async () => {
     await register()
     await saveProject('Private', recording)
     const src = await audio(audio => audio.src)
@@ -533,19 +533,19 @@ describe('the example page', { timeout: 300_000 }, () => {
     }
   })
 
-  test('says so when there is no answer', async () => {
+  test('shows an error when there is no response', async () => {
     await open(page, 'http://localhost:1')
-    await isRefused('No answer from http://localhost:1')
+    await isRefused('No response from http://localhost:1')
   })
 
   for (const [what, response, said] of [
-    ['a response breaks off', { status: 200, body: '{"email": ', breaksOff: true }, 'No answer from'],
-    ['an error breaks off', { status: 503, body: '{"code": ', breaksOff: true }, 'No answer from'],
+    ['a response breaks off', { status: 200, body: '{"email": ', breaksOff: true }, 'No response from'],
+    ['an error breaks off', { status: 503, body: '{"code": ', breaksOff: true }, 'No response from'],
     ['a proxy responds with a page', { status: 200, body: '<h1>Welcome</h1>' }, 'did not respond with JSON'],
-    ['a proxy refuses with a page', { status: 502, body: '<h1>Bad gateway</h1>' }, 'The answer was 502.'],
-    ['an error has another shape', { status: 500, body: 'null' }, 'The answer was 500.'],
+    ['a proxy refuses with a page', { status: 502, body: '<h1>Bad gateway</h1>' }, 'The response had the status 502.'],
+    ['an error has another shape', { status: 500, body: 'null' }, 'The response had the status 500.'],
   ]) {
-    test(`says so when ${what}`, async () => {
+    test(`shows an error when ${what}`, async () => {
       const odd = await startOddServer(pages.origin, response)
       try {
         await open(page, odd.url)
@@ -556,7 +556,7 @@ describe('the example page', { timeout: 300_000 }, () => {
     })
   }
 
-  test('says so, whatever the user does, when the server has gone', { skip: needsItsOwnServer }, async () => {
+  test('shows an error for every action when the server has stopped', { skip: needsItsOwnServer }, async () => {
     const leaving = await startServer(pages.origin)
     try {
       await open(page, leaving.url)
@@ -589,13 +589,13 @@ describe('the example page', { timeout: 300_000 }, () => {
     for (const action of [search, openAnother, save, saveNew, remove, signOut]) {
       await page.evaluate(() => { document.querySelector('#alert').textContent = '' })
       await action()
-      await isRefused(`No answer from ${leaving.url}`)
+      await isRefused(`No response from ${leaving.url}`)
     }
     await heading('Open').waitFor()
     assert.deepEqual(await notes(), ['not to be lost'])
   })
 
-  test('says so when the chosen file cannot be read', async () => {
+  test('shows an error when the chosen file cannot be read', async () => {
     await register()
     const gone = path.join(folder, 'gone.mp3')
     await writeFile(gone, await readFile(recording))
@@ -608,7 +608,7 @@ describe('the example page', { timeout: 300_000 }, () => {
     await lists()
   })
 
-  test('says so when a recording cannot be played', async () => {
+  test('shows an error when a recording cannot be played', async () => {
     await register()
     const garbled = path.join(folder, 'garbled.mp3')
     await writeFile(garbled, 'no sound is in here')
@@ -619,7 +619,7 @@ describe('the example page', { timeout: 300_000 }, () => {
     await isRefused('“Garbled” cannot be played.')
   })
 
-  test('shows the list or the project where there is no room for both', async () => {
+  test('shows either the list or the project on a narrow screen', async () => {
     await page.setViewportSize(phone)
     await register()
     await saveProject('On the phone', recording)

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by the scripts beside it: gets what a fresh machine lacks, and only that.
+# Sourced by the other scripts: installs tools that are missing on a fresh machine.
 
 say() { printf '\n== %s\n' "$*" >&2; }
 
@@ -8,7 +8,7 @@ die() {
     exit 1
 }
 
-# need PACKAGE COMMAND [PACKAGE COMMAND]…: installs each Debian package whose command is missing, in one go.
+# need PACKAGE COMMAND [PACKAGE COMMAND]…: installs the Debian packages whose command is missing.
 need() {
     local missing=()
     while (($#)); do
@@ -18,18 +18,18 @@ need() {
     install "${missing[@]}"
 }
 
-# install PACKAGE…: as root by itself; anybody else is told what to do.
+# install PACKAGE…: installs the packages as root; for other users, fails with the command to run.
 install() {
     (($#)) || return 0
     [[ $EUID -eq 0 ]] || die "needs these packages: apt-get install $*"
-    command -v apt-get >/dev/null || die "needs these, and knows only Debian's apt-get to install them: $*"
+    command -v apt-get >/dev/null || die "needs these packages, and can install them only with Debian's apt-get: $*"
     say "installing $*"
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq >&2
     apt-get install -y -qq --no-install-recommends "$@" >&2
 }
 
-# python_tools FOLDER WHEEL…: installs these pinned packages of PyPI into FOLDER/python, unless just these are there.
+# python_tools FOLDER WHEEL…: installs these pinned packages of PyPI into FOLDER/python, unless it already contains them.
 python_tools() {
     local folder=$1
     shift
@@ -39,18 +39,18 @@ python_tools() {
         say "downloading $*"
         mkdir -p "$folder"
         rm -rf "$folder/python"
-        # --target keeps clear of the system's Python, which Debian does not let pip change.
+        # --target, because Debian does not allow pip to change the system's Python.
         PIP_ROOT_USER_ACTION=ignore python3 -m pip install -q --disable-pip-version-check --no-cache-dir --no-compile \
             --target "$folder/python" "$@" >&2
         echo "$*" >"$folder/wheels"
     fi
 }
 
-# start_services: brings up MongoDB and S3, and sets the variables that lead to them. Such that run already stay as they are.
+# start_services: starts MongoDB and S3 if they are not running, and sets the variables with their addresses.
 start_services() {
     local before now
     before=$(scripts/services env 2>/dev/null) || true
-    # Before they are: an interruption in the middle leaves some.
+    # Set before the start, because an interruption may leave some of them running.
     services_started=yes
     now=$(scripts/services start)
     [[ $now != "$before" ]] || services_started=
@@ -62,7 +62,7 @@ stop_services() {
     [[ -z ${services_started:-} ]] || scripts/services stop
 }
 
-# free_ports N: N TCP ports that nobody listens on, told apart by holding all of them at once.
+# free_ports N: prints N free TCP ports. They differ, because all of them are bound at the same time.
 free_ports() {
     python3 - "$1" <<'PYTHON'
 import socket, sys
@@ -71,7 +71,7 @@ print(*(s.getsockname()[1] for s in held))
 PYTHON
 }
 
-# wait_for SECONDS WHAT COMMAND…: repeats the command until it succeeds; fails when the time is over.
+# wait_for SECONDS WHAT COMMAND…: repeats the command until it succeeds, and fails after this time.
 wait_for() {
     local end=$((SECONDS + $1)) what=$2
     shift 2

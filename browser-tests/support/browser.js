@@ -1,14 +1,14 @@
-// Chromium, as the system has it, driven by playwright-core, as scripts/test installs it.
+// The system's Chromium, controlled by playwright-core, which scripts/test installs.
 
 import { createRequire } from 'node:module'
 
 const { chromium } = createRequire(new URL('../../target/browser-tests/package.json', import.meta.url))('playwright-core')
 
-/** `hosts` are names that lead to this machine. */
+/** `hosts` are host names that resolve to this machine. */
 export function launchBrowser(...hosts) {
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-    // So that it runs as root in a container, and asks nothing of the outside by itself.
+    // These let Chromium run as root in a container, and prevent requests of its own to other hosts.
     args: [
       '--no-sandbox',
       '--disable-gpu',

@@ -1,4 +1,4 @@
-// A slow network: a relay before the server that holds a large request back until it is told to let it go on.
+// A slow network: a relay in front of the server that holds a large request until the test releases it.
 
 import { once } from 'node:events'
 import net from 'node:net'
@@ -6,8 +6,8 @@ import net from 'node:net'
 const passedBytes = 64 << 10
 
 /**
- * Passes on the first bytes of each connection at once, and what the client sends beyond that only after `letGo`. `held`
- * is fulfilled once something is held. Cookies do not know ports, so a page that uses this URL shares them with the server's.
+ * Forwards the first bytes of each connection at once, and further bytes of the client only after `letGo`. `held` is
+ * fulfilled when the relay holds bytes. Cookies ignore ports, so a page that uses this URL shares them with the server's.
  */
 export async function startHoldingRelay(serverUrl) {
   let letGo, isHeld

@@ -1,4 +1,4 @@
-// The real nginx with one of the configurations in docs/nginx/, on a free port, with a certificate made for the test.
+// A real nginx with one of the configurations in docs/nginx/, on a free port, with a certificate for the test.
 
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
@@ -11,10 +11,10 @@ import { promisify } from 'node:util'
 
 const project = new URL('../../', import.meta.url).pathname
 const startTimeoutMs = 30_000
-/** The host name in the configurations; the tests' browser looks for it on this machine. */
+/** The host name in the configurations; in the tests' browser, it resolves to this machine. */
 export const host = 'notes.example.org'
 
-/** A port that was free a moment ago: nginx takes no 0. */
+/** A port that was free a moment ago, because nginx does not support port 0. */
 export async function freePort() {
   const server = net.createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -24,7 +24,7 @@ export async function freePort() {
   return port
 }
 
-/** Starts it before the server at this URL. What the configuration names on a real machine is replaced, and nothing else. */
+/** Starts nginx in front of the server at this URL. In the configuration, only ports, paths and names of a real machine are replaced. */
 export async function startNginx(configuration, port, serverUrl) {
   const folder = await mkdtemp(path.join(tmpdir(), 'notestamp-nginx-'))
   await makeCertificate(folder)
@@ -38,7 +38,7 @@ export async function startNginx(configuration, port, serverUrl) {
   let text = await readFile(path.join(project, 'docs/nginx', configuration), 'utf8')
   for (const [from, to] of replacements) {
     assert.ok(text.includes(from), `${configuration} has ${from}`)
-    // Comments have some of them too.
+    // Some of these texts also occur in comments.
     text = text.replaceAll(from, to)
   }
   await writeFile(path.join(folder, configuration), text)

@@ -1,9 +1,9 @@
-// A server that responds to everything with the same, such as half a body: what proxies and broken connections do.
+// A server that returns the same response to every request, such as half a body, like proxies and broken connections.
 
 import { once } from 'node:events'
 import http from 'node:http'
 
-/** `breaksOff` closes the connection in the middle of the body. Returns its URL. */
+/** With `breaksOff`, it closes the connection in the middle of the body. Returns its URL. */
 export async function startOddServer(allowedOrigin, { status, body, breaksOff = false }) {
   const server = http.createServer((request, response) => {
     response.writeHead(status, {

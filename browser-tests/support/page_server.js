@@ -1,4 +1,4 @@
-// Serves the pages under test, from an origin that is not the server's.
+// Serves the pages under test from another origin than the server's.
 
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
@@ -15,7 +15,7 @@ const types = {
   '.mp3': 'audio/mpeg',
 }
 
-/** Serves what is in these folders of the project, each on top. Port 0 is any free one. Answers the page's origin. */
+/** Serves the files of these folders of the project at `/`. Port 0 selects a free port. Returns the origin of the pages. */
 export async function startPageServer(port, ...folders) {
   const server = http.createServer(async (request, response) => {
     const { pathname } = new URL(request.url, 'http://localhost')

@@ -1,4 +1,4 @@
-// The server under test: the one at SERVER_URL, or one of our own on a free port with an empty data folder.
+// The server under test: the one at SERVER_URL, or a new one on a free port with an empty data folder.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -9,7 +9,7 @@ import path from 'node:path'
 const binary = new URL('../../target/debug/notestamp-server', import.meta.url).pathname
 const startTimeoutMs = 30_000
 
-/** Starts it for a page of this origin. Answers its URL, spelled with `localhost`: cookies are then same-site. */
+/** Starts the server for a page of this origin. Returns its URL with `localhost`, so that cookies are same-site. */
 export async function startServer(allowedOrigin, ...settings) {
   if (process.env.SERVER_URL) return { url: process.env.SERVER_URL.replace(/\/$/, ''), stop: async () => {} }
 
@@ -38,12 +38,12 @@ export async function startServer(allowedOrigin, ...settings) {
   }
 }
 
-/** Reads what the server prints until it names its address; what comes later is read and dropped. */
+/** Reads the server's output up to its address; later output is read and ignored. */
 function listeningAddress(server) {
   return new Promise((resolve, reject) => {
     let said = ''
     const tooLate = setTimeout(() => reject(new Error(`no address within ${startTimeoutMs} ms:\n${said}`)), startTimeoutMs)
-    // The line is complete once something follows the address: chunks end anywhere.
+    // Chunks may end anywhere, so the line is complete only when a character follows the address.
     const listen = chunk => {
       said = (said + chunk).slice(-10_000)
       const address = said.match(/listening on (http:\/\/[\w.:[\]]+)[^\w.:[\]]/)?.[1]

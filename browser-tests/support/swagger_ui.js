@@ -1,4 +1,4 @@
-// Swagger UI, used as a person would use it.
+// Swagger UI, used like a person.
 
 /** Presses "Try it out" and "Execute" of one operation; returns the status that the UI shows. */
 export async function tryOut(page, method, path, body) {

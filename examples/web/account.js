@@ -8,7 +8,7 @@ const form = document.querySelector('#account-form')
 const { username, password } = form.elements
 const user = document.querySelector('#user')
 
-/** `onSignedIn` is told the email address. `maySignOut` may refuse, and `onSignedOut` is what follows. */
+/** `onSignedIn` gets the email address. `maySignOut` decides whether to sign out, and `onSignedOut` is called after it. */
 export function setUpAccount({ onSignedIn, maySignOut, onSignedOut }) {
   form.addEventListener('submit', event => {
     event.preventDefault()
@@ -35,13 +35,13 @@ async function signIn(onSignedIn) {
     say('You are signed in.')
     await onSignedIn(email)
   } catch (error) {
-    // Here, 401 is no session that has ended, but a wrong password.
+    // Here, 401 means a wrong password, not an ended session.
     if (error.status !== 401) throw error
     sayError(error)
   }
 }
 
-/** The form, or who is signed in. */
+/** Shows the form, or the user who is signed in. */
 export function showAccount(email) {
   section.hidden = Boolean(email)
   user.hidden = !email

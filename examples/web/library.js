@@ -1,4 +1,4 @@
-// The list of projects: searched as one types, and read page by page.
+// The list of projects: it is searched while the user types, and read page by page.
 
 import { firstPage, list } from './api.js'
 import { attempt } from './messages.js'
@@ -14,7 +14,7 @@ let opened = null
 let next
 let running = new AbortController()
 
-/** `onOpen` is told the title of the project that was clicked. */
+/** `onOpen` gets the title of the project that was clicked. */
 export function setUpLibrary({ onOpen }) {
   search.addEventListener('input', () => attempt(showList))
   more.addEventListener('click', () => attempt(showMore, more))
@@ -24,14 +24,14 @@ export function setUpLibrary({ onOpen }) {
   })
 }
 
-/** Reads the first page. What is still being read for an earlier search is dropped: its answer could come later. */
+/** Reads the first page. It aborts an earlier search, whose response could arrive later. */
 export async function showList() {
   running.abort()
   running = new AbortController()
   await read(firstPage(search.value, pageSize), [], running.signal)
 }
 
-/** The server says where the next page is. It repeats and skips nothing, whatever is saved in between. */
+/** The server names the next page. No project is repeated or skipped, even if others are saved meanwhile. */
 const showMore = () => read(next, [...items.children], running.signal)
 
 async function read(page, before, signal) {
@@ -65,7 +65,7 @@ function item({ title, mimetype, mediaSize, lastModified }) {
   const button = document.createElement('button')
   button.type = 'button'
   button.dataset.title = title
-  // As text: a title may be anything, `<script>` too.
+  // As text, because a title may contain anything, even `<script>`.
   const name = document.createElement('span')
   name.dir = 'auto'
   name.textContent = title

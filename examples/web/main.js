@@ -1,4 +1,4 @@
-// Which parts of the page are shown when.
+// Decides which parts of the page are shown.
 
 import * as api from './api.js'
 import { setUpAccount, showAccount } from './account.js'
@@ -28,7 +28,7 @@ onSessionEnded(askToSignIn)
 attempt(async () => enter((await api.currentUser()).email))
 
 async function enter(email) {
-  // Somebody else's session: nothing of the one before may be left on the page.
+  // The session belongs to another user: nothing of the previous user may remain on the page.
   if (signedIn !== email) leave()
   signedIn = email
   main.classList.remove('signed-out')
@@ -36,7 +36,7 @@ async function enter(email) {
   await showList()
 }
 
-/** Keeps what is open, unsaved notes above all, for whoever signs in again. */
+/** Keeps the open project and its unsaved notes until the user signs in again. */
 function askToSignIn() {
   if (signedIn) say('Your session has ended. Please sign in again.')
   main.classList.add('signed-out')
@@ -54,7 +54,7 @@ function leave() {
 
 async function showProject(title) {
   setOpened(await openProject(title))
-  // On a phone there is room for one of the two.
+  // On a phone, only one of the two has enough space.
   main.classList.add('project-open')
 }
 

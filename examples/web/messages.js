@@ -1,4 +1,4 @@
-// What the page tells its user, in two live regions: what has been done, and what has failed.
+// Messages to the user, in two live regions: one for successes, one for errors.
 
 import { ApiError } from './api.js'
 
@@ -18,24 +18,24 @@ export function sayError(error) {
 function explain(error) {
   if (!(error instanceof ApiError)) {
     console.error(error)
-    return `Something is wrong with this page: ${error.message}`
+    return `This page has an error: ${error.message}`
   }
   const sentences = [error.message.charAt(0).toUpperCase() + error.message.slice(1) + '.']
-  // With 429, too many failed sign-ins, and 503, something behind the server is away for a moment.
+  // With 429 (too many failed sign-ins) and 503 (a store of the server is temporarily unavailable).
   if (error.retryAfterSeconds) sentences.push(`Try again in ${error.retryAfterSeconds} seconds.`)
-  // The server's log has it too.
+  // The id is also in the server's log.
   if (error.requestId) sentences.push(`(Request ${error.requestId})`)
   return sentences.join(' ')
 }
 
 let sessionEnded
 
-/** What to do when a request finds that nobody is signed in any more. */
+/** Sets the action for a request that finds that the session has ended. */
 export function onSessionEnded(action) {
   sessionEnded = action
 }
 
-/** Does what the user asked for, and says what went wrong. While an `element` is busy with it, clicks do nothing more. */
+/** Performs an action of the user, and shows its error. Until it is done, further clicks on its `element` are ignored. */
 export async function attempt(action, element) {
   if (element?.ariaBusy) return
   if (element) element.ariaBusy = 'true'

@@ -1,4 +1,4 @@
-// Saving something new: a title and a file, with a progress bar.
+// Saves a new project: a title and a file, with a progress bar.
 
 import { attempt, say } from './messages.js'
 import { save } from './upload.js'
@@ -10,7 +10,7 @@ const upload = document.querySelector('#upload')
 const progress = document.querySelector('#upload-progress')
 const percent = document.querySelector('#upload-percent')
 
-/** `onSaved` is told the title. */
+/** `onSaved` gets the title. */
 export function setUpNewProject({ onSaved }) {
   form.addEventListener('submit', event => {
     event.preventDefault()
@@ -44,7 +44,7 @@ async function saveNew(name, media) {
       onProgress: showProgress,
     })
   } catch (error) {
-    // Its notes are not to be lost by a title that was used twice.
+    // The notes of an existing project with the same title must not be lost.
     if (error.status === 412) error.message = `there is a project “${name}” already`
     throw error
   } finally {

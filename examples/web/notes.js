@@ -1,6 +1,6 @@
-// Notes whose lines are stamped with a place in the media. A click on the stamp goes there.
+// Notes whose lines are stamped with a position in the media. A click on the stamp goes to this position.
 //
-// The server takes any JSON for notes. This is the form of the notestamp editor, which is a Slate document: an array of
+// The server accepts any JSON as notes. This is the format of the notestamp editor, a Slate document: an array of
 // paragraphs, where a stamped line is a paragraph around a `stamped-item` with the `value` and the `label` of its stamp.
 
 const list = document.querySelector('#notes')
@@ -32,14 +32,14 @@ export function showNotes(content, newPlayer) {
   form.reset()
 }
 
-/** The notes as they are now, to be saved. */
+/** The current notes, as the content of a save. */
 export const notesContent = () => JSON.stringify(lines.map(line => line.node))
 
-/** The bare text of saved notes. */
+/** The text of saved notes, without stamps and formats. */
 export const notesText = content => read(content).map(({ node }) => textOf(node)).join('\n')
 
-// Each line keeps the node that it was read from until it is edited: what the editor can do beyond this page, bold and
-// colours, survives a save from here.
+// Each line keeps the node that it was read from until it is edited. So the formats of the editor that this page does not
+// support, such as bold and colours, survive a save from here.
 function read(content) {
   const notes = JSON.parse(content)
   return (Array.isArray(notes) ? notes : [notes]).map(node => ({
@@ -85,7 +85,7 @@ function row(line) {
 }
 
 function stampButton(stamp) {
-  // A line without a stamp keeps the column, so that all texts begin below each other.
+  // A line without a stamp has an empty column, so that all texts are aligned.
   if (!stamp) return document.createElement('span')
   const button = document.createElement('button')
   button.type = 'button'

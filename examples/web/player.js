@@ -1,23 +1,23 @@
-// What the notes are about: a recording or a video that plays, or a PDF that is read.
+// The media of the notes: a recording or a video that plays, or a PDF.
 //
-// A player knows the `place()` that a new note is stamped with, and can `goTo` the place of a stamp.
+// A player has a `place()`, the position for the stamp of a new note, and `goTo`, which goes to the position of a stamp.
 
 import { ApiError } from './api.js'
 import { sayError } from './messages.js'
 
 const container = document.querySelector('#player')
 
-/** Shows a project's media; answers its player, or null if there is nothing to play. */
+/** Shows a project's media; returns its player, or null if there is nothing to play. */
 export function showPlayer({ title, mimetype, mediaDigest, src }) {
   container.replaceChildren()
-  // Without media of its own, a project's `src` is whatever was saved: no address to load or link to unseen.
+  // If a project has no media, its `src` is any text that was saved, so it is not safe to load or to link to.
   if (!mediaDigest) return null
   if (/^(audio|video)\//.test(mimetype)) return timedPlayer(mimetype.split('/')[0], title, src)
   if (mimetype === 'application/pdf') return pdfReader(title, src)
   return null
 }
 
-/** The element asks for ranges itself, and sends the cookies, as long as it has no `crossorigin` attribute. */
+/** The element sends range requests and the cookies on its own, as long as it has no `crossorigin` attribute. */
 function timedPlayer(element, title, src) {
   const media = document.createElement(element)
   media.controls = true
@@ -30,13 +30,13 @@ function timedPlayer(element, title, src) {
     place: () => ({ value: media.currentTime, label: clock(media.currentTime) }),
     goTo: seconds => {
       media.currentTime = seconds
-      // Refused where the browser cannot play it; the element's `error` says so.
+      // The promise is rejected if the browser cannot play the media; the element's `error` has the reason.
       media.play().catch(() => {})
     },
   }
 }
 
-/** The browser's own reader. A page cannot ask it where its user is, so the page number is in a field beside it. */
+/** The browser's PDF reader. It does not tell its current page, so the user enters the page number in a field. */
 function pdfReader(title, src) {
   const page = document.createElement('input')
   page.type = 'number'
@@ -48,7 +48,7 @@ function pdfReader(title, src) {
 
   const goTo = number => {
     page.value = number
-    // A frame of its own for each turn: Chromium's reader looks at the page number only when it starts.
+    // A new frame for each page: Chromium's PDF reader reads the page number only when it starts.
     const turned = document.createElement('iframe')
     turned.title = title
     turned.src = `${src}#navpanes=0&view=FitH&page=${number}`

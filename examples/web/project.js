@@ -1,4 +1,4 @@
-// The open project: its notes are edited and saved, and it is deleted.
+// The open project: editing and saving its notes, and deleting it.
 
 import * as api from './api.js'
 import { attempt, say } from './messages.js'
@@ -14,10 +14,10 @@ const unsaved = document.querySelector('#unsaved')
 
 const notSaved = 'Your notes are not saved.'
 
-/** Metadata, the notes as they were saved last, and the revision they are of; null while no project is open. */
+/** Metadata, the notes of the last save, and their revision; null while no project is open. */
 let project = null
 
-/** `onChanged` is called when the list is no longer right, and `onClosed` when no project is open any more. */
+/** `onChanged` is called when the list is out of date, and `onClosed` when the project has been closed. */
 export function setUpProject({ onChanged, onClosed }) {
   setUpNotes({ onChange: showUnsaved })
   const close = () => {
@@ -47,20 +47,20 @@ export function setUpProject({ onChanged, onClosed }) {
       say(`Deleted “${title}”.`)
     }, event.target),
   )
-  // The browser asks the user before it leaves the page.
+  // The browser then asks the user before it leaves the page.
   window.addEventListener('beforeunload', event => {
     if (hasUnsaved()) event.preventDefault()
   })
 }
 
-/** Answers the title as the server spells it. */
+/** Returns the title in the server's spelling. */
 export async function openProject(title) {
   show(await api.open(title))
   heading.focus()
   return project.metadata.title
 }
 
-/** Leaves nothing of it on the page. */
+/** Removes the project from the page. */
 export function closeProject() {
   project = null
   section.hidden = true
@@ -68,12 +68,12 @@ export function closeProject() {
   showNotes('[]', showPlayer({}))
 }
 
-/** Whether there is nothing to lose, or the user says so. */
+/** Returns whether there are no unsaved changes, or the user agrees to lose them. */
 export async function mayLeave() {
   if (!hasUnsaved()) return true
   const answer = await ask({
     question: 'Leave without saving?',
-    explanation: 'What you have changed since the last save will be lost.',
+    explanation: 'Your changes since the last save will be lost.',
     choices: { stay: 'Stay here', leave: 'Leave' },
   })
   return answer === 'leave'
@@ -82,7 +82,7 @@ export async function mayLeave() {
 async function mayDelete() {
   const answer = await ask({
     question: 'Delete this project?',
-    explanation: `“${project.metadata.title}”, its notes and its media will be gone for good.`,
+    explanation: `“${project.metadata.title}”, its notes and its media will be deleted permanently.`,
     choices: { keep: 'Keep it', delete: 'Delete' },
   })
   return answer === 'delete'
@@ -104,23 +104,23 @@ function showUnsaved() {
 }
 
 /**
- * Saves the notes, provided that nobody has saved others since these were opened. Answers what became of it.
+ * Saves the notes if the project has not changed since it was opened. Returns the outcome.
  *
- * The media stays as it is, without being sent again.
+ * The media is kept, and not sent again.
  */
 async function saveNotes() {
   const saving = project
   const content = notesContent()
   try {
     const revision = await save({ metadata: saving.metadata, content, revision: saving.revision })
-    // The user may have typed on meanwhile, or opened another project.
+    // The user may have edited the notes meanwhile, or opened another project.
     Object.assign(saving, { revision, saved: content })
     showUnsaved()
     return 'Saved.'
   } catch (error) {
     if (error.status !== 412) throw error
   }
-  // Somebody, or the same user in another tab, was faster. Which notes are right, only the user knows.
+  // The project was saved elsewhere meanwhile, perhaps in another tab. Only the user knows which notes are right.
   const theirs = await openIfThere(saving.metadata.title)
   if (project !== saving) return notSaved
   return theirs ? settleWith(theirs) : settleDeleted()
@@ -138,7 +138,7 @@ async function settleWith(theirs) {
     return 'These are the notes that were saved elsewhere.'
   }
   if (answer !== 'mine') return notSaved
-  // Only what the user has just seen is overwritten: should it have changed again, the question comes again.
+  // Only the revision that the user has just seen is overwritten: if the project has changed again, the user is asked again.
   project.revision = theirs.revision
   return saveNotes()
 }

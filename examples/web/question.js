@@ -1,4 +1,4 @@
-// A question to the user that cannot be overlooked.
+// A question to the user, in a modal dialog.
 
 const dialog = document.querySelector('#question')
 const heading = document.querySelector('#question-heading')
@@ -6,7 +6,7 @@ const text = document.querySelector('#question-text')
 const quote = document.querySelector('#question-quote')
 const buttons = document.querySelector('#question-choices')
 
-/** `choices` is answer → label. Answers the one that was chosen, or "" if the user pressed Escape. */
+/** `choices` maps each choice to its label. Returns the user's choice, or "" for Escape. */
 export function ask({ question, explanation, quoted = '', choices }) {
   heading.textContent = question
   text.textContent = explanation

@@ -1,26 +1,26 @@
-// Saving, with progress: XMLHttpRequest, since fetch does not tell how much of a body it has sent.
+// Saving with progress. It uses XMLHttpRequest, because fetch does not report how much of a body has been sent.
 
 import { ApiError, urlOf } from './api.js'
 
-// The browser reads a file into memory to hash it. Larger ones are sent without asking first.
+// The browser reads a file into memory to hash it. Larger files are sent without trying their digest first.
 const hashedBytesMax = 256 << 20
 
 /**
- * Saves a project, and answers its new revision.
+ * Saves a project, and returns its new revision.
  *
- * `revision` is the one that these notes replace, or null where there must be no project of this title yet. If that has
- * changed meanwhile, the save is refused with 412, and nobody's notes are overwritten unseen.
+ * `revision` is the revision that these notes replace, or null if the project must not exist yet. If the project has
+ * changed meanwhile, the save is refused with 412, so it does not overwrite notes that the user has not seen.
  *
- * `file` goes with the first save only. Later ones leave it out, and the project keeps it.
+ * Only the first save has a `file`. Later saves omit it, and the project keeps it.
  */
 export async function save({ metadata, content, file = null, revision, onProgress }) {
   const text = { content, metadata: JSON.stringify({ ...metadata, lastModified: new Date().toISOString() }) }
   if (!file) return post(text, revision)
   await read(file.slice(0, 1))
-  // Browsers can hash on https and on localhost only.
+  // Browsers provide hashing only over https and on localhost.
   if (file.size > hashedBytesMax || !crypto.subtle) return post({ mediaFile: file, ...text }, revision, onProgress)
 
-  // A file that the account has under another project is not sent again: its digest will do.
+  // A file that the account already has in another project is not sent again: its digest is enough.
   const mediaDigest = await sha256(file)
   try {
     return await post({ mediaDigest, ...text }, revision)
@@ -43,9 +43,9 @@ function post(parts, revision, onProgress) {
     if (onProgress) request.upload.onprogress = ({ loaded, total }) => onProgress(loaded / total)
     request.onload = () => {
       if (request.status === 200) resolve(request.getResponseHeader('ETag'))
-      else reject(ApiError.fromAnswer(request.status, request.responseText, request.getResponseHeader('Retry-After')))
+      else reject(ApiError.fromResponse(request.status, request.responseText, request.getResponseHeader('Retry-After')))
     }
-    request.onerror = () => reject(ApiError.withoutAnswer())
+    request.onerror = () => reject(ApiError.withoutResponse())
     request.send(form)
   })
 }
@@ -55,7 +55,7 @@ async function sha256(file) {
   return [...new Uint8Array(digest)].map(byte => byte.toString(16).padStart(2, '0')).join('')
 }
 
-/** The bytes. Browsers refuse to read a file that was changed, moved or deleted after the user has chosen it. */
+/** The bytes of the file. Browsers refuse to read a file that was changed, moved or deleted after the user chose it. */
 async function read(file) {
   try {
     return await file.arrayBuffer()

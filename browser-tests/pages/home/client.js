@@ -5,7 +5,7 @@ import { silence } from './silence.js'
 
 const api = new URLSearchParams(location.search).get('api')
 
-// One answer for the tests to look at. Anything the browser blocks (CORS above all) throws here, as in the client.
+// One response, for the tests. As in the client, a request that the browser blocks (above all by CORS) throws.
 async function send(path, options) {
   const response = await fetch(api + path, options)
   return { status: response.status, etag: response.headers.get('etag'), body: await response.json() }
@@ -23,14 +23,14 @@ function postJson(path, body, options = {}) {
 const withName = (path, name) => `${path}?${new URLSearchParams({ name })}`
 
 window.client = {
-  // Without credentials: the cookie of a registration would be dropped.
+  // Without credentials, so the browser would ignore a cookie in the response.
   register: (username, password) => postJson('/auth/register', { username, password }),
 
   signIn: (username, password) => postJson('/auth/signin', { username, password }, { credentials: 'include' }),
 
   signOut: () => send('/auth/signout', { method: 'DELETE', credentials: 'include' }),
 
-  // `media` is a Blob, or null for a project that has been saved before; FormData makes the text "null" of that.
+  // `media` is a Blob, or null for a later save of the same project; FormData converts null to the text "null".
   save: (metadata, content, media) => {
     const form = new FormData()
     form.append('mediaFile', media)

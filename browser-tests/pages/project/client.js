@@ -4,7 +4,7 @@ import './player.js'
 
 const api = new URLSearchParams(location.search).get('api')
 
-// One answer for the tests to look at. As in the client, every answer is JSON, and what the browser blocks throws.
+// One response, for the tests. As in the client, every response is JSON, and a blocked request throws.
 async function send(path, options = {}) {
   const response = await fetch(api + path, { credentials: 'include', ...options })
   return { status: response.status, body: await response.json() }
@@ -24,7 +24,7 @@ window.client = {
 
   logOut: () => send('/auth/logout', { method: 'POST' }),
 
-  // `media` is a Blob, or null for a project that has been saved before.
+  // `media` is a Blob, or null for a later save of the same project.
   save: (metadata, notes, media) => {
     const form = new FormData()
     form.append('mediaFile', media && bytes(media, 'media'))
@@ -45,7 +45,7 @@ window.client = {
 
   delete: title => send(`/project/delete/${encodeURIComponent(title)}`, { method: 'DELETE' }),
 
-  // From its own address, without credentials.
+  // By the media's URL, without credentials.
   mediaBytes: async src => {
     const response = await fetch(src)
     return { status: response.status, bytes: (await response.arrayBuffer()).byteLength }

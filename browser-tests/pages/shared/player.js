@@ -1,9 +1,9 @@
-// The audio element of a page, and what the tests do with it.
+// The audio element of a page, and the functions by which tests use it.
 
 const audio = document.querySelector('audio')
 
 window.player = {
-  // Answers the duration in seconds, once the browser knows it.
+  // Returns the duration in seconds, when the browser knows it.
   load: src =>
     new Promise((resolve, reject) => {
       audio.addEventListener('loadedmetadata', () => resolve(audio.duration), { once: true })

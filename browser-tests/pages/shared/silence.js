@@ -1,4 +1,4 @@
-/** The bytes of a silent WAV, with so many of them for the sound: 8 bits, mono, 8,000 bytes to the second. */
+/** A silent WAV file with this many bytes of sound: 8 bits, mono, 8,000 bytes per second. */
 export function silence(bytes) {
   const rate = 8_000
   const wav = new DataView(new ArrayBuffer(44 + bytes))

@@ -1,5 +1,5 @@
-//! Embeds the store in a program of its own, without a server: one folder, with SQLite for the records and local files
-//! for notes and media.
+//! Uses the store in a program without a server: one folder, with SQLite for the records and local files for notes and
+//! media.
 //!
 //! ```sh
 //! cargo run -p notestamp-examples --bin embed
@@ -31,7 +31,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let store = open(folder.path()).await?;
     println!("opened a store in {}", folder.path().display());
 
-    // Whoever embeds the store says who is who: of a password it keeps the hash, and nobody signs in here.
+    // The embedding program authenticates its users. The store keeps only the hash of a password; here, no user signs in.
     let owner =
         store.create_account(Email::parse("ada@example.org")?, PasswordHash::new("!".to_owned())).await?.id;
 
@@ -44,32 +44,43 @@ async fn main() -> Result<(), Box<dyn Error>> {
     assert_eq!(listed, std::slice::from_ref(&first));
 
     let opened = store.open_project(owner, &first.metadata.title).await?;
-    println!("opened it: {} bytes of notes, revision {}", opened.notes.len(), opened.project.revision);
+    println!(
+        "opened the first project: {} bytes of notes, revision {}",
+        opened.notes.len(),
+        opened.project.revision
+    );
     assert_eq!(opened.notes, notes, "byte for byte");
 
     let range = store.read_media(&first, &media, Some(20_000..30_000)).await?;
     let range = range.try_collect::<Vec<Bytes>>().await?.concat();
-    println!("read {} bytes out of the middle of its media", range.len());
+    println!("read {} bytes from the middle of its media", range.len());
     assert_eq!(range, tokio::fs::read(&recording).await?[20_000..30_000]);
 
     let second = save(&store, owner, "The same lecture again", &recording, &notes).await?;
     assert_eq!(second.media, first.media, "equal bytes are one object");
     assert_eq!(bytes_in(&folder.path().join("media"))?, media.size);
-    println!("saved it under a second title: the media folder still holds {} bytes", media.size);
+    println!(
+        "saved the same recording under a second title: the media folder still contains {} bytes",
+        media.size
+    );
 
     store.delete_project(owner, &first.metadata.title).await?;
     store.sweep().await?;
     assert_eq!(bytes_in(&folder.path().join("media"))?, media.size);
-    println!("deleted the first one: the media is still there, for the second");
+    println!("deleted the first project: the second project still has the media");
 
     store.delete_project(owner, &second.metadata.title).await?;
     let swept = store.sweep().await?;
-    println!("deleted the second one: the sweep took {} object away", swept.doomed);
+    println!("deleted the second project: the sweep deleted {} object", swept.doomed);
     assert_eq!(bytes_in(&folder.path().join("media"))?, 0);
-    assert_eq!(store.check().await?, CheckReport::default(), "nothing is missing, and nothing left over");
+    assert_eq!(
+        store.check().await?,
+        CheckReport::default(),
+        "no bytes are missing, and none are unaccounted for"
+    );
 
     store.close().await?;
-    println!("closed it");
+    println!("closed the store");
     Ok(())
 }
 
@@ -80,7 +91,7 @@ async fn open(folder: &Path) -> Result<Store, Box<dyn Error>> {
     let notes = BlobStore::open(ObjectKind::Notes, &notes, durability).await?;
     let media = BlobUrl::folder(folder.join("media"))?;
     let media = BlobStore::open(ObjectKind::Media, &media, durability).await?;
-    // Media that no project refers to is spared for an hour otherwise, in case that somebody saves it again.
+    // The default grace period is one hour, during which unreferenced media can be saved again cheaply.
     let settings = StoreSettings { sweep_grace: Duration::ZERO, ..StoreSettings::default() };
     Ok(Store::builder(Arc::new(metadata), notes, media).settings(settings).open().await?)
 }
@@ -96,13 +107,13 @@ async fn save(
     metadata.kind = "audio".to_owned();
     metadata.mimetype = "audio/mpeg".to_owned();
 
-    // Dropped before it is committed, a save leaves nothing behind.
+    // A save that is dropped before its commit leaves no objects behind.
     let mut save = store.begin_save(owner);
     save.write_media(pieces(File::open(recording).await?)).await?;
     Ok(save.commit(SaveRequest::new(metadata, Notes::parse(notes.to_vec())?)).await?)
 }
 
-/// A file piece by piece: however large it is, it takes no more memory than one.
+/// Reads a file in pieces, so that memory does not grow with its size.
 fn pieces(file: File) -> impl Stream<Item = io::Result<Bytes>> {
     const PIECE_BYTES: usize = 64 << 10;
     stream::try_unfold(file, |mut file| async move {
@@ -116,7 +127,7 @@ fn title(project: &Project) -> &str {
     project.metadata.title.as_str()
 }
 
-/// The bytes of all files in a folder and in those below it.
+/// The total size of all files in a folder and its subfolders.
 fn bytes_in(folder: &Path) -> io::Result<u64> {
     let mut bytes = 0;
     for entry in std::fs::read_dir(folder)? {
