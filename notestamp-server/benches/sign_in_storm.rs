@@ -17,14 +17,14 @@ use tokio::time::Instant;
 
 const SIGN_INS: usize = 200;
 const LISTINGS: usize = 400;
-/// Between two listings, so that the measurement is no storm of its own.
+/// The pause between two listings, so that the measurement adds no load.
 const PAUSE: Duration = Duration::from_millis(5);
-/// What a refusal says, and how differently people take it.
+/// The delay of a retry: the `Retry-After` of a refusal, and a random addition, because users retry at different times.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 const SPREAD: Duration = Duration::from_secs(2);
 
 fn main() -> Outcome<()> {
-    // The server, the storm and the one who lists run apart: what the clients cost is not what is asked.
+    // The server, the storm and the listing client run in separate threads, so that the clients' cost is not measured.
     let host = Runtime::new()?;
     let server = host.block_on(Server::spawn())?;
     let lister = Builder::new_current_thread().enable_all().build()?;
@@ -59,8 +59,8 @@ fn main() -> Outcome<()> {
 }
 
 async fn cookies(server: &Server) -> Outcome<String> {
-    let answer = server.sign_in(EMAIL, PASSWORD).await?.error_for_status()?;
-    let set = answer.headers().get_all(SET_COOKIE).iter().map(|cookie| cookie.to_str());
+    let response = server.sign_in(EMAIL, PASSWORD).await?.error_for_status()?;
+    let set = response.headers().get_all(SET_COOKIE).iter().map(|cookie| cookie.to_str());
     let pairs: Result<Vec<_>, _> =
         set.map(|cookie| Ok(cookie?.split(';').next().unwrap_or_default())).collect();
     pairs.map(|pairs| pairs.join("; ")).map_err(|error: reqwest::header::ToStrError| error.into())
@@ -71,15 +71,15 @@ async fn list(server: &Server, cookies: &str, enough: usize, over: &AtomicBool) 
     let mut times = Vec::new();
     while times.len() < enough && !over.load(Ordering::Relaxed) {
         let begun = Instant::now();
-        let answer = server.request(Method::GET, "/home/list").header(COOKIE, cookies).send().await?;
-        answer.error_for_status()?.bytes().await?;
+        let response = server.request(Method::GET, "/home/list").header(COOKIE, cookies).send().await?;
+        response.error_for_status()?.bytes().await?;
         times.push(begun.elapsed());
         tokio::time::sleep(PAUSE).await;
     }
     Ok(times)
 }
 
-/// Signs everybody in. Who is told to come back does so when told, and people do not do that all at once.
+/// Signs all users in. A refused client retries after the time of `Retry-After` and a random addition.
 async fn storm(server: &Server) -> reqwest::Result<(usize, Duration)> {
     let begun = Instant::now();
     let clients = (0..SIGN_INS).map(async |client| {

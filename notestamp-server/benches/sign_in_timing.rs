@@ -15,7 +15,7 @@ use tokio::time::Instant;
 const SAMPLES: usize = 200;
 
 fn main() -> Outcome<()> {
-    // Apart, so that the client's own work is not in the way.
+    // In another thread, so that the client's own work does not delay the server.
     let host = Runtime::new()?;
     let server = host.block_on(Server::spawn())?.apart()?;
     Builder::new_current_thread().enable_all().build()?.block_on(compare(&server))
@@ -28,7 +28,7 @@ async fn compare(server: &Server) -> Outcome<()> {
     let (mut known, mut unknown) = (Vec::new(), Vec::new());
     for turn in 0..SAMPLES {
         let stranger = format!("nobody-{turn}@example.org");
-        // Each is first as often as the other.
+        // Each of the two is first equally often.
         if turn % 2 == 0 {
             known.push(fail(server, EMAIL).await?);
             unknown.push(fail(server, &stranger).await?);
@@ -48,14 +48,14 @@ async fn compare(server: &Server) -> Outcome<()> {
 
 async fn fail(server: &Server, email: &str) -> Outcome<Duration> {
     let begun = Instant::now();
-    let answer = server.sign_in(email, "a wrong guess").await?;
-    assert_eq!(answer.status(), 401);
-    answer.bytes().await?;
+    let response = server.sign_in(email, "a wrong guess").await?;
+    assert_eq!(response.status(), 401);
+    response.bytes().await?;
     Ok(begun.elapsed())
 }
 
-/// How likely samples at least this far apart are, if they are of one distribution: two-sided, by the normal
-/// approximation, which is good from some twenty samples on.
+/// The p-value: how likely a difference of at least this size is if both samples have the same distribution. Two-sided, by
+/// the normal approximation, which needs about twenty samples.
 fn mann_whitney(a: &[Duration], b: &[Duration]) -> f64 {
     let (n, m) = (a.len() as f64, b.len() as f64);
     let win = |x: &Duration, y: &Duration| match x.cmp(y) {
@@ -68,7 +68,7 @@ fn mann_whitney(a: &[Duration], b: &[Duration]) -> f64 {
     erfc(z.abs() / std::f64::consts::SQRT_2)
 }
 
-/// The complementary error function of what is not negative (Abramowitz and Stegun, 7.1.26).
+/// The complementary error function for non-negative numbers (Abramowitz and Stegun, 7.1.26).
 fn erfc(x: f64) -> f64 {
     let t = 1.0 / (1.0 + 0.327_591_1 * x);
     let polynomial = [1.061_405_429, -1.453_152_027, 1.421_413_741, -0.284_496_736, 0.254_829_592];

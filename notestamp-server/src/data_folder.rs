@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_made_and_found_again_with_nothing_in_it() {
+    fn a_created_folder_is_empty_and_can_be_opened_again() {
         let place = tempfile::tempdir().unwrap();
         let folder = DataFolder::new(&place.path().join("a/b")).unwrap();
         folder.create(Durability::Full).unwrap();
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_the_way_is_named_and_why_is_said_once() {
+    fn an_obstacle_is_named_and_its_reason_appears_once() {
         let place = tempfile::tempdir().unwrap();
         let file = place.path().join("file");
         fs::write(&file, "").unwrap();

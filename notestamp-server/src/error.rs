@@ -516,7 +516,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_operator_should_look_at_is_logged_as_an_error() {
+    fn only_errors_that_need_the_operator_are_logged_as_errors() {
         for (code, level) in [
             (Code::Internal, Level::ERROR),
             (Code::StorageFull, Level::ERROR),

@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_storm_is_one_event_per_interval_that_says_how_many_were_left_out() {
+    async fn a_storm_is_one_event_per_interval_with_the_number_of_omitted_ones() {
         let limit = LogLimit::per_second();
         assert_eq!(limit.admit(), Some(0));
         for _ in 0..1_000 {

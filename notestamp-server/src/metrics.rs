@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_text_tells_what_was_counted() {
+    fn the_text_contains_the_counts() {
         let metrics = Metrics::new();
         metrics.request_answered(&Method::GET, 200, Duration::from_millis(3));
         metrics.request_answered(&Method::from_bytes(b"MADEUP").unwrap(), 405, Duration::ZERO);

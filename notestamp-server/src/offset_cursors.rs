@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_of_one_session_listing_and_offset() {
+    fn a_cursor_belongs_to_one_session_listing_and_offset() {
         let places = OffsetCursors::default();
         places.remember(session(1), &page(0), 20, Cursor::Saved(7));
         let resumed = places.resume(session(1), &page(20));
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_are_remembered_and_not_too_many() {
+    fn only_a_bounded_number_of_the_latest_cursors_is_kept() {
         let places = OffsetCursors::default();
         for n in 0..3 * REMEMBERED_MIN {
             places.remember(session(1), &page(0), n, Cursor::Saved(n as u64));

@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn many_at_once_ask_once_and_the_next_interval_asks_again() {
+    async fn concurrent_callers_share_one_call_per_interval() {
         let (once, times) = (OncePer::new(SECOND), AtomicU32::new(0));
         assert_eq!(join_all((0..100).map(|_| once.get(ask(&times)))).await, [1; 100]);
         sleep(SECOND / 2).await;
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_caller_that_goes_away_leaves_the_question_to_the_next() {
+    async fn if_a_caller_is_cancelled_the_next_one_makes_the_call() {
         let (once, times) = (OncePer::new(SECOND), AtomicU32::new(0));
         timeout(SECOND / 4, once.get(ask(&times))).await.unwrap_err();
         assert_eq!(once.get(ask(&times)).await, 1);

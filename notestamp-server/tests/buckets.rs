@@ -1,6 +1,6 @@
 //! A server whose media is in a bucket: redirects of players, and responses while the bucket is unavailable.
 //!
-//! `scripts/services start` starts an S3 server, and prints the variables that lead here to it.
+//! `scripts/services start` starts an S3 server, and prints the environment variables with which these tests find it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::env;
@@ -26,7 +26,7 @@ const PLAYER: (&str, &str) = ("sec-fetch-dest", "audio");
 
 #[tokio::test]
 #[ignore = "needs NOTESTAMP_TEST_S3_ENDPOINT"]
-async fn a_player_is_sent_to_the_bucket_with_all_headers() {
+async fn a_player_is_redirected_to_the_bucket_with_all_headers() {
     let user = User::of(MediaDelivery::Redirect, &fresh_bucket(&endpoint())).await;
     let src = user.save_media("Søng", "audio/mpeg", b"0123456789").await;
     let redirect = user.get(&src, &[PLAYER]).await;
@@ -45,7 +45,7 @@ async fn a_player_is_sent_to_the_bucket_with_all_headers() {
 
 #[tokio::test]
 #[ignore = "needs NOTESTAMP_TEST_S3_ENDPOINT"]
-async fn what_no_browser_shows_safely_is_an_attachment_in_the_bucket_too() {
+async fn an_unsafe_media_type_is_an_attachment_in_the_bucket_too() {
     let user = User::of(MediaDelivery::Redirect, &fresh_bucket(&endpoint())).await;
     let src = user.save_media("page", "text/html", b"<script>").await;
     let redirect = user.get(&src, &[PLAYER]).await;
@@ -56,13 +56,13 @@ async fn what_no_browser_shows_safely_is_an_attachment_in_the_bucket_too() {
 
 #[tokio::test]
 #[ignore = "needs NOTESTAMP_TEST_S3_ENDPOINT"]
-async fn all_but_players_get_the_bytes_from_the_server() {
+async fn all_requests_except_those_of_players_get_the_bytes_from_the_server() {
     let user = User::of(MediaDelivery::Redirect, &fresh_bucket(&endpoint())).await;
     let src = user.save_media("title", "audio/mpeg", b"0123456789").await;
     for headers in [&[][..], &[("sec-fetch-dest", "empty")], &[PLAYER, ("sec-fetch-mode", "cors")]] {
-        let answer = user.get(&src, headers).await;
-        assert_eq!(answer.status(), StatusCode::OK, "{headers:?}");
-        assert_eq!(answer.bytes().await.unwrap(), "0123456789");
+        let response = user.get(&src, headers).await;
+        assert_eq!(response.status(), StatusCode::OK, "{headers:?}");
+        assert_eq!(response.bytes().await.unwrap(), "0123456789");
     }
     let head = user.request(Method::HEAD, &src, &[PLAYER, ("range", "bytes=2-3")]).await;
     assert_eq!(head.status(), StatusCode::OK);
@@ -75,7 +75,7 @@ async fn all_but_players_get_the_bytes_from_the_server() {
 
 #[tokio::test]
 #[ignore = "needs NOTESTAMP_TEST_S3_ENDPOINT"]
-async fn nobody_else_is_sent_to_the_bucket() {
+async fn another_user_is_not_redirected_to_the_bucket() {
     let user = User::of(MediaDelivery::Redirect, &fresh_bucket(&endpoint())).await;
     let src = user.save_media("title", "audio/mpeg", b"0123456789").await;
 
@@ -88,16 +88,16 @@ async fn nobody_else_is_sent_to_the_bucket() {
 }
 
 #[tokio::test]
-async fn a_store_that_cannot_presign_is_no_hindrance() {
+async fn with_a_store_that_cannot_presign_the_server_sends_the_bytes() {
     let user = User::of(MediaDelivery::Redirect, "memory:///").await;
     let src = user.save_media("title", "audio/mpeg", b"0123456789").await;
     assert_eq!(user.get(&src, &[PLAYER]).await.status(), StatusCode::OK);
 }
 
-/// In real time: the response must reach a waiting client.
+/// Uses real time, because the response must reach a waiting client.
 #[tokio::test]
 #[ignore = "needs NOTESTAMP_TEST_S3_ENDPOINT"]
-async fn while_the_bucket_is_silent_requests_are_told_to_come_again_soon() {
+async fn while_the_bucket_does_not_respond_requests_get_503_with_retry_after() {
     let (address, silence) = relay("").await;
     let user = User::of(MediaDelivery::Proxy, &fresh_bucket(&format!("http://{address}"))).await;
     let src = user.save_media("title", "audio/mpeg", b"0123456789").await;
@@ -108,9 +108,9 @@ async fn while_the_bucket_is_silent_requests_are_told_to_come_again_soon() {
     let (read, save, large_save) =
         tokio::join!(user.get(&src, &[]), user.save("other", small), user.save("large", &large));
     assert!(begun.elapsed() < REQUEST_TIME_MAX, "{:?}", begun.elapsed());
-    for answer in [read, save, large_save] {
-        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert!(answer.headers().contains_key("retry-after"));
+    for response in [read, save, large_save] {
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(response.headers().contains_key("retry-after"));
     }
 
     silence.send_replace(false);
@@ -118,10 +118,10 @@ async fn while_the_bucket_is_silent_requests_are_told_to_come_again_soon() {
     assert_eq!(user.save("other", small).await.status(), StatusCode::OK);
 }
 
-/// In real time, as above.
+/// Uses real time for the same reason.
 #[tokio::test]
 #[ignore = "needs NOTESTAMP_TEST_S3_ENDPOINT"]
-async fn a_bucket_that_falls_silent_in_the_middle_of_an_upload_is_found_out_soon() {
+async fn a_bucket_that_stalls_during_an_upload_is_detected_soon() {
     // At a part after the first, and at the end.
     for request in ["?partNumber=2&", "?uploadId="] {
         let (address, silence) = relay(request).await;
@@ -132,10 +132,10 @@ async fn a_bucket_that_falls_silent_in_the_middle_of_an_upload_is_found_out_soon
             silence.subscribe().wait_for(|silent| *silent).await.expect("the sender is in reach");
             Instant::now()
         };
-        let (answer, begun) = tokio::join!(saving, fell_silent);
+        let (response, begun) = tokio::join!(saving, fell_silent);
         assert!(begun.elapsed() < REQUEST_TIME_MAX, "{request}: {:?}", begun.elapsed());
-        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "{request}");
-        assert!(answer.headers().contains_key("retry-after"));
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{request}");
+        assert!(response.headers().contains_key("retry-after"));
     }
 }
 
@@ -165,11 +165,11 @@ async fn relay(last_request: &'static str) -> (SocketAddr, watch::Sender<bool>) 
             let mut is_silent = silencer.subscribe();
             tokio::spawn(async move {
                 let mut to = TcpStream::connect(target).await.expect("the S3 server is there");
-                let (mut requests, mut answers) = (from.split(), to.split());
+                let (mut requests, mut responses) = (from.split(), to.split());
                 let relayed = async {
                     tokio::select! {
-                        () = copy_requests(&mut requests.0, &mut answers.1, last_request, &silencer) => {}
-                        _ = copy(&mut answers.0, &mut requests.1) => {}
+                        () = copy_requests(&mut requests.0, &mut responses.1, last_request, &silencer) => {}
+                        _ = copy(&mut responses.0, &mut requests.1) => {}
                     }
                 };
                 tokio::select! {

@@ -1,4 +1,4 @@
-//! Signals affect a whole process, so each of these tests runs in a process of its own: this binary again.
+//! Signals affect a whole process, so each of these tests starts this binary again as a separate process.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -7,9 +7,9 @@ use std::time::Duration;
 use notestamp_server::shutdown;
 
 /// The deadline for a child process to stop.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The child process of the tests below; run by itself, it does nothing.
+/// The child process of the tests below; as an ordinary test it does nothing.
 #[tokio::test]
 async fn child() {
     if std::env::var_os("NOTESTAMP_TEST_CHILD").is_none() {
@@ -17,10 +17,10 @@ async fn child() {
     }
     let requested = shutdown::requested().unwrap();
     say("ready");
-    tokio::time::timeout(PATIENCE, requested).await.expect("a signal comes");
+    tokio::time::timeout(TIMEOUT, requested).await.expect("a signal comes");
     say("stopping");
     if std::env::var_os("LINGER").is_some() {
-        tokio::time::sleep(PATIENCE).await;
+        tokio::time::sleep(TIMEOUT).await;
     }
 }
 
@@ -63,7 +63,7 @@ impl Process {
 }
 
 #[test]
-fn the_first_signal_asks_to_stop() {
+fn the_first_signal_starts_a_graceful_shutdown() {
     for name in ["INT", "TERM"] {
         let mut process = Process::start(false);
         process.signal(name);

@@ -1,7 +1,7 @@
-//! What a page of projects costs: the first and the last, in each order, searched and filtered, in an account of ten
-//! projects and in one of a hundred thousand. Each as a ratio to the first page of the small account.
+//! The cost of a page of projects: the first and the last, in each order, with a search and a filter, in an account of ten
+//! projects and in one of a hundred thousand. Each is shown as a ratio to the first page of the small account.
 //!
-//! `cargo bench -p notestamp-store --all-features --bench listing`; MongoDB is measured too where
+//! `cargo bench -p notestamp-store --all-features --bench listing`; MongoDB is measured too if
 //! `NOTESTAMP_TEST_MONGODB_URL` is set (`eval "$(scripts/services start)"`).
 
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on may panic")]
@@ -39,10 +39,10 @@ async fn main() {
     mongodb::measure().await;
 }
 
-/// Prints what each kind of page takes, the median of some rounds, as a ratio to the same page of a small account.
+/// Prints the time of each kind of page, the median of some rounds, as a ratio to the same page of a small account.
 async fn measure(store: &dyn RecordStore, few: UserId, many: UserId) {
     let last = |sort: Sort| match sort {
-        // Twenty before the end, as the pages before would have led there.
+        // The cursor of the last page of twenty.
         Sort::Saved => Cursor::Saved(21),
         Sort::LastModified => {
             Cursor::LastModified(NOW.after(Duration::from_secs(20)), ProjectId::from_bytes([0; 16]))
@@ -117,7 +117,7 @@ fn title(n: usize) -> String {
     format!("Lecture No. {n:05} on the history of notes")
 }
 
-/// What the project of that number says of itself.
+/// The metadata of the project with this number.
 fn metadata(n: usize) -> Metadata {
     let saved = NOW.after(Duration::from_secs(n as u64));
     let mut metadata = Metadata::new(Title::parse(&title(n)).unwrap(), saved);
@@ -125,7 +125,7 @@ fn metadata(n: usize) -> Metadata {
     metadata
 }
 
-/// Saves so many projects, with the notes only in the ledger.
+/// Saves this many projects; their notes exist only in the ledger.
 async fn save(store: &dyn RecordStore, owner: UserId, count: usize) {
     let saves = stream::iter(0..count).map(|n| async move {
         let home = Namespace::Owner(owner);
@@ -176,7 +176,7 @@ mod mongodb {
         client.database(&name).drop().await.unwrap();
     }
 
-    /// Makes many of the one project that the second account has: one account saves one after the other.
+    /// Copies the only project of the second account many times, because saving them one after the other is slow.
     async fn multiply(database: &::mongodb::Database) {
         let projects = database.collection::<Document>("projects");
         let one = projects
@@ -197,7 +197,7 @@ mod mongodb {
         users.find_one(doc! { "email": "many@example.org" }).await.unwrap().unwrap().remove("_id").unwrap()
     }
 
-    /// As a save would have them.
+    /// The same values as in a save.
     fn ngrams(title: &str) -> BTreeSet<String> {
         let of = |text: String| {
             let chars: Vec<char> = text.chars().collect();

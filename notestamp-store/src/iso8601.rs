@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn an_offset_is_taken_away() {
+    fn an_offset_is_subtracted() {
         for text in [
             "2024-03-01T13:00:00+01:00",
             "2024-03-01T13:00+01",
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_iso_8601_is_nothing() {
+    fn a_text_that_is_not_iso_8601_is_invalid() {
         for text in [
             "",
             "T",

@@ -26,7 +26,7 @@ const IN_FLIGHT_MAX: usize = 4;
 const ALL_IN_FLIGHT_MAX: usize = 64;
 
 #[tokio::test]
-async fn whichever_part_fails_nothing_is_left() {
+async fn a_failure_of_any_part_leaves_nothing() {
     for nth in 1..=6 {
         let (store, backend) = faulty(Faults { fail_part: Some(nth), ..Faults::default() });
         let mut ingest = begin(&store);
@@ -52,7 +52,7 @@ async fn an_object_that_cannot_be_completed_is_aborted() {
 }
 
 #[tokio::test]
-async fn an_object_that_is_complete_counts_though_the_answer_was_lost() {
+async fn a_complete_object_counts_even_if_the_response_was_lost() {
     let (store, backend) = faulty(Faults { lose_complete: true, ..Faults::default() });
     let mut ingest = begin(&store);
     write_parts(&mut ingest, 2).await.unwrap();
@@ -72,7 +72,7 @@ async fn a_small_object_that_cannot_be_put_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_told_from_other_failures() {
+async fn a_full_disk_is_distinguished_from_other_failures() {
     let (store, _) = faulty(Faults { fail_part: Some(1), full: true, ..Faults::default() });
     let mut ingest = begin(&store);
     write_parts(&mut ingest, 2).await.unwrap();
@@ -114,7 +114,7 @@ async fn an_abort_that_may_have_missed_a_part_is_repeated() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_closed_tries_once_more_to_abort() {
+async fn closing_a_store_retries_the_abort_once() {
     let (store, backend) = faulty(Faults { fail_aborts: usize::MAX, ..Faults::default() });
     let mut ingest = begin(&store);
     write_parts(&mut ingest, 2).await.unwrap();
@@ -124,7 +124,7 @@ async fn a_store_that_is_closed_tries_once_more_to_abort() {
 }
 
 #[tokio::test]
-async fn an_abort_waits_for_no_part() {
+async fn an_abort_does_not_wait_for_parts() {
     let (store, backend) = faulty(Faults { gated: true, ..Faults::default() });
     let mut ingest = begin(&store);
     write_parts(&mut ingest, 3).await.unwrap();
@@ -134,7 +134,7 @@ async fn an_abort_waits_for_no_part() {
 }
 
 #[tokio::test]
-async fn a_write_given_up_half_way_breaks_the_ingest() {
+async fn a_cancelled_write_breaks_the_ingest() {
     let (store, backend) = faulty(Faults { gated: true, ..Faults::default() });
     let mut ingest = begin(&store);
     tokio::select! {
@@ -197,7 +197,7 @@ async fn many_uploads_at_once_have_a_limit_in_common() {
 }
 
 #[tokio::test]
-async fn a_stream_of_another_length_is_never_silent() {
+async fn a_stream_of_a_wrong_length_always_ends_in_an_error() {
     for (lie, yields) in [("short", 0..99), ("empty", 0..0), ("long", 0..101)] {
         let (store, _) = faulty(Faults { get_yields: Some(yields), ..Faults::default() });
         store.put(Namespace::Shared, object(), Bytes::from(vec![0; 100])).await.unwrap();
@@ -210,7 +210,7 @@ async fn a_stream_of_another_length_is_never_silent() {
 }
 
 #[tokio::test]
-async fn a_read_goes_on_as_long_as_each_connection_brings_bytes() {
+async fn a_read_continues_as_long_as_each_connection_delivers_bytes() {
     let bytes: Vec<u8> = (0..100).collect();
     let (store, backend) = faulty(Faults { get_breaks_after: Some(7), ..Faults::default() });
     store.put(Namespace::Shared, object(), Bytes::from(bytes.clone())).await.unwrap();
@@ -225,7 +225,7 @@ async fn a_read_goes_on_as_long_as_each_connection_brings_bytes() {
 }
 
 #[tokio::test]
-async fn a_read_ends_where_a_connection_brings_nothing() {
+async fn a_read_fails_if_a_connection_delivers_nothing() {
     let (store, backend) = faulty(Faults { get_breaks_after: Some(0), ..Faults::default() });
     store.put(Namespace::Shared, object(), Bytes::from(vec![0; 100])).await.unwrap();
     let stream = store.read(Namespace::Shared, object(), 100, None).await.unwrap();
@@ -235,7 +235,7 @@ async fn a_read_ends_where_a_connection_brings_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn notes_that_stop_in_the_middle_are_not_waited_for_long() {
+async fn a_stalled_read_of_notes_times_out_soon() {
     let (store, _) = faulty(Faults { get_yields: Some(0..50), get_stalls: true, ..Faults::default() });
     store.put(Namespace::Shared, object(), Bytes::from(vec![0; 100])).await.unwrap();
     let begun = tokio::time::Instant::now();
@@ -245,7 +245,7 @@ async fn notes_that_stop_in_the_middle_are_not_waited_for_long() {
 }
 
 #[tokio::test]
-async fn a_backend_that_is_away_is_unavailable_not_corrupt() {
+async fn an_unreachable_backend_is_unavailable_not_corrupt() {
     let (store, _) = faulty(Faults { fail_read: true, ..Faults::default() });
     for range in [None, Some(1..2), Some(1..1)] {
         let read = store.read(Namespace::Shared, object(), 100, range).await;

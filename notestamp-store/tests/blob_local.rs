@@ -66,7 +66,7 @@ async fn list(store: &BlobStore) -> Vec<ListedObject> {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn folders_are_made_for_the_present_account_only() {
+async fn folders_are_created_for_their_owner_only() {
     use std::os::unix::fs::PermissionsExt;
 
     let (store, folder) = fresh(Durability::Full).await;
@@ -77,7 +77,7 @@ async fn folders_are_made_for_the_present_account_only() {
 }
 
 #[tokio::test]
-async fn a_folder_opened_again_holds_what_it_held() {
+async fn a_reopened_folder_contains_the_same_objects() {
     let (store, folder) = fresh(Durability::Full).await;
     store.put(namespace(), object(), Bytes::from_static(b"notes")).await.unwrap();
     let again = open(&root(&folder), Durability::Full).await.unwrap();
@@ -94,7 +94,7 @@ async fn a_root_that_is_a_file_is_refused() {
 }
 
 #[tokio::test]
-async fn delete_takes_what_a_crash_has_left_half_written() {
+async fn delete_removes_half_written_files_of_a_crash() {
     let (store, folder) = fresh(Durability::Full).await;
     store.put(namespace(), object(), Bytes::from_static(b"x")).await.unwrap();
     let neighbour = ObjectId::from_bytes([3; 16]);
@@ -110,7 +110,7 @@ async fn delete_takes_what_a_crash_has_left_half_written() {
 }
 
 #[tokio::test]
-async fn what_is_half_written_or_foreign_is_listed_as_unknown() {
+async fn half_written_and_foreign_files_are_listed_as_unknown() {
     let (store, folder) = fresh(Durability::Full).await;
     let mut ingest = store.ingest(namespace(), object());
     ingest.write(Bytes::from(vec![0; 2 * PART])).await.unwrap();
@@ -130,7 +130,7 @@ async fn what_is_half_written_or_foreign_is_listed_as_unknown() {
 }
 
 #[tokio::test]
-async fn a_large_folder_is_listed_whole() {
+async fn a_large_folder_is_listed_completely() {
     let (store, _folder) = fresh(Durability::Relaxed).await;
     for number in 0..2500_u128 {
         let object = ObjectId::from_bytes(number.to_be_bytes());
@@ -140,7 +140,7 @@ async fn a_large_folder_is_listed_whole() {
 }
 
 #[tokio::test]
-async fn a_reader_goes_on_when_its_object_is_deleted() {
+async fn a_reader_continues_when_its_object_is_deleted() {
     let (store, _folder) = fresh(Durability::Full).await;
     let bytes = Bytes::from(vec![7; 3 * PART]);
     store.put(namespace(), object(), bytes.clone()).await.unwrap();
@@ -169,7 +169,7 @@ async fn a_file_that_shrinks_while_it_is_read_is_an_error() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_completed_leaves_no_staging_file() {
+async fn a_failed_completion_leaves_no_staging_file() {
     for size in [10, 2 * PART] {
         let (store, folder) = fresh(Durability::Full).await;
         let mut ingest = store.ingest(namespace(), object());
@@ -184,7 +184,7 @@ async fn what_cannot_be_completed_leaves_no_staging_file() {
 }
 
 #[tokio::test]
-async fn a_root_that_vanishes_is_noticed_and_not_made_anew() {
+async fn a_root_that_disappears_is_an_error_and_not_created_again() {
     let (store, folder) = fresh(Durability::Full).await;
     store.ping().await.unwrap();
     fs::remove_dir_all(root(&folder)).unwrap();

@@ -113,7 +113,7 @@ fn body(len: usize, breaks_off: bool) -> impl futures_util::Stream<Item = Result
 
 #[tokio::test]
 #[ignore = "needs NOTESTAMP_TEST_S3_ENDPOINT"]
-async fn an_upload_under_way_is_seen() {
+async fn an_upload_in_progress_is_visible() {
     let place = Place::fresh();
     let mut ingest = open(&place).await.ingest(Namespace::Shared, any_object());
     ingest.write(vec![0; LARGE].into()).await.unwrap();
@@ -140,7 +140,7 @@ async fn an_upload_that_is_dropped_is_aborted() {
 
 #[tokio::test]
 #[ignore = "needs NOTESTAMP_TEST_S3_ENDPOINT"]
-async fn bytes_that_are_there_already_are_aborted() {
+async fn an_upload_of_existing_bytes_is_aborted() {
     let place = Place::fresh();
     let (store, user) = with_account(&place).await;
     let mut objects = Vec::new();
@@ -184,7 +184,7 @@ async fn a_save_that_fails_leaves_no_upload() {
 
 #[tokio::test]
 #[ignore = "needs NOTESTAMP_TEST_S3_ENDPOINT"]
-async fn a_presigned_url_gives_the_object_with_its_headers() {
+async fn a_presigned_url_returns_the_object_with_its_headers() {
     let store = open(&Place::fresh()).await;
     let object = any_object();
     store.put(Namespace::Shared, object, Bytes::from_static(b"0123456789")).await.unwrap();
@@ -204,7 +204,7 @@ async fn a_presigned_url_gives_the_object_with_its_headers() {
 
 #[tokio::test]
 #[ignore = "needs NOTESTAMP_TEST_S3_ENDPOINT"]
-async fn a_presigned_url_is_good_for_nothing_else() {
+async fn a_presigned_url_allows_nothing_else() {
     let store = open(&Place::fresh()).await;
     let (object, other) = (any_object(), any_object());
     for object in [object, other] {
@@ -230,7 +230,7 @@ async fn a_presigned_url_is_good_for_nothing_else() {
 
 #[tokio::test]
 #[ignore = "needs NOTESTAMP_TEST_S3_ENDPOINT"]
-async fn a_url_that_would_be_good_for_too_long_is_refused() {
+async fn a_presigned_url_with_too_long_a_lifetime_is_refused() {
     let store = open(&Place::fresh()).await;
     let too_long = PRESIGNED_TIME_MAX + Duration::from_secs(1);
     let error = store.presign(Namespace::Shared, any_object(), &headers(), too_long).await.unwrap_err();
@@ -239,7 +239,7 @@ async fn a_url_that_would_be_good_for_too_long_is_refused() {
 
 #[tokio::test]
 #[ignore = "needs NOTESTAMP_TEST_S3_ENDPOINT"]
-async fn two_prefixes_of_one_bucket_know_nothing_of_each_other() {
+async fn two_prefixes_of_one_bucket_are_independent() {
     let (one, other) = (Place::fresh(), Place::fresh());
     let (one, other) = (open(&one).await, open(&other).await);
     let object = any_object();
@@ -274,7 +274,7 @@ async fn a_wrong_prefix_is_refused_and_named() {
 
 #[tokio::test]
 #[ignore = "needs NOTESTAMP_TEST_S3_ENDPOINT"]
-async fn a_bucket_that_is_missing_does_not_answer_a_ping() {
+async fn a_ping_of_a_missing_bucket_fails() {
     let mut place = Place::fresh();
     place.bucket = "notestamp-no-such-bucket".to_owned();
     assert!(open(&place).await.ping().await.is_err());

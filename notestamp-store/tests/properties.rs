@@ -44,7 +44,7 @@ fn titles() -> impl Strategy<Value = Title> {
 
 proptest! {
     #[test]
-    fn a_title_is_what_its_rules_say(text in texts()) {
+    fn a_title_follows_its_rules(text in texts()) {
         let composed: String = text.nfc().collect();
         let long_enough = (1..=Title::CHARS_MAX).contains(&composed.chars().count());
         let controls = composed.chars().any(|c| c.is_control() && c != '\t');
@@ -53,7 +53,7 @@ proptest! {
     }
 
     #[test]
-    fn a_title_is_the_same_however_it_is_encoded(title in titles()) {
+    fn normal_forms_of_a_title_are_the_same_title(title in titles()) {
         prop_assert_eq!(&Title::parse(title.as_str()).unwrap(), &title);
         let decomposed: String = title.as_str().nfd().collect();
         prop_assert_eq!(Title::parse(&decomposed).unwrap(), title);
@@ -68,7 +68,7 @@ proptest! {
     }
 
     #[test]
-    fn an_address_read_again_is_the_same(local in "\\PC{1,70}", domain in "[a-zA-Zß.İΣ\u{308}-]{1,70}") {
+    fn parsing_an_address_is_idempotent(local in "\\PC{1,70}", domain in "[a-zA-Zß.İΣ\u{308}-]{1,70}") {
         let Ok(email) = Email::parse(&format!(" {local}@{domain}\t")) else { return Ok(()) };
         prop_assert_eq!(&Email::parse(email.as_str()).unwrap(), &email);
         prop_assert!(email.as_str().len() <= Email::BYTES_MAX);
@@ -91,7 +91,7 @@ proptest! {
     }
 
     #[test]
-    fn an_id_is_read_in_one_spelling_only(bytes: [u8; 16]) {
+    fn an_id_has_only_one_spelling(bytes: [u8; 16]) {
         let printed = ObjectId::from_bytes(bytes).to_string();
         let upper = printed.to_uppercase();
         prop_assert_eq!(upper.parse::<ObjectId>().is_ok(), upper == printed);
@@ -150,7 +150,7 @@ proptest! {
     }
 
     #[test]
-    fn a_text_that_is_no_cursor_is_refused_or_prints_as_one(text in "\\PC{0,40}|[smt][0-9.-]{0,40}") {
+    fn an_arbitrary_text_is_refused_as_a_cursor_or_round_trips(text in "\\PC{0,40}|[smt][0-9.-]{0,40}") {
         if let Ok(cursor) = text.parse::<Cursor>() {
             assert_round_trips(cursor);
         }
@@ -172,7 +172,7 @@ proptest! {
     }
 
     #[test]
-    fn the_time_between_is_what_was_added(millis in -1_i64 << 60..1 << 60, added in 0..1_u64 << 60) {
+    fn the_difference_is_the_added_duration(millis in -1_i64 << 60..1 << 60, added in 0..1_u64 << 60) {
         let (time, added) = (Timestamp::from_millis(millis), Duration::from_millis(added));
         prop_assert_eq!(time.after(added).since(time), added);
         prop_assert_eq!(time.after(added).before(added), time);
@@ -180,14 +180,14 @@ proptest! {
     }
 
     #[test]
-    fn a_media_type_read_again_is_the_same(text in "\\PC{0,40}|[A-Za-z]{1,9}/[A-Za-z0-9+.-]{1,20}(; ?[a-z]+=\"?[a-z]*\"?)?") {
+    fn parsing_a_media_type_is_idempotent(text in "\\PC{0,40}|[A-Za-z]{1,9}/[A-Za-z0-9+.-]{1,20}(; ?[a-z]+=\"?[a-z]*\"?)?") {
         let media_type = MediaType::parse(&text);
         prop_assert_eq!(&MediaType::parse(media_type.essence()), &media_type);
         prop_assert!(media_type.essence().is_ascii());
     }
 
     #[test]
-    fn notes_nest_as_deep_as_they_may_and_no_deeper(value in documents()) {
+    fn notes_nest_up_to_the_limit_and_no_deeper(value in documents()) {
         let text = value.to_string();
         let room = Notes::DEPTH_MAX - depth(&value);
         let nested = |levels: usize| format!("{}{text}{}", "[".repeat(levels), "]".repeat(levels));
@@ -343,7 +343,7 @@ impl Life {
             Refresh::SameSuccessor(session) => {
                 assert_eq!(ago, 1, "only the token before the current one is spared");
                 assert!(in_grace || !self.seen, "after the grace a confirmed successor makes it a replay");
-                assert_eq!(session, self.session, "it is answered with what is there, and nothing changes");
+                assert_eq!(session, self.session, "the same successor is returned, and nothing changes");
                 self.clone()
             }
             Refresh::Replayed(session) => {
@@ -353,7 +353,7 @@ impl Life {
                 assert!(session.revoked.is_some());
                 Self { session, ..self.clone() }
             }
-            Refresh::Refused => panic!("an open session answers its own tokens"),
+            Refresh::Refused => panic!("an open session accepts its own tokens"),
         }
     }
 
@@ -423,7 +423,7 @@ fn token(number: u64) -> TokenId {
 }
 
 #[test]
-fn every_short_life_of_a_session_keeps_its_promises() {
+fn every_short_sequence_of_refreshes_follows_the_rules() {
     const EVENTS_MAX: usize = 6;
 
     fn live(life: &Life, events_left: usize, met: &mut HashMap<(bool, u64), u64>) {
@@ -452,7 +452,7 @@ fn after(events: &[Event]) -> Life {
 }
 
 #[test]
-fn a_token_two_rotations_old_is_dead_at_once() {
+fn a_token_two_rotations_old_is_a_replay_at_once() {
     for between in [&[][..], &[Event::Access(0)], &[Event::Wait(Session::GRACE)]] {
         let events = [&[Event::Refresh(0), Event::Refresh(0)], between].concat();
         assert!(after(&events).session.is_open(after(&events).now));
@@ -466,7 +466,7 @@ fn a_token_two_rotations_old_is_dead_at_once() {
 }
 
 #[test]
-fn the_previous_token_is_good_until_its_successor_is_confirmed() {
+fn the_previous_token_is_valid_until_its_successor_is_confirmed() {
     let lost_answer = [Event::Refresh(0), Event::Wait(Session::GRACE), Event::Wait(Duration::from_secs(10))];
     let again = after(&[&lost_answer[..], &[Event::Refresh(1)]].concat());
     assert!(again.session.revoked.is_none());
@@ -476,7 +476,7 @@ fn the_previous_token_is_good_until_its_successor_is_confirmed() {
 }
 
 #[test]
-fn the_previous_token_is_good_within_the_grace_though_confirmed() {
+fn the_previous_token_is_valid_within_the_grace_period_even_if_confirmed() {
     let almost = Session::GRACE - Duration::from_millis(1);
     let within = [Event::Refresh(0), Event::Access(0), Event::Wait(almost), Event::Refresh(1)];
     assert!(after(&within).session.revoked.is_none());

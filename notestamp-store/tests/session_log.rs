@@ -104,7 +104,7 @@ async fn a_hundred_thousand_sign_outs_are_logged_then_forgotten_and_no_sign_in_w
 }
 
 #[tokio::test]
-async fn a_session_is_in_the_log_until_its_last_token_has_expired_and_revoked_for_as_long() {
+async fn a_session_stays_recorded_and_revoked_until_its_last_token_has_expired() {
     let log = Log::empty().await;
     let session = log.sign_in().await;
     let rotated =

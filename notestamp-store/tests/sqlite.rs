@@ -26,7 +26,7 @@ async fn a_second_open_is_refused_and_names_the_file() {
     assert!(store.is_exclusive());
 
     store.close().await.unwrap();
-    open(&path).await.expect("nobody has it open any more");
+    open(&path).await.expect("the database is no longer open");
 }
 
 #[cfg(unix)]
@@ -40,7 +40,7 @@ async fn a_second_open_by_another_name_is_refused() {
 }
 
 #[tokio::test]
-async fn the_lock_dies_with_its_process_and_what_was_answered_does_not() {
+async fn the_lock_ends_with_its_process_and_acknowledged_changes_remain() {
     if let Some(path) = std::env::var_os(Holder::VARIABLE) {
         return Holder::hold(Path::new(&path)).await;
     }
@@ -55,7 +55,7 @@ async fn the_lock_dies_with_its_process_and_what_was_answered_does_not() {
 }
 
 #[tokio::test]
-async fn dropped_without_a_close_it_loses_nothing() {
+async fn a_store_dropped_without_a_close_loses_nothing() {
     let (_folder, path) = place();
     let store = open(&path).await.unwrap();
     store.create_user(&user(1)).await.unwrap();
@@ -66,7 +66,7 @@ async fn dropped_without_a_close_it_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_close_does_what_was_accepted_and_refuses_the_rest() {
+async fn a_close_completes_accepted_operations_and_refuses_later_ones() {
     let (_folder, path) = place();
     let store = Arc::new(open(&path).await.unwrap());
     let writers: Vec<_> = (0..200)
@@ -94,7 +94,7 @@ async fn a_close_does_what_was_accepted_and_refuses_the_rest() {
 }
 
 #[tokio::test]
-async fn a_close_leaves_no_log_behind() {
+async fn a_close_removes_the_write_ahead_log() {
     let (folder, path) = place();
     let store = open(&path).await.unwrap();
     store.create_user(&user(1)).await.unwrap();
@@ -105,7 +105,7 @@ async fn a_close_leaves_no_log_behind() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn all_its_files_are_private() {
+async fn all_files_of_the_database_are_private() {
     use std::os::unix::fs::PermissionsExt;
 
     let (folder, path) = place();
@@ -123,7 +123,7 @@ async fn all_its_files_are_private() {
 }
 
 #[tokio::test]
-async fn a_newer_schema_is_refused_and_left_alone() {
+async fn a_newer_schema_is_refused_and_not_changed() {
     let (_folder, path) = place();
     open(&path).await.unwrap().close().await.unwrap();
     let set = |version: i64| {
@@ -142,7 +142,7 @@ async fn a_newer_schema_is_refused_and_left_alone() {
 
 /// Addresses as version 2 stored them: only trimmed and in lower case.
 #[tokio::test]
-async fn addresses_of_an_older_database_get_their_one_spelling() {
+async fn addresses_of_an_older_database_are_normalized() {
     let (_folder, path) = place();
     let store = open(&path).await.unwrap();
     let cases = [
@@ -185,7 +185,7 @@ async fn a_database_of_another_program_is_refused() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_database_is_corrupt() {
+async fn a_file_that_is_not_a_database_is_corrupt() {
     let (_folder, path) = place();
     fs::write(&path, "not a database ".repeat(1_000)).unwrap();
     let refused = open(&path).await.unwrap_err();
@@ -220,7 +220,7 @@ async fn a_missing_folder_is_named() {
 struct Holder(Child);
 
 impl Holder {
-    const TEST: &str = "the_lock_dies_with_its_process_and_what_was_answered_does_not";
+    const TEST: &str = "the_lock_ends_with_its_process_and_acknowledged_changes_remain";
     /// The environment variable with the path of the database to keep open.
     const VARIABLE: &str = "NOTESTAMP_TEST_HOLD_DATABASE";
 
@@ -263,7 +263,7 @@ fn begin_query(path: &Path) -> Connection {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_log_does_not_grow_without_end_under_queries_that_overlap() {
+async fn the_write_ahead_log_stays_bounded_under_overlapping_queries() {
     const MIB: usize = 1 << 20;
 
     let (folder, path) = place();

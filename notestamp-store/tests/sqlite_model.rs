@@ -260,7 +260,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn sqlite_answers_and_keeps_what_memory_does(acts in proptest::collection::vec(act(), 1..60)) {
+    fn sqlite_returns_and_stores_the_same_as_memory(acts in proptest::collection::vec(act(), 1..60)) {
         let folder = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {

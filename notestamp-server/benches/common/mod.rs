@@ -1,4 +1,4 @@
-//! A server of its own in this process, and one account.
+//! A server in this process, and one account.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Everything in memory, with an account that nothing keeps from failing to sign in.
+    /// A server with all stores in memory, and an account without a limit of failed sign-ins.
     pub async fn spawn() -> Outcome<Self> {
         let mut config = Config::for_testing();
         config.limits.sign_in_failures = SignInFailures::Unlimited;
@@ -32,7 +32,7 @@ impl Server {
         Ok(server)
     }
 
-    /// The same server for another client, with connections of its own.
+    /// The same server for another client, with its own connections.
     pub fn apart(&self) -> Outcome<Self> {
         Ok(Self { address: self.address, http: reqwest::Client::builder().no_proxy().build()? })
     }
@@ -47,7 +47,7 @@ impl Server {
     }
 }
 
-/// The value that this part of all values is not above.
+/// The quantile: this part of all values is not greater than it.
 pub fn quantile(values: &[Duration], part: f64) -> Duration {
     let mut sorted = values.to_vec();
     sorted.sort_unstable();

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn an_allocation_is_large_enough_to_be_given_back_when_it_is_freed() {
+    fn an_allocation_is_large_enough_to_be_returned_to_the_system() {
         let argon2id = Argon2id::default();
         argon2id.hash(b"one");
         assert!(argon2id.free.lock().unwrap()[0].capacity() * Block::SIZE > 32 << 20);

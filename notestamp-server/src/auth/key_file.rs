@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_cut_short_is_refused_not_replaced() {
+    fn a_truncated_key_is_refused_and_not_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("signing-key");
         fs::write(&path, &KEY[..40]).unwrap();
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn an_operators_file_is_read_and_never_made() {
+    fn the_file_of_an_operator_is_read_and_never_created() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys");
         let source = SigningKeySource::File(path.clone());
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistyped_key_that_passes_for_the_name_of_a_file_is_not_shown() {
+    fn a_mistyped_key_that_looks_like_a_file_name_is_not_shown() {
         let mistyped = KEY.replacen("00", "0X", 1);
         let source = SigningKeySource::File(mistyped.into());
         let error = source.load(&OsRandom, Durability::Full).unwrap_err();
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_is_told_once() {
+    fn a_cause_appears_once_in_the_message() {
         let folder = tempfile::tempdir().unwrap();
         let nowhere = folder.path().join("nowhere");
         for source in [

@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_of_one_step_are_the_same_and_good_for_ten_to_fifteen_minutes() {
+    fn urls_of_the_same_five_minutes_are_equal_and_valid_for_ten_to_fifteen_minutes() {
         let (urls, base) = (urls(ONE), BaseUrl::new("http://h"));
         let at = |second: i64| {
             let (project, session) = (ProjectId::from_bytes([1; 16]), SessionId::from_bytes([2; 16]));
@@ -143,13 +143,13 @@ mod tests {
     }
 
     #[test]
-    fn the_key_is_not_that_of_the_tokens() {
+    fn media_urls_have_another_key_than_tokens() {
         let tokens = MediaUrls { keys: vec![keyed(&from_hex(ONE).unwrap())] };
         assert!(!urls(ONE).verify(&grant(&tokens)));
     }
 
     #[test]
-    fn whatever_differs_is_refused() {
+    fn a_url_with_any_change_is_refused() {
         let urls = urls(ONE);
         let good = grant(&urls);
         let flipped = if good.signature.starts_with('0') { "1" } else { "0" };

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_one_however_it_is_typed() {
+    fn all_spellings_of_a_password_are_the_same_password() {
         for (one, other) in [
             ("jos\u{e9} und o\u{308}tter", "jose\u{301} und \u{f6}tter"),
             ("\u{212b}ngstr\u{f6}m", "\u{c5}ngstro\u{308}m"),

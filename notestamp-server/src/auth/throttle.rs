@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_limited_whatever_the_account() {
+    fn an_address_is_limited_across_all_accounts() {
         let (throttle, _clock) = throttle();
         ["a", "b", "c", "d", "e"].iter().for_each(|account| fail(&throttle, account, address(1)));
         assert!(throttle.attempt("f", address(1)).is_err());
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn attempts_under_way_count() {
+    fn attempts_in_progress_count() {
         let (throttle, _clock) = throttle();
         let under_way: Vec<_> = (0..3).map(|_| throttle.attempt("ada", address(1)).unwrap()).collect();
         assert!(throttle.attempt("ada", address(1)).is_err());
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn the_refusal_says_how_long_to_wait() {
+    fn a_refusal_has_the_time_to_wait() {
         let (throttle, clock) = throttle();
         (0..3).for_each(|_| fail(&throttle, "ada", address(1)));
         clock.advance(4 * MINUTE);
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_in_an_ipv6_network_are_one() {
+    fn an_ipv6_network_counts_as_one_address() {
         let (throttle, _clock) = throttle();
         let in_network = |last| Some(IpAddr::from([0x2001, 0xdb8, 1, 2, 0, 0, 0, last]));
         (0..3).for_each(|last| fail(&throttle, "ada", in_network(last)));
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn the_number_of_counters_is_bounded() {
         let (throttle, clock) = throttle();
         for n in 0..=REMEMBERED_MAX {
             fail(&throttle, &format!("account {n}"), None);
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn the_failures_that_are_remembered_are_bounded_however_large_the_limit() {
+    fn the_number_of_stored_failures_is_bounded_for_any_limit() {
         let clock = Arc::new(ManualClock::new(Timestamp::from_millis(0)));
         let limits = SignInFailures::parse("1000000/10m,1000000/10m").unwrap();
         let throttle = Throttle::new(limits, clock.clone());
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn what_counts_no_more_is_forgotten() {
+    fn expired_failures_are_forgotten() {
         let (throttle, clock) = throttle();
         let remembered = || {
             let failures = throttle.lock();

@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_limit_and_none_at_all_are_refused() {
+    fn incomplete_and_empty_limits_are_refused() {
         for text in ["", "10", "10/", "/15m", "0/15m", "10/0s", "10/15", "10/15m,", "1/1m,2/2m,3/3m", "-1/1m"]
         {
             assert!(SignInFailures::parse(text).is_err(), "{text}");

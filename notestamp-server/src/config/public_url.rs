@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_links_cannot_be_made_from_is_refused_without_showing_a_password() {
+    fn an_unsuitable_url_is_refused_without_showing_a_password() {
         for text in [
             "notes.example.org",
             "ftp://example.org",

@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_selects_no_store_is_refused() {
+    fn a_url_of_an_unknown_store_is_refused() {
         for text in
             ["", "sqlite", "sqlite:", "sqlite::memory:", "memory:x", "mongodb:", "mongodb://", "notes.db"]
         {

@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_size_is_refused() {
+    fn an_invalid_size_is_refused() {
         for text in
             ["", "KiB", "2G", "-1", "1.5GiB", "0", "0MiB", "9999999TiB", "99999999999999999999", "2 GiB x"]
         {

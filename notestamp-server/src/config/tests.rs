@@ -144,7 +144,7 @@ fn bad_value(flag: &str) -> &'static str {
 }
 
 #[test]
-fn every_bad_value_is_refused_by_the_name_it_was_given_under() {
+fn an_invalid_value_of_any_setting_is_refused_with_the_name_of_its_source() {
     for flag in flags() {
         let value = bad_value(&flag);
         let error = given("").word(format!("--{flag}={value}")).refused();
@@ -164,7 +164,7 @@ fn every_bad_value_is_refused_by_the_name_it_was_given_under() {
 }
 
 #[test]
-fn a_bad_value_that_begins_with_a_dash_or_is_missing_is_refused_by_the_name_of_its_flag() {
+fn a_missing_value_or_one_with_a_dash_is_refused_with_the_name_of_its_flag() {
     // Any text may be a valid name for these.
     let is_name = |flag: &str| ["data", "signing-key"].contains(&flag);
     let takes_value = |flag: &String| samples(flag)[1] != "true" && samples(flag)[1] != "false";
@@ -301,13 +301,13 @@ fn sweep_takes_the_flags_of_storage_on_either_side() {
 }
 
 #[test]
-fn the_document_is_json_unless_yaml_is_asked_for() {
+fn the_document_is_json_by_default_and_yaml_on_request() {
     assert!(matches!(given("openapi").parse(), Ok(Invocation::OpenApi(OpenApiFormat::Json))));
     assert!(matches!(given("openapi --yaml").parse(), Ok(Invocation::OpenApi(OpenApiFormat::Yaml))));
 }
 
 #[test]
-fn a_list_replaces_the_one_below_it() {
+fn a_list_replaces_the_list_of_a_weaker_source() {
     let addresses =
         |given: Given| -> Vec<u16> { given.serves().listen.addresses.iter().map(SocketAddr::port).collect() };
     let file = "listen = [\"[::1]:5\", \"[::1]:6\"]";
@@ -318,7 +318,7 @@ fn a_list_replaces_the_one_below_it() {
 }
 
 #[test]
-fn an_empty_array_is_an_empty_list_where_a_list_may_be_empty() {
+fn an_empty_array_is_an_empty_list_if_the_list_may_be_empty() {
     let config = given("").file("allow_origin = []\ntrusted_proxy = []").serves();
     assert_eq!((config.origins.allowed.len(), config.listen.trusted_proxies.len()), (0, 0));
     assert!(given("").file("listen = []").refused().contains("notestamp.toml: listen: "));
@@ -332,7 +332,7 @@ fn sizes_in_the_file_may_be_whole_numbers() {
 }
 
 #[test]
-fn a_flag_takes_back_what_the_file_says() {
+fn a_flag_can_reset_a_setting_of_the_file() {
     let file = "insecure_cookies = true\nquota = 1\nmetrics_listen = \"[::1]:1\"\nallow_origin = \"https://a.example\"";
     let words = "--insecure-cookies=false --quota none --metrics-listen off --allow-origin none";
     let config = given(words).file(file).serves();
@@ -342,7 +342,7 @@ fn a_flag_takes_back_what_the_file_says() {
 }
 
 #[test]
-fn a_file_that_cannot_be_used_is_named() {
+fn the_message_about_an_invalid_file_names_it() {
     for (toml, part) in [
         ("media_mx = 1", "notestamp.toml: `media_mx` is not a setting"),
         ("[limits]\nmedia_max = 1", "`limits` is not a setting"),
@@ -359,7 +359,7 @@ fn a_file_that_cannot_be_used_is_named() {
 }
 
 #[test]
-fn the_variable_of_the_signing_key_holds_keys_or_the_name_of_a_file() {
+fn the_variable_of_the_signing_key_contains_keys_or_a_file_name() {
     let key = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
     for keys in [key.to_owned(), format!("{key},{key}"), format!("{key} # new\n{key}\n"), "abc".into()] {
         let config = given("").variable("NOTESTAMP_SIGNING_KEY", &keys).serves();
@@ -380,7 +380,7 @@ fn the_variable_of_the_signing_key_holds_keys_or_the_name_of_a_file() {
 }
 
 #[test]
-fn the_data_folder_is_made_only_for_what_is_in_it() {
+fn the_data_folder_is_created_only_if_something_is_stored_in_it() {
     let elsewhere = "--metadata sqlite:/a --notes file:///b --media file:///c";
     let config = given(elsewhere).serves();
     assert!(config.storage.data_folder.is_some(), "the signing key is in it");
@@ -462,7 +462,7 @@ fn the_filter_of_the_log_is_checked() {
 }
 
 #[test]
-fn a_variable_that_is_not_text_is_refused_by_its_name() {
+fn a_variable_that_is_not_utf_8_is_refused_with_its_name() {
     use std::os::unix::ffi::OsStringExt;
     let mut given = given("");
     given.variables.push(("NOTESTAMP_DATA".into(), OsString::from_vec(vec![0xff])));

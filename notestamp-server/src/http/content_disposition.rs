@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn an_extension_that_is_there_is_not_doubled() {
+    fn an_existing_extension_is_not_repeated() {
         assert_eq!(name("song.MP3", "audio/mpeg"), "song.MP3");
         assert_eq!(name("photo.jpeg", "image/jpeg"), "photo.jpeg");
         assert_eq!(name("song.mp3", "audio/flac"), "song.mp3.flac");
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn no_title_leaves_its_directory() {
+    fn no_title_makes_a_name_outside_its_directory() {
         assert_eq!(name("..", "audio/mpeg"), "media.mp3");
         assert_eq!(name("...", "text/plain"), "media");
         assert_eq!(name("../../etc/passwd", "text/plain"), "_.._etc_passwd");
@@ -224,20 +224,20 @@ mod tests {
     }
 
     #[test]
-    fn a_device_of_windows_is_no_file_name() {
+    fn a_device_name_of_windows_is_changed() {
         assert_eq!(name("con", "audio/mpeg"), "_con.mp3");
         assert_eq!(name("LPT1.x", "audio/mpeg"), "_LPT1.x.mp3");
         assert_eq!(name("concert", "audio/mpeg"), "concert.mp3");
     }
 
     #[test]
-    fn the_direction_of_the_text_cannot_be_turned() {
+    fn control_characters_for_the_text_direction_are_replaced() {
         assert_eq!(name("\u{202e}3pm.exe", "application/pdf"), "_3pm.exe.pdf");
         assert_eq!(name("שלום", "audio/mpeg"), "שלום.mp3");
     }
 
     #[test]
-    fn both_names_are_given() {
+    fn the_header_has_both_forms_of_the_name() {
         let title = Title::parse("Ünïcode \"100%\" 🎧").unwrap();
         assert_eq!(
             content_disposition(Disposition::Inline, &title, &MediaType::parse("audio/mpeg")),
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_cannot_run_scripts_is_shown_in_place() {
+    fn only_types_without_scripts_are_shown_inline() {
         let disposition = |media_type| {
             let parsed = MediaType::parse(media_type);
             let value = content_disposition(Disposition::Inline, &Title::parse("t").unwrap(), &parsed);
@@ -290,13 +290,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_to_be_saved_is_an_attachment_of_any_type() {
+    fn a_download_is_an_attachment_for_any_type() {
         let title = Title::parse("Lecture").unwrap();
         let value = content_disposition(Disposition::Attachment, &title, &MediaType::parse("audio/mpeg"));
         assert_eq!(value, "attachment; filename=\"Lecture.mp3\"; filename*=UTF-8''Lecture.mp3");
     }
     #[test]
-    fn a_media_type_is_served_with_its_parameters_where_the_whole_is_well_formed() {
+    fn a_well_formed_media_type_is_served_with_its_parameters() {
         let long = format!("audio/webm;codecs={}", "o".repeat(300));
         for (saved, served) in [
             ("audio/webm;codecs=opus", "audio/webm;codecs=opus"),

@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn no_header_demands_nothing() {
+    fn without_a_header_there_is_no_precondition() {
         assert_eq!(read(&[]), Precondition::None);
     }
 
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_that_is_no_revision_of_ours_matches_nothing() {
+    fn a_tag_that_is_not_a_revision_matches_nothing() {
         for tag in ["\"\"", "\"03\"", "\"+3\"", "\"-3\"", "\"3,4\"", "\"abc\"", "\"99999999999999999999\""] {
             assert_eq!(read(&[(IF_MATCH, tag)]), Precondition::OneOf(vec![]), "{tag}");
             assert_eq!(read(&[(IF_NONE_MATCH, tag)]), Precondition::NoneOf(vec![]), "{tag}");
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_of_tags_is_refused() {
+    fn a_malformed_list_of_tags_is_refused() {
         for value in ["", ",", "3", "\"3", "3\"", "\"3\" \"4\"", "*, \"3\"", "\"3\", *", "w/\"3\"", "\"a b\""]
         {
             assert!(precondition(&headers(&[(IF_MATCH, value)])).is_err(), "{value:?}");
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_client_has_is_not_modified() {
+    fn a_matching_tag_means_not_modified() {
         let current = EntityTag::of_digest(&Digest::of(b"song"));
         let text = current.to_string();
         let evaluate = |value: &str| read_condition(&headers(&[(IF_NONE_MATCH, value)]), &current).unwrap();
@@ -310,7 +310,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_printed_is_read_again(weak: bool, opaque in "[!#-~]{0,40}") {
+        fn a_printed_tag_can_be_parsed(weak: bool, opaque in "[!#-~]{0,40}") {
             let tag = EntityTag { weak, opaque: opaque.into_bytes() };
             prop_assert_eq!(EntityTag::parse(tag.to_header().as_bytes()), Some(tag.clone()));
             prop_assert_eq!(EntityTag::parse(tag.to_string().as_bytes()), Some(tag));

@@ -47,12 +47,12 @@ mod tests {
     }
 
     #[test]
-    fn a_player_that_wants_to_read_across_origins_is_not() {
+    fn a_player_in_cors_mode_does_not_count() {
         assert!(!player(&[(SEC_FETCH_DEST, "audio"), (SEC_FETCH_MODE, "cors")]));
     }
 
     #[test]
-    fn what_is_said_twice_is_not_said() {
+    fn a_header_that_occurs_twice_is_ignored() {
         assert!(!player(&[(SEC_FETCH_DEST, "audio"), (SEC_FETCH_DEST, "audio")]));
     }
 }

@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn files_and_texts_are_told_apart() {
+    async fn files_and_texts_are_distinguished() {
         let form = [
             part("name=\"a\"; filename=\"song.mp3\"\r\nContent-Type: audio/mpeg", "bytes"),
             part("name=\"b\"", "null"),
@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_form_is_not_read_as_one() {
+    async fn a_body_of_another_type_is_not_parsed_as_a_form() {
         for content_type in ["", "text/plain", "multipart/mixed; boundary=b", "application/json"] {
             let error = MultipartReader::new(content_type, Body::empty()).err().unwrap();
             assert!(matches!(error, MultipartError::NotMultipart), "{content_type}");
@@ -444,7 +444,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_is_cut_off_is_no_malformed_form() {
+    async fn an_interrupted_body_is_not_a_malformed_form() {
         let mut request = Request::builder().body(part("name=a", &"x".repeat(1000)));
         let guard = BodyGuard::install(&mut request, 100);
         let error = read_all(reader(request.take_body())).await.unwrap_err();
@@ -454,7 +454,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_content_is_the_same_however_it_arrives(
+        fn the_content_does_not_depend_on_the_chunks(
             contents in prop::collection::vec("([\r\n-]|--b|\r\n--|x){0,40}", 1..5),
             size in 1usize..50,
         ) {

@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_name_of_any_spelling_is_one() {
+    fn a_file_name_is_recognized_in_any_spelling() {
         for (spelling, expected) in [
             ("", FileName::Absent),
             ("; filename=\"\"", FileName::Empty),
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_of_a_file_name_do_not_matter() {
+    fn a_file_name_may_consist_of_any_bytes() {
         for byte in (0..=u8::MAX).filter(|byte| *byte != b'"') {
             let mut lines = b"\r\ncontent-disposition: form-data; name=a; filename=\"x".to_vec();
             lines.extend([byte, b'"']);
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_whose_name_is_in_doubt_is_refused() {
+    fn a_part_with_an_ambiguous_name_is_refused() {
         for lines in [
             "",
             "\r\nContent-Type: text/plain",
@@ -325,7 +325,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_a_file_is_called_its_part_is_a_file(name: Vec<u8>, in_front: bool, escaped: bool) {
+        fn a_part_with_any_file_name_is_a_file(name: Vec<u8>, in_front: bool, escaped: bool) {
             let mut quoted = Vec::new();
             for byte in name.iter().filter(|byte| !b"\r\n".contains(byte)) {
                 match byte {

@@ -26,7 +26,7 @@ mod tests {
     use super::is_text;
 
     #[test]
-    fn text_is_told_from_other_bytes() {
+    fn text_is_distinguished_from_other_bytes() {
         for text in ["", "a=b&c", "%", "%f", "%zz", "%C3%a9", "%00", "%25ff", "%%41", "\u{e9}"] {
             assert!(is_text(text.as_bytes()), "{text}");
         }

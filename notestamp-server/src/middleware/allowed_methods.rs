@@ -49,7 +49,7 @@ mod tests {
     use super::AllowedMethods;
 
     #[test]
-    fn a_path_allows_what_its_operations_are() {
+    fn a_path_allows_the_methods_of_its_operations() {
         let methods = AllowedMethods::of_description(r#"{"paths": {"/a/{x}": {"get": {}, "delete": {}}}}"#);
         assert_eq!(methods.of("/a/b").unwrap(), "DELETE, GET, HEAD");
         assert_eq!(methods.of("/a"), None);

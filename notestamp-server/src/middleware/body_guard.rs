@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_announced_as_too_large_is_not_read() {
+    async fn a_body_with_too_large_a_content_length_is_not_read() {
         let (body, read) = counted(1, 11);
         let mut request =
             Request::builder().header(CONTENT_LENGTH, "11").header(EXPECT, "100-Continue").body(body);
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_fails_is_broken_off() {
+    async fn a_body_that_fails_is_incomplete() {
         let broken = stream::iter([Ok(Bytes::from_static(b"x")), Err(io::Error::other("reset"))]);
         let (body, guard) = guarded(Body::from_bytes_stream(broken), 10);
         body.into_vec().await.unwrap_err();
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_silent_body_is_cut_off_after_one_window() {
+    async fn a_stalled_body_is_aborted_after_one_window() {
         let (body, guard) =
             guarded(frames(vec![(Duration::ZERO, 20 * KIB), (BODY_RATE_WINDOW * 9, 1)]), u64::MAX);
         let start = Instant::now();
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_dribbling_body_is_cut_off_after_one_window() {
+    async fn a_dribbling_body_is_aborted_after_one_window() {
         let (body, guard) = guarded(frames(vec![(SECOND, KIB / 2); 1000]), u64::MAX);
         let start = Instant::now();
         body.into_vec().await.unwrap_err();
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_too_large_is_drained_too() {
+    async fn the_rest_of_a_too_large_body_is_drained() {
         let (body, read) = counted(100, KIB);
         let (body, guard) = guarded(body, 10);
         body.into_vec().await.unwrap_err();
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn draining_is_bounded_in_bytes_and_leaves_time_to_see_the_answer() {
+    async fn draining_is_bounded_in_bytes_and_leaves_time_to_read_the_response() {
         let (body, read) = counted(100, KIB);
         let (_body, guard) = guarded(body, u64::MAX);
         let start = Instant::now();
@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_waits_to_be_asked_is_not_asked_by_the_drain() {
+    async fn draining_does_not_send_100_continue() {
         let (body, read) = counted(1, KIB);
         let mut request = Request::builder().header(EXPECT, "100-continue").body(body);
         BodyGuard::install(&mut request, u64::MAX).drain(DRAIN_BYTES_MAX, DRAIN_TIME_MAX).await;
@@ -419,7 +419,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reader_that_outlives_the_answer_gets_an_error_and_no_end() {
+    async fn a_reader_that_outlives_the_response_gets_an_error_instead_of_the_end() {
         let (body, guard) = guarded(frames(vec![(Duration::ZERO, 4); 3]), u64::MAX);
         let mut body = body.into_bytes_stream();
         body.next().await.unwrap().unwrap();
@@ -443,7 +443,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_listens_only_when_it_cannot_send_on_sees_the_answer() {
+    async fn a_client_that_reads_only_when_it_cannot_send_more_gets_the_response() {
         let mut connection = TcpStream::connect(refusing().await).await.unwrap();
         let head = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", u64::MAX / 2);
         connection.write_all(head.as_bytes()).await.unwrap();
@@ -458,7 +458,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_sends_all_before_it_listens_sees_the_answer() {
+    async fn a_client_that_sends_everything_before_it_reads_gets_the_response() {
         let address = refusing().await;
         let mut connection = TcpStream::connect(address).await.unwrap();
         let body = vec![b'x'; DRAIN_BYTES_MAX as usize];

@@ -309,13 +309,13 @@ mod tests {
     ];
 
     #[test]
-    fn an_untrusted_peer_is_believed_nothing() {
+    fn headers_of_an_untrusted_peer_are_ignored() {
         assert_eq!(seen("203.0.113.9", &BOTH), direct("203.0.113.9"));
         assert_eq!(TrustedProxies::default().behind(direct("10.0.0.1"), &headers(&BOTH)), direct("10.0.0.1"));
     }
 
     #[test]
-    fn a_trusted_peer_is_believed_in_either_dialect() {
+    fn a_trusted_peer_may_use_either_header() {
         let expected = Client {
             ip: Some("192.0.2.1".parse().unwrap()),
             scheme: Scheme::HTTPS,
@@ -328,18 +328,18 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_that_says_nothing_is_the_client() {
+    fn a_proxy_without_headers_is_the_client() {
         assert_eq!(seen("10.0.0.1", &[]), direct("10.0.0.1"));
     }
 
     #[test]
-    fn the_scheme_is_believed_without_the_client() {
+    fn the_scheme_is_used_without_a_client_address() {
         let client = seen("10.0.0.1", &[("x-forwarded-proto", "https")]);
         assert_eq!((client.scheme, client.ip), (Scheme::HTTPS, direct("10.0.0.1").ip));
     }
 
     #[test]
-    fn trusted_hops_are_walked_past_from_the_right() {
+    fn trusted_hops_are_skipped_from_the_right() {
         let chain = "198.51.100.66, 192.0.2.1, 10.1.1.1";
         assert_client("10.0.0.1", &[("x-forwarded-for", chain)], "192.0.2.1");
         assert_client(
@@ -355,12 +355,12 @@ mod tests {
     }
 
     #[test]
-    fn where_all_are_trusted_the_farthest_is_the_client() {
+    fn if_all_hops_are_trusted_the_farthest_is_the_client() {
         assert_client("10.0.0.1", &[("x-forwarded-for", "10.2.2.2, 10.1.1.1")], "10.2.2.2");
     }
 
     #[test]
-    fn addresses_come_in_many_spellings() {
+    fn an_address_is_parsed_in_each_spelling() {
         for (spelling, ip) in [
             ("for=192.0.2.1:4711", "192.0.2.1"),
             ("For=\"[2001:db8::1]:4711\"", "2001:db8::1"),
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hidden_or_malformed_client_leaves_the_proxy() {
+    fn a_hidden_or_malformed_client_is_replaced_by_the_proxy() {
         for value in
             ["for=unknown", "for=_hidden", "for=\"", "for", "garbage", "", "for=192.0.2.1 for=192.0.2.2"]
         {
@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forged_scheme_or_host_is_none() {
+    fn a_forged_scheme_or_host_is_ignored() {
         let lines = [
             ("x-forwarded-for", "192.0.2.1"),
             ("x-forwarded-proto", "gopher"),
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn the_host_is_the_one_that_the_request_was_sent_to() {
+    fn the_host_is_that_of_the_request() {
         let origin = |uri, host| proxies().client_of(&request("192.0.2.1:80", uri, host)).server_origin();
         assert_eq!(origin("/", Some("Notes.example:8080")).unwrap(), "http://Notes.example:8080");
         assert_eq!(origin("http://other.example/", Some("notes.example")).unwrap(), "http://other.example");

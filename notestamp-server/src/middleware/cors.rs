@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn letter_case_and_default_ports_count_in_a_request() {
+    fn letter_case_and_default_ports_matter_in_a_request() {
         for origin in [
             "HTTP://LOCALHOST:3000",
             "http://LOCALHOST:3000",
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn the_configuration_is_read_into_the_form_that_browsers_send() {
+    fn configured_origins_are_normalized_to_the_form_of_browsers() {
         for (configured, sent) in [
             ("HTTPS://APP.example:443/", "https://app.example"),
             ("https://m\u{fc}sic.example", "https://xn--msic-0ra.example"),
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_origin_the_fetch_site_decides() {
+    fn without_an_origin_sec_fetch_site_decides() {
         for (site, allowed) in
             [("same-origin", true), ("none", true), ("same-site", false), ("cross-site", false), ("", false)]
         {
@@ -338,20 +338,20 @@ mod tests {
     }
 
     #[test]
-    fn programs_are_no_web_pages() {
+    fn programs_without_either_header_are_accepted() {
         for method in STATE_CHANGING {
             assert!(!judge(method, &[]).is_refused());
         }
     }
 
     #[test]
-    fn an_allowed_origin_counts_more_than_the_fetch_site() {
+    fn an_allowed_origin_takes_precedence_over_sec_fetch_site() {
         let lines = [(ORIGIN, "https://app.example"), (SEC_FETCH_SITE, "cross-site")];
         assert!(!judge(Method::POST, &lines).is_refused());
     }
 
     #[test]
-    fn the_allowed_origin_is_answered() {
+    fn the_response_names_the_allowed_origin() {
         let headers = answer_headers(&judge(Method::POST, &[(ORIGIN, "https://app.example")]));
         assert_eq!(headers[ACCESS_CONTROL_ALLOW_ORIGIN], "https://app.example");
         assert_eq!(headers[ACCESS_CONTROL_ALLOW_CREDENTIALS], "true");
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn every_answer_varies_by_origin_and_only_allowed_ones_are_named() {
+    fn every_response_varies_by_origin_and_names_only_allowed_ones() {
         for lines in [&[][..], &[(ORIGIN, "null")], &[(ORIGIN, "https://evil.example")]] {
             let headers = answer_headers(&judge(Method::GET, lines));
             assert_eq!(headers.len(), 1);
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn a_preflight_is_answered_without_the_application() {
+    fn a_preflight_does_not_reach_the_application() {
         let asked = (ACCESS_CONTROL_REQUEST_METHOD, "DELETE");
         let answer = judge(Method::OPTIONS, &[(ORIGIN, "https://app.example"), asked.clone()])
             .preflight_answer()
@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn web_views_have_schemes_of_their_own() {
+    fn origins_may_have_schemes_of_web_views() {
         assert_eq!("Tauri://LocalHost".parse::<Origin>().unwrap().to_string(), "tauri://localhost");
         assert!("1x://localhost".parse::<Origin>().is_err());
     }
@@ -416,7 +416,7 @@ mod tests {
         }
 
         #[test]
-        fn the_normal_form_is_its_own_normal_form(text in "[a-z]{1,8}://[!-~]{1,30}") {
+        fn normalizing_an_origin_is_idempotent(text in "[a-z]{1,8}://[!-~]{1,30}") {
             if let Ok(origin) = text.parse::<Origin>() {
                 prop_assert_eq!(origin.to_string().parse::<Origin>(), Ok(origin));
             }

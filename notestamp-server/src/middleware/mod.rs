@@ -116,7 +116,8 @@ impl Edge {
                 let routing = self.routes.call(request);
                 let routed =
                     if self.remote { in_time(&guard, &time, routing).await } else { Some(routing.await) };
-                let late = || Err(ApiError::storage_is_away().caused_by("no answer in time").into());
+                let late =
+                    || Err(ApiError::storage_is_away().caused_by("no response before the deadline").into());
                 routed.unwrap_or_else(late).unwrap_or_else(|error| ApiError::from(error).to_response(id))
             }
             Err(refusal) => refusal.to_response(id),
@@ -223,7 +224,7 @@ impl Endpoint for Edge {
         let mut answer = self.answer(request, &id, &judgement, &client).instrument(span.clone()).await;
         let status = answer.status().as_u16();
         self.metrics.request_answered(&method, status, begun.elapsed());
-        span.in_scope(|| tracing::debug!(status, "answered"));
+        span.in_scope(|| tracing::debug!(status, "response"));
 
         self.judge_cookies(&mut answer, &made, &client);
         if answer.status() == StatusCode::METHOD_NOT_ALLOWED {

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_never_comes_is_late() {
+    async fn a_response_that_never_comes_is_late() {
         let (_, guard) = slow_body(0);
         let begun = Instant::now();
         assert_eq!(in_time(&guard, &RequestDeadline::default(), pending::<()>()).await, None);
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_may_take_its_time() {
+    async fn waiting_for_the_client_does_not_count() {
         let (body, guard) = slow_body(1);
         let answer = async {
             sleep(REQUEST_TIME_MAX / 2).await;
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn many_bytes_may_take_longer() {
+    async fn more_bytes_extend_the_deadline() {
         for (bytes, answered) in [(32 << 20, Some(())), (1, None)] {
             let (body, guard) = slow_body(bytes);
             let answer = async {
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_told_that_its_time_is_up_may_say_what_became_of_it() {
+    async fn a_handler_may_report_its_outcome_after_the_deadline() {
         let (_, guard) = slow_body(0);
         let time = RequestDeadline::default();
         let answer = async {

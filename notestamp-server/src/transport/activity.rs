@@ -147,14 +147,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_phase_survives_its_bits() {
+    fn a_phase_round_trips_through_its_bits() {
         for phase in Phase::ALL {
             assert_eq!(Phase::from_bits(phase as u8), phase);
         }
     }
 
     #[test]
-    fn only_between_requests_it_can_be_evicted() {
+    fn a_connection_can_be_evicted_only_between_requests() {
         let activity = Activity::new();
         activity.begin_head();
         assert!(activity.begin_request());
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn who_became_idle_last_is_last() {
+    fn the_connection_that_became_idle_last_is_last() {
         let (first, second) = (Activity::new(), Activity::new());
         assert!(first.idle_since() < second.idle_since());
         assert!(first.begin_request());

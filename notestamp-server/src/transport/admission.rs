@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_beyond_its_limit_loses_what_has_been_idle_longest() {
+    fn beyond_its_limit_an_address_loses_its_longest_idle_connection() {
         let admission = admission(100, 3);
         let working = busy(&admission, "192.0.2.1");
         let (first, second) = (admitted(&admission, "192.0.2.1"), admitted(&admission, "192.0.2.1"));
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_whose_connections_all_work_gets_no_more() {
+    fn an_address_whose_connections_are_all_busy_gets_no_more() {
         let admission = admission(100, 2);
         let _working = [busy(&admission, "192.0.2.1"), busy(&admission, "192.0.2.1")];
         assert_eq!(admission.admit(ip("192.0.2.1")).unwrap_err(), Refusal::AddressIsFull);
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn when_all_are_taken_the_address_with_most_pays() {
+    fn at_the_total_limit_the_address_with_most_connections_loses_one() {
         let admission = admission(6, 4);
         let proxied = admitted(&admission, "10.0.0.1");
         let modest = admitted(&admission, "192.0.2.1");
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn among_equals_the_one_that_has_been_idle_longest_gives_way_and_proxies_come_last() {
+    fn among_equals_the_longest_idle_connection_is_evicted_and_those_of_proxies_last() {
         let admission = admission(3, 4);
         let proxied = admitted(&admission, "10.0.0.1");
         let (first, second) = (admitted(&admission, "192.0.2.1"), admitted(&admission, "192.0.2.2"));

@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_leave_descriptors_for_files_and_for_the_rest() {
+    fn connections_leave_descriptors_for_files_and_other_uses() {
         for (descriptors, connections) in
             [(0, 8), (128, 8), (256, 64), (1024, 448), (20_000, CONNECTIONS_MAX), (u64::MAX, CONNECTIONS_MAX)]
         {
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_is_raised_as_far_as_it_may_be() {
+    fn the_soft_limit_is_raised_up_to_the_hard_limit() {
         raise_limit().unwrap();
         let limit = getrlimit(Resource::Nofile);
         let possible = limit.maximum.unwrap_or(u64::MAX).min(DESCRIPTORS_WANTED);

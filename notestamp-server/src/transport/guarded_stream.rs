@@ -337,14 +337,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_head_is_not_given_more_time_when_it_is_dribbled() {
+    async fn a_dribbled_head_gets_no_more_time() {
         let (mut ours, _, peer) = connection(64);
         tokio::spawn(dribble(peer));
         assert_eq!(time_until_timed_out(&mut ours).await, HEAD_TIME_MAX);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_is_not_given_more_time_when_it_is_dribbled() {
+    async fn a_dribbled_body_gets_no_more_time() {
         let (mut ours, _, peer) = requested(64);
         tokio::spawn(dribble(peer));
         assert_eq!(time_until_timed_out(&mut ours).await, PROGRESS_TIME_MAX);
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_request_begins_with_all_of_its_time() {
+    async fn the_timer_restarts_for_each_request() {
         let (mut ours, activity, mut peer) = connection(64);
         for _ in 0..3 {
             sleep(IDLE_TIME_MAX / 2).await;
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_takes_nothing_is_closed_soon_where_memory_waits_for_it_and_else_later() {
+    async fn a_client_that_reads_nothing_is_closed_sooner_if_the_response_is_in_memory() {
         for (pace, time_max) in [(Pace::AtMinimumRate, BODY_RATE_WINDOW), (Pace::OfReader, PROGRESS_TIME_MAX)]
         {
             let (mut ours, _peer) = responding(64, pace);
@@ -408,13 +408,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_reader_of_media_may_be_as_slow_as_it_likes_if_it_goes_on() {
+    async fn a_reader_of_media_may_be_slow_as_long_as_it_makes_progress() {
         assert!(is_served(Pace::OfReader, 100, Duration::from_secs(100)).await);
         assert!(!is_served(Pace::OfReader, 100, Duration::from_secs(121)).await);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_reader_of_what_is_held_in_memory_takes_a_kibibyte_per_second() {
+    async fn a_reader_of_a_response_in_memory_must_read_a_kibibyte_per_second() {
         assert!(is_served(Pace::AtMinimumRate, 1024, Duration::from_millis(990)).await);
         assert!(!is_served(Pace::AtMinimumRate, 1024, Duration::from_millis(1100)).await);
     }
@@ -464,7 +464,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_listener_that_takes_nothing_is_closed() {
+    async fn a_listener_that_reads_nothing_is_closed() {
         let stop = async |mut peer: TcpStream| {
             // The connection ends before all has come, and only that ends the waiting.
             let mut taken = vec![0; 1024];

@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn progress_restores_all_of_it() {
+    async fn progress_resets_the_timer() {
         let mut patience = IdleTimer::new(LIMIT);
         wait(&mut patience, LIMIT / 2).await;
         patience.renew();
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn our_own_pauses_do_not_count() {
+    async fn pauses_of_the_server_do_not_count() {
         let mut patience = IdleTimer::new(LIMIT);
         wait(&mut patience, LIMIT / 2).await;
         patience.stop_waiting();

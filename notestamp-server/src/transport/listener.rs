@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_ipv6_wildcard_alone_is_as_the_system_has_it() {
+    async fn a_single_ipv6_wildcard_keeps_the_systems_default() {
         let listener = bind((Ipv6Addr::UNSPECIFIED, 0).into(), &[]).unwrap();
         let only_v6 = socket2::SockRef::from(&listener).only_v6().unwrap();
         let default = Socket::new(Domain::IPV6, Type::STREAM, None).unwrap().only_v6().unwrap();

@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_has_said_all_is_answered() {
+    async fn a_client_that_half_closes_gets_its_response() {
         let server = start_with(10, 10).await;
         let mut connection = server.connect().await;
         connection
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn silent_connections_of_one_address_keep_nobody_out() {
+    async fn idle_connections_of_one_address_block_no_other_client() {
         let server = start_with(8, 8).await;
         let mut silent = Vec::new();
         for _ in 0..20 {
@@ -408,7 +408,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_uses_too_many_at_once_is_told_so_and_others_are_served() {
+    async fn an_address_with_too_many_connections_gets_429_and_others_are_served() {
         let server = start_with(4, 2).await;
         let mut downloads = Vec::new();
         for _ in 0..2 {
@@ -425,7 +425,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn when_all_are_busy_newcomers_are_told_when_to_come_back() {
+    async fn when_all_connections_are_busy_a_new_one_gets_retry_after() {
         let server = start_with(1, 1).await;
         let mut download = server.connect().await;
         get(&mut download, "/media").await.unwrap();
@@ -434,7 +434,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn at_the_end_media_is_cut_idle_connections_are_closed_and_requests_are_finished() {
+    async fn a_shutdown_closes_media_and_idle_connections_and_finishes_requests() {
         let server = start_with(10, 10).await;
         let (mut idle, silent) = (server.connect().await, server.connect().await);
         get(&mut idle, "/").await.unwrap();
@@ -450,7 +450,7 @@ mod tests {
         assert_eq!(until_closed(idle).await, "");
         assert_eq!(until_closed(silent).await, "");
         until_closed(media).await;
-        TcpStream::connect(server.address).await.expect_err("nobody listens any more");
+        TcpStream::connect(server.address).await.expect_err("the server no longer listens");
 
         upload.write_all(b"done").await.unwrap();
         let answer = until_closed(upload).await.to_lowercase();
@@ -460,7 +460,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_does_not_end_is_cut_off_when_its_time_is_up() {
+    async fn requests_that_do_not_finish_are_aborted_at_the_shutdown_deadline() {
         let server = start(Server::new(limits(10, 10), Duration::from_millis(50))).await;
         let mut export = server.connect().await;
         get(&mut export, "/export").await.unwrap();

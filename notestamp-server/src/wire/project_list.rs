@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn filters_and_sortings_that_say_nothing_leave_all_as_it_is() {
+    fn empty_filters_and_sortings_have_no_effect() {
         for filters in ["", "[]", "null", "undefined", r#"[{"id":"type"}]"#, r#"[{"id":"type","value":""}]"#]
         {
             for sorting in
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_refused_by_its_name() {
+    fn a_malformed_parameter_is_refused_with_its_name() {
         for filters in ["{", "{}", "[1]", r#"[{"value":"audio"}]"#, r#"[{"id":"type","value":["audio"]}]"#] {
             assert_eq!(given(filters, "[]").to_query().unwrap_err().what(), "columnFilters");
         }

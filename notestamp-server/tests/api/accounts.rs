@@ -4,11 +4,11 @@ use super::TestServer;
 use crate::harness::{ADA, Client, PASSWORD, START, Upload, credentials};
 
 #[apply(api_test)]
-async fn registering_answers_the_address_and_sets_no_cookie() {
+async fn registering_returns_the_address_and_sets_no_cookie() {
     let server = TestServer::spawn().await;
-    let answer = server.visitor().register(ADA).await.assert_status(201);
-    assert_eq!(answer.json(), json!({"email": ADA}));
-    answer.assert_sets_no_cookie();
+    let response = server.visitor().register(ADA).await.assert_status(201);
+    assert_eq!(response.json(), json!({"email": ADA}));
+    response.assert_sets_no_cookie();
 }
 
 #[apply(api_test)]
@@ -33,8 +33,8 @@ async fn every_kind_of_form_registers() {
 async fn an_address_is_trimmed_and_lower_cased() {
     let server = TestServer::spawn().await;
     let client = server.visitor();
-    let answer = client.register("  Ada@Example.ORG ").await.assert_status(201);
-    assert_eq!(answer.json(), json!({"email": ADA}));
+    let response = client.register("  Ada@Example.ORG ").await.assert_status(201);
+    assert_eq!(response.json(), json!({"email": ADA}));
     assert_eq!(client.sign_in("ADA@example.org").await.assert_status(200).json()["email"], ADA);
 }
 
@@ -72,7 +72,7 @@ async fn a_missing_or_empty_field_is_refused() {
 }
 
 #[apply(api_test)]
-async fn a_body_that_is_no_form_is_refused() {
+async fn a_body_that_is_not_a_form_is_refused() {
     let server = TestServer::spawn().await;
     let client = server.visitor();
     for path in ["/auth/register", "/auth/signin", "/auth/login"] {
@@ -92,8 +92,8 @@ async fn a_body_of_another_type_is_refused() {
     let body = credentials(ADA).to_string();
     for path in ["/auth/register", "/auth/signin", "/auth/login"] {
         for content_type in ["text/plain", "application/xml", "nonsense"] {
-            let answer = client.post(path, content_type, body.clone()).await;
-            answer.assert_error(415, "unsupported_media_type");
+            let response = client.post(path, content_type, body.clone()).await;
+            response.assert_error(415, "unsupported_media_type");
         }
         let without = client.request(reqwest::Method::POST, path).body(body.clone());
         client.send(without).await.assert_error(415, "unsupported_media_type");
@@ -127,7 +127,7 @@ async fn register_with(client: &Client, email: &str, password: &str) -> u16 {
 }
 
 #[apply(api_test)]
-async fn a_password_of_8_to_1024_bytes_is_taken() {
+async fn a_password_of_8_to_1024_bytes_is_accepted() {
     let server = TestServer::spawn().await;
     let client = server.visitor();
     assert_eq!(register_with(&client, "a@example.org", "k7#mQz2").await, 400);
@@ -204,9 +204,9 @@ async fn a_removed_account_is_gone_at_once() {
     elsewhere.sign_in(ADA).await.assert_status(200);
     let twin = ada.twin();
 
-    let answer = ada.remove_account().await.assert_status(200);
-    assert!(answer.json()["message"].is_string());
-    answer.assert_clears_cookies();
+    let response = ada.remove_account().await.assert_status(200);
+    assert!(response.json()["message"].is_string());
+    response.assert_clears_cookies();
 
     for client in [&twin, &elsewhere] {
         client.get("/auth/user").await.assert_error(401, "unauthorized");
@@ -222,7 +222,7 @@ async fn a_removed_account_is_gone_at_once() {
 }
 
 #[apply(api_test)]
-async fn a_removed_accounts_refresh_token_is_dead_too() {
+async fn the_refresh_token_of_a_removed_account_is_refused_too() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let twin = ada.twin();

@@ -9,7 +9,7 @@ use reqwest::header::{COOKIE, HeaderValue};
 use serde_json::{Value, json};
 
 use super::TestServer;
-use crate::harness::{ACCESS, Answer, Client, REFRESH};
+use crate::harness::{ACCESS, Client, REFRESH, ServerResponse};
 use crate::token::{self, KEY, OTHER_KEY, Pieces};
 
 const COOKIES: [&str; 2] = [ACCESS, REFRESH];
@@ -22,7 +22,7 @@ async fn server() -> TestServer {
 
 /// Sends a request with `value` in one cookie. An access token comes with a valid refresh token, which must not replace
 /// it; a refresh token comes alone, so that it is used.
-async fn present(ada: &Client, cookie: &str, value: impl AsRef<[u8]>) -> Answer {
+async fn present(ada: &Client, cookie: &str, value: impl AsRef<[u8]>) -> ServerResponse {
     let mut header = format!("{cookie}=").into_bytes();
     header.extend_from_slice(value.as_ref());
     if cookie == ACCESS {
@@ -33,10 +33,10 @@ async fn present(ada: &Client, cookie: &str, value: impl AsRef<[u8]>) -> Answer 
 }
 
 async fn assert_refused(ada: &Client, cookie: &str, what: &str, value: impl AsRef<[u8]>) {
-    let answer = present(ada, cookie, value).await;
-    assert_eq!(answer.status, 401, "{cookie}, {what}: {}", answer.text());
-    assert_eq!(answer.json()["code"], "unauthorized", "{cookie}, {what}");
-    answer.assert_sets_no_cookie();
+    let response = present(ada, cookie, value).await;
+    assert_eq!(response.status, 401, "{cookie}, {what}: {}", response.text());
+    assert_eq!(response.json()["code"], "unauthorized", "{cookie}, {what}");
+    response.assert_sets_no_cookie();
 }
 
 /// Asserts that Ada's session is still open.
@@ -47,7 +47,7 @@ async fn assert_unharmed(server: &TestServer, ada: &Client) {
 }
 
 #[apply(api_test)]
-async fn what_the_test_makes_of_the_known_key_is_good_so_that_its_forgeries_count() {
+async fn a_token_signed_by_the_test_with_the_known_key_is_valid() {
     let server = server().await;
     let ada = server.ada().await;
     for cookie in COOKIES {
@@ -81,7 +81,7 @@ async fn a_header_of_another_algorithm_is_refused() {
 }
 
 #[apply(api_test)]
-async fn another_key_is_refused_whatever_it_calls_itself() {
+async fn a_token_of_another_key_is_refused_with_any_key_id() {
     let server = server().await;
     let ada = server.ada().await;
     for cookie in COOKIES {
@@ -149,7 +149,7 @@ async fn each_claim_has_one_type() {
 }
 
 #[apply(api_test)]
-async fn a_claim_that_is_not_true_here_is_refused() {
+async fn a_token_with_a_wrong_claim_is_refused() {
     let server = server().await;
     let (ada, bob) = (server.ada().await, server.signed_in("bob@example.org").await);
     let bobs = Pieces::of(&bob.cookie(ACCESS)).claims;
@@ -185,7 +185,7 @@ async fn a_claim_that_is_not_true_here_is_refused() {
 
 /// Its signature is ours: the clock has been set back since.
 #[apply(api_test)]
-async fn a_token_that_was_issued_ahead_of_the_clock_is_good() {
+async fn a_token_that_was_issued_ahead_of_the_clock_is_valid() {
     let server = server().await;
     let ada = server.ada().await;
     for cookie in COOKIES {
@@ -203,7 +203,7 @@ async fn a_token_that_was_issued_ahead_of_the_clock_is_good() {
 }
 
 #[apply(api_test)]
-async fn a_token_in_the_cookie_of_the_other_is_refused() {
+async fn a_token_in_the_wrong_cookie_is_refused() {
     let server = server().await;
     let ada = server.ada().await;
     assert_refused(&ada, ACCESS, "a refresh token", ada.cookie(REFRESH)).await;
@@ -212,7 +212,7 @@ async fn a_token_in_the_cookie_of_the_other_is_refused() {
 }
 
 #[apply(api_test)]
-async fn a_token_is_good_until_its_last_second_and_no_longer() {
+async fn a_token_is_valid_until_its_last_second_and_no_longer() {
     let server = server().await;
     let ada = server.ada().await;
     let access_alone = |token: String| {
@@ -314,7 +314,7 @@ async fn of_several_cookies_of_one_name_the_first_counts() {
 }
 
 #[apply(api_test)]
-async fn cookies_of_other_programs_on_the_host_are_no_hindrance() {
+async fn cookies_of_other_programs_on_the_host_are_ignored() {
     let server = server().await;
     let ada = server.ada().await;
     let own = ada.cookie_header().unwrap();

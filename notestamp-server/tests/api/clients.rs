@@ -5,15 +5,15 @@ use notestamp_server::config::ProjectList;
 use serde_json::{Value, json};
 
 use super::TestServer;
-use crate::harness::{ADA, Answer, Client, segment, titles};
+use crate::harness::{ADA, Client, ServerResponse, segment, titles};
 
-/// The title in all of them: what a path, a query and a form each would spell differently.
+/// The title in all of them: a path, a query and a form each encode it differently.
 const TITLE: &str = "Lecture 1 – “intro”/50%";
 const MEDIA: &[u8] = b"the bytes of a recording";
 const FIRST: &str = r#"[{"type":"stamped-item","children":[{"text":"first"}],"label":"0:01","value":1}]"#;
 const SECOND: &str = r#"[{"type":"stamped-item","children":[{"text":"second"}],"label":"0:02","value":2}]"#;
 const LINK: &str = "https://www.youtube.com/watch?v=M7lc1UVf-VE";
-/// What all clients since 2024 know of a project.
+/// The fields of a project that all clients since 2024 know.
 const KEYS: [&str; 6] = ["title", "label", "type", "src", "mimetype", "lastModified"];
 
 macro_rules! recorded {
@@ -53,7 +53,7 @@ recorded! {
 }
 
 /// Sends a recorded request on behalf of this client, as a browser would.
-async fn replay(server: &TestServer, client: &Client, recorded: &str) -> Answer {
+async fn replay(server: &TestServer, client: &Client, recorded: &str) -> ServerResponse {
     replay_with(server, client, recorded, "", "").await
 }
 
@@ -64,7 +64,7 @@ async fn replay_with(
     recorded: &str,
     name: &str,
     value: &str,
-) -> Answer {
+) -> ServerResponse {
     let recorded = recorded.trim_end().replace(&format!("{{{name}}}"), value);
     let (head, body) = recorded.split_once("\n\n").unwrap_or((&recorded, ""));
     preflight(server, head).await;
@@ -73,10 +73,10 @@ async fn replay_with(
         .replace('\n', "\r\n")
         .replace("{cookies}", &client.cookie_header().unwrap_or_default())
         .replace("{length}", &body.len().to_string());
-    let answer = server.send_raw(format!("{head}\r\n\r\n{body}")).await;
-    assert_readable(&answer, head.split("\r\n"));
-    client.keep_cookies(&answer);
-    answer
+    let response = server.send_raw(format!("{head}\r\n\r\n{body}")).await;
+    assert_readable(&response, head.split("\r\n"));
+    client.keep_cookies(&response);
+    response
 }
 
 /// Sends the preflight that a browser would send first, if it would.
@@ -89,29 +89,32 @@ async fn preflight(server: &TestServer, head: &str) {
     }
     let asked = if has_json { "Access-Control-Request-Headers: content-type\r\n" } else { "" };
     let origin = headers.lines().find(|line| line.starts_with("Origin: ")).unwrap();
-    let answer = server
+    let response = server
         .send_raw(format!(
             "OPTIONS {target}\r\nHost: localhost:8080\r\nConnection: close\r\n{origin}\r\n\
              Access-Control-Request-Method: {method}\r\n{asked}\r\n"
         ))
         .await;
-    assert!(matches!(answer.status, 200 | 204), "{answer:?}");
-    assert_readable(&answer, [origin]);
-    assert!(answer.header("access-control-allow-methods").unwrap().contains(method), "{answer:?}");
-    assert!(answer.header("access-control-allow-headers").unwrap().contains("content-type"), "{answer:?}");
+    assert!(matches!(response.status, 200 | 204), "{response:?}");
+    assert_readable(&response, [origin]);
+    assert!(response.header("access-control-allow-methods").unwrap().contains(method), "{response:?}");
+    assert!(
+        response.header("access-control-allow-headers").unwrap().contains("content-type"),
+        "{response:?}"
+    );
 }
 
 /// Asserts that the browser lets the page read it.
 #[track_caller]
-fn assert_readable<'a>(answer: &Answer, headers: impl IntoIterator<Item = &'a str>) {
+fn assert_readable<'a>(response: &ServerResponse, headers: impl IntoIterator<Item = &'a str>) {
     if let Some(origin) = headers.into_iter().find_map(|line| line.strip_prefix("Origin: ")) {
-        assert_eq!(answer.header("access-control-allow-origin"), Some(origin));
-        assert_eq!(answer.header("access-control-allow-credentials"), Some("true"));
+        assert_eq!(response.header("access-control-allow-origin"), Some(origin));
+        assert_eq!(response.header("access-control-allow-credentials"), Some("true"));
     }
 }
 
-/// Saves again what this generation has opened, and echoes of it what this generation does.
-async fn save_again(server: &TestServer, client: &Client, recorded: &str) -> Answer {
+/// Saves the opened project again, and echoes the same fields as this generation of clients.
+async fn save_again(server: &TestServer, client: &Client, recorded: &str) -> ServerResponse {
     let metadata = if recorded == HOME_AGAIN {
         let mut metadata =
             replay(server, client, HOME_OPEN).await.assert_status(200).json()["metadata"].take();
@@ -120,7 +123,7 @@ async fn save_again(server: &TestServer, client: &Client, recorded: &str) -> Ans
     } else {
         let mut project = replay(server, client, PROJECT_GET).await.assert_status(200).json();
         if recorded == PROJECT_AGAIN {
-            // Today's client forgets what it does not know.
+            // Today's client drops unknown fields.
             project.as_object_mut().unwrap().retain(|key, _| KEYS.contains(&key.as_str()));
         }
         project
@@ -134,13 +137,13 @@ fn path_at<'a>(address: &str, src: &'a Value) -> &'a str {
     src.as_str().unwrap().strip_prefix(address).unwrap_or_else(|| panic!("{src} is at {address}"))
 }
 
-/// What each dialect opens: the notes, and the bytes of the media.
+/// The notes and the bytes of the media, as each dialect returns them.
 async fn opened(client: &Client) -> [(Value, Option<Vec<u8>>); 2] {
     let home = client.open(TITLE).await.assert_status(200).json();
     let project = client.get(&format!("/project/get/{}", segment(TITLE))).await.assert_status(200).json();
     let media = async |path: &str| {
-        let answer = client.get(&format!("{path}/{}", segment(TITLE))).await;
-        (answer.status != 404).then(|| answer.assert_status(200).body)
+        let response = client.get(&format!("{path}/{}", segment(TITLE))).await;
+        (response.status != 404).then(|| response.assert_status(200).body)
     };
     [
         (home["content"].clone(), media("/home/media-file").await),
@@ -149,7 +152,7 @@ async fn opened(client: &Client) -> [(Value, Option<Vec<u8>>); 2] {
 }
 
 #[apply(api_test)]
-async fn whatever_one_generation_saves_opens_in_both_dialects() {
+async fn a_project_of_any_generation_opens_in_both_dialects() {
     for (recorded, notes, has_media) in [
         (HOME_JSON_2023, FIRST, false),
         (HOME_JSON_EARLY_2024, FIRST, false),
@@ -168,7 +171,7 @@ async fn whatever_one_generation_saves_opens_in_both_dialects() {
 }
 
 #[apply(api_test)]
-async fn saving_again_in_any_dialect_never_loses_the_media_and_echoed_notes_never_win() {
+async fn saving_again_in_any_dialect_keeps_the_media_and_ignores_echoed_notes() {
     for first in [HOME_FIRST, HOME_RECORDER, PROJECT_FIRST] {
         for again in [HOME_AGAIN, PROJECT_AGAIN_2024, PROJECT_AGAIN, PROJECT_IN_METADATA] {
             let server = TestServer::spawn().await;
@@ -183,7 +186,7 @@ async fn saving_again_in_any_dialect_never_loses_the_media_and_echoed_notes_neve
 }
 
 #[apply(api_test)]
-async fn media_can_come_later_and_in_the_other_dialect() {
+async fn media_can_be_added_later_in_the_other_dialect() {
     for (first, later) in [(HOME_JSON_2023, PROJECT_FIRST), (PROJECT_IN_METADATA, HOME_FIRST)] {
         let server = TestServer::spawn().await;
         let ada = server.ada().await;
@@ -241,7 +244,7 @@ async fn clients_of_late_2024_list_titles_and_play_what_they_saved() {
     let saved = replay(&server, &ada, PROJECT_FIRST).await.assert_status(200).json();
     assert_eq!(saved["metadata"]["title"], TITLE);
     let list = replay(&server, &ada, PROJECT_LIST).await.assert_status(200).json();
-    // What React shows as it is.
+    // React shows these values unchanged.
     assert_eq!(list["projects"], json!([TITLE]));
 
     save_again(&server, &ada, PROJECT_AGAIN_2024).await.assert_status(200).json();
@@ -316,12 +319,12 @@ async fn visit_home(server: &TestServer) -> Client {
     let ada = server.visitor();
     // Sent without credentials: a cookie would be lost.
     replay(server, &ada, HOME_REGISTER).await.assert_status(201).assert_sets_no_cookie();
-    let answer = replay(server, &ada, HOME_SIGN_IN).await.assert_status(200).json();
-    assert_eq!(answer, json!({"email": ADA, "directory": []}));
+    let response = replay(server, &ada, HOME_SIGN_IN).await.assert_status(200).json();
+    assert_eq!(response, json!({"email": ADA, "directory": []}));
     ada
 }
 
-/// Deletes the project and signs out, likewise.
+/// Deletes the project and signs out, as clients of `/home` do.
 async fn leave_home(server: &TestServer, ada: &Client) {
     assert_eq!(replay(server, ada, HOME_DELETE).await.assert_status(200).json(), json!([]));
     replay(server, ada, HOME_SIGN_OUT).await.assert_status(200).assert_clears_cookies();
@@ -340,7 +343,7 @@ async fn visit_project(server: &TestServer) -> Client {
     ada
 }
 
-/// Deletes the project and logs out, likewise.
+/// Deletes the project and logs out, as clients of `/project` do.
 async fn leave_project(server: &TestServer, ada: &Client) {
     assert!(replay(server, ada, PROJECT_DELETE).await.assert_status(200).json().is_object());
     let left = replay(server, ada, PROJECT_LOG_OUT).await.assert_status(200);
@@ -349,7 +352,7 @@ async fn leave_project(server: &TestServer, ada: &Client) {
     replay(server, ada, PROJECT_USER).await.assert_error(401, "unauthorized");
 }
 
-/// That it is what today's client takes for a project, and earlier ones give to a player.
+/// Asserts that today's client accepts it as a project, and that earlier clients can pass it to a player.
 #[track_caller]
 fn assert_is_a_project(metadata: &Value) {
     for key in KEYS {
@@ -358,11 +361,11 @@ fn assert_is_a_project(metadata: &Value) {
     assert!(metadata["src"].as_str().unwrap().starts_with("http://localhost:8000/media/"), "{metadata}");
 }
 
-/// That an `audio` element can play it, and go to any place in it.
+/// Asserts that an `audio` element can play it and seek in it.
 #[track_caller]
-fn assert_plays(answer: &Answer) {
-    assert_eq!((answer.status, answer.body.as_slice()), (206, MEDIA), "{answer:?}");
-    assert_eq!(answer.header("content-range"), Some("bytes 0-23/24"));
-    assert_eq!(answer.header("content-encoding"), None);
-    assert!(answer.header("content-type").unwrap().starts_with("audio/"), "{answer:?}");
+fn assert_plays(response: &ServerResponse) {
+    assert_eq!((response.status, response.body.as_slice()), (206, MEDIA), "{response:?}");
+    assert_eq!(response.header("content-range"), Some("bytes 0-23/24"));
+    assert_eq!(response.header("content-encoding"), None);
+    assert!(response.header("content-type").unwrap().starts_with("audio/"), "{response:?}");
 }

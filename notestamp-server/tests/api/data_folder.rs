@@ -10,7 +10,7 @@ use crate::stores::{Embedded, Stores};
 
 type TestServer = crate::harness::TestServer<Embedded>;
 
-/// The one media file there is.
+/// The only media file in the folder.
 fn media_file(server: &TestServer) -> PathBuf {
     let folders =
         fs::read_dir(server.stores().data().join("media")).unwrap().map(|entry| entry.unwrap().path());
@@ -25,7 +25,7 @@ async fn media(client: &Client, title: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_media_file_that_is_lost_comes_back_with_the_next_upload_of_it() {
+async fn a_lost_media_file_is_restored_by_the_next_upload_of_the_same_file() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let bytes = vec![7; 3_000_000];
@@ -45,7 +45,7 @@ async fn a_media_file_that_is_lost_comes_back_with_the_next_upload_of_it() {
     server.assert_nothing_leaks().await;
 }
 
-/// Puts an empty folder in the place of this one, as a disk that is not mounted leaves it.
+/// Replaces this folder by an empty one, like a mount point whose disk is not mounted.
 fn unmount(folder: &Path) -> PathBuf {
     let disk = folder.with_extension("disk");
     fs::rename(folder, &disk).unwrap();
@@ -59,7 +59,7 @@ fn mount(folder: &Path, disk: &Path) {
 }
 
 #[tokio::test]
-async fn a_media_folder_that_is_not_mounted_is_not_ready_and_no_start() {
+async fn an_unmounted_media_folder_is_not_ready_and_prevents_a_start() {
     for kind in ["media", "notes"] {
         let server = TestServer::spawn().await;
         let ada = server.ada().await;

@@ -4,7 +4,7 @@ use super::TestServer;
 use crate::harness::{Upload, digest, titles};
 
 #[apply(api_test)]
-async fn deleting_answers_the_updated_directory() {
+async fn deleting_returns_the_updated_directory() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     for title in ["a", "b", "c"] {
@@ -43,7 +43,7 @@ async fn a_title_can_be_used_again_by_a_new_project() {
 }
 
 #[apply(api_test)]
-async fn media_that_another_project_refers_to_stays() {
+async fn media_of_another_project_is_kept() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     ada.save_media("a", "audio/mpeg", b"media").await;
@@ -54,7 +54,7 @@ async fn media_that_another_project_refers_to_stays() {
 }
 
 #[apply(api_test)]
-async fn media_that_no_project_refers_to_is_media_that_the_user_has_not() {
+async fn media_of_a_deleted_project_is_needed_again() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     ada.save_media("a", "audio/mpeg", b"media").await;
@@ -68,7 +68,7 @@ async fn media_that_no_project_refers_to_is_media_that_the_user_has_not() {
 }
 
 #[apply(api_test)]
-async fn bytes_that_nobody_refers_to_are_swept() {
+async fn unreferenced_bytes_are_swept() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     ada.save_media("a", "audio/mpeg", b"media").await;

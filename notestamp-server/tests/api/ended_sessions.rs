@@ -1,4 +1,4 @@
-//! Signed out is out: with the very next request, on every server.
+//! After a session has ended, every server refuses its tokens from the next request on.
 
 use reqwest::Method;
 use serde_json::json;
@@ -37,7 +37,7 @@ async fn change_password(client: &Client, new: &str) {
 }
 
 #[apply(api_test)]
-async fn after_signing_out_the_tokens_are_dead_and_those_of_other_sessions_live() {
+async fn after_signing_out_its_tokens_are_refused_and_those_of_other_sessions_accepted() {
     let servers = servers().await;
     let (ada, elsewhere) = (servers[0].ada().await, servers[0].visitor());
     elsewhere.sign_in(ADA).await.assert_status(200);
@@ -51,7 +51,7 @@ async fn after_signing_out_the_tokens_are_dead_and_those_of_other_sessions_live(
 }
 
 #[apply(api_test)]
-async fn after_the_removal_of_the_account_the_tokens_are_dead() {
+async fn after_the_removal_of_the_account_its_tokens_are_refused() {
     let servers = servers().await;
     let (ada, elsewhere) = (servers[0].ada().await, servers[0].visitor());
     elsewhere.sign_in(ADA).await.assert_status(200);
@@ -60,13 +60,13 @@ async fn after_the_removal_of_the_account_the_tokens_are_dead() {
     assert_dead(&tokens, &servers).await;
     assert_dead(&elsewhere, &servers).await;
 
-    // Nor do they open the account that takes the address next.
+    // They do not authenticate for a new account with the same address either.
     ada.register(ADA).await.assert_status(201);
     assert_dead(&tokens, &servers).await;
 }
 
 #[apply(api_test)]
-async fn after_a_password_change_all_old_tokens_are_dead_the_callers_included() {
+async fn after_a_password_change_all_old_tokens_are_refused_including_the_callers() {
     let servers = servers().await;
     let (ada, elsewhere) = (servers[0].ada().await, servers[0].visitor());
     elsewhere.sign_in(ADA).await.assert_status(200);
@@ -81,7 +81,7 @@ async fn after_a_password_change_all_old_tokens_are_dead_the_callers_included() 
 }
 
 #[apply(api_test)]
-async fn a_session_that_was_ended_from_another_is_dead() {
+async fn the_tokens_of_a_session_that_another_session_ended_are_refused() {
     let servers = servers().await;
     let (ada, lost_laptop) = (servers[0].ada().await, servers[1].visitor());
     lost_laptop.sign_in(ADA).await.assert_status(200);
@@ -98,7 +98,7 @@ async fn a_session_that_was_ended_from_another_is_dead() {
 }
 
 #[apply(api_test)]
-async fn ones_own_session_can_be_ended_too() {
+async fn a_session_can_end_itself() {
     let servers = servers().await;
     let ada = servers[0].ada().await;
     ada.delete(&format!("/auth/sessions/{}", session_id(&ada))).await.assert_status(200);
@@ -106,15 +106,15 @@ async fn ones_own_session_can_be_ended_too() {
 }
 
 #[apply(api_test)]
-async fn somebody_elses_session_is_not_found_and_lives() {
+async fn a_session_of_another_account_is_not_found_and_stays_open() {
     let [server, _sibling] = servers().await;
     let (ada, bob) = (server.ada().await, server.signed_in(BOB).await);
     let somebody_elses = ada.delete(&format!("/auth/sessions/{}", session_id(&bob))).await;
     let unknown = ada.delete("/auth/sessions/01960000-0000-7000-8000-000000000000").await;
     let nonsense = ada.delete("/auth/sessions/nonsense").await;
-    for answer in [&somebody_elses, &unknown, &nonsense] {
-        let answer = answer.clone().assert_error(404, "not_found").json();
-        assert_eq!(answer["message"], somebody_elses.json()["message"], "nothing tells them apart");
+    for response in [&somebody_elses, &unknown, &nonsense] {
+        let response = response.clone().assert_error(404, "not_found").json();
+        assert_eq!(response["message"], somebody_elses.json()["message"], "nothing tells them apart");
     }
     bob.get("/home/list").await.assert_status(200);
     let sessions = ada.get("/auth/sessions").await.assert_status(200).json();
@@ -137,14 +137,14 @@ async fn the_tokens_of_an_ended_session_cannot_end_another() {
 }
 
 #[apply(api_test)]
-async fn whoever_ends_his_own_session_loses_its_cookies_and_those_of_others_stay() {
+async fn ending_the_own_session_deletes_its_cookies_and_ending_another_does_not() {
     let servers = servers().await;
     let (ada, elsewhere) = (servers[0].ada().await, servers[0].visitor());
     elsewhere.sign_in(ADA).await.assert_status(200);
     let end = |session: String| format!("/auth/sessions/{session}");
     ada.delete(&end(session_id(&elsewhere))).await.assert_status(200).assert_sets_no_cookie();
     let tokens = ada.twin();
-    // The request itself is served by the refresh token: what it would set must not stay either.
+    // The request itself is authenticated by the refresh token; the new cookies must be deleted too.
     ada.drop_cookie(ACCESS);
     ada.delete(&end(session_id(&tokens))).await.assert_status(200).assert_clears_cookies();
     assert_dead(&tokens, &servers).await;

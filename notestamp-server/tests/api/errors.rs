@@ -1,5 +1,5 @@
-//! Errors. That each has the common shape, names its request, and is not a server error is asserted for every response
-//! of every test.
+//! Errors. The harness asserts for every response of every test that an error has the common body, contains the request
+//! id, and is not a server error.
 
 use reqwest::Method;
 
@@ -41,7 +41,7 @@ async fn unknown_paths_are_not_found() {
 }
 
 #[apply(api_test)]
-async fn a_method_that_a_path_does_not_know_is_refused_with_those_it_knows() {
+async fn an_unsupported_method_is_refused_with_the_allowed_ones() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     ada.save_media("a", "audio/mpeg", b"media").await;
@@ -86,11 +86,11 @@ async fn a_method_that_a_path_does_not_know_is_refused_with_those_it_knows() {
                 continue;
             }
             let request = ada.request(Method::from_bytes(method.as_bytes()).unwrap(), path);
-            let answer = ada.send(request).await.assert_status(405);
+            let response = ada.send(request).await.assert_status(405);
             if method != "HEAD" {
-                assert_eq!(answer.json()["code"], "method_not_allowed", "{method} {path}");
+                assert_eq!(response.json()["code"], "method_not_allowed", "{method} {path}");
             }
-            let mut allow: Vec<_> = answer.header("allow").expect(path).split(", ").collect();
+            let mut allow: Vec<_> = response.header("allow").expect(path).split(", ").collect();
             allow.sort_unstable();
             assert_eq!(allow, allowed, "{method} {path}");
         }
@@ -99,7 +99,7 @@ async fn a_method_that_a_path_does_not_know_is_refused_with_those_it_knows() {
 }
 
 #[apply(api_test)]
-async fn a_head_answers_as_a_get_does() {
+async fn a_head_has_the_response_of_a_get() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     ada.save_project("a").await;
@@ -124,7 +124,7 @@ async fn a_head_answers_as_a_get_does() {
 }
 
 #[apply(api_test)]
-async fn each_request_has_a_name_of_its_own() {
+async fn each_request_has_its_own_id() {
     let server = TestServer::spawn().await;
     let visitor = server.visitor();
     let ids = [visitor.get("/healthz").await, visitor.get("/healthz").await];
@@ -134,18 +134,18 @@ async fn each_request_has_a_name_of_its_own() {
 }
 
 #[apply(api_test)]
-async fn answers_for_programs_are_kept_by_nobody_and_shown_by_no_browser() {
+async fn api_responses_are_not_cached_and_load_no_content() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     for path in ["/auth/user", "/home/list", "/home/open", "/nowhere"] {
-        let answer = ada.get(path).await;
-        assert_eq!(answer.header("cache-control"), Some("no-store"));
-        let policy = answer.header("content-security-policy").unwrap();
+        let response = ada.get(path).await;
+        assert_eq!(response.header("cache-control"), Some("no-store"));
+        let policy = response.header("content-security-policy").unwrap();
         assert!(policy.contains("default-src 'none'"), "{policy}");
     }
 }
 
-/// A request in its own words, on a connection of its own.
+/// A request of raw bytes, on its own connection.
 async fn raw(server: &TestServer, client: &Client, request: &[u8]) -> u16 {
     let end = format!(
         "\r\nHost: localhost\r\nConnection: close\r\nCookie: {}\r\n\r\n",
@@ -156,7 +156,7 @@ async fn raw(server: &TestServer, client: &Client, request: &[u8]) -> u16 {
 }
 
 #[apply(api_test)]
-async fn a_target_that_is_malformed_is_the_clients_fault() {
+async fn a_malformed_target_is_a_client_error() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     for target in [
@@ -215,7 +215,7 @@ async fn queries_and_paths_that_are_not_utf8_are_refused() {
 }
 
 #[apply(api_test)]
-async fn headers_of_any_bytes_are_the_clients_fault() {
+async fn headers_of_arbitrary_bytes_are_at_most_a_client_error() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     ada.save_media("a", "audio/mpeg", b"media").await;
@@ -253,7 +253,7 @@ async fn headers_of_any_bytes_are_the_clients_fault() {
 }
 
 #[apply(api_test)]
-async fn a_request_that_names_no_host_is_served_or_refused_but_not_confused() {
+async fn a_request_without_a_host_is_served_or_refused_cleanly() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     ada.save_media("a", "audio/mpeg", b"media").await;
@@ -268,21 +268,21 @@ async fn a_request_that_names_no_host_is_served_or_refused_but_not_confused() {
             "GET /home/list HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\nCookie: {cookies}\r\n\r\n"
         ),
     ] {
-        let answer = server.send_raw(&request).await;
-        if answer.status == 200 {
-            let src = crate::harness::find(&answer.json(), "a")["src"].as_str().unwrap().to_owned();
+        let response = server.send_raw(&request).await;
+        if response.status == 200 {
+            let src = crate::harness::find(&response.json(), "a")["src"].as_str().unwrap().to_owned();
             assert!(src.starts_with(&server.origin()), "{src} is absolute: {request}");
         } else {
-            answer.assert_status(400);
+            response.assert_status(400);
         }
     }
 }
 
 #[apply(api_test)]
-async fn a_message_tells_nothing_of_the_inside() {
+async fn a_message_reveals_no_internals() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
-    for answer in [
+    for response in [
         ada.save(Upload::of("a").notes("{")).await,
         ada.save(Upload::of("a").text("metadata", "{")).await,
         ada.post("/auth/register", "application/json", "{").await,
@@ -290,7 +290,8 @@ async fn a_message_tells_nothing_of_the_inside() {
         ada.get("/home/media-file/%ff").await,
         ada.post("/home/upload", "multipart/form-data", "").await,
     ] {
-        let message = answer.assert_error(400, "bad_request").json()["message"].as_str().unwrap().to_owned();
+        let message =
+            response.assert_error(400, "bad_request").json()["message"].as_str().unwrap().to_owned();
         for word in ["serde", "poem", "src/", ".rs", "panicked", "notestamp_"] {
             assert!(!message.contains(word), "{message}");
         }
@@ -299,7 +300,7 @@ async fn a_message_tells_nothing_of_the_inside() {
 
 /// Optional white space before a semicolon, and parameters that are empty (RFC 9110, 5.6.6).
 #[apply(api_test)]
-async fn a_content_type_is_read_however_it_is_spaced() {
+async fn a_content_type_is_parsed_with_any_spacing() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let visitor = server.visitor();
@@ -337,7 +338,7 @@ async fn a_content_type_is_read_however_it_is_spaced() {
         ada.post("/project/save", &content_type, files).await.assert_status(200);
     }
     for content_type in ["application/json charset=utf-8", "application /json", "a/b"] {
-        let answer = ada.post("/home/upload", content_type, r#"{"title":"a","stmp":"[]"}"#).await;
-        answer.assert_error(415, "unsupported_media_type");
+        let response = ada.post("/home/upload", content_type, r#"{"title":"a","stmp":"[]"}"#).await;
+        response.assert_error(415, "unsupported_media_type");
     }
 }

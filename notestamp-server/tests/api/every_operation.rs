@@ -6,7 +6,7 @@ use reqwest::multipart::Form;
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 
-use crate::harness::{ACCESS, Answer, CLIENT_ORIGIN, Client, PASSWORD, TestServer};
+use crate::harness::{ACCESS, CLIENT_ORIGIN, Client, PASSWORD, ServerResponse, TestServer};
 use crate::stores::Memory;
 
 const FOREIGN_ORIGIN: &str = "https://foreign.example";
@@ -27,13 +27,13 @@ struct Operation {
 }
 
 impl Operation {
-    /// That its response sets new tokens, unless it has a body, which may take long to come: then none.
+    /// Asserts that its response sets new tokens, or no cookies if the request has a body, which may take long to arrive.
     #[track_caller]
-    fn assert_refreshes_if_it_is_quick(&self, answer: &Answer) {
+    fn assert_refreshes_if_it_is_quick(&self, response: &ServerResponse) {
         if self.takes_body {
-            answer.assert_sets_no_cookie();
+            response.assert_sets_no_cookie();
         } else {
-            answer.assert_refreshes();
+            response.assert_refreshes();
         }
     }
 
@@ -77,7 +77,7 @@ impl Operation {
         self.method != Method::GET
     }
 
-    /// The method and path, with these in the place of a title and of an id.
+    /// The method and path, with these values for the title and the id.
     fn target(&self, title: &str, id: &str) -> String {
         let mut target = self.path.replace("{title}", title).replace("{id}", id);
         assert!(!target.contains('{'), "{}: say what to put into {target}", self.id);
@@ -87,10 +87,10 @@ impl Operation {
         target
     }
 
-    /// A request that succeeds, of a page that may use the server.
+    /// A request that succeeds, from a page of an allowed origin.
     fn good(&self, fixture: &Fixture) -> RequestBuilder {
         let id = if self.path.contains("session") { &fixture.other_session } else { &fixture.project };
-        // A URL that authorizes itself can only be had from the server.
+        // Only the server can make a signed URL.
         let is_granted = self.id == "readGrantedMedia";
         let target = if is_granted { fixture.granted.clone() } else { self.target("a", id) };
         let request = fixture.ada.request(self.method.clone(), &target);
@@ -104,7 +104,7 @@ struct Fixture {
     ada: Client,
     email: String,
     project: String,
-    /// The path and query of its media's URL that authorizes itself.
+    /// The path and query of the signed URL of its media.
     granted: String,
     other_session: String,
 }
@@ -130,7 +130,7 @@ impl Fixture {
         }
     }
 
-    /// One form with every field that any operation wants; each takes its own.
+    /// One form with the fields of all operations; each operation reads only its own fields.
     fn form(&self, operation: &Operation) -> Form {
         let newcomer = format!("new-{}", self.email);
         Form::new()
@@ -155,12 +155,12 @@ impl Fixture {
 
 /// Asserts the headers that every response carries.
 #[track_caller]
-fn assert_guarded(answer: &Answer, what: &str) {
-    let present = |name: &str| answer.header(name).unwrap_or_else(|| panic!("{what}: no {name}"));
+fn assert_guarded(response: &ServerResponse, what: &str) {
+    let present = |name: &str| response.header(name).unwrap_or_else(|| panic!("{what}: no {name}"));
     assert_eq!(present("x-content-type-options"), "nosniff", "{what}");
     assert_eq!(present("referrer-policy"), "no-referrer", "{what}");
     let content_security = present("content-security-policy");
-    // Without `allow-scripts`: whatever it is, it runs nothing.
+    // Without `allow-scripts`, so no response can run scripts.
     let is_closed = matches!(content_security, "sandbox" | "sandbox allow-same-origin")
         || content_security.starts_with("default-src 'none'");
     assert!(is_closed, "{what}: {content_security}");
@@ -171,47 +171,47 @@ fn assert_guarded(answer: &Answer, what: &str) {
 
 /// Asserts that a page of an allowed origin can read it.
 #[track_caller]
-fn assert_readable(answer: &Answer, what: &str) {
-    assert_eq!(answer.header("access-control-allow-origin"), Some(CLIENT_ORIGIN), "{what}");
-    assert_eq!(answer.header("access-control-allow-credentials"), Some("true"), "{what}");
-    assert!(answer.header("access-control-expose-headers").is_some(), "{what}");
-    assert_guarded(answer, what);
+fn assert_readable(response: &ServerResponse, what: &str) {
+    assert_eq!(response.header("access-control-allow-origin"), Some(CLIENT_ORIGIN), "{what}");
+    assert_eq!(response.header("access-control-allow-credentials"), Some("true"), "{what}");
+    assert!(response.header("access-control-expose-headers").is_some(), "{what}");
+    assert_guarded(response, what);
 }
 
 #[tokio::test]
-async fn each_succeeds_and_its_answer_is_guarded() {
+async fn each_operation_succeeds_and_its_response_has_the_common_headers() {
     let server = TestServer::<Memory>::spawn().await;
     for operation in Operation::all() {
         let fixture = Fixture::of(&server, &operation).await;
-        let answer = fixture.ada.send(operation.good(&fixture)).await;
-        assert!((200..300).contains(&answer.status), "{}: {}", operation.id, answer.text());
-        assert!(operation.statuses.contains(&answer.status), "{}: {}", operation.id, answer.status);
-        assert_readable(&answer, &operation.id);
+        let response = fixture.ada.send(operation.good(&fixture)).await;
+        assert!((200..300).contains(&response.status), "{}: {}", operation.id, response.text());
+        assert!(operation.statuses.contains(&response.status), "{}: {}", operation.id, response.status);
+        assert_readable(&response, &operation.id);
     }
 }
 
 #[tokio::test]
-async fn each_that_needs_a_session_refreshes_it_and_is_401_without() {
+async fn each_operation_with_a_session_refreshes_it_and_is_401_without_one() {
     let server = TestServer::<Memory>::spawn().await;
     let mut count = 0;
     for operation in Operation::all().iter().filter(|operation| operation.needs_session) {
         let (fixture, id) = (Fixture::of(&server, operation).await, &operation.id);
         assert!(operation.statuses.contains(&401), "{id}");
         let nobody = Fixture { ada: server.visitor(), ..fixture };
-        let answer = nobody.ada.send(operation.good(&nobody)).await.assert_error(401, "unauthorized");
-        answer.assert_sets_no_cookie();
-        assert_readable(&answer, id);
+        let response = nobody.ada.send(operation.good(&nobody)).await.assert_error(401, "unauthorized");
+        response.assert_sets_no_cookie();
+        assert_readable(&response, id);
 
         let fixture = Fixture { ada: server.visitor(), ..nobody };
         fixture.ada.sign_in(&fixture.email).await.assert_status(200);
         server.advance(ACCESS_TTL);
-        let answer = fixture.ada.send(operation.good(&fixture)).await;
-        assert!((200..300).contains(&answer.status), "{id}: {}", answer.text());
+        let response = fixture.ada.send(operation.good(&fixture)).await;
+        assert!((200..300).contains(&response.status), "{id}: {}", response.text());
         match id.as_str() {
-            "removeAccount" => answer.assert_clears_cookies(),
+            "removeAccount" => response.assert_clears_cookies(),
             // Those of its new session.
-            "changePassword" => answer.assert_refreshes(),
-            _ => operation.assert_refreshes_if_it_is_quick(&answer),
+            "changePassword" => response.assert_refreshes(),
+            _ => operation.assert_refreshes_if_it_is_quick(&response),
         }
         count += 1;
     }
@@ -219,7 +219,7 @@ async fn each_that_needs_a_session_refreshes_it_and_is_401_without() {
 }
 
 #[tokio::test]
-async fn each_that_fails_for_who_is_signed_in_refreshes_too() {
+async fn each_failing_operation_with_a_session_refreshes_it_too() {
     let server = TestServer::<Memory>::spawn().await;
     for operation in Operation::all().iter().filter(|operation| operation.needs_session) {
         let (fixture, id) = (Fixture::of(&server, operation).await, &operation.id);
@@ -247,21 +247,21 @@ async fn each_that_fails_for_who_is_signed_in_refreshes_too() {
         }
         for (status, failing) in failures {
             server.advance(ACCESS_TTL);
-            let answer = fixture.ada.send(failing).await;
-            assert_eq!(answer.status, status, "{id}: {}", answer.text());
-            operation.assert_refreshes_if_it_is_quick(&answer);
-            assert_readable(&answer, id);
+            let response = fixture.ada.send(failing).await;
+            assert_eq!(response.status, status, "{id}: {}", response.text());
+            operation.assert_refreshes_if_it_is_quick(&response);
+            assert_readable(&response, id);
         }
     }
 }
 
 #[tokio::test]
-async fn each_that_changes_something_refuses_foreign_pages_before_it_does_anything() {
+async fn each_changing_operation_refuses_foreign_pages_without_effect() {
     let server = TestServer::<Memory>::spawn().await;
     for operation in Operation::all().iter().filter(|operation| operation.changes_state()) {
         let (fixture, id) = (Fixture::of(&server, operation).await, &operation.id);
         assert!(operation.statuses.contains(&403), "{id}");
-        // Expired, so that a refresh would show.
+        // The access token has expired, so a refresh would be visible.
         fixture.ada.drop_cookie(ACCESS);
         for (header, value) in
             [("origin", FOREIGN_ORIGIN), ("origin", "null"), ("sec-fetch-site", "cross-site")]
@@ -269,30 +269,30 @@ async fn each_that_changes_something_refuses_foreign_pages_before_it_does_anythi
             let mut request = operation.good(&fixture).build().unwrap();
             request.headers_mut().remove("origin");
             request.headers_mut().insert(header, value.parse().unwrap());
-            let answer = fixture.ada.send_built(request).await.assert_error(403, "forbidden_origin");
-            assert_guarded(&answer, id);
-            answer.assert_sets_no_cookie();
-            assert_eq!(answer.header("access-control-allow-origin"), None, "{id}");
+            let response = fixture.ada.send_built(request).await.assert_error(403, "forbidden_origin");
+            assert_guarded(&response, id);
+            response.assert_sets_no_cookie();
+            assert_eq!(response.header("access-control-allow-origin"), None, "{id}");
         }
         fixture.assert_untouched(operation).await;
     }
 }
 
 #[tokio::test]
-async fn each_that_reads_is_unreadable_for_foreign_pages() {
+async fn each_reading_operation_is_unreadable_for_foreign_pages() {
     let server = TestServer::<Memory>::spawn().await;
     for operation in Operation::all().iter().filter(|operation| !operation.changes_state()) {
         let fixture = Fixture::of(&server, operation).await;
         let mut request = operation.good(&fixture).build().unwrap();
         request.headers_mut().insert("origin", FOREIGN_ORIGIN.parse().unwrap());
-        let answer = fixture.ada.send_built(request).await.assert_status(200);
-        assert_eq!(answer.header("access-control-allow-origin"), None, "{}", operation.id);
-        assert_guarded(&answer, &operation.id);
+        let response = fixture.ada.send_built(request).await.assert_status(200);
+        assert_eq!(response.header("access-control-allow-origin"), None, "{}", operation.id);
+        assert_guarded(&response, &operation.id);
     }
 }
 
 #[tokio::test]
-async fn each_path_guards_its_404_and_405_and_413() {
+async fn each_path_has_the_common_headers_on_404_and_405_and_413() {
     let server = TestServer::<Memory>::spawn_with(|config| {
         config.limits.media_bytes_max = 1024;
         config.limits.notes_bytes_max = 1024;
@@ -305,19 +305,19 @@ async fn each_path_guards_its_404_and_405_and_413() {
         let id = &operation.id;
         for method in [Method::PUT, Method::PATCH] {
             let request = visitor.request(method, &target).header("origin", CLIENT_ORIGIN);
-            let answer = visitor.send(request).await.assert_error(405, "method_not_allowed");
-            let allowed = answer.header("allow").expect("it says which").to_owned();
+            let response = visitor.send(request).await.assert_error(405, "method_not_allowed");
+            let allowed = response.header("allow").expect("it says which").to_owned();
             assert!(allowed.split(", ").any(|it| it == operation.method.as_str()), "{id}: {allowed}");
-            assert_readable(&answer, id);
+            assert_readable(&response, id);
         }
         let beyond = format!("{}/further/down/there", operation.path.replace(['{', '}'], ""));
         let request = visitor.request(operation.method.clone(), &beyond).header("origin", CLIENT_ORIGIN);
-        let answer = visitor.send(request).await;
+        let response = visitor.send(request).await;
         // What follows a project's id in the path of its media is a file name.
         if !beyond.starts_with("/home/media/") {
-            assert_eq!(answer.status, 404, "{id}");
+            assert_eq!(response.status, 404, "{id}");
         }
-        assert_readable(&answer, id);
+        assert_readable(&response, id);
         if operation.takes_body {
             let request = ada.request(operation.method.clone(), &target).header("origin", CLIENT_ORIGIN);
             let request = if operation.takes_json {
@@ -325,8 +325,8 @@ async fn each_path_guards_its_404_and_405_and_413() {
             } else {
                 request.multipart(Form::new().text("notesFile", " ".repeat(512 * 1024)))
             };
-            let answer = ada.send(request).await.assert_error(413, "too_large");
-            assert_readable(&answer, id);
+            let response = ada.send(request).await.assert_error(413, "too_large");
+            assert_readable(&response, id);
         }
     }
 }

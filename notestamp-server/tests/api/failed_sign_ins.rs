@@ -10,25 +10,25 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::TestServer;
-use crate::harness::{ADA, Answer, Client, PASSWORD, credentials};
+use crate::harness::{ADA, Client, PASSWORD, ServerResponse, credentials};
 
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
 
-async fn guess(client: &Client, email: &str) -> Answer {
+async fn guess(client: &Client, email: &str) -> ServerResponse {
     client.post_json("/auth/signin", &json!({"username": email, "password": "a wrong guess"})).await
 }
 
-async fn sign_in_from(client: &Client, address: &str, body: &Value) -> Answer {
+async fn sign_in_from(client: &Client, address: &str, body: &Value) -> ServerResponse {
     let request = client.request(Method::POST, "/auth/signin").header(X_FORWARDED_FOR, address).json(body);
     client.send(request).await
 }
 
 #[track_caller]
-fn assert_limited(answer: Answer) {
-    let answer = answer.assert_error(429, "too_many_requests");
-    let seconds: u64 = answer.header("retry-after").expect("it says when").parse().unwrap();
+fn assert_limited(response: ServerResponse) {
+    let response = response.assert_error(429, "too_many_requests");
+    let seconds: u64 = response.header("retry-after").expect("it says when").parse().unwrap();
     assert!((1..=15 * 60).contains(&seconds), "{seconds}");
-    answer.assert_sets_no_cookie();
+    response.assert_sets_no_cookie();
 }
 
 #[apply(api_test)]
@@ -72,7 +72,7 @@ async fn failures_while_the_clock_was_ahead_count_no_longer_than_others() {
 }
 
 #[apply(api_test)]
-async fn an_unknown_account_is_limited_as_a_known_one() {
+async fn an_unknown_account_is_limited_like_a_known_one() {
     let server = TestServer::spawn().await;
     let guesser = server.visitor();
     for name in ["nobody@example.org", "no address"] {
@@ -100,7 +100,7 @@ async fn the_right_password_works_from_another_address_behind_a_trusted_proxy() 
 }
 
 #[apply(api_test)]
-async fn an_address_in_a_header_is_not_believed_of_everybody() {
+async fn an_address_in_a_header_of_an_untrusted_peer_is_ignored() {
     let server = TestServer::spawn().await;
     server.ada().await;
     let wrong = json!({"username": ADA, "password": "a wrong guess"});
@@ -144,24 +144,24 @@ async fn successes_do_not_count() {
 }
 
 #[apply(api_test)]
-async fn many_guesses_at_once_are_no_way_around_the_limit() {
+async fn concurrent_guesses_do_not_bypass_the_limit() {
     let server = TestServer::spawn().await;
     server.ada().await;
     let guesser = server.visitor();
-    let answers = join_all((0..40).map(|_| guess(&guesser, ADA))).await;
-    let count = |status| answers.iter().filter(|answer| answer.status == status).count();
+    let responses = join_all((0..40).map(|_| guess(&guesser, ADA))).await;
+    let count = |status| responses.iter().filter(|response| response.status == status).count();
     assert_eq!((count(401), count(429)), (10, 30));
 }
 
 #[apply(api_test)]
-async fn unknown_accounts_and_wrong_passwords_are_answered_alike_to_the_byte() {
+async fn unknown_accounts_and_wrong_passwords_have_identical_responses() {
     let server = TestServer::spawn().await;
     server.ada().await;
-    let told = |answer: Answer| {
-        let mut body = answer.clone().assert_error(401, "bad_credentials").json();
+    let told = |response: ServerResponse| {
+        let mut body = response.clone().assert_error(401, "bad_credentials").json();
         let id = body["requestId"].take();
-        assert_eq!(answer.header("x-request-id"), id.as_str());
-        let mut headers: Vec<_> = answer.headers.iter().collect();
+        assert_eq!(response.header("x-request-id"), id.as_str());
+        let mut headers: Vec<_> = response.headers.iter().collect();
         headers.retain(|(name, _)| *name != "x-request-id" && *name != "date");
         let headers: Vec<_> =
             headers.into_iter().map(|(name, value)| (name.clone(), value.clone())).collect();
@@ -173,7 +173,7 @@ async fn unknown_accounts_and_wrong_passwords_are_answered_alike_to_the_byte() {
     }
 }
 
-/// More than may wait for their turn to hash: so none of these waits, and none is hashed.
+/// More than the queue for hashing allows: so none of these waits, and none is hashed.
 #[apply(api_test_in_threads)]
 async fn a_name_that_is_longer_than_any_address_is_refused_at_once_and_counts() {
     let server = TestServer::spawn_with(|config| {
@@ -183,22 +183,22 @@ async fn a_name_that_is_longer_than_any_address_is_refused_at_once_and_counts() 
     let guesser = server.visitor();
     let long = |n: usize| format!("{n}{}@example.org", "x".repeat(300));
     let guesses: Vec<_> = (0..150).map(long).collect();
-    for answer in join_all(guesses.iter().map(|name| guess(&guesser, name))).await {
-        answer.assert_error(401, "bad_credentials");
+    for response in join_all(guesses.iter().map(|name| guess(&guesser, name))).await {
+        response.assert_error(401, "bad_credentials");
     }
     assert_limited(guess(&guesser, &long(150)).await);
 }
 
-/// Nobody guesses here: what the server does when it has more to hash than it can.
+/// Without an attacker: more sign-ins than the server can hash.
 #[apply(api_test_in_threads)]
-async fn a_storm_of_sign_ins_is_told_to_come_back_and_leaves_the_rest_alone() {
+async fn a_storm_of_sign_ins_gets_retry_after_and_does_not_affect_other_requests() {
     let server = TestServer::spawn_with(|config| {
         config.limits.sign_in_failures = SignInFailures::Unlimited;
     })
     .await;
     let ada = server.ada().await;
     let storm = join_all((0..200).map(|_| {
-        // Past the harness: it takes 503 for a fault, as everywhere else it is.
+        // Not through the harness, which treats 503 as a fault.
         ada.request(Method::POST, "/auth/signin").json(&credentials(ADA)).send()
     }));
     let meanwhile = async {
@@ -206,29 +206,29 @@ async fn a_storm_of_sign_ins_is_told_to_come_back_and_leaves_the_rest_alone() {
             ada.get("/home/list").await.assert_status(200);
         }
     };
-    let (answers, ()) = tokio::join!(storm, meanwhile);
+    let (responses, ()) = tokio::join!(storm, meanwhile);
     let mut busy = 0;
     let mut served = 0;
-    for answer in answers {
-        let answer = answer.unwrap();
-        match answer.status().as_u16() {
+    for response in responses {
+        let response = response.unwrap();
+        match response.status().as_u16() {
             200 => served += 1,
             503 => {
-                assert_eq!(answer.headers()["retry-after"], "2");
-                assert!(!answer.headers().contains_key("set-cookie"));
-                assert_eq!(answer.json::<Value>().await.unwrap()["code"], "busy");
+                assert_eq!(response.headers()["retry-after"], "2");
+                assert!(!response.headers().contains_key("set-cookie"));
+                assert_eq!(response.json::<Value>().await.unwrap()["code"], "busy");
                 busy += 1;
             }
             other => panic!("{other}"),
         }
     }
     assert!(served >= 64 && busy > 0, "{served} served, {busy} busy");
-    // It has passed, and left nothing behind.
+    // The storm is over, and has no later effect.
     server.visitor().sign_in(ADA).await.assert_status(200);
 }
 
 #[apply(api_test)]
-async fn a_hash_of_weaker_parameters_is_made_anew_at_sign_in() {
+async fn a_hash_with_weaker_parameters_is_replaced_at_sign_in() {
     let server = TestServer::spawn().await;
     let weak = |algorithm, memory, passes| {
         let params = Params::new(memory, passes, 1, None).unwrap();

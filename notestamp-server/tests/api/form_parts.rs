@@ -1,11 +1,11 @@
-//! The parts of a form, told apart by their heads: what brings bytes is stored or refused, never dropped.
+//! The parts of a form, distinguished by their headers: a part with media is stored or refused, never ignored.
 
 use serde_json::json;
 
 use super::TestServer;
 use crate::harness::{Client, Upload};
 
-/// The two operations that take forms, each with the name that it has for the notes.
+/// The two operations that accept forms, each with its name of the part with the notes.
 const SAVES: [(&str, &str); 2] = [("/home/upload", "content"), ("/project/save", "notesFile")];
 
 /// A save without media.
@@ -13,25 +13,25 @@ fn form(notes: &str, title: &str) -> Upload {
     Upload::empty().text("metadata", json!({ "title": title }).to_string()).text(notes, "[1]")
 }
 
-/// The media of a project of that plain title, if it has any.
+/// The media of the project with this title, which needs no encoding; absent if it has none.
 async fn media(client: &Client, title: &str) -> Option<Vec<u8>> {
-    let answer = client.get(&format!("/home/media-file/{title}")).await;
-    (answer.status != 404).then(|| answer.assert_status(200).body)
+    let response = client.get(&format!("/home/media-file/{title}")).await;
+    (response.status != 404).then(|| response.assert_status(200).body)
 }
 
-/// Saves with a media part of this head and these bytes, through both operations, in front of the other parts and
-/// behind them. What comes is the same each time: the media, or the status and code of a refusal.
+/// Saves with a media part of this head and these bytes, through both operations, before and after the other parts.
+/// Asserts that the outcome is the same each time, and returns it: the media, or the status and code of a refusal.
 async fn save(client: &Client, head: &[u8], bytes: &[u8]) -> Outcome {
     let mut outcomes = Vec::new();
     for (path, notes) in SAVES {
         for order in [&["mediaFile"][..], &["metadata", notes, "mediaFile"]] {
             let upload = form(notes, "a").part_with_head("mediaFile", head, bytes).in_order(order);
-            let answer = client.save_at(path, upload).await;
-            outcomes.push(match answer.status {
+            let response = client.save_at(path, upload).await;
+            outcomes.push(match response.status {
                 200 => Outcome::Saved(media(client, "a").await),
-                status => Outcome::Refused(status, answer.json()["code"].as_str().unwrap().to_owned()),
+                status => Outcome::Refused(status, response.json()["code"].as_str().unwrap().to_owned()),
             });
-            match answer.status {
+            match response.status {
                 200 => drop(client.delete_project("a").await.assert_status(200)),
                 _ => assert!(client.titles().await.is_empty(), "a save that is refused changes nothing"),
             }
@@ -89,7 +89,7 @@ async fn a_part_with_a_file_name_of_any_kind_is_the_media() {
         let head = [b"Content-Disposition: form-data; name=\"mediaFile\"", file_name].concat();
         let what = String::from_utf8_lossy(&head);
         assert_eq!(save(&ada, &head, b"bytes").await, stored(b"bytes"), "{what}");
-        // Nor does it matter what the bytes say.
+        // The content of the file does not matter either.
         assert_eq!(save(&ada, &head, b"null").await, stored(b"null"), "{what}");
     }
     server.let_the_sweep_catch_up();
@@ -141,7 +141,7 @@ async fn a_file_without_bytes_is_the_media_only_if_it_has_a_name() {
 }
 
 #[apply(api_test)]
-async fn a_text_in_place_of_the_media_is_no_media_or_refused() {
+async fn a_text_instead_of_the_media_means_no_media_or_is_refused() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     for content_type in ["", "\r\nContent-Type: text/plain", "\r\nContent-Type: TEXT/PLAIN;charset=UTF-8"] {
@@ -160,7 +160,7 @@ async fn a_text_in_place_of_the_media_is_no_media_or_refused() {
 }
 
 #[apply(api_test)]
-async fn a_head_in_doubt_is_refused() {
+async fn an_ambiguous_part_header_is_refused() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     for head in [
@@ -183,7 +183,7 @@ async fn a_head_in_doubt_is_refused() {
 }
 
 #[apply(api_test)]
-async fn notes_and_metadata_count_whatever_their_heads() {
+async fn notes_and_metadata_are_used_with_any_part_headers() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     for (path, notes) in SAVES {
@@ -205,7 +205,7 @@ async fn notes_and_metadata_count_whatever_their_heads() {
             ada.save_at(path, upload).await.assert_status(200);
             assert_eq!(ada.open("a").await.assert_status(200).json()["content"], "[7]", "{path}: {rest}");
             ada.delete_project("a").await.assert_status(200);
-            // What is not JSON is refused, not taken for absent.
+            // A text that is not JSON is refused, and not treated as absent.
             let broken = form(notes, "a").text(notes, "").part_with_head("x", head("x"), "y");
             ada.save_at(path, broken).await.assert_error(400, "bad_request");
         }
@@ -213,7 +213,7 @@ async fn notes_and_metadata_count_whatever_their_heads() {
 }
 
 #[apply(api_test)]
-async fn a_file_of_notes_that_says_null_is_notes_and_a_text_that_does_is_absent() {
+async fn null_as_a_notes_file_is_notes_and_as_a_text_is_absent() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let save = async |rest: &str, bytes: &str| {
@@ -239,7 +239,7 @@ async fn a_file_of_notes_that_says_null_is_notes_and_a_text_that_does_is_absent(
 }
 
 #[apply(api_test)]
-async fn two_parts_of_one_name_and_more_than_32_parts_are_refused_here_and_there() {
+async fn two_parts_of_one_name_and_more_than_32_parts_are_refused_in_both_dialects() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     for (path, notes) in SAVES {
@@ -250,7 +250,7 @@ async fn two_parts_of_one_name_and_more_than_32_parts_are_refused_here_and_there
             let twice = (0..2).fold(Upload::empty(), |it, _| it.part_with_head(name, head.as_str(), ""));
             ada.save_at(path, twice).await.assert_error(400, "bad_request");
         }
-        // However it is spelt.
+        // In any spelling.
         let again = "Content-Disposition: form-data; filename*=utf-8''x; NAME=mediaFile";
         let twice = form(notes, "a").media(b"one").part_with_head("mediaFile", again, "two");
         ada.save_at(path, twice).await.assert_error(400, "bad_request");
@@ -263,7 +263,7 @@ async fn two_parts_of_one_name_and_more_than_32_parts_are_refused_here_and_there
 }
 
 #[apply(api_test)]
-async fn media_in_a_body_that_cannot_carry_it_is_refused() {
+async fn media_in_a_json_or_urlencoded_body_is_refused() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let wrapped = |media: &str| {
@@ -279,8 +279,8 @@ async fn media_in_a_body_that_cannot_carry_it_is_refused() {
     }
     for media in ["{}", "\"data:audio/wav;base64,UklGRg==\"", "[1, 2]", "0", "false"] {
         for body in wrapped(media) {
-            let answer = ada.post("/home/upload", "application/json", body).await;
-            answer.assert_error(400, "media_unreadable");
+            let response = ada.post("/home/upload", "application/json", body).await;
+            response.assert_error(400, "media_unreadable");
         }
     }
     let urlencoded = "application/x-www-form-urlencoded";

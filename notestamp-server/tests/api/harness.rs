@@ -30,7 +30,7 @@ pub const CLIENT_ORIGIN: &str = "http://localhost:3000";
 pub const ACCESS: &str = "__Host-accessToken";
 pub const REFRESH: &str = "__Host-refreshToken";
 /// The deadline of every response, even in a storm of requests on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A server that ends with its test, and a clock that stands still.
 pub struct TestServer<S> {
@@ -54,7 +54,7 @@ impl<S: Stores> TestServer<S> {
         Self::spawn_with(|_| {}).await
     }
 
-    /// With other settings.
+    /// Starts a server with other settings.
     pub async fn spawn_with(change: impl FnOnce(&mut Config)) -> Self {
         let stores = S::fresh();
         let mut config = stores.config();
@@ -85,19 +85,19 @@ impl<S: Stores> TestServer<S> {
         let http = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
-            .timeout(PATIENCE)
+            .timeout(TIMEOUT)
             .build()
             .unwrap();
         let running = Running { stop, done };
         Self { address, clock, store, config, running, http, stores }
     }
 
-    /// Another server over the same stores, as far as these can be opened twice.
+    /// Another server over the same stores; only for stores that several servers can open.
     pub async fn sibling(&self) -> Self {
         self.sibling_with(|_| {}).await
     }
 
-    /// With other settings.
+    /// Starts a server with other settings.
     pub async fn sibling_with(&self, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = self.config.clone();
         change(&mut config);
@@ -189,21 +189,23 @@ impl<S: Stores> TestServer<S> {
     }
 
     /// Sends bytes as they are, and reads the response until the server closes the connection.
-    pub async fn send_raw(&self, request: impl AsRef<[u8]>) -> Answer {
+    pub async fn send_raw(&self, request: impl AsRef<[u8]>) -> ServerResponse {
         let is_head = request.as_ref().starts_with(b"HEAD ");
         let exchange = async {
             let mut stream = TcpStream::connect(self.address).await.unwrap();
             stream.write_all(request.as_ref()).await.unwrap();
             // Half-closing the connection ends a body that is shorter than announced.
             stream.shutdown().await.unwrap();
-            let mut answer = Vec::new();
-            stream.read_to_end(&mut answer).await.unwrap();
-            answer
+            let mut response = Vec::new();
+            stream.read_to_end(&mut response).await.unwrap();
+            response
         };
-        let bytes = tokio::time::timeout(PATIENCE, exchange).await.expect("the server answers and hangs up");
-        let answer = Answer::parse(&bytes);
-        answer.assert_is_one_of_ours(is_head);
-        answer
+        let bytes = tokio::time::timeout(TIMEOUT, exchange)
+            .await
+            .expect("the server responds and closes the connection");
+        let response = ServerResponse::parse(&bytes);
+        response.assert_is_one_of_ours(is_head);
+        response
     }
 }
 
@@ -221,12 +223,12 @@ impl Client {
     }
 
     /// Sends a request with the cookies, and keeps those that the response sets.
-    pub async fn send(&self, request: RequestBuilder) -> Answer {
+    pub async fn send(&self, request: RequestBuilder) -> ServerResponse {
         self.send_built(request.build().unwrap()).await
     }
 
     /// The same, for a request that was changed after it was built.
-    pub async fn send_built(&self, mut request: reqwest::Request) -> Answer {
+    pub async fn send_built(&self, mut request: reqwest::Request) -> ServerResponse {
         if let Some(cookies) = self.cookie_header()
             && !request.headers().contains_key(COOKIE)
         {
@@ -235,16 +237,16 @@ impl Client {
         let is_head = request.method() == Method::HEAD;
         let response = self.http.execute(request).await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let answer = Answer { status, headers, body: response.bytes().await.unwrap().into() };
-        answer.assert_is_one_of_ours(is_head);
-        self.keep_cookies(&answer);
-        answer
+        let response = ServerResponse { status, headers, body: response.bytes().await.unwrap().into() };
+        response.assert_is_one_of_ours(is_head);
+        self.keep_cookies(&response);
+        response
     }
 
     /// Applies the cookies that a response sets.
-    pub fn keep_cookies(&self, answer: &Answer) {
+    pub fn keep_cookies(&self, response: &ServerResponse) {
         let mut cookies = self.cookies.lock().unwrap();
-        for (name, cookie) in answer.cookies() {
+        for (name, cookie) in response.cookies() {
             match cookie.value.as_str() {
                 "" => cookies.remove(&name),
                 value => cookies.insert(name, value.to_owned()),
@@ -252,33 +254,38 @@ impl Client {
         }
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub async fn get(&self, path: &str) -> ServerResponse {
         self.send(self.request(Method::GET, path)).await
     }
 
-    pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+    pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> ServerResponse {
         let request = self.request(Method::GET, path);
         self.send(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
     }
 
-    pub async fn head(&self, path: &str) -> Answer {
+    pub async fn head(&self, path: &str) -> ServerResponse {
         self.send(self.request(Method::HEAD, path)).await
     }
 
-    pub async fn post_json(&self, path: &str, body: &Value) -> Answer {
+    pub async fn post_json(&self, path: &str, body: &Value) -> ServerResponse {
         self.send(self.request(Method::POST, path).json(body)).await
     }
 
     /// Posts a body of any content type.
-    pub async fn post(&self, path: &str, content_type: &str, body: impl Into<reqwest::Body>) -> Answer {
+    pub async fn post(
+        &self,
+        path: &str,
+        content_type: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> ServerResponse {
         self.send(self.request(Method::POST, path).header(CONTENT_TYPE, content_type).body(body)).await
     }
 
-    pub async fn delete(&self, path: &str) -> Answer {
+    pub async fn delete(&self, path: &str) -> ServerResponse {
         self.delete_with(path, &[]).await
     }
 
-    pub async fn delete_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+    pub async fn delete_with(&self, path: &str, headers: &[(&str, &str)]) -> ServerResponse {
         let request = self.request(Method::DELETE, path);
         self.send(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
     }
@@ -301,32 +308,32 @@ impl Client {
             assert_eq!(asked, *CONTINUE);
             stream
         };
-        let stream = tokio::time::timeout(PATIENCE, held).await.expect("the server asks for the body");
+        let stream = tokio::time::timeout(TIMEOUT, held).await.expect("the server asks for the body");
         HeldRequest { stream, body }
     }
 
-    pub async fn register(&self, email: &str) -> Answer {
+    pub async fn register(&self, email: &str) -> ServerResponse {
         self.post_json("/auth/register", &credentials(email)).await
     }
 
-    pub async fn sign_in(&self, email: &str) -> Answer {
+    pub async fn sign_in(&self, email: &str) -> ServerResponse {
         self.post_json("/auth/signin", &credentials(email)).await
     }
 
-    pub async fn sign_out(&self) -> Answer {
+    pub async fn sign_out(&self) -> ServerResponse {
         self.delete("/auth/signout").await
     }
 
-    pub async fn remove_account(&self) -> Answer {
+    pub async fn remove_account(&self) -> ServerResponse {
         self.delete("/auth/remove").await
     }
 
-    pub async fn save(&self, upload: Upload) -> Answer {
+    pub async fn save(&self, upload: Upload) -> ServerResponse {
         self.save_at("/home/upload", upload).await
     }
 
     /// Saves in another dialect.
-    pub async fn save_at(&self, path: &str, upload: Upload) -> Answer {
+    pub async fn save_at(&self, path: &str, upload: Upload) -> ServerResponse {
         self.send(upload.into_request(self, path)).await
     }
 
@@ -342,16 +349,16 @@ impl Client {
         find(&directory, title)
     }
 
-    pub async fn open(&self, title: &str) -> Answer {
+    pub async fn open(&self, title: &str) -> ServerResponse {
         self.get(&format!("/home/open?{}", query(&[("name", title)]))).await
     }
 
-    pub async fn delete_project(&self, title: &str) -> Answer {
+    pub async fn delete_project(&self, title: &str) -> ServerResponse {
         self.delete(&format!("/home/delete?{}", query(&[("name", title)]))).await
     }
 
     /// Lists with these parameters.
-    pub async fn list(&self, parameters: &[(&str, &str)]) -> Answer {
+    pub async fn list(&self, parameters: &[(&str, &str)]) -> ServerResponse {
         self.get(&format!("/home/list?{}", query(parameters))).await
     }
 
@@ -413,17 +420,17 @@ impl HeldRequest {
     }
 
     /// Sends the rest of the body, and reads the response.
-    pub async fn finish(mut self) -> Answer {
+    pub async fn finish(mut self) -> ServerResponse {
         let exchange = async {
             self.stream.write_all(&self.body).await.unwrap();
-            let mut answer = Vec::new();
-            self.stream.read_to_end(&mut answer).await.unwrap();
-            answer
+            let mut response = Vec::new();
+            self.stream.read_to_end(&mut response).await.unwrap();
+            response
         };
-        let bytes = tokio::time::timeout(PATIENCE, exchange).await.expect("the server answers");
-        let answer = Answer::parse(&bytes);
-        answer.assert_is_one_of_ours(false);
-        answer
+        let bytes = tokio::time::timeout(TIMEOUT, exchange).await.expect("the server responds");
+        let response = ServerResponse::parse(&bytes);
+        response.assert_is_one_of_ours(false);
+        response
     }
 }
 
@@ -482,17 +489,17 @@ impl Upload {
     /// What separates the parts.
     pub const BOUNDARY: &str = "----a-boundary";
 
-    /// No part at all.
+    /// A form without parts.
     pub fn empty() -> Self {
         Self { parts: Vec::new(), headers: HeaderMap::new() }
     }
 
-    /// A project of that title, some notes, and no media.
+    /// A project with this title, some notes, and no media.
     pub fn of(title: &str) -> Self {
         Self::with_metadata(json!({ "title": title }))
     }
 
-    /// That metadata, some notes, and no media.
+    /// A project with this metadata, some notes, and no media.
     pub fn with_metadata(metadata: Value) -> Self {
         Self::empty().text("metadata", metadata.to_string()).text("content", r#"[{"text":"Hello"}]"#)
     }
@@ -536,7 +543,7 @@ impl Upload {
         self.part_with_head(name, head, bytes)
     }
 
-    /// Adds a part with these headers, which may be odd; the name is for [`in_order`](Self::in_order) only.
+    /// Adds a part with these headers, which may be malformed; the name is for [`in_order`](Self::in_order) only.
     pub fn part_with_head(mut self, name: &str, head: impl Into<Vec<u8>>, bytes: impl Into<Vec<u8>>) -> Self {
         self.parts.push(FormPart { name: name.to_owned(), head: head.into(), bytes: bytes.into() });
         self
@@ -594,22 +601,22 @@ pub fn chunked(bytes: Vec<u8>) -> reqwest::Body {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SetCookie {
     pub value: String,
-    /// As they are written, sorted; without `Expires`, which old browsers need and others ignore.
+    /// The attributes as they are written, sorted; without `Expires`, which old browsers need and others ignore.
     pub attributes: Vec<String>,
 }
 
 /// A response of the server.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct ServerResponse {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl ServerResponse {
     /// Parses the bytes of a response from a closed connection.
     fn parse(bytes: &[u8]) -> Self {
-        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("the answer has a head");
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("the response has a head");
         let head = std::str::from_utf8(&bytes[..end]).unwrap();
         let mut lines = head.split("\r\n");
         let status = lines.next().and_then(|line| line.split(' ').nth(1)).unwrap().parse().unwrap();
@@ -634,7 +641,7 @@ impl Answer {
         }
         let challenge = (self.status == 401).then_some("Cookie realm=\"notestamp\"");
         assert_eq!(self.header("www-authenticate"), challenge, "{self:?}");
-        let id = self.header("x-request-id").expect("every answer names its request");
+        let id = self.header("x-request-id").expect("every response names its request");
         assert_eq!(self.header("x-content-type-options"), Some("nosniff"));
         let vary: Vec<_> = self.headers.get_all("vary").iter().collect();
         assert!(vary.iter().any(|value| *value == "Origin"), "{vary:?}");
@@ -657,9 +664,9 @@ impl Answer {
 
     #[track_caller]
     pub fn assert_error(self, status: u16, code: &str) -> Self {
-        let answered = self.assert_status(status);
-        assert_eq!(answered.json()["code"], code, "{}", answered.text());
-        answered
+        let response = self.assert_status(status);
+        assert_eq!(response.json()["code"], code, "{}", response.text());
+        response
     }
 
     #[track_caller]

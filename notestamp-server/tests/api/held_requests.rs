@@ -63,7 +63,7 @@ impl Scene {
         Self { server, ada, elsewhere }
     }
 
-    /// The only project as it is, and the account's projects; absent where the account is.
+    /// The only project and the list of the account's projects; absent if the account does not exist.
     async fn look(&self, end: End) -> Option<(String, (u64, u64))> {
         let password = if matches!(end, End::PasswordChanged) { NEW_PASSWORD } else { PASSWORD };
         let credentials = json!({"username": ADA, "password": password});
@@ -97,8 +97,8 @@ async fn an_upload_whose_session_ends_meanwhile_is_refused_and_changes_nothing()
             let mut held = hold_upload(&scene.ada, path, upload).await;
             held.send_half().await;
             end.of(&scene.server, &scene.ada, &scene.elsewhere).await;
-            let answer = held.finish().await.assert_error(401, "unauthorized");
-            answer.assert_sets_no_cookie();
+            let response = held.finish().await.assert_error(401, "unauthorized");
+            response.assert_sets_no_cookie();
             let kept = scene.look(end).await;
             assert!(kept.is_none_or(|kept| kept == (r#"["before"]"#.to_owned(), (1, 10))), "{end:?}");
             scene.server.let_the_sweep_catch_up();
@@ -132,8 +132,8 @@ async fn a_password_change_whose_session_ends_meanwhile_is_refused() {
             let body = change.to_string().into_bytes();
             let held = client.hold("/auth/password", "application/json", body).await;
             end.of(&scene.server, &client, &scene.elsewhere).await;
-            let answer = held.finish().await.assert_error(401, "unauthorized");
-            answer.assert_sets_no_cookie();
+            let response = held.finish().await.assert_error(401, "unauthorized");
+            response.assert_sets_no_cookie();
             if matches!(end, End::Expired) {
                 break;
             }
@@ -148,7 +148,7 @@ async fn a_held_upload_of_an_open_session_is_saved() {
     let upload = Upload::of("a").notes(r#"["after"]"#).media(b"song");
     let mut held = hold_upload(&scene.ada, "/home/upload", upload).await;
     held.send_half().await;
-    // What ends another session does not end this one.
+    // The end of another session does not end this one.
     scene.elsewhere.sign_out().await.assert_status(200);
     held.finish().await.assert_status(200);
     assert_eq!(scene.look(End::SignedOut).await.unwrap().0, r#"["after"]"#);

@@ -1,4 +1,4 @@
-//! Cookies that are old by the time at which their response comes are left out of it.
+//! A response does not set cookies that are old by the time when it begins.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ type TestServer = harness::TestServer<Memory>;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Objects that take their time to be read.
+/// A blob backend whose reads are slow.
 #[derive(Debug)]
 struct SlowObjects {
     inner: InMemory,
@@ -73,7 +73,7 @@ impl ObjectStore for SlowObjects {
     }
 }
 
-/// A server whose media takes so many seconds to be read.
+/// A server that needs this many seconds to read media.
 async fn server(access_ttl: Duration) -> (TestServer, Arc<AtomicU64>) {
     let clock = Arc::new(ManualClock::new(Timestamp::parse_iso8601(harness::START).unwrap()));
     let seconds = Arc::new(AtomicU64::new(0));
@@ -92,7 +92,7 @@ async fn server(access_ttl: Duration) -> (TestServer, Arc<AtomicU64>) {
 }
 
 #[tokio::test]
-async fn cookies_that_are_older_than_ten_seconds_are_left_out_and_come_with_the_next_response() {
+async fn cookies_older_than_ten_seconds_are_omitted_and_set_by_the_next_response() {
     let ttl = Duration::from_secs(15 * 60);
     let (server, seconds) = server(ttl).await;
     let ada = server.ada().await;
@@ -101,13 +101,13 @@ async fn cookies_that_are_older_than_ten_seconds_are_left_out_and_come_with_the_
         server.advance(ttl);
         let before = ada.cookie(REFRESH);
         seconds.store(took, Ordering::SeqCst);
-        let answer = ada.get("/home/media-file/a").await.assert_status(200);
+        let response = ada.get("/home/media-file/a").await.assert_status(200);
         seconds.store(0, Ordering::SeqCst);
         if delivered {
-            answer.assert_refreshes();
+            response.assert_refreshes();
             continue;
         }
-        answer.assert_sets_no_cookie();
+        response.assert_sets_no_cookie();
         assert_eq!(ada.cookie(REFRESH), before);
         // Even after the grace period: no client has received the successor.
         server.advance(60 * SECOND);
@@ -115,17 +115,17 @@ async fn cookies_that_are_older_than_ten_seconds_are_left_out_and_come_with_the_
     }
 }
 
-/// Else another tab could have got the successor of what such a response brings.
+/// Otherwise such a response could overwrite the successor that another tab has received.
 #[tokio::test]
-async fn cookies_that_have_outlived_their_access_token_are_left_out() {
+async fn cookies_with_an_expired_access_token_are_omitted() {
     let (server, seconds) = server(3 * SECOND).await;
     let ada = server.ada().await;
     ada.save_media("a", "audio/mpeg", b"0123456789").await;
     for (took, delivered) in [(3, true), (4, false)] {
         server.advance(3 * SECOND);
         seconds.store(took, Ordering::SeqCst);
-        let answer = ada.get("/home/media-file/a").await.assert_status(200);
+        let response = ada.get("/home/media-file/a").await.assert_status(200);
         seconds.store(0, Ordering::SeqCst);
-        assert_eq!(answer.cookies().len(), if delivered { 2 } else { 0 }, "after {took} s");
+        assert_eq!(response.cookies().len(), if delivered { 2 } else { 0 }, "after {took} s");
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::TestServer;
-use crate::harness::{ACCESS, ADA, Answer, Client, HeldRequest, PASSWORD, REFRESH, Upload};
+use crate::harness::{ACCESS, ADA, Client, HeldRequest, PASSWORD, REFRESH, ServerResponse, Upload};
 
 const SECOND: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_secs(30);
@@ -13,7 +13,7 @@ const ACCESS_TTL: Duration = Duration::from_secs(15 * 60);
 const BOB: &str = "bob@example.org";
 const SAVES: [&str; 2] = ["/home/upload", "/project/save"];
 
-/// A save in the dialect of that path.
+/// A save in the dialect of this path.
 fn upload(path: &str, title: &str) -> Upload {
     let metadata =
         Upload::empty().text("metadata", json!({ "title": title }).to_string()).media(b"0123456789");
@@ -23,19 +23,19 @@ fn upload(path: &str, title: &str) -> Upload {
     }
 }
 
-/// Begins a save, and holds its body back once the server knows who saves.
+/// Begins a save, and holds its body back after the server has authenticated the request.
 async fn hold(client: &Client, path: &str, title: &str) -> HeldRequest {
     client.hold(path, &Upload::content_type(), upload(path, title).into_body()).await
 }
 
 /// Sends the rest, and keeps the cookies that the response sets.
-async fn finish(client: &Client, held: HeldRequest) -> Answer {
-    let answer = held.finish().await;
-    client.keep_cookies(&answer);
-    answer
+async fn finish(client: &Client, held: HeldRequest) -> ServerResponse {
+    let response = held.finish().await;
+    client.keep_cookies(&response);
+    response
 }
 
-/// Two rotations, each confirmed, with requests that are served at once.
+/// Performs two rotations, each confirmed, with fast requests.
 async fn rotate_twice(server: &TestServer, client: &Client) {
     for _ in 0..2 {
         server.advance(ACCESS_TTL);
@@ -75,7 +75,7 @@ async fn a_save_that_fails_sets_no_cookies() {
     let ada = server.ada().await;
     ada.save(Upload::of("a").notes("[1]")).await.assert_status(200);
     server.advance(ACCESS_TTL);
-    let refused = |answer: Answer, status| answer.assert_status(status).assert_sets_no_cookie();
+    let refused = |response: ServerResponse, status| response.assert_status(status).assert_sets_no_cookie();
     refused(ada.post("/home/upload", "text/plain", "x").await, 415);
     refused(ada.save(Upload::of("a").notes("{")).await, 400);
     refused(ada.save(Upload::of("a").notes("[1,2,3,4,5,6]")).await, 413);
@@ -86,7 +86,7 @@ async fn a_save_that_fails_sets_no_cookies() {
 }
 
 #[apply(api_test)]
-async fn a_slow_save_leaves_the_tokens_that_another_tab_has_got_meanwhile() {
+async fn a_slow_save_does_not_overwrite_newer_tokens_of_another_tab() {
     for path in SAVES {
         let server = TestServer::spawn().await;
         let ada = server.ada().await;
@@ -97,7 +97,7 @@ async fn a_slow_save_leaves_the_tokens_that_another_tab_has_got_meanwhile() {
         finish(&ada, slow).await.assert_status(200).assert_sets_no_cookie();
         assert_eq!(ada.cookie(REFRESH), newest);
         ada.get("/home/list").await.assert_status(200).assert_sets_no_cookie();
-        // The grace in which anything would do has passed, too.
+        // The grace period, in which the old token is always valid, has passed too.
         server.advance(ACCESS_TTL + GRACE);
         ada.get("/home/list").await.assert_status(200).assert_refreshes();
         assert_eq!(ada.titles().await, ["a"]);
@@ -105,7 +105,7 @@ async fn a_slow_save_leaves_the_tokens_that_another_tab_has_got_meanwhile() {
 }
 
 #[apply(api_test)]
-async fn a_slow_save_leaves_the_tokens_of_another_user_who_has_signed_in_meanwhile() {
+async fn a_slow_save_does_not_overwrite_the_tokens_of_another_user() {
     for path in SAVES {
         let server = TestServer::spawn().await;
         let browser = server.ada().await;
@@ -122,7 +122,7 @@ async fn a_slow_save_leaves_the_tokens_of_another_user_who_has_signed_in_meanwhi
 }
 
 #[apply(api_test)]
-async fn a_save_with_a_replaced_refresh_token_is_a_replay_as_anywhere() {
+async fn a_save_with_a_replaced_refresh_token_is_a_replay() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let (previous, ahead) = (ada.twin(), ada.twin());

@@ -13,7 +13,7 @@ async fn tight() -> TestServer {
 }
 
 /// Sends an upload without a `Content-Length`.
-async fn save_chunked(client: &Client, upload: Upload) -> crate::harness::Answer {
+async fn save_chunked(client: &Client, upload: Upload) -> crate::harness::ServerResponse {
     let request = client.request(Method::POST, "/home/upload").header("content-type", Upload::content_type());
     client.send(request.body(chunked(upload.into_body()))).await
 }
@@ -47,8 +47,8 @@ async fn notes_of_any_kind_of_body_have_the_same_limit() {
         let value = format!(r#"{{"title": "a", "stmp": {}}}"#, notes_of(bytes));
         assert_eq!(ada.post("/home/upload", "application/json", value).await.status, status, "{bytes}");
         let form = serde_urlencoded::to_string([("title", "a"), ("stmp", &notes_of(bytes))]).unwrap();
-        let answer = ada.post("/home/upload", "application/x-www-form-urlencoded", form).await;
-        assert_eq!(answer.status, status, "{bytes}");
+        let response = ada.post("/home/upload", "application/x-www-form-urlencoded", form).await;
+        assert_eq!(response.status, status, "{bytes}");
     }
 }
 
@@ -70,7 +70,7 @@ async fn media_is_saved_up_to_its_limit() {
 }
 
 #[apply(api_test)]
-async fn a_part_that_nobody_asked_for_does_not_make_a_body_endless() {
+async fn an_unknown_part_counts_toward_the_limit_of_the_body() {
     let server = tight().await;
     let ada = server.ada().await;
     let huge = || Upload::of("a").part("other", Some("x"), None, vec![b'x'; 2_000_000]);
@@ -79,7 +79,7 @@ async fn a_part_that_nobody_asked_for_does_not_make_a_body_endless() {
 }
 
 #[apply(api_test)]
-async fn the_media_limit_counts_before_anything_is_known_of_the_project() {
+async fn the_media_limit_applies_before_the_metadata_arrives() {
     let server = tight().await;
     let ada = server.ada().await;
     ada.save(Upload::of("a").media(b"first")).await.assert_status(200);
@@ -101,13 +101,13 @@ async fn other_bodies_are_read_up_to_64_kib() {
             visitor.post(path, content_type, body.clone()).await.assert_error(413, "too_large");
             visitor.post(path, content_type, chunked(body.into())).await.assert_error(413, "too_large");
         }
-        let answer = visitor.post(path, "application/json", padded(60_000)).await;
-        assert!(matches!(answer.status, 400 | 401), "{answer:?}");
+        let response = visitor.post(path, "application/json", padded(60_000)).await;
+        assert!(matches!(response.status, 400 | 401), "{response:?}");
     }
 }
 
 #[apply(api_test)]
-async fn a_length_that_lies_is_not_believed() {
+async fn a_wrong_content_length_does_not_raise_a_limit() {
     let server = tight().await;
     let ada = server.ada().await;
     let head = format!(
@@ -123,7 +123,7 @@ async fn a_length_that_lies_is_not_believed() {
 }
 
 #[apply(api_test)]
-async fn a_client_that_asks_before_it_sends_is_refused_without_its_body() {
+async fn with_expect_100_continue_a_refusal_comes_before_the_body() {
     let server = tight().await;
     let request = format!(
         "POST /home/upload HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nExpect: 100-continue\r\n\
@@ -134,7 +134,7 @@ async fn a_client_that_asks_before_it_sends_is_refused_without_its_body() {
 }
 
 #[apply(api_test)]
-async fn an_early_refusal_is_seen_by_who_sends_all_before_listening() {
+async fn a_client_that_sends_all_before_reading_gets_an_early_refusal() {
     let server = TestServer::spawn().await;
     let visitor = server.visitor();
     for _ in 0..5 {
@@ -159,7 +159,7 @@ async fn a_quota_counts_distinct_media_and_current_notes() {
     ada.save(more()).await.assert_status(200);
 }
 
-/// 507 is the one status of the five hundreds that says what the client should do.
+/// 507 is the only 5xx status that is caused by the client.
 async fn refused_for_space(client: &Client, upload: Upload) {
     client.save(upload).await.assert_error(507, "quota_exceeded");
 }

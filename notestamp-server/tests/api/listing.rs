@@ -35,9 +35,9 @@ async fn a_list_is_complete_and_latest_save_first() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     save_all(&ada, &PROJECTS).await;
-    let answer = ada.list(&[]).await.assert_status(200);
-    assert_eq!(titles(&answer.json()), ["a", "c", "A", "Änderung", "b"]);
-    assert_eq!(answer.header("link"), None);
+    let response = ada.list(&[]).await.assert_status(200);
+    assert_eq!(titles(&response.json()), ["a", "c", "A", "Änderung", "b"]);
+    assert_eq!(response.header("link"), None);
     ada.save_project("Änderung").await;
     assert_eq!(listed(&ada, &[]).await, ["Änderung", "a", "c", "A", "b"]);
 }
@@ -81,7 +81,7 @@ async fn a_type_is_compared_exactly() {
 }
 
 #[apply(api_test)]
-async fn a_list_is_sorted_as_asked() {
+async fn a_list_has_the_requested_order() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     save_all(&ada, &PROJECTS).await;
@@ -98,7 +98,7 @@ async fn a_list_is_sorted_as_asked() {
 }
 
 #[apply(api_test)]
-async fn last_modified_is_sorted_as_a_time_and_not_as_a_text() {
+async fn last_modified_is_sorted_as_a_time_not_as_a_text() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     save_all(
@@ -115,7 +115,7 @@ async fn last_modified_is_sorted_as_a_time_and_not_as_a_text() {
 }
 
 #[apply(api_test)]
-async fn pages_lead_through_all_in_every_order() {
+async fn following_the_pages_lists_all_projects_in_every_order() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     save_all(&ada, &PROJECTS).await;
@@ -129,11 +129,11 @@ async fn pages_lead_through_all_in_every_order() {
                     let mut path = format!("/home/list?{}", crate::harness::query(&first));
                     let mut walked = Vec::new();
                     loop {
-                        let answer = ada.get(&path).await.assert_status(200);
-                        let page = titles(&answer.json());
+                        let response = ada.get(&path).await.assert_status(200);
+                        let page = titles(&response.json());
                         assert!(page.len() <= limit.parse().unwrap());
                         walked.extend(page);
-                        match answer.header("link") {
+                        match response.header("link") {
                             Some(link) => path = next_page(link, &server.origin()),
                             None => break,
                         }
@@ -147,7 +147,7 @@ async fn pages_lead_through_all_in_every_order() {
 }
 
 #[apply(api_test)]
-async fn a_last_page_that_is_full_names_no_next() {
+async fn a_full_last_page_has_no_link() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     save_all(&ada, &PROJECTS).await;
@@ -156,7 +156,7 @@ async fn a_last_page_that_is_full_names_no_next() {
 }
 
 #[apply(api_test)]
-async fn a_next_page_keeps_what_was_asked_whatever_the_texts() {
+async fn the_next_page_keeps_the_parameters_of_any_text() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let odd = "a&b=c #ä🎧\"<>%";
@@ -207,7 +207,7 @@ async fn no_page_skips_or_repeats_while_others_are_saved_and_deleted() {
 }
 
 #[apply(api_test)]
-async fn parameters_that_cannot_be_are_refused() {
+async fn invalid_parameters_are_refused() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     save_all(&ada, &PROJECTS).await;

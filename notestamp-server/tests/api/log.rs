@@ -1,4 +1,4 @@
-//! What the operator, or a program that watches the log, reads in it.
+//! The content of the log, for operators and for programs that read it.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ use crate::stores::Memory;
 
 type TestServer = harness::TestServer<Memory>;
 
-/// What is logged on this thread, which is that of the server too.
+/// The log of this thread, in which the server runs too.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -45,7 +45,7 @@ impl Log {
         (log, guard)
     }
 
-    /// The lines that have this in them; what is kept of before is forgotten.
+    /// Removes all lines from the log, and returns those that contain this text.
     fn take(&self, part: &str) -> Vec<String> {
         let text = String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap();
         text.lines().filter(|line| line.contains(part)).map(str::to_owned).collect()
@@ -117,7 +117,7 @@ async fn a_storm_of_throttled_sign_ins_is_one_line_a_second() {
 }
 
 #[tokio::test]
-async fn headers_of_a_proxy_that_is_not_trusted_are_warned_of_and_not_each_time() {
+async fn headers_of_an_untrusted_proxy_cause_a_warning_at_most_once_an_hour() {
     let (log, _guard) = Log::start(true);
     let names = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "forwarded"];
     for name in names {
@@ -143,7 +143,7 @@ async fn headers_of_a_proxy_that_is_not_trusted_are_warned_of_and_not_each_time(
 }
 
 #[tokio::test]
-async fn cookies_that_no_browser_keeps_are_warned_of_and_not_each_time() {
+async fn cookies_that_browsers_reject_cause_a_warning_at_most_once_an_hour() {
     let (log, _guard) = Log::start(true);
     let warnings = async |server: &TestServer, host: &str| {
         log.take("");

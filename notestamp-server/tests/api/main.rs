@@ -1,7 +1,7 @@
 //! The API as its clients see it. Each test has a server of its own, in this process, and speaks HTTP with it.
 //!
-//! All of them run over each set of stores: in memory, embedded, and mongodb_s3. A test is `#[apply(api_test)]`, which
-//! each set defines: tests that need services are ignored without them.
+//! All tests run over each set of stores: memory, embedded, and mongodb_s3. A test has the attribute `#[apply(api_test)]`,
+//! which each set defines; tests that need services are ignored by default.
 #![expect(clippy::unwrap_used, reason = "in a test, to panic is to fail")]
 #![expect(clippy::duplicate_mod, reason = "the same claims are tested over each set of stores")]
 
@@ -15,7 +15,7 @@ macro_rules! api_test {
     ($($case:tt)*) => { #[tokio::test] $($case)* };
 }
 
-/// The deadline for what must happen at once.
+/// The timeout for events that must happen at once.
 macro_rules! api_test_in_threads {
     ($($case:tt)*) => { #[tokio::test(flavor = "multi_thread", worker_threads = 4)] $($case)* };
 }
@@ -54,7 +54,7 @@ mod memory {
     mod titles;
 }
 
-/// SQLite and files in one folder: what a server without any settings does.
+/// SQLite and files in one folder: the default of the server.
 #[path = "."]
 mod embedded {
     type TestServer = crate::harness::TestServer<crate::stores::Embedded>;
@@ -89,12 +89,12 @@ mod embedded {
     mod titles;
 }
 
-/// MongoDB and a bucket: what many servers share.
+/// MongoDB and a bucket, which several servers can share.
 #[cfg(all(feature = "mongodb", feature = "s3"))]
 #[path = "."]
 mod mongodb_s3 {
-    /// The server has a thread of its own: while the test drops the database, it has to end a transaction that it is
-    /// in.
+    /// The server runs in its own thread, because it must be able to end an open transaction while the test drops the
+    /// database.
     macro_rules! api_test {
         ($($case:tt)*) => {
             #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

@@ -1,16 +1,16 @@
 use serde_json::{Value, json};
 
 use super::TestServer;
-use crate::harness::{Answer, Client, digest};
+use crate::harness::{Client, ServerResponse, digest};
 
 const BYTES: &[u8; 10] = b"0123456789";
 
-async fn of_type(client: &Client, title: &str, mimetype: &str) -> Answer {
+async fn of_type(client: &Client, title: &str, mimetype: &str) -> ServerResponse {
     client.save_media(title, mimetype, BYTES).await;
     client.get(&format!("/home/media-file/{title}")).await.assert_status(200)
 }
 
-/// Every way to the media of a project of that plain title.
+/// All URLs of the media of the project with this title, which needs no encoding.
 fn ways(project: &Value) -> [String; 4] {
     let (id, title) = (project["id"].as_str().unwrap(), project["title"].as_str().unwrap());
     [
@@ -22,13 +22,13 @@ fn ways(project: &Value) -> [String; 4] {
 }
 
 #[apply(api_test)]
-async fn every_way_leads_to_the_same_answer() {
+async fn every_route_has_the_same_response() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let project = ada.save_media("a", "audio/mpeg", BYTES).await;
     for way in ways(&project) {
-        let answer = ada.get(&way).await.assert_status(200);
-        assert_eq!(answer.body, BYTES);
+        let response = ada.get(&way).await.assert_status(200);
+        assert_eq!(response.body, BYTES);
         for (name, value) in [
             ("content-type", "audio/mpeg"),
             ("content-length", "10"),
@@ -38,16 +38,16 @@ async fn every_way_leads_to_the_same_answer() {
             ("x-content-type-options", "nosniff"),
             ("content-security-policy", "sandbox allow-same-origin"),
         ] {
-            assert_eq!(answer.header(name), Some(value), "{way}: {name}");
+            assert_eq!(response.header(name), Some(value), "{way}: {name}");
         }
-        assert!(answer.header("cache-control").unwrap().split(", ").any(|it| it == "private"));
-        assert_eq!(answer.header("content-encoding"), None);
-        assert_eq!(answer.header("content-range"), None);
+        assert!(response.header("cache-control").unwrap().split(", ").any(|it| it == "private"));
+        assert_eq!(response.header("content-encoding"), None);
+        assert_eq!(response.header("content-range"), None);
     }
 }
 
 #[apply(api_test)]
-async fn a_head_answers_as_a_get_does_but_for_the_bytes() {
+async fn a_head_has_the_response_of_a_get_without_the_bytes() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let project = ada.save_media("a", "audio/mpeg", BYTES).await;
@@ -67,17 +67,17 @@ async fn a_head_answers_as_a_get_does_but_for_the_bytes() {
 }
 
 async fn assert_range(client: &Client, range: &str, content_range: &str, bytes: &[u8]) {
-    let answer = client.get_with("/home/media-file/a", &[("range", range)]).await.assert_status(206);
-    assert_eq!(answer.header("content-range"), Some(content_range), "{range}");
-    assert_eq!(answer.header("content-length"), Some(bytes.len().to_string().as_str()), "{range}");
-    assert_eq!(answer.header("accept-ranges"), Some("bytes"), "{range}");
-    assert_eq!(answer.header("etag"), Some(format!("\"{}\"", digest(BYTES)).as_str()), "{range}");
-    assert_eq!(answer.header("content-type"), Some("audio/mpeg"), "{range}");
-    assert_eq!(answer.body, bytes, "{range}");
+    let response = client.get_with("/home/media-file/a", &[("range", range)]).await.assert_status(206);
+    assert_eq!(response.header("content-range"), Some(content_range), "{range}");
+    assert_eq!(response.header("content-length"), Some(bytes.len().to_string().as_str()), "{range}");
+    assert_eq!(response.header("accept-ranges"), Some("bytes"), "{range}");
+    assert_eq!(response.header("etag"), Some(format!("\"{}\"", digest(BYTES)).as_str()), "{range}");
+    assert_eq!(response.header("content-type"), Some("audio/mpeg"), "{range}");
+    assert_eq!(response.body, bytes, "{range}");
 }
 
 #[apply(api_test)]
-async fn a_range_is_answered_with_its_bytes() {
+async fn a_range_returns_its_bytes() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     ada.save_media("a", "audio/mpeg", BYTES).await;
@@ -90,7 +90,7 @@ async fn a_range_is_answered_with_its_bytes() {
 }
 
 #[apply(api_test)]
-async fn a_suffix_is_answered_with_the_last_bytes() {
+async fn a_suffix_returns_the_last_bytes() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     ada.save_media("a", "audio/mpeg", BYTES).await;
@@ -115,14 +115,14 @@ async fn a_range_without_a_byte_is_not_satisfiable() {
     let ada = server.ada().await;
     ada.save_media("a", "audio/mpeg", BYTES).await;
     for range in ["bytes=10-", "bytes=10-20", "bytes=99999999999999999999999-", "bytes=-0"] {
-        let answer = ada.get_with("/home/media-file/a", &[("range", range)]).await;
-        let answer = answer.assert_error(416, "range_not_satisfiable");
-        assert_eq!(answer.header("content-range"), Some("bytes */10"), "{range}");
+        let response = ada.get_with("/home/media-file/a", &[("range", range)]).await;
+        let response = response.assert_error(416, "range_not_satisfiable");
+        assert_eq!(response.header("content-range"), Some("bytes */10"), "{range}");
     }
 }
 
 #[apply(api_test)]
-async fn several_ranges_and_ranges_that_cannot_be_read_are_answered_with_the_whole() {
+async fn several_or_malformed_ranges_return_the_whole() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     ada.save_media("a", "audio/mpeg", BYTES).await;
@@ -139,20 +139,20 @@ async fn several_ranges_and_ranges_that_cannot_be_read_are_answered_with_the_who
         "bytes=1--2",
         &hundreds,
     ] {
-        let answer = ada.get_with("/home/media-file/a", &[("range", range)]).await.assert_status(200);
+        let response = ada.get_with("/home/media-file/a", &[("range", range)]).await.assert_status(200);
         assert_eq!(
-            (answer.header("content-length"), answer.body.as_slice()),
+            (response.header("content-length"), response.body.as_slice()),
             (Some("10"), &BYTES[..]),
             "{range}"
         );
-        assert_eq!(answer.header("content-range"), None);
+        assert_eq!(response.header("content-range"), None);
     }
     let twice = ada.get_with("/home/media-file/a", &[("range", "bytes=0-1"), ("range", "bytes=2-3")]).await;
     assert_eq!(twice.assert_status(200).body, BYTES);
 }
 
 #[apply(api_test)]
-async fn a_range_of_what_has_changed_is_answered_with_the_whole() {
+async fn if_range_of_another_tag_returns_the_whole() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     ada.save_media("a", "audio/mpeg", BYTES).await;
@@ -167,19 +167,19 @@ async fn a_range_of_what_has_changed_is_answered_with_the_whole() {
 }
 
 #[apply(api_test)]
-async fn what_the_client_has_is_not_sent_again() {
+async fn current_media_is_not_sent_again() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     ada.save_media("a", "audio/mpeg", BYTES).await;
     let tag = format!("\"{}\"", digest(BYTES));
     let get = async |headers: &[(&str, &str)]| ada.get_with("/home/media-file/a", headers).await;
     for known in [tag.clone(), format!("W/{tag}"), format!("\"x\", {tag}"), "*".to_owned()] {
-        let answer = get(&[("if-none-match", &known)]).await.assert_status(304);
-        assert!(answer.body.is_empty());
-        assert_eq!(answer.header("etag"), Some(tag.as_str()));
-        assert!(answer.header("cache-control").unwrap().contains("private"));
-        assert_eq!(answer.header("content-type"), None);
-        assert!(matches!(answer.header("content-length"), None | Some("10")), "RFC 9110, 8.6");
+        let response = get(&[("if-none-match", &known)]).await.assert_status(304);
+        assert!(response.body.is_empty());
+        assert_eq!(response.header("etag"), Some(tag.as_str()));
+        assert!(response.header("cache-control").unwrap().contains("private"));
+        assert_eq!(response.header("content-type"), None);
+        assert!(matches!(response.header("content-length"), None | Some("10")), "RFC 9110, 8.6");
         get(&[("if-none-match", &known), ("range", "bytes=99-")]).await.assert_status(304);
     }
     for other in ["\"other\"", "nonsense", ""] {
@@ -190,20 +190,20 @@ async fn what_the_client_has_is_not_sent_again() {
 }
 
 #[apply(api_test)]
-async fn media_of_no_bytes_is_served() {
+async fn empty_media_is_served() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     ada.save_media("a", "audio/mpeg", b"").await;
     let get = async |range: &str| ada.get_with("/home/media-file/a", &[("range", range)]).await;
     let whole = ada.get("/home/media-file/a").await.assert_status(200);
     assert_eq!((whole.header("content-length"), whole.body.len()), (Some("0"), 0));
-    let answer = get("bytes=0-").await.assert_error(416, "range_not_satisfiable");
-    assert_eq!(answer.header("content-range"), Some("bytes */0"));
+    let response = get("bytes=0-").await.assert_error(416, "range_not_satisfiable");
+    assert_eq!(response.header("content-range"), Some("bytes */0"));
     get("bytes=-5").await.assert_status(200);
 }
 
 #[apply(api_test)]
-async fn media_larger_than_any_buffer_comes_whole_and_in_parts() {
+async fn media_larger_than_any_buffer_is_served_whole_and_in_parts() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let bytes: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect();
@@ -223,10 +223,10 @@ async fn media_is_never_compressed() {
     let bytes = vec![b'a'; 100_000];
     ada.save_media("a", "audio/mpeg", &bytes).await;
     for encodings in ["gzip", "br, gzip, deflate, zstd", "*", "identity;q=0, gzip"] {
-        let answer = ada.get_with("/home/media-file/a", &[("accept-encoding", encodings)]).await;
-        let answer = answer.assert_status(200);
-        assert_eq!(answer.header("content-encoding"), None);
-        assert!(answer.body == bytes);
+        let response = ada.get_with("/home/media-file/a", &[("accept-encoding", encodings)]).await;
+        let response = response.assert_status(200);
+        assert_eq!(response.header("content-encoding"), None);
+        assert!(response.body == bytes);
     }
 }
 
@@ -245,14 +245,14 @@ async fn types_that_browsers_show_safely_are_shown() {
     .into_iter()
     .enumerate()
     {
-        let answer = of_type(&ada, &format!("p{at}"), mimetype).await;
-        assert_eq!(answer.header("content-type"), Some(served));
-        assert!(answer.header("content-disposition").unwrap().starts_with("inline;"), "{mimetype}");
+        let response = of_type(&ada, &format!("p{at}"), mimetype).await;
+        assert_eq!(response.header("content-type"), Some(served));
+        assert!(response.header("content-disposition").unwrap().starts_with("inline;"), "{mimetype}");
     }
 }
 
 #[apply(api_test)]
-async fn only_audio_and_video_are_played_in_a_tab() {
+async fn only_audio_and_video_play_in_a_tab() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     for (at, (mimetype, expected)) in [
@@ -268,8 +268,8 @@ async fn only_audio_and_video_are_played_in_a_tab() {
     .into_iter()
     .enumerate()
     {
-        let answer = of_type(&ada, &format!("p{at}"), mimetype).await;
-        assert_eq!(answer.header("content-security-policy"), Some(expected), "{mimetype}");
+        let response = of_type(&ada, &format!("p{at}"), mimetype).await;
+        assert_eq!(response.header("content-security-policy"), Some(expected), "{mimetype}");
     }
 }
 
@@ -298,17 +298,17 @@ async fn all_other_types_are_attachments() {
     .into_iter()
     .enumerate()
     {
-        let answer = of_type(&ada, &format!("p{at}"), mimetype).await;
-        assert_eq!(answer.header("content-type"), Some("application/octet-stream"), "{mimetype}");
-        assert!(answer.header("content-disposition").unwrap().starts_with("attachment;"), "{mimetype}");
-        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
-        assert_eq!(answer.header("content-security-policy"), Some("sandbox"));
-        answer.assert_sets_no_cookie();
+        let response = of_type(&ada, &format!("p{at}"), mimetype).await;
+        assert_eq!(response.header("content-type"), Some("application/octet-stream"), "{mimetype}");
+        assert!(response.header("content-disposition").unwrap().starts_with("attachment;"), "{mimetype}");
+        assert_eq!(response.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(response.header("content-security-policy"), Some("sandbox"));
+        response.assert_sets_no_cookie();
     }
 }
 
 #[apply(api_test)]
-async fn a_project_without_media_here_has_no_bytes() {
+async fn a_project_without_stored_media_has_no_bytes() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     ada.save_project("a").await;
@@ -320,7 +320,7 @@ async fn a_project_without_media_here_has_no_bytes() {
 }
 
 #[apply(api_test)]
-async fn what_cannot_be_an_id_is_no_projects() {
+async fn an_invalid_id_is_not_found() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let unknown = "0".repeat(32);
@@ -347,14 +347,14 @@ async fn the_parameters_of_a_media_type_are_served_and_kept() {
         ("h", "audio/wav,text/html", "application/octet-stream"),
         ("i", "audio/wav;codecs", "application/octet-stream"),
     ] {
-        let answer = of_type(&ada, title, saved).await;
-        assert_eq!((answer.header("content-type"), answer.header("x-evil")), (Some(served), None));
+        let response = of_type(&ada, title, saved).await;
+        assert_eq!((response.header("content-type"), response.header("x-evil")), (Some(served), None));
         assert_eq!(ada.open(title).await.json()["metadata"]["mimetype"], saved);
     }
 }
 
 #[apply(api_test)]
-async fn media_that_is_not_the_one_demanded_is_not_sent() {
+async fn media_that_fails_a_precondition_is_not_sent() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let project = ada.save_media("a", "audio/mpeg", BYTES).await;
@@ -369,9 +369,10 @@ async fn media_that_is_not_the_one_demanded_is_not_sent() {
                 ("if-none-match", "*"),
                 ("if-range", &tag),
             ] {
-                let answer = get(&[("if-match", stale), more]).await.assert_error(412, "precondition_failed");
-                assert_eq!(answer.header("etag"), Some(tag.as_str()), "{stale} {more:?}");
-                assert_eq!(answer.header("content-range"), None);
+                let response =
+                    get(&[("if-match", stale), more]).await.assert_error(412, "precondition_failed");
+                assert_eq!(response.header("etag"), Some(tag.as_str()), "{stale} {more:?}");
+                assert_eq!(response.header("content-range"), None);
             }
             let head = ada.request(reqwest::Method::HEAD, &way).header("if-match", stale);
             assert_eq!(ada.send(head).await.assert_status(412).header("etag"), Some(tag.as_str()));
@@ -385,7 +386,7 @@ async fn media_that_is_not_the_one_demanded_is_not_sent() {
             ada.send(head).await.assert_status(200);
         }
         get(&[("if-match", "nonsense")]).await.assert_error(400, "bad_request");
-        // Nothing here has a modification date.
+        // No response has a `Last-Modified` header.
         get(&[("if-unmodified-since", "Fri, 01 Mar 1996 12:00:00 GMT")]).await.assert_status(200);
         get(&[("if-modified-since", "Fri, 01 Mar 2996 12:00:00 GMT")]).await.assert_status(200);
     }

@@ -13,7 +13,7 @@ async fn saved(client: &Client, metadata: Value) -> Value {
 }
 
 /// The same, from its JSON text.
-async fn save_text(client: &Client, metadata: &str) -> crate::harness::Answer {
+async fn save_text(client: &Client, metadata: &str) -> crate::harness::ServerResponse {
     client.save(Upload::of("").text("metadata", metadata)).await
 }
 
@@ -31,7 +31,7 @@ async fn missing_keys_are_empty_texts() {
 }
 
 #[apply(api_test)]
-async fn known_keys_come_back_as_they_were_sent() {
+async fn known_keys_are_returned_as_sent() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let sent = json!({
@@ -61,7 +61,7 @@ async fn null_is_an_empty_text() {
 }
 
 #[apply(api_test)]
-async fn a_known_key_that_is_no_text_is_refused() {
+async fn a_known_key_that_is_not_a_text_is_refused() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     for name in ["title", "type", "label", "src", "mimetype"] {
@@ -73,7 +73,7 @@ async fn a_known_key_that_is_no_text_is_refused() {
 }
 
 #[apply(api_test)]
-async fn metadata_that_is_no_json_object_is_refused() {
+async fn metadata_that_is_not_a_json_object_is_refused() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     for metadata in
@@ -107,11 +107,11 @@ async fn unknown_keys_are_kept_as_they_were_sent() {
         r#"{"title": "a", "tempo": 1e400, "deep": {"b": [1.10, null], "a": ""}, "": "\ud800", "é": true}"#;
     save_text(&ada, text).await.assert_status(200);
     for path in ["/home/list", "/home/open?name=a"] {
-        let answer = ada.get(path).await.assert_status(200).text();
+        let response = ada.get(path).await.assert_status(200).text();
         for kept in
             [r#""tempo":1e400"#, r#""deep":{"b": [1.10, null], "a": ""}"#, r#""":"\ud800""#, r#""é":true"#]
         {
-            assert!(answer.contains(kept), "{kept}: {answer}");
+            assert!(response.contains(kept), "{kept}: {response}");
         }
     }
     let replaced = saved(&ada, json!({"title": "a", "other": 1})).await;
@@ -119,7 +119,7 @@ async fn unknown_keys_are_kept_as_they_were_sent() {
 }
 
 #[apply(api_test)]
-async fn what_answers_add_is_ignored_when_it_is_sent() {
+async fn keys_that_responses_add_are_ignored_in_requests() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let first = saved(&ada, json!({"title": "a"})).await;
@@ -133,7 +133,7 @@ async fn what_answers_add_is_ignored_when_it_is_sent() {
 }
 
 #[apply(api_test)]
-async fn an_echo_of_an_answer_changes_nothing_but_the_revision() {
+async fn an_echo_of_a_response_changes_only_the_revision() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let mut first = ada.save_media("a", "audio/mpeg", b"media").await;
@@ -162,7 +162,7 @@ async fn link_is_an_old_name_of_src() {
 }
 
 #[apply(api_test)]
-async fn a_title_of_1_to_255_code_points_goes() {
+async fn a_title_of_1_to_255_code_points_is_accepted() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     for title in ["a".repeat(255), "🎧".repeat(255), "é".repeat(255)] {
@@ -187,7 +187,7 @@ async fn a_title_is_counted_and_kept_in_normal_form_c() {
 }
 
 #[apply(api_test)]
-async fn a_title_without_control_characters_but_tab() {
+async fn a_title_may_contain_a_tab_and_no_other_control_character() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     saved(&ada, json!({"title": "a\tb"})).await;
@@ -197,7 +197,7 @@ async fn a_title_without_control_characters_but_tab() {
 }
 
 #[apply(api_test)]
-async fn last_modified_is_kept_where_it_is_iso_8601() {
+async fn a_valid_last_modified_is_kept() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     for time in [
@@ -215,7 +215,7 @@ async fn last_modified_is_kept_where_it_is_iso_8601() {
 }
 
 #[apply(api_test)]
-async fn last_modified_is_the_servers_time_where_it_cannot_be_read() {
+async fn an_invalid_last_modified_is_replaced_by_the_servers_time() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     for time in [
@@ -290,7 +290,7 @@ async fn src_of_media_is_on_the_host_that_the_client_used() {
 }
 
 #[apply(api_test)]
-async fn src_of_media_is_on_the_public_url_where_there_is_one() {
+async fn src_of_media_is_on_the_public_url_if_it_is_set() {
     let server = TestServer::spawn_with(|config| {
         let url = notestamp_server::config::PublicUrl::parse("https://notes.example/api/");
         config.listen.public_url = Some(url.unwrap());
@@ -324,7 +324,7 @@ async fn a_project_without_media_and_src_has_an_empty_src() {
 }
 
 #[apply(api_test)]
-async fn metadata_tells_the_digest_and_the_size_of_media() {
+async fn metadata_has_the_digest_and_the_size_of_media() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let project = ada.save_media("a", "audio/mpeg", b"media").await;
@@ -343,14 +343,14 @@ async fn metadata_of_16_kib_is_kept_and_more_is_too_large() {
     let label = json!({"title": "a", "label": "x".repeat(16 << 10)});
     ada.save(Upload::with_metadata(label)).await.assert_error(413, "too_large");
     let many: serde_json::Map<_, _> = (0..5_000).map(|at| (at.to_string(), json!(0))).collect();
-    let answer = ada.save(Upload::with_metadata(many.into())).await;
-    assert!(matches!(answer.status, 400 | 413));
+    let response = ada.save(Upload::with_metadata(many.into())).await;
+    assert!(matches!(response.status, 400 | 413));
     assert_eq!(ada.open("a").await.json()["metadata"]["revision"], 1);
     assert!(ada.usage().await.0 == 1);
 }
 
 #[apply(api_test)]
-async fn what_is_not_stored_does_not_count() {
+async fn keys_that_are_not_stored_do_not_count() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     ada.save_media("a", "audio/mpeg", b"media").await;
@@ -362,14 +362,14 @@ async fn what_is_not_stored_does_not_count() {
 }
 
 #[apply(api_test)]
-async fn a_field_that_does_not_win_may_be_of_any_type() {
+async fn an_overridden_duplicate_key_may_have_any_type() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let text =
         r#"{"title": ["a"], "type": 5, "src": {}, "title": "a", "type": "b", "src": "https://a.example"}"#;
     let body = format!(r#"{{"content": [], "metadata": 5, "metadata": {text}}}"#);
-    for answer in [save_text(&ada, text).await, ada.post("/home/upload", "application/json", body).await] {
-        let metadata = find(&answer.assert_status(200).json(), "a");
+    for response in [save_text(&ada, text).await, ada.post("/home/upload", "application/json", body).await] {
+        let metadata = find(&response.assert_status(200).json(), "a");
         assert_eq!((&metadata["type"], &metadata["src"]), (&json!("b"), &json!("https://a.example")));
     }
     let text = r#"{"title": "a", "type": "b", "type": 5}"#;
@@ -377,7 +377,7 @@ async fn a_field_that_does_not_win_may_be_of_any_type() {
 }
 
 #[apply(api_test)]
-async fn last_modified_of_any_precision_is_kept_and_what_only_looks_like_it_is_not() {
+async fn last_modified_of_any_precision_is_kept_and_an_invalid_date_is_not() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     for time in [

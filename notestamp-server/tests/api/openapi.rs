@@ -5,7 +5,7 @@ use std::path::Path;
 use notestamp_server::openapi;
 use serde_json::Value;
 
-/// Set to anything, it makes the tests write the description instead of comparing it.
+/// If this variable is set, the tests write the OpenAPI document instead of comparing it.
 const UPDATE: &str = "NOTESTAMP_UPDATE_OPENAPI";
 
 fn assert_is_kept(name: &str, generated: &str) {
@@ -27,7 +27,7 @@ fn the_yaml_is_the_one_that_is_checked_in() {
     assert_is_kept("notestamp.yaml", &openapi::yaml());
 }
 
-/// Each operation of the description: its path, its method, and itself.
+/// Each operation of the OpenAPI document: its path, its method, and its description.
 fn operations() -> Vec<(String, String, Value)> {
     let description: Value = serde_json::from_str(&openapi::json()).unwrap();
     let paths = description["paths"].as_object().unwrap().clone();
@@ -82,11 +82,11 @@ fn every_operation_has_a_summary_an_id_and_documented_errors() {
                 "{method} {path}: {field}"
             );
         }
-        let answers = operation["responses"].as_object().unwrap();
-        assert!(answers.keys().any(|status| status.starts_with('2')), "{method} {path}");
-        for (status, answer) in answers {
+        let responses = operation["responses"].as_object().unwrap();
+        assert!(responses.keys().any(|status| status.starts_with('2')), "{method} {path}");
+        for (status, response) in responses {
             if status.starts_with(['4', '5']) {
-                let schema = &answer["content"]["application/json; charset=utf-8"]["schema"]["$ref"];
+                let schema = &response["content"]["application/json; charset=utf-8"]["schema"]["$ref"];
                 assert_eq!(*schema, "#/components/schemas/Error", "{method} {path}: {status}");
             }
         }
@@ -99,7 +99,7 @@ fn operations_that_need_a_session_say_so() {
         let is_public = ["/auth/register", "/auth/sign", "/auth/log", "/healthz", "/readyz"]
             .iter()
             .any(|public| path.starts_with(public))
-            // Its URL authorizes itself.
+            // Its URL is signed.
             || path == "/media/{id}";
         assert_eq!(operation.get("security").is_none(), is_public, "{method} {path}");
         assert!(is_public || operation["responses"].get("401").is_some(), "{method} {path}");

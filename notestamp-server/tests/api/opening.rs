@@ -1,7 +1,7 @@
 use super::TestServer;
 use crate::harness::{Upload, find, query, segment};
 
-/// Titles that a path, a query, a log or a browser could trip over.
+/// Titles that paths, queries, logs or browsers often handle wrongly.
 const ODD_TITLES: [&str; 32] = [
     "a/b",
     "/",
@@ -38,22 +38,22 @@ const ODD_TITLES: [&str; 32] = [
 ];
 
 #[apply(api_test)]
-async fn opening_answers_metadata_and_content_and_the_revision() {
+async fn opening_returns_metadata_and_content_and_the_revision() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     for revision in 1..=3 {
         let notes = format!("[{revision}]");
         let saved = ada.save(Upload::of("a").notes(notes.clone())).await.assert_status(200).json();
-        let answer = ada.open("a").await.assert_status(200);
-        assert_eq!(answer.header("etag"), Some(format!("\"{revision}\"").as_str()));
-        assert_eq!(answer.header("content-type"), Some("application/json; charset=utf-8"));
-        assert_eq!(answer.header("cache-control"), Some("no-store"));
-        assert_eq!(answer.json(), serde_json::json!({"metadata": find(&saved, "a"), "content": notes}));
+        let response = ada.open("a").await.assert_status(200);
+        assert_eq!(response.header("etag"), Some(format!("\"{revision}\"").as_str()));
+        assert_eq!(response.header("content-type"), Some("application/json; charset=utf-8"));
+        assert_eq!(response.header("cache-control"), Some("no-store"));
+        assert_eq!(response.json(), serde_json::json!({"metadata": find(&saved, "a"), "content": notes}));
     }
 }
 
 #[apply(api_test)]
-async fn titles_of_every_odd_kind_are_opened_streamed_and_deleted() {
+async fn unusual_titles_are_opened_streamed_and_deleted() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     for title in ODD_TITLES {
@@ -73,9 +73,9 @@ async fn titles_of_every_odd_kind_are_opened_streamed_and_deleted() {
                 segment(title),
                 ada.cookie_header().unwrap(),
             );
-            let answer = server.send_raw(request).await.assert_status(200);
-            assert_eq!(answer.body, title.as_bytes(), "{title:?}");
-            assert!(answer.header("content-disposition").unwrap().is_ascii());
+            let response = server.send_raw(request).await.assert_status(200);
+            assert_eq!(response.body, title.as_bytes(), "{title:?}");
+            assert!(response.header("content-disposition").unwrap().is_ascii());
         }
     }
     for title in ODD_TITLES {
@@ -99,7 +99,7 @@ async fn titles_that_differ_in_letter_case_or_spaces_are_two() {
 }
 
 #[apply(api_test)]
-async fn a_title_is_found_in_whatever_way_its_accents_are_written() {
+async fn a_title_is_found_in_any_normal_form() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     ada.save_project("Cafe\u{301}").await;
@@ -134,7 +134,7 @@ async fn a_missing_name_is_refused() {
 }
 
 #[apply(api_test)]
-async fn a_name_that_is_not_utf8_is_no_projects() {
+async fn a_name_that_is_not_utf8_is_not_found() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     ada.save_project("\u{fffd}").await;

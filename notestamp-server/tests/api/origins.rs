@@ -3,26 +3,26 @@ use reqwest::header::HeaderValue;
 use serde_json::json;
 
 use super::TestServer;
-use crate::harness::{Answer, CLIENT_ORIGIN, Upload, credentials};
+use crate::harness::{CLIENT_ORIGIN, ServerResponse, Upload, credentials};
 
 #[track_caller]
-fn assert_readable(answer: &Answer, origin: &str) {
-    assert_eq!(answer.header("access-control-allow-origin"), Some(origin), "{answer:?}");
-    assert_eq!(answer.header("access-control-allow-credentials"), Some("true"));
-    let exposed = answer.header("access-control-expose-headers").unwrap();
+fn assert_readable(response: &ServerResponse, origin: &str) {
+    assert_eq!(response.header("access-control-allow-origin"), Some(origin), "{response:?}");
+    assert_eq!(response.header("access-control-allow-credentials"), Some("true"));
+    let exposed = response.header("access-control-expose-headers").unwrap();
     for name in ["ETag", "Link", "Content-Range", "Retry-After"] {
         assert!(exposed.split(", ").any(|it| it == name), "{name}: {exposed}");
     }
 }
 
 #[track_caller]
-fn assert_unreadable(answer: &Answer) {
-    let cors = answer.headers.keys().filter(|name| name.as_str().starts_with("access-control-"));
-    assert_eq!(cors.collect::<Vec<_>>(), [] as [&str; 0], "{answer:?}");
+fn assert_unreadable(response: &ServerResponse) {
+    let cors = response.headers.keys().filter(|name| name.as_str().starts_with("access-control-"));
+    assert_eq!(cors.collect::<Vec<_>>(), [] as [&str; 0], "{response:?}");
 }
 
 #[apply(api_test)]
-async fn every_answer_can_be_read_by_an_allowed_page() {
+async fn every_response_can_be_read_by_an_allowed_page() {
     let server = TestServer::spawn_with(|config| config.limits.notes_bytes_max = 100).await;
     let (ada, visitor) = (server.ada().await, server.visitor());
     ada.save_media("a", "audio/mpeg", b"media").await;
@@ -30,7 +30,7 @@ async fn every_answer_can_be_read_by_an_allowed_page() {
     let with = |upload: Upload| upload.header("origin", CLIENT_ORIGIN);
     let ranged = |range| [("origin", CLIENT_ORIGIN), ("range", range)];
     let request = |method, path: &str| ada.request(method, path).header("origin", CLIENT_ORIGIN);
-    for (status, answer) in [
+    for (status, response) in [
         (200, ada.get_with("/home/list", &origin).await),
         (200, ada.get_with("/", &origin).await),
         (200, ada.get_with("/openapi.json", &origin).await),
@@ -60,13 +60,13 @@ async fn every_answer_can_be_read_by_an_allowed_page() {
         ),
         (415, ada.send(request(Method::POST, "/home/upload").body("x")).await),
     ] {
-        let answer = answer.assert_status(status);
-        assert_readable(&answer, CLIENT_ORIGIN);
+        let response = response.assert_status(status);
+        assert_readable(&response, CLIENT_ORIGIN);
     }
 }
 
 #[apply(api_test)]
-async fn the_exact_origin_is_answered() {
+async fn the_response_names_the_exact_origin() {
     let server = TestServer::spawn().await;
     let visitor = server.visitor();
     for origin in ["http://localhost:3000", "http://localhost:5173"] {
@@ -97,8 +97,8 @@ async fn a_page_that_is_not_allowed_can_read_nothing() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     for origin in foreign_origins() {
-        let answer = ada.get_with("/home/list", &[("origin", origin)]).await;
-        assert_unreadable(&answer.assert_status(200));
+        let response = ada.get_with("/home/list", &[("origin", origin)]).await;
+        assert_unreadable(&response.assert_status(200));
         assert_unreadable(&ada.get_with("/nowhere", &[("origin", origin)]).await.assert_status(404));
     }
     assert_unreadable(&ada.get("/home/list").await);
@@ -122,10 +122,10 @@ async fn a_page_that_is_not_allowed_can_change_nothing() {
             (Method::PUT, "/nowhere"),
         ] {
             let request = ada.request(method, path).header("origin", origin);
-            let answer = ada.send(request.json(&credentials("b@example.org"))).await;
-            let answer = answer.assert_error(403, "forbidden_origin");
-            assert_unreadable(&answer);
-            answer.assert_sets_no_cookie();
+            let response = ada.send(request.json(&credentials("b@example.org"))).await;
+            let response = response.assert_error(403, "forbidden_origin");
+            assert_unreadable(&response);
+            response.assert_sets_no_cookie();
         }
         let upload = Upload::of("b").header("origin", origin);
         ada.save(upload).await.assert_error(403, "forbidden_origin");
@@ -135,7 +135,7 @@ async fn a_page_that_is_not_allowed_can_change_nothing() {
 }
 
 #[apply(api_test)]
-async fn bytes_that_are_no_origin_are_refused() {
+async fn bytes_that_are_not_an_origin_are_refused() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     for bytes in [&b"http://localhost:3000\xff"[..], b"\xe9", "http://ä.example".as_bytes()] {
@@ -157,13 +157,13 @@ async fn two_origins_are_refused() {
 }
 
 #[apply(api_test)]
-async fn pages_of_allowed_origins_act() {
+async fn pages_of_allowed_origins_can_make_changes() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let own = server.origin();
     for origin in ["http://localhost:3000", "http://localhost:5173", &own] {
-        let answer = ada.save(Upload::of("a").header("origin", origin)).await.assert_status(200);
-        assert_readable(&answer, origin);
+        let response = ada.save(Upload::of("a").header("origin", origin)).await.assert_status(200);
+        assert_readable(&response, origin);
     }
 }
 
@@ -181,7 +181,7 @@ async fn the_servers_own_origin_is_the_host_that_was_used() {
 }
 
 #[apply(api_test)]
-async fn the_public_url_is_the_servers_own_origin_whatever_the_host() {
+async fn the_public_url_is_the_servers_own_origin_for_any_host() {
     let server = TestServer::spawn_with(|config| {
         let url = notestamp_server::config::PublicUrl::parse("https://notes.example");
         config.listen.public_url = Some(url.unwrap());
@@ -194,7 +194,7 @@ async fn the_public_url_is_the_servers_own_origin_whatever_the_host() {
 }
 
 #[apply(api_test)]
-async fn without_an_origin_the_browser_must_say_that_the_page_is_ours() {
+async fn without_an_origin_sec_fetch_site_must_be_same_origin() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     for (site, status) in [
@@ -205,8 +205,8 @@ async fn without_an_origin_the_browser_must_say_that_the_page_is_ours() {
         ("nonsense", 403),
         ("", 403),
     ] {
-        let answer = ada.save(Upload::of("a").header("sec-fetch-site", site)).await;
-        assert_eq!(answer.status, status, "{site}");
+        let response = ada.save(Upload::of("a").header("sec-fetch-site", site)).await;
+        assert_eq!(response.status, status, "{site}");
         let read = ada.get_with("/home/list", &[("sec-fetch-site", site)]).await;
         assert_eq!(read.status, 200, "reading changes nothing");
     }
@@ -215,13 +215,13 @@ async fn without_an_origin_the_browser_must_say_that_the_page_is_ours() {
 }
 
 #[apply(api_test)]
-async fn programs_that_send_neither_act() {
+async fn programs_that_send_neither_header_can_make_changes() {
     let server = TestServer::spawn().await;
     server.ada().await.save_project("a").await;
 }
 
 #[apply(api_test)]
-async fn a_preflight_of_an_allowed_page_is_answered_whatever_it_asks() {
+async fn a_preflight_of_an_allowed_page_always_succeeds() {
     let server = TestServer::spawn().await;
     let visitor = server.visitor();
     for path in ["/home/upload", "/home/list", "/auth/signout", "/home/media/x", "/nowhere"] {
@@ -231,16 +231,17 @@ async fn a_preflight_of_an_allowed_page_is_answered_whatever_it_asks() {
                 .header("origin", CLIENT_ORIGIN)
                 .header("access-control-request-method", method)
                 .header("access-control-request-headers", "content-type,if-match,if-none-match,range");
-            let answer = visitor.send(request).await;
-            assert!(answer.status == 200 || answer.status == 204, "{answer:?}");
-            assert_readable(&answer, CLIENT_ORIGIN);
-            let words =
-                |name: &str| answer.header(name).unwrap().split(", ").map(str::to_owned).collect::<Vec<_>>();
+            let response = visitor.send(request).await;
+            assert!(response.status == 200 || response.status == 204, "{response:?}");
+            assert_readable(&response, CLIENT_ORIGIN);
+            let words = |name: &str| {
+                response.header(name).unwrap().split(", ").map(str::to_owned).collect::<Vec<_>>()
+            };
             assert!(words("access-control-allow-methods").contains(&method.to_owned()));
             for name in ["content-type", "if-match", "if-none-match", "range"] {
                 assert!(words("access-control-allow-headers").contains(&name.to_owned()));
             }
-            assert!(answer.header("vary").unwrap().contains("Origin"));
+            assert!(response.header("vary").unwrap().contains("Origin"));
         }
     }
 }
@@ -259,7 +260,7 @@ async fn a_preflight_of_another_page_allows_nothing() {
 }
 
 #[apply(api_test)]
-async fn a_page_may_not_sign_somebody_in() {
+async fn a_foreign_page_cannot_sign_a_user_in() {
     let server = TestServer::spawn().await;
     let mallory = server.visitor();
     mallory.register("mallory@example.org").await.assert_status(201);

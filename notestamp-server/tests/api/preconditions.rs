@@ -1,15 +1,15 @@
 use super::TestServer;
 use crate::harness::{Client, Upload};
 
-/// A save on these conditions: the status, and the tag of the project as it is after that.
+/// Saves with these preconditions; returns the status, and the entity tag of the project after that.
 async fn save_if(client: &Client, title: &str, conditions: &[(&'static str, &str)]) -> (u16, Option<String>) {
     let upload = Upload::of(title).notes("[2]");
     let upload = conditions.iter().fold(upload, |upload, (name, value)| upload.header(name, value));
-    let answer = client.save(upload).await;
-    if answer.status == 412 {
-        answer.clone().assert_error(412, "precondition_failed");
+    let response = client.save(upload).await;
+    if response.status == 412 {
+        response.clone().assert_error(412, "precondition_failed");
     }
-    (answer.status, answer.header("etag").map(str::to_owned))
+    (response.status, response.header("etag").map(str::to_owned))
 }
 
 fn saved(revision: &str) -> (u16, Option<String>) {
@@ -21,7 +21,7 @@ fn stale(revision: &str) -> (u16, Option<String>) {
 }
 
 #[apply(api_test)]
-async fn without_a_condition_the_last_write_wins() {
+async fn without_a_precondition_the_last_write_wins() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     for revision in 1..4 {
@@ -32,7 +32,7 @@ async fn without_a_condition_the_last_write_wins() {
 }
 
 #[apply(api_test)]
-async fn a_save_of_the_current_revision_goes_and_a_stale_one_is_refused() {
+async fn a_save_of_the_current_revision_succeeds_and_a_stale_one_is_refused() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     ada.save_project("a").await;
@@ -46,7 +46,7 @@ async fn a_save_of_the_current_revision_goes_and_a_stale_one_is_refused() {
 }
 
 #[apply(api_test)]
-async fn a_condition_on_a_project_that_is_not_there_is_not_met() {
+async fn if_match_on_an_absent_project_fails() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     for value in ["*", "\"1\"", "\"0\""] {
@@ -56,7 +56,7 @@ async fn a_condition_on_a_project_that_is_not_there_is_not_met() {
 }
 
 #[apply(api_test)]
-async fn a_save_that_must_create_is_refused_where_the_project_exists() {
+async fn if_none_match_star_refuses_a_save_of_an_existing_project() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     assert_eq!(save_if(&ada, "a", &[("if-none-match", "*")]).await, saved("\"1\""));
@@ -70,7 +70,7 @@ async fn a_save_that_must_create_is_refused_where_the_project_exists() {
 }
 
 #[apply(api_test)]
-async fn both_conditions_must_be_met() {
+async fn both_preconditions_must_hold() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     ada.save_project("a").await;
@@ -82,7 +82,7 @@ async fn both_conditions_must_be_met() {
 }
 
 #[apply(api_test)]
-async fn a_condition_that_cannot_be_read_is_refused() {
+async fn a_malformed_precondition_is_refused() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     ada.save_project("a").await;
@@ -119,7 +119,7 @@ async fn of_two_saves_of_one_revision_one_is_refused() {
     assert_eq!(statuses, [200, 412, 412]);
 }
 
-/// Every way to read a project with an entity tag, and what that tag depends on: this project, or all.
+/// All operations that return an entity tag, and whether the tag depends on this project or on all projects.
 const READS: [&str; 5] = [
     "/home/open?name=a",
     "/project/get/a",
@@ -129,7 +129,7 @@ const READS: [&str; 5] = [
 ];
 
 #[apply(api_test)]
-async fn what_the_client_has_read_is_not_sent_again_until_it_changes() {
+async fn an_unchanged_resource_is_not_sent_again() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     ada.save_media("a", "audio/mpeg", b"media").await;
@@ -138,18 +138,18 @@ async fn what_the_client_has_read_is_not_sent_again_until_it_changes() {
         let tag = first.header("etag").expect(path).to_owned();
         assert!(!tag.starts_with("W/"), "{path}: {tag}");
         for known in [tag.clone(), format!("W/{tag}"), format!("\"x\", {tag}"), "*".to_owned()] {
-            let answer = ada.get_with(path, &[("if-none-match", &known)]).await.assert_status(304);
-            assert!(answer.body.is_empty());
-            assert_eq!(answer.header("etag"), Some(tag.as_str()), "{path}");
-            assert_eq!(answer.header("cache-control"), first.header("cache-control"), "{path}");
-            assert_eq!(answer.header("content-type"), None, "{path}");
+            let response = ada.get_with(path, &[("if-none-match", &known)]).await.assert_status(304);
+            assert!(response.body.is_empty());
+            assert_eq!(response.header("etag"), Some(tag.as_str()), "{path}");
+            assert_eq!(response.header("cache-control"), first.header("cache-control"), "{path}");
+            assert_eq!(response.header("content-type"), None, "{path}");
             let head = ada.request(reqwest::Method::HEAD, path).header("if-none-match", known);
             ada.send(head).await.assert_status(304);
         }
         for other in ["\"x\"", "nonsense", ""] {
-            let answer = ada.get_with(path, &[("if-none-match", other)]).await.assert_status(200);
+            let response = ada.get_with(path, &[("if-none-match", other)]).await.assert_status(200);
             assert_eq!(
-                (answer.body, answer.headers.get("etag")),
+                (response.body, response.headers.get("etag")),
                 (first.body.clone(), first.headers.get("etag"))
             );
         }
@@ -160,16 +160,16 @@ async fn what_the_client_has_read_is_not_sent_again_until_it_changes() {
 }
 
 #[apply(api_test)]
-async fn what_is_not_what_the_client_demands_is_not_sent() {
+async fn a_resource_that_fails_a_precondition_is_not_sent() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     ada.save_project("a").await;
     for path in READS {
         let tag = ada.get(path).await.assert_status(200).header("etag").unwrap().to_owned();
         for stale in ["\"x\"", &format!("W/{tag}"), "\"0\", \"99\""] {
-            let answer = ada.get_with(path, &[("if-match", stale), ("if-none-match", &tag)]).await;
-            let answer = answer.assert_error(412, "precondition_failed");
-            assert_eq!(answer.header("etag"), Some(tag.as_str()), "{path}: {stale}");
+            let response = ada.get_with(path, &[("if-match", stale), ("if-none-match", &tag)]).await;
+            let response = response.assert_error(412, "precondition_failed");
+            assert_eq!(response.header("etag"), Some(tag.as_str()), "{path}: {stale}");
             let head = ada.request(reqwest::Method::HEAD, path).header("if-match", stale);
             ada.send(head).await.assert_status(412);
         }
@@ -179,14 +179,14 @@ async fn what_is_not_what_the_client_demands_is_not_sent() {
         }
         ada.get_with(path, &[("if-match", "nonsense")]).await.assert_error(400, "bad_request");
     }
-    // What is not there is 404, whatever is demanded of it.
+    // An absent project is 404 with any precondition.
     for path in ["/home/open?name=b", "/project/get/b", "/project/notes/b"] {
         ada.get_with(path, &[("if-match", "*")]).await.assert_error(404, "not_found");
     }
 }
 
 #[apply(api_test)]
-async fn the_tag_of_a_list_changes_with_its_response_and_only_then() {
+async fn the_tag_of_a_list_changes_exactly_when_its_response_does() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let page = "/home/list?sort=title&limit=1";
@@ -196,7 +196,7 @@ async fn the_tag_of_a_list_changes_with_its_response_and_only_then() {
     let (all, first, audio) = (tag("/home/list").await, tag(page).await, tag("/home/list?type=audio").await);
     assert_ne!(all, empty);
     assert_eq!(audio, empty, "what is the same has the same tag");
-    // The page is the same, but for the link to the next.
+    // The page is the same except for the link to the next one.
     ada.save_project("b").await;
     let (more, linked) = (tag("/home/list").await, tag(page).await);
     assert!(more != all && linked != first);
@@ -211,7 +211,7 @@ async fn the_tag_of_a_list_changes_with_its_response_and_only_then() {
 }
 
 #[apply(api_test)]
-async fn a_project_is_deleted_on_the_conditions_that_it_meets_only() {
+async fn a_project_is_deleted_only_if_the_preconditions_hold() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     for path in ["/home/delete?name=a", "/project/delete/a"] {
@@ -228,8 +228,8 @@ async fn a_project_is_deleted_on_the_conditions_that_it_meets_only() {
             &[("if-match", &tag), ("if-none-match", "*")],
             &[("if-match", "\"0\""), ("if-none-match", "\"0\"")],
         ] {
-            let answer = ada.delete_with(path, conditions).await.assert_error(412, "precondition_failed");
-            assert_eq!(answer.header("etag"), Some(tag.as_str()), "{path}: {conditions:?}");
+            let response = ada.delete_with(path, conditions).await.assert_error(412, "precondition_failed");
+            assert_eq!(response.header("etag"), Some(tag.as_str()), "{path}: {conditions:?}");
             assert_eq!(ada.open("a").await.assert_status(200).header("etag"), Some(tag.as_str()));
         }
         for value in ["1", "\"1", "", "*, \"1\"", ","] {
@@ -249,7 +249,7 @@ async fn a_project_is_deleted_on_the_conditions_that_it_meets_only() {
                 conditions.iter().map(|(name, value)| (*name, value.replace(&tag, &now))).collect();
             let current: Vec<_> = current.iter().map(|(name, value)| (*name, value.as_str())).collect();
             ada.delete_with(path, &current).await.assert_status(200);
-            // What is not there is 404, whatever is demanded of it.
+            // An absent project is 404 with any precondition.
             ada.delete_with(path, conditions).await.assert_error(404, "not_found");
             ada.save_project("a").await;
         }

@@ -4,20 +4,20 @@ use notestamp_server::config::ProjectList;
 use serde_json::{Value, json};
 
 use super::TestServer;
-use crate::harness::{Answer, Client, Upload, query, titles};
+use crate::harness::{Client, ServerResponse, Upload, query, titles};
 
 async fn save(client: &Client, title: &str, kind: &str, last_modified: &str) {
     let metadata = json!({"title": title, "type": kind, "lastModified": last_modified});
     client.save(Upload::with_metadata(metadata)).await.assert_status(200);
 }
 
-async fn list(client: &Client, parameters: &[(&str, &str)]) -> Answer {
+async fn list(client: &Client, parameters: &[(&str, &str)]) -> ServerResponse {
     client.get(&format!("/project/list?{}", query(parameters))).await
 }
 
 async fn listed(client: &Client, parameters: &[(&str, &str)]) -> (Vec<String>, Value) {
-    let answer = list(client, parameters).await.assert_status(200).json();
-    (titles(&answer["projects"]), answer["nextOffset"].clone())
+    let response = list(client, parameters).await.assert_status(200).json();
+    (titles(&response["projects"]), response["nextOffset"].clone())
 }
 
 #[apply(api_test)]
@@ -37,7 +37,7 @@ async fn without_parameters_all_are_listed() {
 }
 
 #[apply(api_test)]
-async fn pages_are_counted_by_twenties() {
+async fn a_page_has_twenty_projects() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     for at in 0..40 {
@@ -57,7 +57,7 @@ async fn pages_are_counted_by_twenties() {
 }
 
 #[apply(api_test)]
-async fn a_page_is_searched_filtered_and_sorted_as_the_client_does() {
+async fn a_page_is_searched_filtered_and_sorted_like_in_the_client() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     // In another order than they were modified in.
@@ -144,7 +144,7 @@ async fn paging_while_others_save_and_delete_neither_skips_nor_repeats() {
                 listed(&ada, &[("pageParam", &page.to_string()), ("sorting", sorting)]).await;
             untouched.extend(titles.into_iter().filter(|title| title.starts_with('p')));
             assert!(next.is_null() || next == json!(page + 20), "{next}");
-            // Before the page, behind it and in it: in each order one of them moves what follows.
+            // Before, after and within the page: in each order one of these changes moves the following projects.
             for (n, title) in ["first", "last", "middle", "other"].into_iter().enumerate() {
                 save(&ada, title, "audio", &at([0, 3_599, 1_800, 45][n])).await;
             }
@@ -162,7 +162,7 @@ async fn paging_while_others_save_and_delete_neither_skips_nor_repeats() {
 }
 
 #[apply(api_test)]
-async fn a_page_is_of_its_own_search_however_the_others_went() {
+async fn a_page_belongs_to_its_own_search() {
     let server = TestServer::spawn().await;
     let (ada, tab) = (server.ada().await, server.visitor());
     tab.sign_in(crate::harness::ADA).await.assert_status(200);
@@ -175,11 +175,11 @@ async fn a_page_is_of_its_own_search_however_the_others_went() {
         ([("pageParam", "20"), ("searchParam", "")], [("pageParam", "20"), ("searchParam", "p")]);
     assert_eq!(listed(&ada, &first).await.0, names(25..45));
     ada.delete("/project/delete/p44").await.assert_status(200);
-    // This one goes on where its first page ended; the others, who have had none, count.
+    // This search continues where its first page ended; the others have no first page yet, so they use the offset.
     assert_eq!(listed(&ada, &second).await.0, names(5..25));
     assert_eq!(listed(&ada, &searched).await.0, names(4..24));
     assert_eq!(listed(&tab, &second).await.0, names(4..24));
-    // A first page begins anew.
+    // A first page starts again at the beginning.
     assert_eq!(listed(&ada, &first).await.0, names(24..44));
     assert_eq!(listed(&ada, &second).await.0, names(4..24));
 }

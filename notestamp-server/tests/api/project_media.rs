@@ -1,4 +1,4 @@
-//! Media by URLs that authorize themselves.
+//! Media by signed URLs.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::TestServer;
 use crate::harness::{ADA, CLIENT_ORIGIN, Client};
 
 const SECOND: Duration = Duration::from_secs(1);
-/// How long a URL needs no cookies, at most: it expires at a multiple of five minutes, and every test begins at one.
+/// The longest time for which a URL needs no cookies: it expires at a multiple of five minutes, at which every test begins.
 const TTL: Duration = Duration::from_secs(15 * 60);
 
 /// The path and query of the URL of a project's media.
@@ -43,7 +43,7 @@ async fn the_url_is_read_without_cookies_whole_and_in_parts() {
 }
 
 #[apply(api_test)]
-async fn the_url_is_the_same_for_five_minutes_and_good_for_ten_to_fifteen() {
+async fn the_url_is_the_same_for_five_minutes_and_valid_for_ten_to_fifteen() {
     let (server, ada, first) = server_with_media().await;
     let minute = 60 * SECOND;
     server.advance(5 * minute - SECOND);
@@ -52,7 +52,7 @@ async fn the_url_is_the_same_for_five_minutes_and_good_for_ten_to_fifteen() {
     let (listed, stream) = (list().await, ada.get("/media/stream/a").await.json());
     assert_eq!(listed["projects"][0]["src"], format!("{}{first}", server.origin()));
     assert_eq!(stream["streamURL"], listed["projects"][0]["src"]);
-    // The last moment of the first URL: it is as short-lived as any.
+    // The first URL is still valid after ten minutes, and no longer valid after twenty.
     server.advance(10 * minute);
     server.visitor().get(&first).await.assert_status(200);
     let later = url(&server, &ada, "a").await;
@@ -65,34 +65,34 @@ async fn the_url_is_the_same_for_five_minutes_and_good_for_ten_to_fifteen() {
 }
 
 #[apply(api_test)]
-async fn a_browser_keeps_the_media_and_asks_whether_it_is_the_same() {
+async fn a_browser_caches_the_media_and_revalidates_it() {
     let (server, _ada, url) = server_with_media().await;
     let visitor = server.visitor();
-    let answer = visitor.get(&url).await.assert_status(200);
-    assert_eq!(answer.header("cache-control"), Some("private, no-cache"));
-    let tag = answer.header("etag").unwrap();
+    let response = visitor.get(&url).await.assert_status(200);
+    assert_eq!(response.header("cache-control"), Some("private, no-cache"));
+    let tag = response.header("etag").unwrap();
     let again = visitor.get_with(&url, &[("if-none-match", tag)]).await.assert_status(304);
-    // A browser replaces what it has kept by what comes now.
+    // A browser replaces its cached headers by those of this response.
     for name in ["cache-control", "content-security-policy", "etag", "vary"] {
         assert_eq!(
             again.headers.get_all(name).iter().collect::<Vec<_>>(),
-            answer.headers.get_all(name).iter().collect::<Vec<_>>(),
+            response.headers.get_all(name).iter().collect::<Vec<_>>(),
             "{name}"
         );
     }
 }
 
 #[apply(api_test)]
-async fn where_the_url_has_expired_the_cookies_alone_decide() {
+async fn with_an_expired_url_the_cookies_alone_decide() {
     let (server, ada, url) = server_with_media().await;
     let visitor = server.visitor();
     server.advance(TTL - SECOND);
     visitor.get(&url).await.assert_status(200);
     server.advance(SECOND);
     visitor.get(&url).await.assert_error(401, "unauthorized");
-    // The access token has expired as well: the session is refreshed on the way.
+    // The access token has expired as well, so the response refreshes the session.
     ada.get(&url).await.assert_status(200).assert_refreshes();
-    // Any session of the user will do.
+    // Any session of the user is enough.
     visitor.sign_in(ADA).await.assert_status(200);
     assert_eq!(visitor.get(&url).await.assert_status(200).body, b"0123456789");
     let bob = server.signed_in("bob@example.org").await;
@@ -112,7 +112,7 @@ async fn the_url_grants_one_project_only() {
 }
 
 #[apply(api_test)]
-async fn whatever_is_changed_in_the_url_leaves_the_cookies_to_decide() {
+async fn with_any_change_in_the_url_the_cookies_alone_decide() {
     let (server, ada, url) = server_with_media().await;
     let bob = server.signed_in("bob@example.org").await;
     let (base, signature) = url.rsplit_once('=').unwrap();
@@ -142,21 +142,21 @@ async fn whatever_is_changed_in_the_url_leaves_the_cookies_to_decide() {
 }
 
 #[apply(api_test)]
-async fn the_url_dies_with_the_session() {
+async fn the_url_is_invalid_after_the_session_has_ended() {
     let (server, ada, of_ada) = server_with_media().await;
     let twin = ada.twin();
     ada.sign_out().await.assert_status(200);
     for client in [&server.visitor(), &twin] {
         client.get(&of_ada).await.assert_error(401, "unauthorized");
     }
-    // A later session of the same user is good without it.
+    // A later session of the same user does not need the signature.
     twin.sign_in(ADA).await.assert_status(200);
     twin.get(&of_ada).await.assert_status(200);
     server.visitor().get(&of_ada).await.assert_error(401, "unauthorized");
 }
 
 #[apply(api_test)]
-async fn the_url_dies_with_the_project_and_serves_no_other_of_its_title() {
+async fn the_url_is_invalid_after_the_project_is_deleted_even_if_its_title_is_reused() {
     let (server, ada, of_ada) = server_with_media().await;
     ada.delete("/project/delete/a").await.assert_status(200);
     server.visitor().get(&of_ada).await.assert_error(404, "not_found");
@@ -165,7 +165,7 @@ async fn the_url_dies_with_the_project_and_serves_no_other_of_its_title() {
 }
 
 #[apply(api_test)]
-async fn the_url_dies_with_the_account() {
+async fn the_url_is_invalid_after_the_account_is_removed() {
     let (server, ada, of_ada) = server_with_media().await;
     ada.remove_account().await.assert_status(200);
     server.visitor().get(&of_ada).await.assert_error(401, "unauthorized");
@@ -194,7 +194,7 @@ async fn media_is_downloaded_streamed_and_read_by_its_title() {
 }
 
 #[apply(api_test)]
-async fn without_all_its_parameters_the_url_is_good_with_its_owners_cookies_only() {
+async fn with_a_missing_parameter_the_url_needs_its_owners_cookies() {
     let (server, ada, url) = server_with_media().await;
     let bob = server.signed_in("bob@example.org").await;
     let (bare, _) = url.split_once('?').unwrap();

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::TestServer;
-use crate::harness::{Answer, Client, Upload, digest};
+use crate::harness::{Client, ServerResponse, Upload, digest};
 
 const OCTETS: Option<&str> = Some("application/octet-stream");
 
@@ -11,7 +11,7 @@ fn upload(metadata: Value, notes: &str) -> Upload {
     form.text("metadata", metadata.to_string())
 }
 
-async fn save(client: &Client, upload: Upload) -> Answer {
+async fn save(client: &Client, upload: Upload) -> ServerResponse {
     client.save_at("/project/save", upload).await
 }
 
@@ -20,7 +20,7 @@ async fn get(client: &Client, title: &str) -> Value {
 }
 
 #[apply(api_test)]
-async fn a_save_answers_what_get_answers_but_for_the_notes() {
+async fn a_save_returns_the_same_as_get_without_the_notes() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let metadata = json!({"title": "a", "type": "audio", "custom": {"speed": 1.5}});
@@ -58,7 +58,7 @@ async fn parts_come_in_any_order() {
 }
 
 #[apply(api_test)]
-async fn notes_of_the_metadata_count_only_where_no_file_of_notes_comes() {
+async fn notes_in_the_metadata_are_used_only_without_a_notes_file() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let metadata = |notes: Value| json!({"title": "a", "notes": notes}).to_string();
@@ -94,7 +94,7 @@ async fn notes_of_the_metadata_count_only_where_no_file_of_notes_comes() {
 }
 
 #[apply(api_test)]
-async fn notes_come_back_byte_for_byte() {
+async fn notes_are_returned_byte_for_byte() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     for notes in ["[ 1.0,\n 1e400 ]", r#"["\ud800 \u0041"]"#, "{\"b\":1,\"a\":2,\"b\":3}", "\"é 🎧\""] {
@@ -110,7 +110,7 @@ async fn notes_come_back_byte_for_byte() {
 }
 
 #[apply(api_test)]
-async fn what_get_answered_can_be_echoed_for_ever() {
+async fn the_response_of_get_can_be_echoed_repeatedly() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let first = json!({"title": "a", "type": "audio", "mimetype": "audio/mpeg", "custom": [1]});
@@ -146,7 +146,7 @@ async fn a_stale_revision_is_refused() {
 }
 
 #[apply(api_test)]
-async fn a_digest_is_verified_and_stands_for_media_that_is_here() {
+async fn a_digest_is_verified_and_can_replace_stored_media() {
     let server = TestServer::spawn().await;
     let (ada, bob) = (server.ada().await, server.signed_in("bob@example.org").await);
     let form = |title: &str, of: &[u8]| upload(json!({"title": title}), "[]").text("mediaDigest", digest(of));
@@ -160,7 +160,7 @@ async fn a_digest_is_verified_and_stands_for_media_that_is_here() {
 }
 
 #[apply(api_test)]
-async fn what_is_no_form_is_refused() {
+async fn a_malformed_form_is_refused() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let refused = ada.post_json("/project/save", &json!({"metadata": {"title": "a"}, "notes": "[]"})).await;
@@ -171,13 +171,13 @@ async fn what_is_no_form_is_refused() {
 }
 
 #[apply(api_test)]
-async fn what_is_missing_is_named_as_the_client_knows_it() {
+async fn a_missing_part_has_the_clients_name_in_the_message() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let without_notes = || Upload::empty().text("metadata", r#"{"title": "a"}"#);
     for (path, message) in [("/home/upload", "content is missing"), ("/project/save", "notesFile is missing")]
     {
-        let answer = ada.save_at(path, without_notes()).await.assert_error(400, "bad_request");
-        assert_eq!(answer.json()["message"], message);
+        let response = ada.save_at(path, without_notes()).await.assert_error(400, "bad_request");
+        assert_eq!(response.json()["message"], message);
     }
 }

@@ -20,14 +20,14 @@ async fn a_token_that_has_not_expired_is_not_replaced() {
 }
 
 #[apply(api_test)]
-async fn a_token_that_has_just_expired_is_replaced_on_the_way() {
+async fn a_just_expired_access_token_is_replaced_by_the_response() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let (access, refresh) = (ada.cookie(ACCESS), ada.cookie(REFRESH));
     server.advance(ACCESS_TTL);
-    let answer = ada.get("/auth/user").await.assert_status(200);
-    answer.assert_refreshes();
-    let set = answer.cookies();
+    let response = ada.get("/auth/user").await.assert_status(200);
+    response.assert_refreshes();
+    let set = response.cookies();
     let attributes = |max_age| ["HttpOnly", max_age, "Path=/", "SameSite=Lax", "Secure"];
     assert_eq!(set[ACCESS].attributes, attributes("Max-Age=900"));
     assert_eq!(set[REFRESH].attributes, attributes("Max-Age=2592000"));
@@ -36,7 +36,7 @@ async fn a_token_that_has_just_expired_is_replaced_on_the_way() {
 }
 
 #[apply(api_test)]
-async fn a_missing_access_token_is_replaced_on_the_way() {
+async fn a_missing_access_token_is_replaced_by_the_response() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     for _ in 0..3 {
@@ -81,7 +81,8 @@ async fn errors_refresh_too() {
     let project = ada.save(Upload::of("a").notes("[1]").media(b"0123456789")).await.assert_status(200).json();
     let tag = format!("\"{}\"", project[0]["mediaDigest"].as_str().unwrap());
     let expire = || server.advance(ACCESS_TTL);
-    let refreshed = |answer: crate::harness::Answer, status| answer.assert_status(status).assert_refreshes();
+    let refreshed =
+        |response: crate::harness::ServerResponse, status| response.assert_status(status).assert_refreshes();
 
     expire();
     refreshed(ada.open("unknown").await, 404);
@@ -100,7 +101,7 @@ async fn errors_refresh_too() {
 }
 
 #[apply(api_test)]
-async fn a_damaged_access_token_is_refused_whatever_the_refresh_token() {
+async fn a_damaged_access_token_is_refused_with_any_refresh_token() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let good = ada.cookie(ACCESS);
@@ -172,7 +173,7 @@ async fn tokens_of_two_sessions_are_refused() {
 }
 
 #[apply(api_test)]
-async fn a_session_that_nobody_uses_for_30_days_is_over() {
+async fn a_session_that_is_not_used_for_30_days_ends() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     server.advance(30 * DAY);
@@ -180,7 +181,7 @@ async fn a_session_that_nobody_uses_for_30_days_is_over() {
 }
 
 #[apply(api_test)]
-async fn a_session_lives_while_it_is_used_but_not_for_ever() {
+async fn a_session_stays_open_while_it_is_used_up_to_its_maximum() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     for day in 1..180 {
@@ -193,7 +194,7 @@ async fn a_session_lives_while_it_is_used_but_not_for_ever() {
 }
 
 #[apply(api_test)]
-async fn requests_that_are_sent_at_once_get_one_and_the_same_successor() {
+async fn concurrent_requests_get_the_same_successor() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     server.advance(ACCESS_TTL);
@@ -201,8 +202,8 @@ async fn requests_that_are_sent_at_once_get_one_and_the_same_successor() {
     let [a, b, c, d] = &tabs;
     let (a, b, c, d) =
         tokio::join!(a.get("/home/list"), b.get("/auth/user"), c.get("/home/list"), d.get("/auth/user"));
-    for answer in [a, b, c, d] {
-        answer.assert_status(200).assert_refreshes();
+    for response in [a, b, c, d] {
+        response.assert_status(200).assert_refreshes();
     }
     let successor = tabs[0].cookie(REFRESH);
     assert_ne!(successor, ada.cookie(REFRESH));
@@ -213,7 +214,7 @@ async fn requests_that_are_sent_at_once_get_one_and_the_same_successor() {
 }
 
 #[apply(api_test)]
-async fn an_answer_that_got_lost_can_be_had_again() {
+async fn after_a_lost_response_the_same_successor_is_returned() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     server.advance(ACCESS_TTL);
@@ -226,7 +227,7 @@ async fn an_answer_that_got_lost_can_be_had_again() {
 }
 
 #[apply(api_test)]
-async fn an_old_refresh_token_is_a_replay_after_the_grace_and_ends_the_session() {
+async fn an_old_refresh_token_is_a_replay_after_the_grace_period_and_revokes_the_session() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let thief = ada.twin();
@@ -242,7 +243,7 @@ async fn an_old_refresh_token_is_a_replay_after_the_grace_and_ends_the_session()
 }
 
 #[apply(api_test)]
-async fn an_access_token_is_good_until_it_expires_though_its_pair_was_refreshed() {
+async fn an_access_token_is_valid_until_it_expires_even_after_a_refresh() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let old = ada.twin();

@@ -39,9 +39,9 @@ async fn a_hundred_requests_at_once_with_an_expired_access_token_get_one_success
     server.advance(ACCESS_TTL);
     for _ in 0..3 {
         let tabs: Vec<_> = (0..100).map(|n| if n % 2 == 0 { ada.twin() } else { ada.at(&sibling) }).collect();
-        let answers = join_all(tabs.iter().map(|tab| tab.get("/home/list"))).await;
-        for answer in answers {
-            answer.assert_status(200).assert_refreshes();
+        let responses = join_all(tabs.iter().map(|tab| tab.get("/home/list"))).await;
+        for response in responses {
+            response.assert_status(200).assert_refreshes();
         }
         let successors: BTreeSet<_> = tabs.iter().map(|tab| tab.cookie(REFRESH)).collect();
         assert_eq!(successors.len(), 1, "one successor");
@@ -49,7 +49,7 @@ async fn a_hundred_requests_at_once_with_an_expired_access_token_get_one_success
         for tab in &tabs {
             tab.get("/home/list").await.assert_status(200).assert_sets_no_cookie();
         }
-        // One of the tabs goes on; the others have the same cookies, as tabs do.
+        // One of the tabs continues; the other tabs share its cookies.
         ada.set_cookie(ACCESS, &tabs[0].cookie(ACCESS));
         ada.set_cookie(REFRESH, &tabs[0].cookie(REFRESH));
         server.advance(ACCESS_TTL);
@@ -57,7 +57,7 @@ async fn a_hundred_requests_at_once_with_an_expired_access_token_get_one_success
 }
 
 #[apply(api_test)]
-async fn an_answer_that_got_lost_never_signs_out_however_late_the_next_request() {
+async fn a_lost_response_never_ends_the_session() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     server.advance(ACCESS_TTL);
@@ -74,7 +74,7 @@ async fn an_answer_that_got_lost_never_signs_out_however_late_the_next_request()
 }
 
 #[apply(api_test)]
-async fn a_token_two_steps_behind_ends_the_session_at_once_and_on_every_server() {
+async fn a_token_two_generations_old_revokes_the_session_on_every_server() {
     let server = TestServer::spawn_with(token::sign_with(&[KEY])).await;
     let sibling = server.sibling().await;
     for (thief_at, victim_at) in [(&server, &sibling), (&sibling, &server), (&server, &server)] {
@@ -92,7 +92,7 @@ async fn a_token_two_steps_behind_ends_the_session_at_once_and_on_every_server()
 }
 
 #[apply(api_test)]
-async fn a_thief_and_his_victim_cannot_both_go_on() {
+async fn a_thief_and_the_victim_cannot_both_continue() {
     let server = TestServer::spawn().await;
     for victim_first in [true, false] {
         let victim = server.visitor();
@@ -107,7 +107,7 @@ async fn a_thief_and_his_victim_cannot_both_go_on() {
     }
 }
 
-/// How often both are served when each refreshes its expired access token and uses what it got.
+/// Counts how often both clients are served if each refreshes its expired access token and uses the new tokens.
 async fn turns_until_refused(server: &TestServer, both: [&Client; 2]) -> usize {
     for turn in 0..10 {
         server.advance(ACCESS_TTL);

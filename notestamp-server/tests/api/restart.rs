@@ -1,4 +1,4 @@
-//! What a server knows of sessions, it still knows after a restart.
+//! The state of sessions survives a restart of the server.
 
 use serde_json::json;
 
@@ -12,7 +12,7 @@ async fn assert_out(client: &Client) {
 }
 
 #[apply(api_test)]
-async fn a_session_goes_on_with_the_tokens_it_had() {
+async fn a_session_continues_with_its_tokens_after_a_restart() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let server = server.restarted().await;
@@ -23,7 +23,7 @@ async fn a_session_goes_on_with_the_tokens_it_had() {
 }
 
 #[apply(api_test)]
-async fn a_replay_is_told_from_a_second_tab_after_a_restart() {
+async fn a_replay_is_distinguished_from_a_second_tab_after_a_restart() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let (thief, tab) = (ada.twin(), ada.twin());
@@ -45,7 +45,7 @@ async fn a_replay_is_told_from_a_second_tab_after_a_restart() {
 }
 
 #[apply(api_test)]
-async fn what_was_ended_stays_ended() {
+async fn ended_sessions_stay_ended_after_a_restart() {
     let server = TestServer::spawn().await;
     let signed_out = server.ada().await;
     let thief = signed_out.twin();

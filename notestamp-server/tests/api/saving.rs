@@ -25,12 +25,12 @@ async fn metadata(client: &Client, title: &str) -> Value {
 }
 
 async fn media(client: &Client, title: &str) -> Option<Vec<u8>> {
-    let answer = client.get(&format!("/home/media-file/{title}")).await;
-    (answer.status != 404).then(|| answer.assert_status(200).body)
+    let response = client.get(&format!("/home/media-file/{title}")).await;
+    (response.status != 404).then(|| response.assert_status(200).body)
 }
 
 #[apply(api_test)]
-async fn saving_answers_the_directory_latest_save_first() {
+async fn saving_returns_the_directory_latest_save_first() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     for (saved, expected) in
@@ -56,14 +56,14 @@ async fn parts_come_in_any_order() {
 }
 
 #[apply(api_test)]
-async fn the_content_type_of_the_file_is_not_believed() {
+async fn the_content_type_of_the_file_is_ignored() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let upload = Upload::with_metadata(json!({"title": "a", "mimetype": "audio/mpeg"}));
     let html = Some("text/html");
     ada.save(upload.part("mediaFile", Some("a.html"), html, "<script>")).await.assert_status(200);
-    let answer = ada.get("/home/media-file/a").await.assert_status(200);
-    assert_eq!(answer.header("content-type"), Some("audio/mpeg"));
+    let response = ada.get("/home/media-file/a").await.assert_status(200);
+    assert_eq!(response.header("content-type"), Some("audio/mpeg"));
 }
 
 #[apply(api_test)]
@@ -102,7 +102,7 @@ async fn more_than_32_parts_are_refused() {
 }
 
 #[apply(api_test)]
-async fn a_missing_part_is_refused_and_nothing_is_kept() {
+async fn a_missing_part_is_refused_and_nothing_is_stored() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     for upload in [
@@ -195,15 +195,15 @@ async fn a_body_of_another_type_is_refused() {
     for content_type in
         ["text/plain", "application/octet-stream", "multipart/mixed; boundary=x", "nonsense", ""]
     {
-        let answer = ada.post("/home/upload", content_type, body).await;
-        answer.assert_error(415, "unsupported_media_type");
+        let response = ada.post("/home/upload", content_type, body).await;
+        response.assert_error(415, "unsupported_media_type");
     }
     let without = ada.request(reqwest::Method::POST, "/home/upload").body(body);
     ada.send(without).await.assert_error(415, "unsupported_media_type");
 }
 
 #[apply(api_test)]
-async fn a_form_that_is_malformed_is_refused_and_nothing_is_kept() {
+async fn a_malformed_form_is_refused_and_nothing_is_stored() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let whole = Upload::of("a").media(b"media").into_body();
@@ -231,7 +231,7 @@ async fn a_form_that_is_malformed_is_refused_and_nothing_is_kept() {
 }
 
 #[apply(api_test)]
-async fn a_body_that_breaks_off_is_refused_and_nothing_is_kept() {
+async fn an_incomplete_body_is_refused_and_nothing_is_stored() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let body = Upload::of("a").media(&[7; 300_000]).in_order(&ORDERS[0]).into_body();
@@ -257,7 +257,7 @@ async fn a_body_that_breaks_off_is_refused_and_nothing_is_kept() {
 }
 
 #[apply(api_test)]
-async fn notes_come_back_byte_for_byte() {
+async fn notes_are_returned_byte_for_byte() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     for notes in [
@@ -285,7 +285,7 @@ async fn notes_come_back_byte_for_byte() {
 }
 
 #[apply(api_test)]
-async fn notes_in_a_json_body_come_back_as_they_were_written() {
+async fn notes_in_a_json_body_are_returned_as_they_were_written() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     for notes in [r#"["\ud800"]"#, "[1e400]", r#"{"b" : 1, "a":  [ ], "b":2}"#, "7"] {
@@ -350,8 +350,11 @@ async fn another_file_for_a_project_that_has_media_is_refused_and_changes_nothin
         assert_eq!(metadata(&ada, "a").await, first);
         assert_eq!(content(&ada, "a").await, r#"[{"text":"Hello"}]"#);
     }
-    let answer = ada.get("/home/media-file/a").await.assert_status(200);
-    assert_eq!((answer.header("content-type"), answer.body.as_slice()), (Some("audio/mpeg"), &b"first"[..]));
+    let response = ada.get("/home/media-file/a").await.assert_status(200);
+    assert_eq!(
+        (response.header("content-type"), response.body.as_slice()),
+        (Some("audio/mpeg"), &b"first"[..])
+    );
     server.assert_nothing_leaks().await;
 }
 
@@ -384,7 +387,7 @@ async fn a_save_without_media_keeps_the_media() {
 }
 
 #[apply(api_test)]
-async fn a_project_without_media_takes_the_first() {
+async fn a_project_without_media_accepts_a_file() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let before =
@@ -396,7 +399,7 @@ async fn a_project_without_media_takes_the_first() {
 }
 
 #[apply(api_test)]
-async fn a_digest_that_matches_the_file_is_fine_in_any_letter_case() {
+async fn a_digest_that_matches_the_file_is_accepted_in_any_letter_case() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     for (at, digits) in [digest(b"media"), digest(b"media").to_uppercase(), String::new()].iter().enumerate()
@@ -425,7 +428,7 @@ async fn a_digest_that_does_not_match_the_file_stores_nothing() {
 }
 
 #[apply(api_test)]
-async fn a_digest_that_is_none_is_refused() {
+async fn a_malformed_digest_is_refused() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let (short, long) = ("0".repeat(63), "0".repeat(65));
@@ -451,24 +454,24 @@ async fn a_digest_alone_refers_to_media_that_the_user_has() {
 }
 
 #[apply(api_test)]
-async fn a_digest_alone_of_what_the_user_has_not_is_refused_alike_whoever_has_it() {
+async fn a_digest_of_media_that_the_user_does_not_have_is_refused_the_same_way_if_others_have_it() {
     let server = TestServer::spawn().await;
     let (ada, bob) = (server.ada().await, server.signed_in("bob@example.org").await);
     bob.save(Upload::of("his").media(b"his media")).await.assert_status(200);
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for digest in [digest(b"his media"), digest(b"nobody's media")] {
         let upload = Upload::of("a").text("mediaDigest", digest);
-        let answer = ada.save(upload).await.assert_error(409, "media_needed");
-        let mut error = answer.json();
+        let response = ada.save(upload).await.assert_error(409, "media_needed");
+        let mut error = response.json();
         error["requestId"].take();
-        answers.push(error);
+        responses.push(error);
     }
-    assert_eq!(answers[0], answers[1]);
+    assert_eq!(responses[0], responses[1]);
     assert!(ada.titles().await.is_empty());
 }
 
 #[apply(api_test)]
-async fn a_digest_is_verified_where_the_project_has_media_too() {
+async fn a_digest_is_verified_for_a_project_with_media_too() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     ada.save_media("a", "audio/mpeg", b"media").await;
@@ -480,7 +483,7 @@ async fn a_digest_is_verified_where_the_project_has_media_too() {
 }
 
 #[apply(api_test)]
-async fn equal_media_of_two_accounts_stays_apart() {
+async fn equal_media_of_two_accounts_is_separate() {
     let server = TestServer::spawn().await;
     let (ada, bob) = (server.ada().await, server.signed_in("bob@example.org").await);
     for client in [&ada, &bob] {
@@ -493,13 +496,13 @@ async fn equal_media_of_two_accounts_stays_apart() {
 }
 
 #[apply(api_test)]
-async fn saves_of_one_new_title_at_once_make_one_project() {
+async fn concurrent_saves_of_one_new_title_create_one_project() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let save = |at: usize| ada.save(Upload::of("a").notes(format!("[{at}]")).media(b"the same media"));
     let (a, b, c, d) = tokio::join!(save(0), save(1), save(2), save(3));
-    for answer in [a, b, c, d] {
-        answer.assert_status(200);
+    for response in [a, b, c, d] {
+        response.assert_status(200);
     }
     assert_eq!(ada.titles().await, ["a"]);
     assert_eq!(metadata(&ada, "a").await["revision"], 4);
@@ -519,8 +522,8 @@ async fn a_form_that_is_not_utf_8_is_not_saved() {
         b"title=a&stmp=[%22%ff%22]",
         b"title=a&stmp=[]&%ff=x",
     ] {
-        let answer = ada.post("/home/upload", URLENCODED, body.to_vec()).await;
-        answer.assert_error(400, "bad_request");
+        let response = ada.post("/home/upload", URLENCODED, body.to_vec()).await;
+        response.assert_error(400, "bad_request");
     }
     assert_eq!(ada.titles().await, [] as [&str; 0]);
 }

@@ -3,7 +3,7 @@ use serde_json::json;
 use super::TestServer;
 
 #[apply(api_test)]
-async fn health_and_readiness_are_told_to_everybody() {
+async fn health_and_readiness_need_no_session() {
     let server = TestServer::spawn().await;
     for path in ["/healthz", "/readyz"] {
         assert_eq!(server.visitor().get(path).await.assert_status(200).json(), json!({"status": "ok"}));
@@ -11,14 +11,14 @@ async fn health_and_readiness_are_told_to_everybody() {
 }
 
 #[apply(api_test)]
-async fn the_front_page_says_where_the_documentation_is() {
+async fn the_front_page_links_the_documentation() {
     let server = TestServer::spawn().await;
     let page = server.visitor().get("/").await.assert_status(200);
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
     let links: Vec<_> =
         page.text().split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()).collect();
     assert!(links.contains(&"docs".to_owned()), "{links:?}");
-    // Below a path of a proxy, a link from the root would lead out of it.
+    // The link is relative, because the server may be below a path of a proxy.
     assert!(links.iter().all(|link| !link.starts_with('/')), "{links:?}");
     for link in links.iter().filter(|link| !link.contains(':')) {
         server.visitor().get(&format!("/{link}")).await.assert_status(200);
@@ -26,7 +26,7 @@ async fn the_front_page_says_where_the_documentation_is() {
 }
 
 #[apply(api_test)]
-async fn the_documentation_needs_no_other_host() {
+async fn the_documentation_loads_nothing_from_other_hosts() {
     let server = TestServer::spawn().await;
     let page = server.visitor().get("/docs").await.assert_status(200);
     assert_eq!(page.header("content-type").unwrap().split(';').next(), Some("text/html"));
@@ -40,14 +40,14 @@ async fn the_documentation_needs_no_other_host() {
         }
     }
     assert!(text.contains("validatorUrl: null"), "no badge of an outside validator");
-    // Whatever a script might still try, the browser lets it talk to this server only.
+    // The policy allows scripts to connect to this server only.
     let policy = page.header("content-security-policy").unwrap();
     assert!(policy.starts_with("default-src 'none';") && policy.contains("connect-src 'self';"), "{policy}");
     assert!(!policy.contains("http"), "{policy}");
 }
 
 #[apply(api_test)]
-async fn the_description_is_served_as_it_is_kept() {
+async fn the_served_openapi_document_equals_the_file() {
     let server = TestServer::spawn().await;
     let visitor = server.visitor();
     let json = visitor.get("/openapi.json").await.assert_status(200);
@@ -59,7 +59,7 @@ async fn the_description_is_served_as_it_is_kept() {
 }
 
 #[apply(api_test)]
-async fn a_page_that_a_browser_has_is_not_sent_again() {
+async fn a_cached_page_is_not_sent_again() {
     let server = TestServer::spawn().await;
     let visitor = server.visitor();
     for path in ["/", "/docs", "/openapi.json", "/openapi.yaml"] {

@@ -3,19 +3,19 @@ use serde_json::json;
 use super::TestServer;
 use crate::harness::{ACCESS, ADA, PASSWORD, REFRESH, SetCookie, Upload, credentials};
 
-/// Each way in, and each way out.
+/// The paths for signing in, and those for signing out.
 const SIGN_IN: [&str; 2] = ["/auth/signin", "/auth/login"];
 
 #[apply(api_test)]
-async fn signing_in_answers_the_address_and_the_directory() {
+async fn signing_in_returns_the_address_and_the_directory() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     ada.save_project("first").await;
     ada.save(Upload::of("second").media(b"media")).await.assert_status(200);
     let listed = ada.get("/home/list").await.json();
     for path in SIGN_IN {
-        let answer = server.visitor().post_json(path, &credentials(ADA)).await.assert_status(200);
-        assert_eq!(answer.json(), json!({"email": ADA, "directory": listed}));
+        let response = server.visitor().post_json(path, &credentials(ADA)).await.assert_status(200);
+        assert_eq!(response.json(), json!({"email": ADA, "directory": listed}));
     }
 }
 
@@ -72,12 +72,12 @@ async fn every_kind_of_form_signs_in() {
 }
 
 #[apply(api_test)]
-async fn an_unknown_account_and_a_wrong_password_are_answered_alike() {
+async fn an_unknown_account_and_a_wrong_password_have_the_same_response() {
     let server = TestServer::spawn().await;
     let client = server.visitor();
     client.register(ADA).await.assert_status(201);
     for path in SIGN_IN {
-        let mut answers = Vec::new();
+        let mut responses = Vec::new();
         for (email, password) in [
             (ADA, "seventeen otters in a boat"),
             (ADA, "Seventeen otters in a canoe"),
@@ -86,20 +86,20 @@ async fn an_unknown_account_and_a_wrong_password_are_answered_alike() {
             ("bob@example.org", PASSWORD),
             ("no address", PASSWORD),
         ] {
-            let answer = client.post_json(path, &json!({"username": email, "password": password})).await;
-            let answer = answer.assert_error(401, "bad_credentials");
-            answer.assert_sets_no_cookie();
-            let names: Vec<_> = answer.headers.keys().map(|name| name.as_str().to_owned()).collect();
-            let mut error = answer.json();
+            let response = client.post_json(path, &json!({"username": email, "password": password})).await;
+            let response = response.assert_error(401, "bad_credentials");
+            response.assert_sets_no_cookie();
+            let names: Vec<_> = response.headers.keys().map(|name| name.as_str().to_owned()).collect();
+            let mut error = response.json();
             error["requestId"].take();
-            answers.push((error, names));
+            responses.push((error, names));
         }
-        assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+        assert!(responses.iter().all(|response| *response == responses[0]), "{responses:?}");
     }
 }
 
 #[apply(api_test)]
-async fn each_sign_in_is_a_session_of_its_own() {
+async fn each_sign_in_creates_its_own_session() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let elsewhere = server.visitor();
@@ -122,20 +122,20 @@ async fn a_user_agent_of_any_bytes_signs_in() {
 }
 
 #[apply(api_test)]
-async fn signing_out_clears_the_cookies_and_kills_the_tokens() {
+async fn signing_out_deletes_the_cookies_and_invalidates_the_tokens() {
     let server = TestServer::spawn().await;
     server.visitor().register(ADA).await.assert_status(201);
     for post in [false, true] {
         let client = server.visitor();
         client.sign_in(ADA).await.assert_status(200);
         let thief = client.twin();
-        let answer = match post {
+        let response = match post {
             true => client.send(client.request(reqwest::Method::POST, "/auth/logout")).await,
             false => client.sign_out().await,
         };
-        let answer = answer.assert_status(200);
-        assert!(answer.json()["message"].is_string());
-        answer.assert_clears_cookies();
+        let response = response.assert_status(200);
+        assert!(response.json()["message"].is_string());
+        response.assert_clears_cookies();
         thief.get("/auth/user").await.assert_error(401, "unauthorized").assert_sets_no_cookie();
         thief.drop_cookie(ACCESS);
         thief.get("/auth/user").await.assert_error(401, "unauthorized").assert_sets_no_cookie();
@@ -167,7 +167,7 @@ async fn signing_out_works_with_one_token_only() {
 }
 
 #[apply(api_test)]
-async fn signing_out_twice_or_with_garbage_is_fine() {
+async fn signing_out_twice_or_with_garbage_succeeds() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     let twin = ada.twin();
@@ -181,7 +181,7 @@ async fn signing_out_twice_or_with_garbage_is_fine() {
 }
 
 #[apply(api_test)]
-async fn who_is_not_signed_in_is_told_so_before_anything_else() {
+async fn a_request_without_a_session_is_401_before_any_other_error() {
     let server = TestServer::spawn().await;
     server.ada().await.save_project("hers").await;
     let visitor = server.visitor();
@@ -208,7 +208,7 @@ async fn who_is_not_signed_in_is_told_so_before_anything_else() {
 }
 
 #[apply(api_test)]
-async fn an_account_is_one_however_its_address_and_password_are_typed() {
+async fn all_spellings_of_an_address_and_a_password_sign_in() {
     let server = TestServer::spawn().await;
     let visitor = server.visitor();
     let credentials = |name: &str, password: &str| json!({"username": name, "password": password});
@@ -228,7 +228,7 @@ async fn an_account_is_one_however_its_address_and_password_are_typed() {
 }
 
 #[apply(api_test)]
-async fn what_is_no_string_is_no_name_and_no_password() {
+async fn a_name_or_password_that_is_not_a_string_is_refused() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     for body in [
@@ -255,7 +255,7 @@ async fn what_is_no_string_is_no_name_and_no_password() {
 }
 
 #[apply(api_test)]
-async fn an_address_that_cannot_be_one_is_refused() {
+async fn an_invalid_address_cannot_register() {
     let server = TestServer::spawn().await;
     let visitor = server.visitor();
     let long = format!("ada@{}.example", vec!["b".repeat(60); 4].join("."));

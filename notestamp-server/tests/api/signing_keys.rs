@@ -32,7 +32,7 @@ async fn a_new_first_key_signs_and_the_old_one_verifies() {
     }
     ada.get("/home/list").await.assert_status(200).assert_sets_no_cookie();
 
-    // A server that does not know the new key yet, or not any more.
+    // A server without the new key: before or after the change.
     ada.at(&before).get("/home/list").await.assert_error(401, "unauthorized");
     let later = after.sibling_with(token::sign_with(&[OTHER_KEY])).await;
     ada.at(&later).get("/home/list").await.assert_status(200);
@@ -52,7 +52,7 @@ async fn an_old_key_verifies_a_refresh_token_until_it_expires_and_no_longer() {
 }
 
 #[apply(api_test)]
-async fn the_tokens_of_a_key_that_is_gone_are_refused() {
+async fn the_tokens_of_a_removed_key_are_refused() {
     let before = TestServer::spawn_with(token::sign_with(&[KEY])).await;
     let ada = before.ada().await;
     let after = before.sibling_with(token::sign_with(&[OTHER_KEY])).await;

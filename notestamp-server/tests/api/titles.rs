@@ -1,15 +1,15 @@
-//! Every title that is allowed can be spelled in every path. An HTTP library would take `%2E%2E` for a step up,
-//! so these requests are written by hand.
+//! Every valid title can be encoded in every path. An HTTP library would resolve `%2E%2E` as the parent folder, so these
+//! requests are written by hand.
 
 use serde_json::{Value, json};
 
 use super::TestServer;
-use crate::harness::{Answer, Client, Upload, query, segment, titles};
+use crate::harness::{Client, ServerResponse, Upload, query, segment, titles};
 
-/// Is part of no title there is.
+/// A text that no title contains.
 const OTHER: &str = "Q";
 
-async fn send(server: &TestServer, client: &Client, method: &str, path: &str, title: &str) -> Answer {
+async fn send(server: &TestServer, client: &Client, method: &str, path: &str, title: &str) -> ServerResponse {
     let cookies = client.cookie_header().unwrap();
     let request = format!(
         "{method} {path}{} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nCookie: {cookies}\r\n\r\n",
@@ -155,7 +155,7 @@ async fn assert_works(server: &TestServer, client: &Client, title: &str) {
     assert_eq!(by_query.assert_status(200).body, title.as_bytes());
     let stream = send(server, client, "GET", "/media/stream/", title).await.assert_status(200).json();
     for url in [&opened["metadata"]["src"], &got["src"], &stream["streamURL"]] {
-        // They begin as the server was called: these requests call it differently.
+        // These URLs begin with the host of the request, which differs here.
         let path = url.as_str().unwrap().splitn(4, '/').last().unwrap();
         let media = client.get(&format!("/{path}")).await.assert_status(200);
         assert_eq!(media.body, title.as_bytes(), "{url}");
@@ -174,7 +174,7 @@ async fn spellings_of_one_title_are_one_project() {
 }
 
 #[apply(api_test)]
-async fn what_cannot_be_a_title_is_nobodys() {
+async fn an_invalid_title_is_not_found() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     for title in ["\0", "\n", "\u{7f}", &"x".repeat(256)] {

@@ -16,12 +16,12 @@ pub fn sign_with(keys: &[&str]) -> impl FnOnce(&mut Config) {
     move |config| config.tokens.signing_keys = SigningKeySource::Variable(keys)
 }
 
-/// What a token's header names a key by.
+/// The id of a key in the header of a token.
 pub fn key_id(key: &str) -> String {
     SigningKeys::parse(key, "the test").unwrap().signing().id().to_owned()
 }
 
-/// A token taken to pieces.
+/// A token, split into its parts.
 #[derive(Clone)]
 pub struct Pieces {
     pub header: Value,
@@ -44,12 +44,12 @@ impl Pieces {
         self
     }
 
-    /// Whole again, and signed as the server signs.
+    /// The complete token, signed like the server does.
     pub fn signed(&self) -> String {
         self.signed_by(Algorithm::HS256, KEY)
     }
 
-    /// Signed by another algorithm or key, whatever the header says.
+    /// The complete token, signed with another algorithm or key than the header says.
     pub fn signed_by(&self, algorithm: Algorithm, key: &str) -> String {
         let message = self.message();
         let keys = SigningKeys::parse(key, "the test").unwrap();

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::deployment::Deployment;
 use super::generated::{Numbers, file, pieces};
-use super::http::{ACCESS, Answer, Browser, REFRESH, Rules, Unanswered};
+use super::http::{ACCESS, Browser, NoResponse, REFRESH, Rules, ServerResponse};
 
 /// The media that all accounts save: small files, and one of two parts.
 const FILES: [usize; 6] = [0, 10, 50_000, 50_001, 1_500_000, 9_000_000];
@@ -25,7 +25,7 @@ const SESSIONS_MAX: usize = 3;
 /// The deadline for recovery from any fault: by default MongoDB aborts an abandoned transaction after a minute.
 const RECOVERY_TIME_MAX: Duration = Duration::from_secs(120);
 
-type Outcome<T = ()> = Result<T, Unanswered>;
+type Outcome<T = ()> = Result<T, NoResponse>;
 
 pub struct Account {
     deployment: Arc<Deployment>,
@@ -33,17 +33,17 @@ pub struct Account {
     numbers: Numbers,
     email: String,
     passwords: Passwords,
-    /// Each is signed in.
+    /// The signed-in sessions.
     sessions: Vec<Browser>,
     /// The possible states of each project, by what is known; `None` among them means absent.
     known: BTreeMap<String, Vec<Option<Content>>>,
     /// Whether a request without a response may still take effect.
     in_doubt: bool,
-    /// What it says in its notes, so that no two are equal.
+    /// A counter in the notes, so that no two notes are equal.
     count: u64,
 }
 
-/// The one that it has, and the one that it may have instead.
+/// The password that the account has, and the one that it may have instead.
 #[derive(Clone, Debug)]
 struct Passwords {
     now: String,
@@ -58,7 +58,7 @@ struct Content {
     revision: Option<u64>,
 }
 
-/// What a save brings along for media.
+/// The media of a save.
 enum Brought {
     Nothing,
     Bytes(Bytes),
@@ -81,7 +81,7 @@ impl Account {
         }
     }
 
-    /// Does something, at random.
+    /// Performs a random operation.
     pub async fn step(&mut self) -> Outcome {
         if self.sessions.is_empty() {
             return self.sign_in().await;
@@ -159,23 +159,23 @@ impl Account {
         let after = Content { notes, media: kept.or(media), revision };
         let mut session = self.any_session();
         let request = self.save_request(&session, &title, &after.notes, &brought);
-        let answer = session.send(request).await;
-        let answer = self.keep(session, answer);
-        let answer = match answer {
-            Ok(answer) if differs || needed && kept.is_none() => {
-                answer.assert_status(409);
+        let response = session.send(request).await;
+        let response = self.keep(session, response);
+        let response = match response {
+            Ok(response) if differs || needed && kept.is_none() => {
+                response.assert_status(409);
                 return Ok(());
             }
-            Err(unanswered) if differs => return Err(unanswered),
-            Ok(answer) => answer.assert_status(200).json(),
-            Err(unanswered) => {
+            Err(no_response) if differs => return Err(no_response),
+            Ok(response) => response.assert_status(200).json(),
+            Err(no_response) => {
                 let after = Content { revision: None, ..after };
                 self.known.insert(title, vec![before, Some(after)]);
                 self.in_doubt = true;
-                return Err(unanswered);
+                return Err(no_response);
             }
         };
-        let metadata = if answer.is_array() { &answer[0] } else { &answer["metadata"] };
+        let metadata = if response.is_array() { &response[0] } else { &response["metadata"] };
         assert_eq!(metadata["title"], title.as_str());
         let found = Content { revision: metadata["revision"].as_u64(), ..after.clone() };
         assert!(
@@ -183,14 +183,14 @@ impl Account {
             "{title}: {metadata} is not {after:?}"
         );
         assert_eq!(media_of(metadata), after.media, "{title}");
-        if let Some(directory) = answer.as_array() {
+        if let Some(directory) = response.as_array() {
             assert_eq!(directory.len(), self.titles().len() + usize::from(before.is_none()), "{title}");
         }
         self.known.insert(title, vec![Some(found)]);
         Ok(())
     }
 
-    /// In either dialect.
+    /// Deletes a project, in either dialect.
     fn save_request(
         &mut self,
         session: &Browser,
@@ -224,19 +224,19 @@ impl Account {
             0 => session.request(Method::DELETE, self.any() + "/home/delete").query(&[("name", &title)]),
             _ => session.request(Method::DELETE, format!("{}/project/delete/{title}", self.any())),
         };
-        let answer = session.send(request).await;
-        match self.keep(session, answer) {
-            Ok(answer) => {
-                answer.assert_status(if before.is_some() { 200 } else { 404 });
+        let response = session.send(request).await;
+        match self.keep(session, response) {
+            Ok(response) => {
+                response.assert_status(if before.is_some() { 200 } else { 404 });
                 self.known.insert(title, vec![None]);
                 Ok(())
             }
-            Err(unanswered) => {
+            Err(no_response) => {
                 if before.is_some() {
                     self.known.insert(title, vec![before, None]);
                 }
                 self.in_doubt = true;
-                Err(unanswered)
+                Err(no_response)
             }
         }
     }
@@ -253,8 +253,8 @@ impl Account {
             states.push(Some(settled.clone()));
             let mut session = self.any_session();
             let request = self.save_request(&session, &title, &notes, &Brought::Nothing);
-            let answer = session.send(request).await;
-            self.keep(session, answer)?.assert_status(200);
+            let response = session.send(request).await;
+            self.keep(session, response)?.assert_status(200);
             self.known.insert(title, vec![Some(settled)]);
         }
         let listed = self.list().await?;
@@ -277,16 +277,16 @@ impl Account {
     /// The metadata of all projects.
     async fn list(&mut self) -> Outcome<Vec<Value>> {
         let mut session = self.any_session();
-        let answer = match self.numbers.below(2) {
+        let response = match self.numbers.below(2) {
             0 => session.get(self.any() + "/home/list").await,
             _ => session.get(self.any() + "/project/list").await,
         };
-        let answer = self.keep(session, answer)?.assert_status(200).json();
-        let projects = if answer.is_array() { answer } else { answer["projects"].clone() };
+        let response = self.keep(session, response)?.assert_status(200).json();
+        let projects = if response.is_array() { response } else { response["projects"].clone() };
         Ok(serde_json::from_value(projects).unwrap())
     }
 
-    /// Asserts that a listing may be, and rules out what it does not show.
+    /// Asserts that a listing is possible, and removes the states that contradict it.
     fn adopt(&mut self, listed: Vec<Value>) {
         let mut listed: BTreeMap<_, _> = listed
             .into_iter()
@@ -305,7 +305,7 @@ impl Account {
             });
             assert!(!states.is_empty(), "{}: {title} is {found:?}, and may be {before:?}", self.email);
         }
-        assert!(listed.is_empty(), "{}: nobody was told of {listed:?}", self.email);
+        assert!(listed.is_empty(), "{}: no acknowledged save created {listed:?}", self.email);
     }
 
     async fn open(&mut self) -> Outcome {
@@ -313,20 +313,20 @@ impl Account {
         self.open_titled(&title).await
     }
 
-    /// Asserts that the notes may be, and rules out what they are not.
+    /// Asserts that the notes are possible, and removes the states that contradict them.
     async fn open_titled(&mut self, title: &str) -> Outcome {
         let mut session = self.any_session();
-        let answer = match self.numbers.below(2) {
+        let response = match self.numbers.below(2) {
             0 => session.get(format!("{}/home/open?name={title}", self.any())).await,
             _ => session.get(format!("{}/project/get/{title}", self.any())).await,
         };
-        let answer = self.keep(session, answer)?;
+        let response = self.keep(session, response)?;
         let states = self.known.get_mut(title).unwrap();
         let before = states.clone();
-        if answer.status == 404 {
+        if response.status == 404 {
             states.retain(Option::is_none);
         } else {
-            let opened = answer.assert_status(200).json();
+            let opened = response.assert_status(200).json();
             let notes = opened["content"].as_str().or(opened["notes"].as_str()).unwrap().to_owned();
             states.retain(|state| state.as_ref().is_some_and(|state| state.notes == notes));
         }
@@ -343,22 +343,22 @@ impl Account {
     async fn download_titled(&mut self, title: &str) -> Outcome {
         let mut session = self.any_session();
         let path = ["/project/media", "/media/download", "/home/media-file"][self.numbers.below(3)];
-        let answer = session.get(format!("{}{path}/{title}", self.any())).await;
-        let answer = self.keep(session, answer)?;
+        let response = session.get(format!("{}{path}/{title}", self.any())).await;
+        let response = self.keep(session, response)?;
         match self.content(title).and_then(|content| content.media) {
             Some(media) => {
-                let bytes = answer.assert_status(200).body;
+                let bytes = response.assert_status(200).body;
                 assert_eq!((Digest::of(&bytes), bytes.len() as u64), media, "{title}");
             }
-            None => drop(answer.assert_status(404)),
+            None => drop(response.assert_status(404)),
         }
         Ok(())
     }
 
     async fn verify_usage(&mut self) -> Outcome {
         let mut session = self.any_session();
-        let answer = session.get(self.any() + "/auth/user").await;
-        let user = self.keep(session, answer)?.assert_status(200).json();
+        let response = session.get(self.any() + "/auth/user").await;
+        let user = self.keep(session, response)?.assert_status(200).json();
         let contents: Vec<_> = self.known.keys().filter_map(|title| self.content(title)).collect();
         let media: BTreeMap<_, _> = contents.iter().filter_map(|content| content.media).collect();
         let bytes = contents.iter().map(|content| content.notes.len() as u64).sum::<u64>()
@@ -367,21 +367,21 @@ impl Account {
         Ok(())
     }
 
-    /// Signs in once more; registers where there is no account.
+    /// Signs in once more; registers if there is no account.
     async fn sign_in(&mut self) -> Outcome {
         let mut session = Browser::new(&self.rules);
         let candidates = [Some(self.passwords.now.clone()), self.passwords.perhaps.clone()];
         for password in candidates.into_iter().flatten() {
             let credentials = json!({ "username": self.email, "password": password });
             let request = session.request(Method::POST, self.any() + "/auth/signin").json(&credentials);
-            let answer = session.send(request).await?;
-            if answer.status == 200 {
+            let response = session.send(request).await?;
+            if response.status == 200 {
                 self.passwords = Passwords { now: password, perhaps: None };
                 self.sessions.truncate(SESSIONS_MAX - 1);
                 self.sessions.push(session);
                 return Ok(());
             }
-            answer.assert_status(401);
+            response.assert_status(401);
         }
         // A password can only have changed from the first to the second, so there is no account.
         assert!(self.sessions.is_empty(), "{} is signed in, and cannot sign in", self.email);
@@ -389,9 +389,9 @@ impl Account {
         self.passwords.perhaps = None;
         let credentials = json!({ "username": self.email, "password": self.passwords.now });
         let request = session.request(Method::POST, self.any() + "/auth/register").json(&credentials);
-        let answer = session.send(request).await?;
+        let response = session.send(request).await?;
         // An attempt without a response may have created it.
-        assert!(matches!(answer.status, 201 | 409), "{answer:?}");
+        assert!(matches!(response.status, 201 | 409), "{response:?}");
         Ok(())
     }
 
@@ -408,7 +408,7 @@ impl Account {
         self.assert_out(&[old]).await
     }
 
-    /// A new session, so that the others are out.
+    /// Changes the password: the account has a new session, and all others have ended.
     async fn change_password(&mut self) -> Outcome {
         self.count += 1;
         let new = format!("correct horse battery {}", self.count);
@@ -432,7 +432,7 @@ impl Account {
         self.known.clear();
         self.in_doubt = false;
         self.assert_out(&olds).await?;
-        // Nor do the old cookies open the account that takes the address next.
+        // The old cookies do not authenticate for a new account with the same address either.
         self.sign_in().await?;
         self.assert_out(&olds).await
     }
@@ -449,36 +449,36 @@ impl Account {
         Ok(())
     }
 
-    /// Several requests at once with the same expired access token, at several servers: they get one successor.
+    /// Sends concurrent requests with the same expired access token to several servers: they get one successor.
     async fn refresh_in_many_tabs(&mut self) -> Outcome {
         let chosen = self.numbers.below(self.sessions.len());
         let tab = self.sessions[chosen].without(ACCESS);
         let urls = self.deployment.urls();
-        let answers = join_all(urls.iter().cycle().take(2 * urls.len()).map(|url| {
+        let responses = join_all(urls.iter().cycle().take(2 * urls.len()).map(|url| {
             let mut tab = tab.clone();
             async move {
                 tab.get(format!("{url}/auth/user")).await?.assert_status(200);
-                Ok::<_, Unanswered>(tab)
+                Ok::<_, NoResponse>(tab)
             }
         }));
-        let refreshed: Vec<_> = answers.await.into_iter().flatten().collect();
+        let refreshed: Vec<_> = responses.await.into_iter().flatten().collect();
         for tab in &refreshed {
             assert_eq!(tab.cookies[REFRESH], refreshed[0].cookies[REFRESH], "one successor");
             assert_ne!(tab.cookies[REFRESH], self.sessions[chosen].cookies[REFRESH]);
         }
-        let one = refreshed.into_iter().next().ok_or(Unanswered)?;
+        let one = refreshed.into_iter().next().ok_or(NoResponse)?;
         self.sessions[chosen] = one;
         Ok(())
     }
 
-    /// A copied refresh token, used where it was not replaced: soon after, and two steps behind.
+    /// Uses a copied refresh token at another server: soon after its rotation, and two generations later.
     async fn replay(&mut self) -> Outcome {
         let chosen = self.numbers.below(self.sessions.len());
         let thief = self.sessions.remove(chosen).without(ACCESS);
         let refresh = async |session: &Browser, url: String| {
             let mut session = session.without(ACCESS);
-            let answer = session.get(url + "/auth/user").await?;
-            Ok::<_, Unanswered>((answer.status, session))
+            let response = session.get(url + "/auth/user").await?;
+            Ok::<_, NoResponse>((response.status, session))
         };
         let (status, victim) = refresh(&thief, self.any()).await?;
         assert_eq!(status, 200);
@@ -491,21 +491,21 @@ impl Account {
         self.assert_out(&[thief, soon, victim]).await
     }
 
-    /// Keeps what the session's cookies have become. A session that is open is never refused.
-    fn keep(&mut self, session: Browser, answer: Outcome<Answer>) -> Outcome<Answer> {
-        if let Ok(answer) = &answer {
-            assert_ne!(answer.status, 401, "{} has been signed out", self.email);
+    /// Stores the session's new cookies. Asserts that an open session is never refused.
+    fn keep(&mut self, session: Browser, response: Outcome<ServerResponse>) -> Outcome<ServerResponse> {
+        if let Ok(response) = &response {
+            assert_ne!(response.status, 401, "{} has been signed out", self.email);
         }
-        // Sessions are told apart by nothing that stays, so the one that was used is taken out and put back.
+        // A session has no stable id here, so the used session is removed from the list and added again.
         self.sessions.push(session);
-        answer
+        response
     }
 
     fn any(&mut self) -> String {
         self.deployment.any(&mut self.numbers)
     }
 
-    /// A session to be used, and then to be [kept](Self::keep).
+    /// Takes a session out of the list; after its use it is [stored again](Self::keep).
     fn any_session(&mut self) -> Browser {
         let chosen = self.numbers.below(self.sessions.len());
         self.sessions.remove(chosen)
@@ -517,14 +517,14 @@ impl Account {
         title
     }
 
-    /// What a project is, where that is known.
+    /// The state of a project, if it is known.
     fn content(&self, title: &str) -> Option<Content> {
         let states = self.known.get(title).map_or(&[None][..], Vec::as_slice);
         let [state] = states else { panic!("{title} has been settled: {states:?}") };
         state.clone()
     }
 
-    /// Of what is there, or may be.
+    /// A title of a project that exists or may exist.
     fn titles(&self) -> Vec<String> {
         let there = self.known.iter().filter(|(_, states)| states.iter().any(Option::is_some));
         there.map(|(title, _)| title.clone()).collect()
@@ -546,7 +546,7 @@ fn media_of(metadata: &Value) -> Option<(Digest, u64)> {
     Some((digest, metadata["mediaSize"].as_u64().unwrap()))
 }
 
-/// A file of that size, made only once.
+/// A file of this size, generated only once.
 fn bytes_of(size: usize) -> Bytes {
     static MADE: OnceLock<BTreeMap<usize, Bytes>> = OnceLock::new();
     MADE.get_or_init(|| FILES.into_iter().map(|size| (size, file(size))).collect())[&size].clone()

@@ -24,7 +24,7 @@ pub struct Prefix {
 }
 
 impl Prefix {
-    /// One of the bucket at that endpoint.
+    /// A new prefix of the bucket at this endpoint.
     pub fn fresh(endpoint: &str) -> Self {
         let bucket = variable("NOTESTAMP_TEST_S3_BUCKET");
         let prefix = format!("test/{}", ObjectId::generate(SystemClock.now(), &OsRandom));
@@ -33,12 +33,12 @@ impl Prefix {
         Self { s3, bucket, prefix }
     }
 
-    /// Where a store of this name is, for who reaches the bucket at that endpoint.
+    /// The URL of the store with this name, if the bucket is reached at this endpoint.
     pub fn url(&self, store: &str, endpoint: &str) -> String {
         format!("s3://{}/{}/{store}?endpoint={endpoint}&path_style=true", self.bucket, self.prefix)
     }
 
-    /// Everything under it: its path, and how many bytes it has.
+    /// All objects under the prefix: their paths and sizes.
     pub async fn list(&self) -> BTreeMap<String, u64> {
         let prefix = Path::from(self.prefix.as_str());
         let listing = self.s3.list(Some(&prefix)).map_ok(|object| {
@@ -46,25 +46,25 @@ impl Prefix {
             (path.trim_start_matches('/').to_owned(), object.size)
         });
         let mut found: BTreeMap<_, _> = listing.try_collect().await.unwrap();
-        // The ids of the store are no objects of the ledger.
+        // The files with the store's id are not objects of the ledger.
         found.retain(|path, _| !path.ends_with(".store-id"));
         found
     }
 
-    /// Multipart uploads that were neither completed nor aborted: the service's own words for them, if there are any.
+    /// Multipart uploads that were neither completed nor aborted: the XML of the service, if there are any.
     pub async fn unfinished_uploads(&self) -> Vec<String> {
         let query = SignedUrlOptions::new().with_query([("uploads", "")]);
         let url =
             self.s3.signed_url_opts(Method::GET, &Path::default(), Duration::from_secs(60), &query).await;
-        let answer = reqwest::get(url.unwrap()).await.unwrap().error_for_status().unwrap();
-        let listing = answer.text().await.unwrap();
+        let response = reqwest::get(url.unwrap()).await.unwrap().error_for_status().unwrap();
+        let listing = response.text().await.unwrap();
         assert!(listing.contains("ListMultipartUploadsResult"), "{listing}");
         let uploads = listing.split("<Upload>").skip(1);
         uploads.filter(|upload| upload.contains(&self.prefix)).map(str::to_owned).collect()
     }
 }
 
-/// The program is the one that `NOTESTAMP_TEST_WEED` names. Dropped, it is killed.
+/// An S3 server; `NOTESTAMP_TEST_WEED` is the path of the program. It is killed when this value is dropped.
 pub struct S3Server {
     ports: Vec<u16>,
     folder: TempDir,
@@ -72,7 +72,7 @@ pub struct S3Server {
 }
 
 impl S3Server {
-    /// Starts one that has the bucket.
+    /// Starts a server that has the bucket.
     pub async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listeners: Vec<_> = (0..8).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
@@ -98,7 +98,7 @@ impl S3Server {
         format!("http://127.0.0.1:{}", self.ports[6])
     }
 
-    /// Kills it without a warning.
+    /// Kills the process with SIGKILL.
     pub fn kill(&self) {
         let mut process = self.process.lock().unwrap();
         process.kill().unwrap();
@@ -116,8 +116,8 @@ impl S3Server {
         *self.process.lock().unwrap() = run(&self.folder, &self.ports);
     }
 
-    /// Makes the bucket as soon as the server can, and waits until an object can be written to it: the first one takes
-    /// seconds.
+    /// Creates the bucket as soon as the server is able to, and waits until an object can be written to it: the first
+    /// write takes seconds.
     async fn has_its_bucket(&self) {
         let bucket = variable("NOTESTAMP_TEST_S3_BUCKET");
         let builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_endpoint(self.endpoint());
@@ -128,12 +128,12 @@ impl S3Server {
     }
 }
 
-/// Puts an empty object, or the bucket itself, as soon as the server can.
+/// Puts an empty object, or creates the bucket, as soon as the server is able to.
 async fn can_be_put(s3: &AmazonS3, path: &Path) {
     let http = reqwest::Client::new();
     for _ in 0..600 {
         let url = s3.signed_url(Method::PUT, path, Duration::from_secs(60)).await.unwrap();
-        if http.put(url).send().await.is_ok_and(|answer| answer.status().is_success()) {
+        if http.put(url).send().await.is_ok_and(|response| response.status().is_success()) {
             return;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -21,7 +21,7 @@ use super::variable;
 
 pub const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
-/// Nothing that is not needed is spared.
+/// Settings of the sweep without a grace period.
 const SETTINGS: [&str; 8] = [
     "--sweep-every",
     "200ms",
@@ -33,14 +33,14 @@ const SETTINGS: [&str; 8] = [
     "redirect",
 ];
 
-/// Access tokens expire all the time.
+/// A short lifetime, so that access tokens expire often.
 pub const ACCESS_TTL: &str = "2s";
 
-/// Where the stores are.
+/// The locations of the stores.
 pub struct Places {
     pub metadata: String,
     pub prefix: Prefix,
-    /// By which the servers reach the bucket.
+    /// The endpoint at which the servers reach the bucket.
     pub endpoint: String,
 }
 
@@ -53,12 +53,12 @@ pub struct Deployment {
 }
 
 impl Deployment {
-    /// Starts so many servers.
+    /// Starts this many servers.
     pub fn start(places: Places, count: usize) -> Arc<Self> {
         Self::start_with(places, count, ACCESS_TTL, "warn")
     }
 
-    /// The same, with access tokens that live so long, and that much in the logs.
+    /// The same, with this lifetime of access tokens and this filter of the log.
     pub fn start_with(
         places: Places,
         count: usize,
@@ -79,19 +79,19 @@ impl Deployment {
         Arc::new(deployment)
     }
 
-    /// Starts so many servers, after they were stopped.
+    /// Starts this many servers again after a stop.
     pub fn resume(&self, count: usize) {
         self.servers.lock().unwrap().extend((0..count).map(|n| self.run(n)));
     }
 
-    /// Stops the servers, as an operator would.
+    /// Stops the servers gracefully.
     pub fn stop(&self) {
         for server in self.servers.lock().unwrap().drain(..) {
             assert!(server.stop().success());
         }
     }
 
-    /// Kills a server without a warning, and starts another in its place.
+    /// Kills a server with SIGKILL, and starts another one in its place.
     pub fn kill(&self, n: usize) {
         self.servers.lock().unwrap()[n].signal("KILL");
         let another = self.run(n);
@@ -107,13 +107,13 @@ impl Deployment {
         servers[numbers.below(servers.len())].url.clone()
     }
 
-    /// What all of them have logged.
+    /// The logs of all servers.
     pub fn log(&self) -> String {
         let logs = fs::read_dir(self.logs.path()).unwrap();
         logs.map(|log| fs::read_to_string(log.unwrap().path()).unwrap()).collect()
     }
 
-    /// Tries to start a server that should not start; what it says.
+    /// Tries to start a server that must not start; returns its output.
     pub fn try_start(&self) -> Output {
         try_start_with(&self.settings, &self.variables())
     }
@@ -137,7 +137,7 @@ impl Drop for Deployment {
 }
 
 impl Places {
-    /// Of its own, on the services that all tests share.
+    /// New stores, on the services that all tests share.
     pub fn fresh() -> Self {
         let endpoint = variable("NOTESTAMP_TEST_S3_ENDPOINT");
         Self { metadata: fresh_database(), prefix: Prefix::fresh(&endpoint), endpoint }
@@ -147,7 +147,7 @@ impl Places {
         Ledger::open(&self.metadata, &self.prefix).await
     }
 
-    /// Sweeps, after the time of all that is spared for a while, and compares what is left.
+    /// Sweeps after all grace periods, and compares the remaining objects with the ledger.
     pub async fn assert_nothing_is_left_over(&self) {
         let metadata = MongoDbRecords::open(&self.metadata).await.unwrap();
         let blobs = async |kind, store| {

@@ -14,22 +14,22 @@ use tokio::time::Instant;
 pub const ACCESS: &str = "__Host-accessToken";
 pub const REFRESH: &str = "__Host-refreshToken";
 
-/// What a machine under load may add to a limit.
+/// The extra time beyond a timeout that a loaded machine may need.
 pub const SLACK: Duration = Duration::from_secs(4);
 
-/// What the surroundings excuse, and what was seen of it.
+/// The failures that a test allows, and those that have happened.
 #[derive(Debug, Default)]
 pub struct Rules {
-    /// Within which time a server has to say that its stores are away, where they may be.
+    /// The time within which a server must return 503; absent if the stores must be available.
     pub away_time_max: Option<Duration>,
     /// Whether servers are killed.
     pub servers_die: bool,
-    pub answered: AtomicUsize,
+    pub responses: AtomicUsize,
     pub away: AtomicUsize,
     pub broken: AtomicUsize,
     /// In milliseconds.
     pub slowest_away: AtomicUsize,
-    /// Values that no other client may see.
+    /// Secret values, which must not appear in responses to other clients.
     pub cookies: Mutex<BTreeSet<String>>,
     /// The bodies of error responses.
     pub refusals: Mutex<Vec<Bytes>>,
@@ -37,7 +37,7 @@ pub struct Rules {
 
 /// A request without a usable response: its outcome is unknown.
 #[derive(Debug)]
-pub struct Unanswered;
+pub struct NoResponse;
 
 #[derive(Clone)]
 pub struct Browser {
@@ -47,7 +47,7 @@ pub struct Browser {
 }
 
 #[derive(Debug)]
-pub struct Answer {
+pub struct ServerResponse {
     pub status: u16,
     pub body: Bytes,
 }
@@ -69,23 +69,23 @@ impl Browser {
         self.http.request(method, url)
     }
 
-    pub async fn get(&mut self, url: String) -> Result<Answer, Unanswered> {
+    pub async fn get(&mut self, url: String) -> Result<ServerResponse, NoResponse> {
         self.send(self.request(Method::GET, url)).await
     }
 
     /// Sends a request with the cookies, and keeps those that the response sets.
-    pub async fn send(&mut self, request: RequestBuilder) -> Result<Answer, Unanswered> {
+    pub async fn send(&mut self, request: RequestBuilder) -> Result<ServerResponse, NoResponse> {
         let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let request = request.header(COOKIE, cookies.join("; "));
         let (begun, rules) = (Instant::now(), self.rules.clone());
         let sent = request.send().await;
         let took = begun.elapsed();
-        let answer = sent.or_else(|error| rules.broken(&error))?;
-        let (status, headers) = (answer.status(), answer.headers().clone());
-        let body = match answer.bytes().await {
+        let response = sent.or_else(|error| rules.broken(&error))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = match response.bytes().await {
             Ok(body) => body,
-            // A download that has begun can only break off.
-            Err(_) if rules.away_time_max.is_some() => return Err(Unanswered),
+            // A download that has begun can only be interrupted.
+            Err(_) if rules.away_time_max.is_some() => return Err(NoResponse),
             Err(error) => return rules.broken(&error),
         };
         if !status.is_success() {
@@ -97,10 +97,10 @@ impl Browser {
             assert!(took < limit, "it took {took:?} to say that it cannot be done now");
             rules.away.fetch_add(1, Ordering::Relaxed);
             rules.slowest_away.fetch_max(took.as_millis() as usize, Ordering::Relaxed);
-            return Err(Unanswered);
+            return Err(NoResponse);
         }
         assert!(!status.is_server_error(), "{status}: {body:?}");
-        rules.answered.fetch_add(1, Ordering::Relaxed);
+        rules.responses.fetch_add(1, Ordering::Relaxed);
         for cookie in headers.get_all(SET_COOKIE) {
             let (name, value) = cookie.to_str().unwrap().split(';').next().unwrap().split_once('=').unwrap();
             match value {
@@ -111,19 +111,19 @@ impl Browser {
                 }
             };
         }
-        Ok(Answer { status: status.as_u16(), body })
+        Ok(ServerResponse { status: status.as_u16(), body })
     }
 }
 
 impl Rules {
-    fn broken<T>(&self, error: &reqwest::Error) -> Result<T, Unanswered> {
+    fn broken<T>(&self, error: &reqwest::Error) -> Result<T, NoResponse> {
         assert!(self.servers_die && !error.is_timeout(), "{error:?}");
         self.broken.fetch_add(1, Ordering::Relaxed);
-        Err(Unanswered)
+        Err(NoResponse)
     }
 }
 
-impl Answer {
+impl ServerResponse {
     #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()

@@ -1,4 +1,4 @@
-//! The database and the bucket, compared from outside and at any moment: not by what the product says of itself.
+//! Compares the database and the bucket at any moment, with code that is independent of the product.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,8 +42,8 @@ impl<'a> Ledger<'a> {
         Self { client, database, prefix }
     }
 
-    /// Under any load: asserts that no reference dangles, that equal media is stored once, that all counts are right,
-    /// and that nothing is in the bucket which the ledger does not know.
+    /// Under any load: asserts that no reference is dangling, that equal media is stored once, that all counts are correct,
+    /// and that each object in the bucket has a row in the ledger.
     pub async fn assert_sound(&self) {
         let before = self.snapshot().await;
         before.assert_consistent();
@@ -52,8 +52,8 @@ impl<'a> Ledger<'a> {
         after.assert_consistent();
         let second_listing = self.prefix.list().await;
 
-        // An object has one life: a row that was live before and after was so all the time, and a path that is there
-        // before and after was there all the time.
+        // Ids and paths are never reused: so a row that is live before and after was live in between, and an object that
+        // exists before and after existed in between.
         for (id, row) in &before.rows {
             if row.state == "live" && after.rows.get(id).is_some_and(|row| row.state == "live") {
                 assert_eq!(first_listing.get(&row.path(id)).copied(), row.size, "{id}: {row:?}");
@@ -65,7 +65,7 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// After a sweep, without load: asserts that exactly what projects refer to is stored.
+    /// After a sweep, without load: asserts that exactly the objects to which projects refer are stored.
     pub async fn assert_at_rest(&self) {
         let snapshot = self.snapshot().await;
         snapshot.assert_consistent();
@@ -77,7 +77,7 @@ impl<'a> Ledger<'a> {
         assert_eq!(snapshot.remains, 0, "of removed accounts");
     }
 
-    /// Asserts that there is nothing at all: neither in the records nor in the bucket.
+    /// Asserts that the records and the bucket are empty.
     pub async fn assert_empty(&self) {
         let snapshot = self.snapshot().await;
         assert!(snapshot.rows.is_empty() && snapshot.projects.is_empty() && snapshot.users.is_empty());
@@ -156,7 +156,7 @@ impl Row {
         }
     }
 
-    /// Where its bytes lie.
+    /// The path of its bytes.
     fn path(&self, id: &str) -> String {
         format!("{}/{}/{id}", self.kind, self.namespace.as_deref().unwrap_or("shared"))
     }

@@ -1,7 +1,7 @@
 //! Several server processes over one MongoDB and one bucket: under a random load, killed in the middle of it, and while
 //! a backend is unavailable.
 //!
-//! `scripts/services start` starts what is needed, and prints the variables that lead here to it.
+//! `scripts/services start` starts the services, and prints the environment variables with which these tests find them.
 
 #![allow(clippy::unwrap_used, reason = "all of it is tests, helpers too")]
 

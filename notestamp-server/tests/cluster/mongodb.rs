@@ -1,5 +1,5 @@
-//! A database for one test, or a replica set for one test, which it may break: the program is the one that
-//! `NOTESTAMP_TEST_MONGOD` names.
+//! A database for one test; or a replica set for one test, which may kill it. `NOTESTAMP_TEST_MONGOD` is the path of the
+//! program.
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -16,7 +16,7 @@ use tokio::time::sleep;
 use super::relay::Relay;
 use super::variable;
 
-/// The URL of a database of its own on the server that `NOTESTAMP_TEST_MONGODB_URL` names.
+/// The URL of a new database on the server of `NOTESTAMP_TEST_MONGODB_URL`.
 pub fn fresh_database() -> String {
     let server = variable("NOTESTAMP_TEST_MONGODB_URL");
     let (hosts, options) = server.split_once('?').unwrap_or((&server, ""));
@@ -28,13 +28,13 @@ pub fn fresh_database() -> String {
     )
 }
 
-/// As many nodes as wanted. Dropped, they are killed.
+/// A replica set. Its nodes are killed when this value is dropped.
 pub struct ReplicaSet {
     nodes: Vec<Node>,
-    /// The addresses by which everybody else knows the nodes.
+    /// The addresses of the nodes for clients.
     hosts: Vec<String>,
     credentials: Option<Credentials>,
-    /// By which the nodes know each other, where they ask for passwords.
+    /// The key with which the nodes authenticate to each other, if the set has access control.
     _key: Option<NamedTempFile>,
 }
 
@@ -45,25 +45,25 @@ struct Node {
     process: Mutex<Child>,
 }
 
-/// Whom a server with access control lets in.
+/// The user of a server with access control.
 #[derive(Clone)]
 pub struct Credentials {
     pub user: &'static str,
     pub password: &'static str,
 }
 
-/// How long a node waits for the primary before it stands for election itself; ten seconds by default.
+/// How long a node waits for the primary before it calls an election; ten seconds by default.
 const ELECTION_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 impl ReplicaSet {
-    /// Starts one that takes writes.
+    /// Starts a replica set, and waits for its primary.
     pub async fn start(count: usize) -> Self {
         let set = Self::of((0..count).map(|_| Node::start(Vec::new())).collect());
         set.initiate().await;
         set
     }
 
-    /// One node, which can be reached only through this relay.
+    /// A replica set of one node, which clients reach only through this relay.
     pub async fn behind_relay() -> (Self, Relay) {
         let mut set = Self::of(vec![Node::start(Vec::new())]);
         let relay = Relay::to(&set.nodes[0].address()).await;
@@ -77,7 +77,7 @@ impl ReplicaSet {
         Self { nodes, hosts, credentials: None, _key: None }
     }
 
-    /// One node that asks for a password.
+    /// A replica set of one node with access control.
     pub async fn with_access_control(credentials: Credentials) -> Self {
         let key = NamedTempFile::new().unwrap();
         std::fs::write(key.path(), "a key that the nodes of one set share").unwrap();
@@ -100,7 +100,7 @@ impl ReplicaSet {
         let config = doc! { "_id": "rs0", "members": members, "settings": settings };
         let mut tries = 0;
         while let Err(refused) = self.command(0, doc! { "replSetInitiate": config.clone() }).await {
-            // As long as they do not all listen yet.
+            // Repeated until all nodes listen.
             assert!(tries < 300, "{refused:?}");
             tries += 1;
             sleep(Duration::from_millis(100)).await;
@@ -118,7 +118,7 @@ impl ReplicaSet {
         )
     }
 
-    /// Waits for a primary that is not one of these.
+    /// Waits for a primary other than these nodes.
     pub async fn primary(&self, others: &[usize]) -> usize {
         for _ in 0..600 {
             for node in (0..self.nodes.len()).filter(|node| !others.contains(node)) {
@@ -132,7 +132,7 @@ impl ReplicaSet {
         panic!("there is no primary");
     }
 
-    /// Makes the primary hand over to another node.
+    /// Makes the primary step down.
     pub async fn step_down(&self) {
         let primary = self.primary(&[]).await;
         let step_down = doc! { "replSetStepDown": 5, "secondaryCatchUpPeriodSecs": 2 };
@@ -147,7 +147,7 @@ impl ReplicaSet {
         assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
     }
 
-    /// Kills a node without a warning.
+    /// Kills a node with SIGKILL.
     pub fn kill(&self, node: usize) {
         self.signal(node, "KILL");
         self.nodes[node].process.lock().unwrap().wait().unwrap();
@@ -159,7 +159,7 @@ impl ReplicaSet {
         *node.process.lock().unwrap() = run(node.port, &node.data, &node.options);
     }
 
-    /// Runs a command on this node, whatever state it is in.
+    /// Runs a command on this node, whatever its state.
     async fn command(&self, node: usize, command: Document) -> mongodb::error::Result<Document> {
         let url = format!("mongodb://{}", self.nodes[node].address());
         let mut options = ClientOptions::parse(url).await.unwrap();

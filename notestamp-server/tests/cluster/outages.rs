@@ -26,15 +26,15 @@ const ACCOUNTS: u64 = 3;
 /// The deadline of a response while the bucket is unavailable.
 pub const BUCKET_TIME_MAX: Duration = Duration::from_secs(8);
 
-/// The deadline of a response while the stores are slow; a second more for each megabyte.
+/// The deadline of a response while the stores are slow; one more second for each megabyte.
 const SLOW_TIME_MAX: Duration = Duration::from_secs(8 + 9);
 
-/// Within which time it is noticed that something is away, or is back: the patience of a test.
+/// The timeout for a server to notice that a backend is unavailable or available again.
 pub const NOTICE_TIME_MAX: Duration = Duration::from_secs(90);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs NOTESTAMP_TEST_MONGOD and NOTESTAMP_TEST_S3_ENDPOINT"]
-async fn whatever_happens_to_the_nodes_of_mongodb_no_answered_save_is_lost() {
+async fn no_acknowledged_save_is_lost_while_mongodb_nodes_fail() {
     let _alone = alone().await;
     let set = ReplicaSet::start(3).await;
     let deployment = Deployment::start(Places { metadata: set.url(), ..Places::fresh() }, SERVERS);
@@ -55,7 +55,7 @@ async fn whatever_happens_to_the_nodes_of_mongodb_no_answered_save_is_lost() {
     set.signal(stopped, "STOP");
     set.primary(&[stopped]).await;
     work.goes_on().await;
-    // It still takes itself for the primary.
+    // The stopped node still considers itself the primary.
     set.signal(stopped, "CONT");
     work.goes_on().await;
 
@@ -72,7 +72,7 @@ async fn whatever_happens_to_the_nodes_of_mongodb_no_answered_save_is_lost() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs NOTESTAMP_TEST_MONGOD and NOTESTAMP_TEST_S3_ENDPOINT"]
-async fn while_mongodb_is_slow_clients_are_told_so_and_no_answered_save_is_lost() {
+async fn while_mongodb_is_slow_clients_get_503_and_no_acknowledged_save_is_lost() {
     let _alone = alone().await;
     let (set, relay) = ReplicaSet::behind_relay().await;
     let deployment = Deployment::start(Places { metadata: set.url(), ..Places::fresh() }, SERVERS);
@@ -87,7 +87,7 @@ async fn while_mongodb_is_slow_clients_are_told_so_and_no_answered_save_is_lost(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs NOTESTAMP_TEST_MONGODB_URL and NOTESTAMP_TEST_WEED"]
-async fn whatever_happens_to_the_bucket_no_answered_save_is_lost() {
+async fn no_acknowledged_save_is_lost_while_the_bucket_fails() {
     let _alone = alone().await;
     let s3 = S3Server::start().await;
     let relay = Relay::to(&s3.endpoint()).await;
@@ -124,7 +124,7 @@ async fn whatever_happens_to_the_bucket_no_answered_save_is_lost() {
     work.finish().await;
 }
 
-/// Accounts that are used without a pause, and servers that are watched.
+/// Accounts in continuous use, and servers whose state is polled.
 struct Work {
     deployment: Arc<Deployment>,
     rules: Arc<Rules>,
@@ -147,7 +147,7 @@ impl Work {
                 while !done.is_cancelled() {
                     match account.step().await {
                         Ok(()) => drop(mine.fetch_add(1, Ordering::Relaxed)),
-                        // As `Retry-After` has it, but not so patient.
+                        // Retries like a client with `Retry-After`, but sooner.
                         Err(_) => sleep(Duration::from_millis(50)).await,
                     }
                 }
@@ -168,19 +168,19 @@ impl Work {
         self.is_back().await;
     }
 
-    /// Waits until a request has been told that something is away.
+    /// Waits until a request has received 503.
     async fn is_noticed(&self) {
         let begun = self.rules.away.load(Ordering::Relaxed);
         self.wait(async || self.rules.away.load(Ordering::Relaxed) >= begun + 5).await;
     }
 
-    /// Waits until requests have been told, and all servers say that they are not ready.
+    /// Waits until a request has received 503, and no server is ready.
     async fn is_away(&self) {
         self.is_noticed().await;
         self.are_ready(StatusCode::SERVICE_UNAVAILABLE).await;
     }
 
-    /// Waits until all servers say that they are ready.
+    /// Waits until all servers are ready.
     async fn is_back(&self) {
         self.are_ready(StatusCode::OK).await;
     }
@@ -188,9 +188,11 @@ impl Work {
     async fn are_ready(&self, status: StatusCode) {
         for url in self.deployment.urls() {
             self.wait(async || {
-                let answer = reqwest::get(format!("{url}/readyz")).await.unwrap();
-                assert!(answer.status() == StatusCode::OK || answer.headers().contains_key("retry-after"));
-                answer.status() == status
+                let response = reqwest::get(format!("{url}/readyz")).await.unwrap();
+                assert!(
+                    response.status() == StatusCode::OK || response.headers().contains_key("retry-after")
+                );
+                response.status() == status
             })
             .await;
         }
@@ -200,14 +202,14 @@ impl Work {
         let begun = Instant::now();
         while !condition().await {
             assert!(begun.elapsed() < NOTICE_TIME_MAX, "nothing changes");
-            // A failure of these is what counts.
-            assert!(!self.accounts.iter().any(|account| account.is_finished()), "somebody has stopped");
+            // A failure of these tasks is the one to report.
+            assert!(!self.accounts.iter().any(|account| account.is_finished()), "an account has stopped");
             assert!(!self.watch.is_finished(), "a server is not well");
             sleep(Duration::from_millis(20)).await;
         }
     }
 
-    /// Asserts that everything is there, readable and right, and nothing else.
+    /// Asserts that exactly the acknowledged data exists, and that it is readable and correct.
     async fn finish(self) {
         self.done.cancel();
         self.watch.await.unwrap();
@@ -219,12 +221,12 @@ impl Work {
     }
 }
 
-/// Asserts, until it is done, that every process lives, whatever becomes of its stores.
+/// Asserts, until it is cancelled, that every process stays alive, whatever the state of its stores.
 async fn stays_well(deployment: Arc<Deployment>, done: CancellationToken) {
     while !done.is_cancelled() {
         for url in deployment.urls() {
-            let answer = timeout(SLACK, reqwest::get(format!("{url}/healthz"))).await;
-            assert_eq!(answer.expect("it answers at once").unwrap().status(), StatusCode::OK);
+            let response = timeout(SLACK, reqwest::get(format!("{url}/healthz"))).await;
+            assert_eq!(response.expect("the server responds at once").unwrap().status(), StatusCode::OK);
         }
         sleep(Duration::from_millis(100)).await;
     }

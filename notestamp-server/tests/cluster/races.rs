@@ -1,5 +1,5 @@
-//! Many sessions of one account at work on the same projects, at several servers: each save has a revision of its own,
-//! and the last one is what there is.
+//! Many sessions of one account use the same projects at several servers: each save gets its own revision, and the last
+//! save is the final state.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,14 +27,14 @@ type Saved = (String, u64, String);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs NOTESTAMP_TEST_MONGODB_URL and NOTESTAMP_TEST_S3_ENDPOINT"]
-async fn racing_savers_of_one_project_have_a_revision_each_and_equal_media_once() {
+async fn racing_saves_of_one_project_have_distinct_revisions_and_store_equal_media_once() {
     let _alone = alone().await;
     let deployment = Deployment::start(Places::fresh(), SERVERS);
     let mut sessions = sign_in_often(&deployment).await;
     let ledger = deployment.places.ledger().await;
     let large = file(9_000_000);
 
-    let mut answered = Vec::new();
+    let mut completed = Vec::new();
     for round in 0..ROUNDS {
         // At first some clients delete what the others save; at the end they only save.
         let deletes = round < ROUNDS / 2;
@@ -43,14 +43,14 @@ async fn racing_savers_of_one_project_have_a_revision_each_and_equal_media_once(
             race(session, &deployment, Numbers(seed), &large, deletes)
         });
         let (saved, ()) = tokio::join!(join_all(work), ledger.assert_sound());
-        answered.extend(saved.into_iter().flatten());
+        completed.extend(saved.into_iter().flatten());
     }
 
     let opened = open(&mut sessions[0], &deployment).await;
     let (id, last) =
         (opened["metadata"]["id"].as_str().unwrap(), opened["metadata"]["revision"].as_u64().unwrap());
     let mut revisions = BTreeMap::<&str, BTreeMap<u64, &str>>::new();
-    for (id, revision, notes) in &answered {
+    for (id, revision, notes) in &completed {
         let twin = revisions.entry(id).or_default().insert(*revision, notes);
         assert_eq!(twin, None, "revision {revision} of {id} was given to two");
     }
@@ -61,7 +61,7 @@ async fn racing_savers_of_one_project_have_a_revision_each_and_equal_media_once(
     assert_eq!(revisions[id][&last], opened["content"]);
     assert_eq!(opened["metadata"]["mediaDigest"], Digest::of(&large).to_string());
 
-    // Of those who have seen the same, one is first.
+    // Of concurrent conditional saves of one revision, one succeeds.
     let attempts = sessions.iter_mut().enumerate().map(|(n, session)| {
         let request = save(session, &deployment, n, &format!("{n} at last"), &large);
         let request = request.header("if-match", format!("\"{last}\""));
@@ -106,7 +106,7 @@ async fn race(
     large: &Bytes,
     deletes: bool,
 ) -> Vec<Saved> {
-    let mut answered = Vec::new();
+    let mut completed = Vec::new();
     for n in 0..3 {
         let server = numbers.below(SERVERS);
         if deletes && numbers.below(4) == 0 {
@@ -118,14 +118,14 @@ async fn race(
             let request = save(session, deployment, server, &notes, large);
             let saved = session.send(request).await.unwrap().assert_status(200).json();
             let metadata = &saved["metadata"];
-            answered.push((
+            completed.push((
                 metadata["id"].as_str().unwrap().to_owned(),
                 metadata["revision"].as_u64().unwrap(),
                 notes,
             ));
         }
     }
-    answered
+    completed
 }
 
 fn save(

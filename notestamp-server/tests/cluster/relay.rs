@@ -14,11 +14,11 @@ pub enum Way {
     Open,
     /// Connections stay open, and no bytes are passed on.
     Silent,
-    /// Connections are closed, new ones too, as soon as something comes.
+    /// Connections are closed as soon as bytes arrive, new connections too.
     Closed,
     /// Every request gets the response 500, as HTTP.
     Failing,
-    /// What is sent takes so long until it arrives, a megabyte at a time.
+    /// Bytes arrive after this delay, at most a megabyte at a time.
     Slow(Duration),
 }
 
@@ -28,7 +28,7 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// One to that address or endpoint, open at first.
+    /// A relay to this address or endpoint; it begins without a fault.
     pub async fn to(endpoint: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -55,7 +55,7 @@ impl Relay {
     }
 }
 
-/// Serves one connection until the way changes, or it ends.
+/// Relays one connection until it ends, or until the fault changes.
 async fn pass(mut from: TcpStream, target: String, mut way: watch::Receiver<Way>) {
     let mut is_new = true;
     loop {
@@ -69,10 +69,10 @@ async fn pass(mut from: TcpStream, target: String, mut way: watch::Receiver<Way>
                 }
                 Way::Slow(time) => {
                     if let Ok(mut to) = TcpStream::connect(&target).await {
-                        let ((from, mut back), (mut answers, mut to)) = (from.split(), to.split());
+                        let ((from, mut back), (mut responses, mut to)) = (from.split(), to.split());
                         tokio::select! {
                             () = trickle(from, &mut to, time) => {}
-                            _ = copy(&mut answers, &mut back) => {}
+                            _ = copy(&mut responses, &mut back) => {}
                         }
                     }
                 }
@@ -84,8 +84,8 @@ async fn pass(mut from: TcpStream, target: String, mut way: watch::Receiver<Way>
         tokio::select! {
             () = serve => return,
             changed = way.changed() => match (changed, now) {
-                // What has come by now was dropped on the way, and the connection with it; but it is not closed while
-                // silence reigns.
+                // The bytes that have arrived are lost, and so is the connection; but it is not closed while the relay is
+                // silent.
                 (Ok(()), _) if *way.borrow() == Way::Silent => is_new = false,
                 (Ok(()), Way::Silent) if is_new => {}
                 _ => return,
@@ -105,7 +105,7 @@ async fn trickle(mut from: ReadHalf<'_>, to: &mut WriteHalf<'_>, time: Duration)
     }
 }
 
-/// Reads the head of a request, refuses it, and hangs up.
+/// Reads the head of a request, responds with an error, and closes the connection.
 async fn fail(from: &mut TcpStream) {
     let mut head = Vec::new();
     while !head.windows(4).any(|window| window == b"\r\n\r\n") {
@@ -116,10 +116,10 @@ async fn fail(from: &mut TcpStream) {
     }
     let body = "<Error><Code>InternalError</Code></Error>";
     let length = body.len();
-    let answer = format!(
+    let response = format!(
         "HTTP/1.1 500 Internal Server Error\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
     );
-    if from.write_all(answer.as_bytes()).await.is_ok() {
+    if from.write_all(response.as_bytes()).await.is_ok() {
         // Otherwise the unread rest of the request would cause a reset, and the response would be lost.
         drop(from.shutdown().await);
         drop(copy(from, &mut sink()).await);

@@ -1,4 +1,4 @@
-//! What is secret stays so, however much is logged and whatever goes wrong.
+//! Secrets do not appear in logs or responses, at any level of logging and with any failure.
 
 use std::collections::BTreeSet;
 use std::str;
@@ -15,7 +15,7 @@ use url::Url;
 
 use super::bucket::Prefix;
 use super::deployment::{ACCESS_TTL, Deployment, KEY, Places};
-use super::http::{ACCESS, Browser, Rules, SLACK, Unanswered};
+use super::http::{ACCESS, Browser, NoResponse, Rules, SLACK};
 use super::mongodb::{Credentials, ReplicaSet};
 use super::outages::{BUCKET_TIME_MAX, NOTICE_TIME_MAX};
 use super::relay::{Relay, Way};
@@ -29,7 +29,7 @@ const TITLE: &str = "the-title";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs NOTESTAMP_TEST_MONGOD and NOTESTAMP_TEST_S3_ENDPOINT"]
-async fn no_secret_is_logged_or_answered_whatever_is_away() {
+async fn no_secret_is_in_the_log_or_in_a_response_during_any_outage() {
     let _alone = alone().await;
     let set = ReplicaSet::with_access_control(DATABASE).await;
     let endpoint = variable("NOTESTAMP_TEST_S3_ENDPOINT");
@@ -80,12 +80,12 @@ async fn no_secret_is_logged_or_answered_whatever_is_away() {
     deployment.stop();
 }
 
-/// Does what brings secrets along, at all servers and to the end, and collects those that come up.
+/// Performs all operations with secrets at all servers, and collects these secrets.
 async fn use_all(
     browser: &mut Browser,
     urls: &[String],
     secrets: &mut BTreeSet<String>,
-) -> Result<(), Unanswered> {
+) -> Result<(), NoResponse> {
     let signed_in = post(browser, &urls[0], "signin").await;
     let outcomes = join_all(urls.iter().map(async |url| {
         let (mut one, mut another) = (browser.clone(), browser.clone());
@@ -105,38 +105,38 @@ async fn use_all(
     outcome
 }
 
-async fn post(browser: &mut Browser, url: &str, path: &str) -> Result<(), Unanswered> {
+async fn post(browser: &mut Browser, url: &str, path: &str) -> Result<(), NoResponse> {
     let credentials = json!({ "username": EMAIL, "password": PASSWORD });
     let request = browser.request(Method::POST, format!("{url}/auth/{path}")).json(&credentials);
     browser.send(request).await.map(drop)
 }
 
-async fn wrong_password(browser: &Browser, url: &str) -> Result<(), Unanswered> {
+async fn wrong_password(browser: &Browser, url: &str) -> Result<(), NoResponse> {
     let credentials = json!({ "username": EMAIL, "password": format!("not {PASSWORD}") });
     let request = browser.request(Method::POST, format!("{url}/auth/signin")).json(&credentials);
-    browser.clone().send(request).await.map(|answer| drop(answer.assert_status(401)))
+    browser.clone().send(request).await.map(|response| drop(response.assert_status(401)))
 }
 
-async fn save(browser: &mut Browser, url: &str) -> Result<(), Unanswered> {
+async fn save(browser: &mut Browser, url: &str) -> Result<(), NoResponse> {
     let form = Form::new()
         .part("mediaFile", Part::bytes(vec![7; 9_000_000]).file_name("media"))
         .text("content", json!(NOTES).to_string())
         .text("metadata", json!({ "title": TITLE, "mimetype": "audio/mpeg" }).to_string());
     let request = browser.request(Method::POST, format!("{url}/home/upload")).multipart(form);
-    browser.send(request).await.map(|answer| drop(answer.assert_status(200)))
+    browser.send(request).await.map(|response| drop(response.assert_status(200)))
 }
 
-/// By a URL of the server that authorizes itself, and by one of the bucket that does; what proves them.
-async fn read(browser: &mut Browser, url: &str) -> Result<Vec<String>, Unanswered> {
+/// Reads media by a signed URL of the server and by a presigned URL of the bucket; returns their signatures.
+async fn read(browser: &mut Browser, url: &str) -> Result<Vec<String>, NoResponse> {
     let opened = browser.get(format!("{url}/project/get/{TITLE}")).await?.assert_status(200).json();
     let own: Url = opened["src"].as_str().unwrap().parse().unwrap();
     let player = Client::builder().redirect(Policy::none()).build().unwrap();
-    let answer = player.get(own.clone()).header("sec-fetch-dest", "audio").send().await.unwrap();
-    if answer.status() != 307 {
-        assert_eq!(answer.status(), 503);
-        return Err(Unanswered);
+    let response = player.get(own.clone()).header("sec-fetch-dest", "audio").send().await.unwrap();
+    if response.status() != 307 {
+        assert_eq!(response.status(), 503);
+        return Err(NoResponse);
     }
-    let theirs: Url = answer.headers()["location"].to_str().unwrap().parse().unwrap();
+    let theirs: Url = response.headers()["location"].to_str().unwrap().parse().unwrap();
     let mut found = Vec::new();
     for url in [own, theirs] {
         let signatures = url.query_pairs().filter(|(name, _)| name.to_lowercase().contains("sig"));

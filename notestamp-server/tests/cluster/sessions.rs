@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::alone;
 use super::deployment::{Deployment, Places};
-use super::http::{ACCESS, Answer, Browser, Rules, SLACK, Unanswered};
+use super::http::{ACCESS, Browser, NoResponse, Rules, SLACK, ServerResponse};
 use super::mongodb::ReplicaSet;
 
 const SERVERS: usize = 3;
@@ -21,11 +21,11 @@ const ROUNDS: usize = 2;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs NOTESTAMP_TEST_MONGOD and NOTESTAMP_TEST_S3_ENDPOINT"]
-async fn who_signed_out_at_the_new_primary_is_out_at_the_old_one_too() {
+async fn a_session_ended_at_the_new_primary_is_refused_at_the_old_one_too() {
     let _alone = alone().await;
     let set = ReplicaSet::start(3).await;
     let start = |metadata, count| {
-        // Who has to refresh, has to write, and a primary of former times cannot.
+        // A refresh needs a write, which a former primary cannot do.
         Deployment::start_with(Places { metadata, ..Places::fresh() }, count, "15m", "warn")
     };
     let deployment = start(set.url(), SERVERS);
@@ -48,14 +48,14 @@ async fn who_signed_out_at_the_new_primary_is_out_at_the_old_one_too() {
             sessions.push(post("signin").await);
         }
         let primary = set.primary(&[]).await;
-        // One more, which asks the nodes so seldom what they are that it does not hear of the new primary.
+        // One more server, which polls the nodes so rarely that it does not notice the new primary.
         let metadata = set.url() + "&serverMonitoringMode=poll&heartbeatFrequencyMS=60000";
         let deaf = start(metadata, 1);
         let urls = [&urls[..], &deaf.urls()[..]].concat();
-        // So that each has connections enough.
+        // So that each server has enough connections.
         for url in &urls {
-            for answer in join_all(sessions.clone().iter_mut().map(async |it| get(it, url).await)).await {
-                answer.unwrap().assert_status(200);
+            for response in join_all(sessions.clone().iter_mut().map(async |it| get(it, url).await)).await {
+                response.unwrap().assert_status(200);
             }
         }
         set.signal(primary, "STOP");
@@ -72,13 +72,13 @@ async fn who_signed_out_at_the_new_primary_is_out_at_the_old_one_too() {
             thieves.flat_map(|thief| urls.iter().map(move |url| (thief.clone(), url))).collect();
         let attempts = thieves.into_iter().map(|(mut thief, url)| async move {
             for _ in 0..5 {
-                if let Ok(answer) = get(&mut thief, url).await {
-                    answer.assert_status(401);
+                if let Ok(response) = get(&mut thief, url).await {
+                    response.assert_status(401);
                 }
             }
         });
         let resume = async {
-            // Most of the attempts are on their way by then, and some wait for the old primary.
+            // Most of the attempts have begun by then, and some wait for the old primary.
             sleep(Duration::from_millis(100)).await;
             set.signal(primary, "CONT");
         };
@@ -88,6 +88,6 @@ async fn who_signed_out_at_the_new_primary_is_out_at_the_old_one_too() {
     deployment.stop();
 }
 
-async fn get(session: &mut Browser, url: &str) -> Result<Answer, Unanswered> {
+async fn get(session: &mut Browser, url: &str) -> Result<ServerResponse, NoResponse> {
     session.get(format!("{url}/auth/user")).await
 }

@@ -1,5 +1,5 @@
-//! Under a random load at all servers, and whichever of them is killed, no reference dangles, equal media is there
-//! once, nothing is in the bucket that the ledger does not know, and completed changes are stored.
+//! A random load at all servers, while any of them is killed: no reference is dangling, equal media is stored once, each
+//! object in the bucket has a row in the ledger, and acknowledged changes are durable.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,7 +22,7 @@ const STEPS_AMONG_KILLS: usize = 60;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs NOTESTAMP_TEST_MONGODB_URL and NOTESTAMP_TEST_S3_ENDPOINT"]
-async fn at_every_moment_the_bucket_holds_what_the_ledger_knows_and_projects_need() {
+async fn the_bucket_always_contains_the_objects_of_the_ledger_and_of_the_projects() {
     let _alone = alone().await;
     let deployment = Deployment::start(Places::fresh(), SERVERS);
     let working = start_work(&deployment, &Arc::new(Rules::default()), STEPS);
@@ -51,12 +51,12 @@ async fn at_every_moment_the_bucket_holds_what_the_ledger_knows_and_projects_nee
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs NOTESTAMP_TEST_MONGODB_URL and NOTESTAMP_TEST_S3_ENDPOINT"]
-async fn whichever_server_is_killed_what_was_answered_is_there_and_nothing_else() {
+async fn after_the_kill_of_any_server_exactly_the_acknowledged_changes_remain() {
     let _alone = alone().await;
     let deployment = Deployment::start(Places::fresh(), SERVERS);
     let rules = Arc::new(Rules {
         servers_die: true,
-        // Whom a server had in the middle of a save when it was killed: see `transactionLifetimeLimitSeconds`.
+        // An account stays locked if its server was killed in the middle of a save: see `transactionLifetimeLimitSeconds`.
         away_time_max: Some(REQUEST_TIME_MAX + SLACK),
         ..Rules::default()
     });
@@ -64,9 +64,9 @@ async fn whichever_server_is_killed_what_was_answered_is_there_and_nothing_else(
     let ledger = deployment.places.ledger().await;
     let mut numbers = Numbers(7);
     while !working.iter().all(|task| task.is_finished()) {
-        // Where in its work that hits the server is up to the machine.
-        let enough = rules.answered.load(Ordering::Relaxed) + 10 + numbers.below(20);
-        while rules.answered.load(Ordering::Relaxed) < enough
+        // The moment of the kill is random.
+        let enough = rules.responses.load(Ordering::Relaxed) + 10 + numbers.below(20);
+        while rules.responses.load(Ordering::Relaxed) < enough
             && !working.iter().all(|task| task.is_finished())
         {
             tokio::time::sleep(Duration::from_micros(200 + numbers.below(2_000) as u64)).await;
@@ -76,14 +76,14 @@ async fn whichever_server_is_killed_what_was_answered_is_there_and_nothing_else(
         ledger.assert_sound().await;
     }
     join_all(working).await.into_iter().for_each(|account| drop(account.unwrap()));
-    assert!(rules.broken.load(Ordering::Relaxed) > 10, "hardly anybody noticed");
+    assert!(rules.broken.load(Ordering::Relaxed) > 10, "too few requests were interrupted");
 
     deployment.stop();
     deployment.places.assert_nothing_is_left_over().await;
     ledger.drop().await;
 }
 
-/// Accounts that are used at all servers; when they have done enough, they have been verified.
+/// Uses accounts at all servers for a number of steps, and verifies their state.
 fn start_work(deployment: &Arc<Deployment>, rules: &Arc<Rules>, steps: usize) -> Vec<JoinHandle<Account>> {
     let accounts = (0..ACCOUNTS).map(|n| Account::new(deployment, rules, &format!("somebody-{n}"), n));
     let work = accounts.map(|mut account| {

@@ -49,15 +49,15 @@ impl Client {
     /// Signs in to the same account, for another session.
     ///
     /// # Errors
-    /// The status, where it is not 200.
+    /// The status, if it is not 200.
     pub async fn sign_in_again(&self) -> Result<Self, StatusCode> {
         let sent =
             self.http.post(format!("{}/auth/signin", self.url)).json(&credentials(&self.name)).send().await;
-        let answer = sent.unwrap();
-        if answer.status() != StatusCode::OK {
-            return Err(answer.status());
+        let response = sent.unwrap();
+        if response.status() != StatusCode::OK {
+            return Err(response.status());
         }
-        let set = answer.headers().get_all("set-cookie").iter();
+        let set = response.headers().get_all("set-cookie").iter();
         let pairs = set.map(|cookie| cookie.to_str().unwrap().split(';').next().unwrap());
         Ok(Self { cookies: pairs.collect::<Vec<_>>().join("; "), ..self.clone() })
     }
@@ -78,10 +78,10 @@ impl Client {
         Self { cookies: refresh.to_owned(), ..self.clone() }
     }
 
-    /// Asks for something; the status, and how many cookies came with it.
+    /// Sends a GET request; returns the status, and the number of cookies in the response.
     pub async fn get(&self, path: &str) -> (u16, usize) {
-        let answer = self.request(Method::GET, path).send().await.unwrap();
-        (answer.status().as_u16(), answer.headers().get_all("set-cookie").iter().count())
+        let response = self.request(Method::GET, path).send().await.unwrap();
+        (response.status().as_u16(), response.headers().get_all("set-cookie").iter().count())
     }
 
     /// The same account, after the server has moved.
@@ -89,17 +89,17 @@ impl Client {
         Self { url: url.to_owned(), ..self.clone() }
     }
 
-    /// The same account on connections of its own.
+    /// The same account with its own connections.
     pub fn with_new_connections(&self) -> Self {
         Self { http: http(), ..self.clone() }
     }
 
-    /// Asks for a URL.
+    /// Sends a GET request to a URL.
     pub async fn fetch(&self, url: &str) -> reqwest::Result<Response> {
         self.http.get(url).header("cookie", &self.cookies).send().await
     }
 
-    /// Saves a project, with media as it comes.
+    /// Saves a project, with media as a stream.
     pub async fn save(
         &self,
         title: &str,
@@ -139,16 +139,16 @@ impl Client {
     /// Deletes a project; whether it was there.
     pub async fn delete(&self, title: &str) -> Result<bool, Broken> {
         let sent = self.request(Method::DELETE, "/home/delete").query(&[("name", title)]).send().await;
-        let answer = sent.map_err(|_| Broken)?;
-        let found = answer.status() != StatusCode::NOT_FOUND;
+        let response = sent.map_err(|_| Broken)?;
+        let found = response.status() != StatusCode::NOT_FOUND;
         let expected = if found { StatusCode::OK } else { StatusCode::NOT_FOUND };
-        whole(Ok(answer), expected).await.map(|_| found)
+        whole(Ok(response), expected).await.map(|_| found)
     }
 
     pub async fn list(&self) -> Vec<Listed> {
-        let answer = self.request(Method::GET, "/home/list").send().await;
+        let response = self.request(Method::GET, "/home/list").send().await;
         let projects: Vec<Value> =
-            serde_json::from_slice(&whole(answer, StatusCode::OK).await.unwrap()).unwrap();
+            serde_json::from_slice(&whole(response, StatusCode::OK).await.unwrap()).unwrap();
         let listed = projects.iter().map(|project| Listed {
             title: project["title"].as_str().unwrap().to_owned(),
             src: project["src"].as_str().unwrap().to_owned(),
@@ -166,9 +166,9 @@ impl Client {
 
     /// The digest and the size of a project's media, read to its end.
     pub async fn download(&self, project: &Listed) -> (Digest, u64) {
-        let answer = self.fetch(&project.src).await.unwrap();
-        assert_eq!(answer.status(), StatusCode::OK);
-        let (mut bytes, mut hasher) = (answer.bytes_stream(), Hasher::new());
+        let response = self.fetch(&project.src).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        let (mut bytes, mut hasher) = (response.bytes_stream(), Hasher::new());
         while let Some(chunk) = bytes.next().await {
             hasher.update(&chunk.unwrap());
         }
@@ -188,17 +188,17 @@ fn credentials(name: &str) -> Value {
     json!({ "username": format!("{name}@example.org"), "password": "correct horse battery staple" })
 }
 
-async fn status_and_code(answer: Response) -> (u16, String) {
-    let status = answer.status().as_u16();
-    let body: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+async fn status_and_code(response: Response) -> (u16, String) {
+    let status = response.status().as_u16();
+    let body: Value = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
     (status, body["code"].as_str().unwrap_or_default().to_owned())
 }
 
 /// The body of a complete response.
-async fn whole(answer: reqwest::Result<Response>, expected: StatusCode) -> Result<Bytes, Broken> {
-    let answer = answer.map_err(|_| Broken)?;
-    let status = answer.status();
-    let body = answer.bytes().await.map_err(|_| Broken)?;
+async fn whole(response: reqwest::Result<Response>, expected: StatusCode) -> Result<Bytes, Broken> {
+    let response = response.map_err(|_| Broken)?;
+    let status = response.status();
+    let body = response.bytes().await.map_err(|_| Broken)?;
     assert_eq!(status, expected, "{}", String::from_utf8_lossy(&body));
     Ok(body)
 }

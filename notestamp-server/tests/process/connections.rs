@@ -1,4 +1,4 @@
-//! Connections, file descriptors and the end of a server, as they are for a whole process.
+//! Connections, file descriptors and the shutdown of a whole process.
 
 use std::net::TcpStream;
 use std::path::Path;
@@ -17,7 +17,7 @@ use super::server::Server;
 /// More than fits into the buffers of a connection.
 const MEDIA_BYTES: usize = 24 << 20;
 
-/// A restart must not take longer while a player is open. The limit for requests under way is 20 s.
+/// The longest time of a restart while a player is connected. The limit for other requests is 20 s.
 const STOP_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Sets the soft limit of file descriptors of a process, and returns the one that it had.
@@ -43,7 +43,7 @@ fn connect(url: &str) -> TcpStream {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn silent_connections_beyond_a_low_limit_of_descriptors_keep_nobody_out() {
+async fn idle_connections_beyond_a_low_limit_of_descriptors_block_no_other_client() {
     let folder = tempfile::tempdir().unwrap();
     // Both limits, so that the server cannot raise the soft one: there is room for 192 connections.
     let server = Server::start_with_descriptors(&folder.path().join("data"), 512);
@@ -61,7 +61,7 @@ async fn silent_connections_beyond_a_low_limit_of_descriptors_keep_nobody_out() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_file_descriptors_the_server_says_when_to_come_back_and_recovers() {
+async fn without_file_descriptors_the_server_returns_retry_after_and_recovers() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(&folder.path().join("data"), &[]);
     let client = Client::register(&server.url, "somebody").await;
@@ -69,12 +69,12 @@ async fn without_file_descriptors_the_server_says_when_to_come_back_and_recovers
     let projects = client.list().await;
 
     let before = limit_descriptors(server.pid(), &first_free_descriptor(server.pid()).to_string());
-    // What needs a file is told to wait.
-    let answer = client.fetch(&projects[0].src).await.unwrap();
-    assert_eq!(answer.status(), 503);
-    assert!(answer.headers().contains_key("retry-after"));
-    drop(answer.bytes().await.unwrap());
-    // A newcomer gets the descriptor of a connection that is idle.
+    // A request that needs a file gets 503.
+    let response = client.fetch(&projects[0].src).await.unwrap();
+    assert_eq!(response.status(), 503);
+    assert!(response.headers().contains_key("retry-after"));
+    drop(response.bytes().await.unwrap());
+    // A new connection gets the descriptor of an idle one.
     assert_eq!(client.with_new_connections().list().await.len(), 1);
 
     limit_descriptors(server.pid(), &before);
@@ -83,7 +83,7 @@ async fn without_file_descriptors_the_server_says_when_to_come_back_and_recovers
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stop_cuts_players_off_and_finishes_an_upload() {
+async fn a_shutdown_closes_players_and_finishes_an_upload() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let server = Server::start(&data, &[]);
@@ -110,7 +110,10 @@ async fn a_stop_cuts_players_off_and_finishes_an_upload() {
     let start = Instant::now();
     server.signal("TERM");
     while player.chunk().await.is_ok_and(|chunk| chunk.is_some()) {}
-    assert!(TcpStream::connect(server.url.strip_prefix("http://").unwrap()).is_err(), "nobody listens");
+    assert!(
+        TcpStream::connect(server.url.strip_prefix("http://").unwrap()).is_err(),
+        "the server no longer listens"
+    );
     drop(sender);
     upload.await.unwrap().expect("the upload is finished");
     assert!(server.ended().success());

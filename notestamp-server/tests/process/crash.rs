@@ -1,4 +1,4 @@
-//! Killed at any moment, again and again, the server keeps exactly the changes that were completed by a response.
+//! The server is killed repeatedly at random moments, and keeps exactly the acknowledged changes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,11 +33,11 @@ struct Content {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whenever_it_is_killed_what_was_answered_is_there_and_nothing_else() {
+async fn after_a_kill_at_any_moment_exactly_the_acknowledged_changes_remain() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let settings = |round: u64| {
-        // The owner of the bytes changes too: files of one namespace are found from the other no more.
+        // The namespace changes too: then the files of the old namespace are no longer found.
         let dedup = if round.is_multiple_of(2) { "user" } else { "global" };
         ["--sweep-grace", "0s", "--sweep-every", "50ms", "--dedup", dedup]
     };
@@ -48,24 +48,24 @@ async fn whenever_it_is_killed_what_was_answered_is_there_and_nothing_else() {
     }
 
     for round in 0..ROUNDS {
-        let answered = Arc::new(AtomicUsize::new(0));
+        let completed = Arc::new(AtomicUsize::new(0));
         let mut tasks = Vec::new();
         for (n, (client, known)) in accounts.iter().enumerate() {
             for task in 0..TASKS_OF_AN_ACCOUNT {
                 let seed = round << 16 | (n as u64) << 8 | task;
-                let (client, answered) = (client.at(&server.url), answered.clone());
+                let (client, completed) = (client.at(&server.url), completed.clone());
                 let mine = known.iter().filter(|(title, _)| title.starts_with(&format!("{task}: ")));
                 let known = mine.map(|(title, states)| (title.clone(), states.clone())).collect();
-                tasks.push(tokio::spawn(use_until_broken(client, task, known, Numbers(seed), answered)));
+                tasks.push(tokio::spawn(use_until_broken(client, task, known, Numbers(seed), completed)));
             }
         }
         let uploading = tokio::spawn(upload_without_end(accounts[0].0.at(&server.url)));
 
-        // Where in its work that hits the server is up to the machine.
+        // The moment of the kill is random.
         let mut numbers = Numbers(round);
         let enough = 5 + numbers.below(40);
-        while answered.load(Ordering::Relaxed) < enough {
-            assert!(!tasks.iter().all(|task| task.is_finished()), "nobody got an answer");
+        while completed.load(Ordering::Relaxed) < enough {
+            assert!(!tasks.iter().all(|task| task.is_finished()), "every task has ended early");
             tokio::time::sleep(Duration::from_micros(200 + numbers.below(2_000) as u64)).await;
         }
         server.kill();
@@ -86,13 +86,13 @@ async fn whenever_it_is_killed_what_was_answered_is_there_and_nothing_else() {
     assert_eq!(check(&data).await, CheckReport::default());
 }
 
-/// Saves, deletes and saves again, until the connection breaks; what is known then.
+/// Saves, deletes and saves again until the connection breaks; returns what is known then.
 async fn use_until_broken(
     client: Client,
     task: u64,
     mut known: Known,
     mut numbers: Numbers,
-    answered: Arc<AtomicUsize>,
+    completed: Arc<AtomicUsize>,
 ) -> Known {
     for step in 0.. {
         let number = numbers.below(TITLES_OF_A_TASK);
@@ -119,7 +119,7 @@ async fn use_until_broken(
         match outcome {
             Ok(()) => {
                 *states = vec![after];
-                answered.fetch_add(1, Ordering::Relaxed);
+                completed.fetch_add(1, Ordering::Relaxed);
             }
             Err(Broken) => {
                 *states = vec![before, after];
@@ -130,14 +130,14 @@ async fn use_until_broken(
     known
 }
 
-/// An upload of which there is always more to come, so that the server dies in the middle of it.
+/// An endless upload, so that the server is killed in the middle of it.
 async fn upload_without_end(client: Client) {
     let body = pieces(&file(3 << 20)).chain(stream::pending());
     let broken = client.save("never", "never", Some(body)).await;
     assert!(broken.is_err(), "it had no end");
 }
 
-/// Asserts that each project is as it may be, and takes that as known.
+/// Asserts that the state of each project is possible, and sets the model to it.
 async fn verify(client: &Client, known: &mut Known) {
     let mut found = BTreeMap::new();
     for project in client.list().await {
@@ -152,10 +152,10 @@ async fn verify(client: &Client, known: &mut Known) {
         assert!(states.contains(&state), "{title} is {state:?}, and may be {states:?}");
         *states = vec![state];
     }
-    assert!(found.is_empty(), "nobody was told of {found:?}");
+    assert!(found.is_empty(), "no acknowledged save created {found:?}");
 }
 
-/// Compares the ledger of a data folder that no server holds with what lies in it.
+/// Compares the ledger and the files of a data folder that no server has open.
 async fn check(data: &std::path::Path) -> CheckReport {
     let folder = DataFolder::new(data).unwrap();
     let metadata = SqliteRecords::open(folder.sqlite_file(), Durability::Full).await.unwrap();
@@ -189,7 +189,7 @@ async fn an_upload_whose_client_goes_away_leaves_nothing() {
     uploading.abort();
     assert!(uploading.await.unwrap_err().is_cancelled());
     assert!(client.list().await.is_empty());
-    // It finishes what is under way, and so what the broken upload has left to it.
+    // A graceful shutdown finishes background work, including the cleanup after the broken upload.
     assert!(server.stop().success());
     assert_eq!(check(&data).await, CheckReport::default(), "before any sweep");
 }

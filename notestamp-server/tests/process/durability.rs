@@ -28,7 +28,7 @@ impl Call {
         self.name == name && self.arguments.contains(path)
     }
 
-    fn is_answer(&self) -> bool {
+    fn is_response(&self) -> bool {
         self.arguments.contains("\"HTTP/1.1 2")
     }
 
@@ -72,9 +72,9 @@ fn parse(trace: &str) -> Vec<Call> {
 }
 
 /// The calls of each request, up to the response that reports success.
-fn by_answer(mut calls: Vec<Call>) -> Vec<Vec<Call>> {
+fn by_response(mut calls: Vec<Call>) -> Vec<Vec<Call>> {
     calls.sort_by_key(|call| call.began);
-    calls.split_inclusive(Call::is_answer).map(<[Call]>::to_vec).collect()
+    calls.split_inclusive(Call::is_response).map(<[Call]>::to_vec).collect()
 }
 
 /// What a save has to do.
@@ -85,7 +85,7 @@ struct Expected {
     first: bool,
 }
 
-/// Checks that all of a save was synced, each step after the one that it relies on, before the response.
+/// Checks that every step of a save was synced before the response, and after the steps that it relies on.
 ///
 /// Returns the calls that prove it; each of them is necessary.
 ///
@@ -100,13 +100,13 @@ fn proof(calls: &[Call], data: &str, expected: Expected) -> Result<Vec<Call>, St
         Ok::<_, String>(call.clone())
     };
 
-    let answer = find("the answer", 0, usize::MAX, &Call::is_answer)?;
+    let response = find("the response", 0, usize::MAX, &Call::is_response)?;
     let mut stored = 0;
     for store in ["media", "notes"].iter().skip(usize::from(!expected.media)) {
         let root = format!("{data}/{store}");
         let is_rename =
             |call: &Call| call.name.starts_with("rename") && call.arguments.contains(&format!("{root}/"));
-        let rename = find(&format!("the renaming of the {store} file"), 0, answer.began, &is_rename)?;
+        let rename = find(&format!("the renaming of the {store} file"), 0, response.began, &is_rename)?;
         let staged = rename.arguments.split('"').nth(1).unwrap_or_default();
         let folder = staged.rsplit_once('/').map_or(staged, |(folder, _)| folder);
         let in_file = format!("<{staged}>");
@@ -116,7 +116,7 @@ fn proof(calls: &[Call], data: &str, expected: Expected) -> Result<Vec<Call>, St
             call.is("fsync", &in_file)
         })?;
         let synced = format!("<{folder}>");
-        let synced = find(&format!("syncing the {store} folder"), rename.ended, answer.began, &|call| {
+        let synced = find(&format!("syncing the {store} folder"), rename.ended, response.began, &|call| {
             call.is("fsync", &synced)
         })?;
         stored = stored.max(synced.ended);
@@ -124,21 +124,23 @@ fn proof(calls: &[Call], data: &str, expected: Expected) -> Result<Vec<Call>, St
             let is_mkdir = |call: &Call| call.name.starts_with("mkdir") && call.arguments.contains(folder);
             let made = find(&format!("making the {store} folder"), 0, write.began, &is_mkdir)?;
             let root = format!("<{root}>");
-            let root =
-                find(&format!("syncing what holds the {store} folder"), made.ended, answer.began, &|call| {
-                    call.is("fsync", &root)
-                })?;
+            let root = find(
+                &format!("syncing what holds the {store} folder"),
+                made.ended,
+                response.began,
+                &|call| call.is("fsync", &root),
+            )?;
             stored = stored.max(root.ended);
         }
     }
     let log = format!("{data}/notestamp.sqlite-wal>");
-    let commit = find("the commit", stored, answer.began, &|call| call.is("pwrite64", &log))?;
+    let commit = find("the commit", stored, response.began, &|call| call.is("pwrite64", &log))?;
     let is_sync = |call: &Call| call.is("fdatasync", &log) || call.is("fsync", &log);
-    find("syncing the commit", commit.ended, answer.began, &is_sync)?;
+    find("syncing the commit", commit.ended, response.began, &is_sync)?;
     Ok(proof)
 }
 
-/// The trace of a save by a new account, as it was once seen, shortened.
+/// A recorded trace of a save by a new account, shortened.
 const TRACE: &str = r#"
 7 mkdir("/data/media/0a", 0700) = 0
 7 fsync(11</data/media>) = 0
@@ -166,7 +168,7 @@ fn a_trace_of_a_whole_save_is_proof() {
 }
 
 #[test]
-fn a_trace_without_any_of_its_lines_is_no_proof() {
+fn a_trace_without_one_of_its_lines_is_no_proof() {
     for missing in TRACE.lines().filter(|line| !line.is_empty()) {
         let doctored: Vec<_> = TRACE.lines().filter(|line| *line != missing).collect();
         let proof = proof(&parse(&doctored.join("\n")), "/data", FIRST);
@@ -177,12 +179,12 @@ fn a_trace_without_any_of_its_lines_is_no_proof() {
 #[test]
 fn a_trace_in_another_order_is_no_proof() {
     let lines: Vec<_> = TRACE.lines().filter(|line| !line.is_empty()).collect();
-    let answer = lines.len() - 1;
-    for late in 0..answer {
+    let response = lines.len() - 1;
+    for late in 0..response {
         let mut doctored = lines.clone();
         doctored[late..].rotate_left(1);
         let proof = proof(&parse(&doctored.join("\n")), "/data", FIRST);
-        assert!(proof.is_err(), "{} after the answer", lines[late]);
+        assert!(proof.is_err(), "{} after the response", lines[late]);
     }
 }
 
@@ -192,7 +194,7 @@ fn a_call_that_failed_is_no_proof() {
     assert_eq!(proof(&parse(&failed), "/data", FIRST).unwrap_err(), "syncing the notes folder is missing");
 }
 
-/// Saves small media, large media, and none, and traces it; the traces of the saves.
+/// Saves with small media, with large media and without media, and returns the traces of the saves.
 async fn trace_saves(data: &Path, durability: &str) -> Vec<(Expected, Vec<Call>)> {
     let trace = data.with_extension("trace");
     let server = Server::start_traced(data, &["--durability", durability], CALLS, &trace);
@@ -203,7 +205,7 @@ async fn trace_saves(data: &Path, durability: &str) -> Vec<(Expected, Vec<Call>)
     client.save("second", "other notes", media(0).filter(|_| false)).await.unwrap();
     assert!(server.stop().success());
 
-    let requests = by_answer(parse(&fs::read_to_string(trace).unwrap()));
+    let requests = by_response(parse(&fs::read_to_string(trace).unwrap()));
     let expected = [(true, true), (true, false), (false, false)];
     // The account, and the session.
     let saves = requests.into_iter().skip(2);
@@ -215,7 +217,7 @@ async fn trace_saves(data: &Path, durability: &str) -> Vec<(Expected, Vec<Call>)
 
 #[tokio::test]
 #[ignore = "needs strace"]
-async fn what_is_answered_has_been_synced_in_order() {
+async fn every_acknowledged_change_was_synced_in_order_before_its_response() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().canonicalize().unwrap().join("data");
     for (expected, calls) in trace_saves(&data, "full").await {
@@ -244,7 +246,7 @@ async fn with_relaxed_durability_nothing_is_synced() {
 
 #[test]
 #[ignore = "needs strace"]
-fn a_folder_that_a_dead_process_has_made_is_synced_at_the_start() {
+fn a_folder_of_a_crashed_process_is_synced_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().canonicalize().unwrap().join("data");
     assert!(Server::start(&data, &[]).stop().success());

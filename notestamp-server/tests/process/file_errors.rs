@@ -1,4 +1,4 @@
-//! What the file system refuses, injected under a running server.
+//! Errors of the file system, injected into a running server.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -57,8 +57,8 @@ async fn assert_statuses(calls: &str, expected: &[(&str, u16, &str)]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs strace"]
-async fn what_the_folder_of_the_media_refuses_has_its_status() {
-    // Only what makes an object appear renames.
+async fn each_error_of_the_media_folder_has_its_status() {
+    // Only the step that makes an object appear renames.
     let expected = [
         ("ENOSPC", 507, "storage_full"),
         ("EDQUOT", 507, "storage_full"),
@@ -75,8 +75,8 @@ async fn what_the_folder_of_the_media_refuses_has_its_status() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs strace"]
-async fn what_the_folder_of_the_database_refuses_has_its_status() {
-    // Only SQLite, and the question why it has failed, write like this.
+async fn each_error_of_the_database_folder_has_its_status() {
+    // Only SQLite uses this system call, and the probe for the reason of its failure.
     let expected = [
         ("ENOSPC", 507, "storage_full"),
         ("EDQUOT", 507, "storage_full"),
@@ -89,7 +89,7 @@ async fn what_the_folder_of_the_database_refuses_has_its_status() {
     assert_statuses("pwrite64", &expected).await;
 }
 
-/// A command that runs the program, with the syncs of this folder failing as on a file system that has none.
+/// A command that runs the program, in which syncs of this folder fail as on a file system without them.
 fn without_folder_syncs(data: &Path, trace: &Path) -> Command {
     let mut strace = Command::new("strace");
     strace.args(["--follow-forks", "-P"]).arg(data).args(["-e", "trace=fsync"]);
@@ -103,7 +103,7 @@ fn data_folder(folder: &Path) -> PathBuf {
 
 #[test]
 #[ignore = "needs strace"]
-fn a_file_system_that_cannot_sync_folders_is_refused_with_what_to_do() {
+fn a_file_system_that_cannot_sync_folders_is_refused_with_advice() {
     let folder = tempfile::tempdir().unwrap();
     let (data, trace) = (data_folder(folder.path()), folder.path().join("trace"));
     let ended = try_start_by(without_folder_syncs(&data, &trace), &data, &[]);
@@ -124,7 +124,7 @@ fn with_relaxed_durability_a_file_system_need_not_sync_folders() {
 }
 
 #[tokio::test]
-async fn a_file_beyond_the_limit_of_the_process_is_too_large_and_ends_nothing() {
+async fn a_file_beyond_the_limit_of_the_process_is_too_large_and_the_server_continues() {
     let folder = tempfile::tempdir().unwrap();
     let mut limited = Command::new("bash");
     // In units of 1,024 bytes.

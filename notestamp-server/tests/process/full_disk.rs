@@ -1,4 +1,4 @@
-//! A disk that is full: what is there can be read, and what frees space works.
+//! A full disk: stored data can be read, and operations that free space work.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -14,7 +14,7 @@ use notestamp_store::{BlobStore, BlobUrl, CheckReport, Durability, ObjectKind, S
 use tempfile::TempDir;
 
 use super::client::Client;
-use super::server::{PATIENCE, Server, sweep, try_start};
+use super::server::{Server, TIMEOUT, sweep, try_start};
 
 const MIB: u64 = 1 << 20;
 
@@ -40,7 +40,7 @@ impl Disk {
         self.folder.path().join("filler")
     }
 
-    /// Another program takes all space there is, but for so much.
+    /// Another program uses all space except this much.
     fn fill(&self, left: u64) {
         let mut filler = OpenOptions::new().append(true).create(true).open(self.filler()).unwrap();
         for piece in [64 << 10, 4 << 10] {
@@ -71,7 +71,7 @@ fn media() -> Option<impl futures_util::Stream<Item = Bytes> + Send + 'static> {
     Some(stream::iter((0..3).map(|n| Bytes::from(vec![n; MIB as usize]))))
 }
 
-/// What the ledger and the folders of a stopped server disagree about.
+/// The differences between the ledger and the folders of a stopped server.
 async fn check(data: &Path) -> CheckReport {
     let folder = DataFolder::new(data).unwrap();
     let records = SqliteRecords::open(folder.sqlite_file(), Durability::Full).await.unwrap();
@@ -99,7 +99,7 @@ fn full() -> (u16, String) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs root, to mount a small disk"]
-async fn on_a_full_disk_what_is_there_is_served_and_can_be_deleted() {
+async fn on_a_full_disk_stored_data_is_served_and_can_be_deleted() {
     let disk = Disk::mount(160);
     let server = Server::start(&disk.data(), &["--sweep-grace", "0s"]);
     let ada = Client::register(&server.url, "ada").await;
@@ -110,7 +110,7 @@ async fn on_a_full_disk_what_is_there_is_served_and_can_be_deleted() {
     disk.fill(0);
 
     assert_eq!(readiness(&server).await, (503, "storage_full".to_owned()));
-    // Its access token is missing, which is as good as expired.
+    // A missing access token has the same effect as an expired one.
     let refreshing = ada.with_refresh_token_only();
     let (status, cookies) = refreshing.get("/home/list").await;
     assert_eq!((status, cookies), (200, 0), "served without rotation");
@@ -134,7 +134,7 @@ async fn on_a_full_disk_what_is_there_is_served_and_can_be_deleted() {
     assert!(refreshing.get("/home/list").await.0 == 200, "the refresh token is as good as before");
     assert!(server.stop().success());
 
-    // The next process finds it full, and works all the same.
+    // The next process finds the disk full, and works nevertheless.
     disk.fill(0);
     let swept = sweep(&disk.data());
     assert!(swept.status.success(), "{}", String::from_utf8_lossy(&swept.stderr));
@@ -156,7 +156,7 @@ async fn on_a_full_disk_what_is_there_is_served_and_can_be_deleted() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs root, to mount a small disk"]
-async fn with_less_free_than_has_to_stay_free_nothing_new_is_taken() {
+async fn with_too_little_free_space_new_data_is_refused() {
     let disk = Disk::mount(160);
     let server = Server::start(&disk.data(), &[]);
     let ada = Client::register(&server.url, "ada").await;
@@ -164,7 +164,7 @@ async fn with_less_free_than_has_to_stay_free_nothing_new_is_taken() {
     assert_eq!(readiness(&server).await, (503, "storage_full".to_owned()));
     assert_eq!(ada.try_save("new", media()).await, full());
     assert_eq!(Client::try_register(&server.url, "late").await, full());
-    // Small records are kept meanwhile.
+    // Small records can still be written.
     assert_eq!(ada.with_refresh_token_only().get("/home/list").await, (200, 2), "rotated");
     assert!(server.stop().success());
     assert_eq!(check(&disk.data()).await, CheckReport::default());
@@ -172,21 +172,21 @@ async fn with_less_free_than_has_to_stay_free_nothing_new_is_taken() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs root, to mount a small disk"]
-async fn an_upload_does_not_use_up_what_has_to_stay_free() {
+async fn an_upload_does_not_use_the_space_that_must_stay_free() {
     let disk = Disk::mount(160);
     let server = Server::start(&disk.data(), &[]);
     let ada = Client::register(&server.url, "ada").await;
     let large = stream::iter((0..140).map(|n| Bytes::from(vec![n; MIB as usize])));
     assert_eq!(ada.try_save("large", Some(large)).await, full());
-    // What it wrote is deleted soon after.
+    // The bytes of the upload are deleted soon after.
     let saved = async { while ada.try_save("small", media()).await.0 != 200 {} };
-    tokio::time::timeout(PATIENCE, saved).await.expect("nothing is left of it");
+    tokio::time::timeout(TIMEOUT, saved).await.expect("nothing is left of it");
     assert!(server.stop().success());
 }
 
 #[test]
 #[ignore = "needs root, to mount a small disk"]
-fn a_first_start_on_a_full_disk_says_so() {
+fn a_first_start_on_a_full_disk_reports_the_full_disk() {
     let disk = Disk::mount(4);
     File::create(disk.filler()).unwrap();
     disk.fill(0);

@@ -8,7 +8,7 @@ pub fn file(size: usize) -> Bytes {
     (0..size).map(|n| ((n * n) >> 7) as u8).collect()
 }
 
-/// The bytes of a file, as they come over a network.
+/// The bytes of a file as a stream, like from a network.
 pub fn pieces(bytes: &Bytes) -> impl Stream<Item = Bytes> + Send + use<> {
     let bytes = bytes.clone();
     let starts = (0..bytes.len()).step_by(100_000);

@@ -1,4 +1,4 @@
-//! Memory does not grow with the size of a file, and equal files take the disk only once.
+//! Memory does not grow with the size of a file, and equal files are stored on the disk only once.
 
 use std::fs;
 use std::path::Path;
@@ -13,13 +13,13 @@ use super::server::Server;
 
 const MIB: u64 = 1 << 20;
 
-/// How large the large file is: 256 MiB, or what `NOTESTAMP_TEST_LARGE_MIB` says.
+/// The size of the large file: 256 MiB, or the value of `NOTESTAMP_TEST_LARGE_MIB`.
 fn large_bytes() -> u64 {
     let mib = std::env::var("NOTESTAMP_TEST_LARGE_MIB");
     mib.map_or(256, |mib| mib.parse().expect("NOTESTAMP_TEST_LARGE_MIB is a number")) * MIB
 }
 
-/// A file that is made up on the way, no two pieces of it equal.
+/// A generated file in which no two pieces are equal.
 fn generated(size: u64) -> impl Stream<Item = Bytes> + Send + 'static {
     let piece = BytesMut::zeroed(MIB as usize);
     let pieces = (0..size.div_ceil(MIB)).map(move |number| {
@@ -41,7 +41,7 @@ async fn digest(size: u64) -> Digest {
     hasher.await.finish().0
 }
 
-/// The bytes of all files in a folder, but for the store's id.
+/// The total size of the files in a folder, without the store's id.
 fn bytes_in(folder: &Path) -> u64 {
     let entries = fs::read_dir(folder).unwrap().map(Result::unwrap);
     let entries = entries.filter(|entry| entry.file_name() != ".store-id");
@@ -56,7 +56,7 @@ fn bytes_in(folder: &Path) -> u64 {
 async fn a_large_file_takes_little_memory_and_is_stored_once() {
     let folder = tempfile::tempdir().unwrap();
     let (data, size) = (folder.path().join("data"), large_bytes());
-    // Nothing here looks at what a loss of power leaves.
+    // These tests do not cover a power loss.
     let server = Server::start(&data, &["--durability", "relaxed"]);
     let client = Client::register(&server.url, "somebody").await;
     let idle = server.memory_peak();
@@ -101,7 +101,7 @@ async fn ten_equal_uploads_at_once_take_little_memory_and_are_stored_once() {
 
     let digest = digest(size).await;
     assert!(client.list().await.iter().all(|project| project.media == Some(digest)));
-    // What is deleted in the background is deleted before the process ends.
+    // Background deletions complete before the process ends.
     assert!(server.stop().success());
     assert_eq!(bytes_in(&data.join("media")), size);
     assert!(peak - idle <= 96 * MIB, "it took {} MiB", (peak - idle) / MIB);

@@ -10,7 +10,7 @@ fn full() -> File {
 }
 
 #[test]
-fn a_command_whose_output_cannot_be_written_fails_and_says_why() {
+fn a_command_whose_output_cannot_be_written_fails_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().to_str().unwrap();
     for arguments in [&["openapi"][..], &["openapi", "--yaml"], &["sweep", "--data", data], &["--help"]] {
@@ -23,13 +23,13 @@ fn a_command_whose_output_cannot_be_written_fails_and_says_why() {
 }
 
 #[test]
-fn a_command_whose_reader_has_gone_away_ends_quietly() {
+fn a_command_whose_output_was_closed_ends_without_a_message() {
     let ended = run_into(&["openapi"], Stdio::piped());
     assert_eq!((ended.status.code(), String::from_utf8(ended.stderr).unwrap().as_str()), (Some(1), ""));
 }
 
 #[test]
-fn a_server_whose_address_cannot_be_written_serves_all_the_same() {
+fn a_server_that_cannot_print_its_address_serves_nevertheless() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
     let mut command = Command::new(PROGRAM);
@@ -44,7 +44,7 @@ fn a_server_whose_address_cannot_be_written_serves_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_server_whose_log_cannot_be_written_serves_all_the_same() {
+async fn a_server_that_cannot_write_its_log_serves_nevertheless() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data").to_str().unwrap().to_owned();
     let full = folder.path().join("full");
@@ -57,7 +57,7 @@ async fn a_server_whose_log_cannot_be_written_serves_all_the_same() {
     assert!(server.stop().success());
 }
 
-/// What the start says of a bucket at this endpoint.
+/// The output of a start with a bucket at this endpoint.
 fn start_with_bucket(endpoint: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().to_str().unwrap().to_owned();
@@ -69,11 +69,11 @@ fn start_with_bucket(endpoint: &str) -> String {
 }
 
 #[test]
-fn a_bucket_that_cannot_be_reached_says_why() {
-    // It accepts connections, and says nothing.
+fn the_error_about_an_unreachable_bucket_has_the_reason() {
+    // It accepts connections, and sends nothing.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let silent_url = format!("http://{}", silent.local_addr().unwrap());
-    // It says something that is not TLS, and goes away.
+    // It sends bytes that are not TLS, and closes the connection.
     let plain = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let plain_url = format!("https://{}", plain.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -85,7 +85,7 @@ fn a_bucket_that_cannot_be_reached_says_why() {
         ("http://127.0.0.1:1", "Connection refused"),
         ("http://nowhere.invalid", "failed to lookup address information"),
         (&*plain_url, "InvalidContentType"),
-        (&*silent_url, "no answer within 4 s"),
+        (&*silent_url, "no response within 4 s"),
     ] {
         let said = start_with_bucket(endpoint);
         let error = said.lines().find(|line| line.starts_with("error: ")).unwrap_or_else(|| panic!("{said}"));

@@ -8,14 +8,14 @@ use std::thread;
 use std::time::Duration;
 
 /// The deadline for everything that a process should do.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long to sleep before looking again.
+/// The interval of polling.
 const STEP: Duration = Duration::from_millis(10);
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_notestamp-server");
 
-/// A server that listens; killed when this is dropped.
+/// A running server; it is killed when this value is dropped.
 pub struct Server {
     child: Child,
     pid: u32,
@@ -28,7 +28,7 @@ impl Server {
         Self::spawn(serve(Command::new(PROGRAM), data, settings))
     }
 
-    /// The same with so many file descriptors, which it cannot raise.
+    /// The same with this hard limit of file descriptors.
     pub fn start_with_descriptors(data: &Path, descriptors: u64) -> Self {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("ulimit -n {descriptors} && exec \"$0\" \"$@\""), PROGRAM]);
@@ -80,24 +80,24 @@ impl Server {
         Self { pid: child.id(), child, url }
     }
 
-    /// Kills it without a warning.
+    /// Kills the process with SIGKILL.
     pub fn kill(mut self) {
         self.signal("KILL");
         self.child.wait().unwrap();
     }
 
-    /// Stops it as an operator would.
+    /// Stops the server gracefully.
     pub fn stop(mut self) -> ExitStatus {
         self.signal("TERM");
         wait(&mut self.child)
     }
 
-    /// Waits for the end of one that has been told to stop.
+    /// Waits for the end of a server that is shutting down.
     pub fn ended(mut self) -> ExitStatus {
         wait(&mut self.child)
     }
 
-    /// The most memory that it has had, in bytes.
+    /// The peak memory of the process, in bytes.
     pub fn memory_peak(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
@@ -120,7 +120,7 @@ impl Drop for Server {
     }
 }
 
-/// Tries to start a server that should not start; what it says.
+/// Tries to start a server that must not start; returns its output.
 pub fn try_start(data: &Path) -> Output {
     run(&mut serve(Command::new(PROGRAM), data, &[]))
 }
@@ -132,12 +132,12 @@ pub fn try_start_with(settings: &[String], variables: &[(&str, &str)]) -> Output
     run(&mut command)
 }
 
-/// The same by another command, which ends in the program's own arguments.
+/// The same with another command, which ends with the program's own arguments.
 pub fn try_start_by(command: Command, data: &Path, settings: &[&str]) -> Output {
     run(&mut serve(command, data, settings))
 }
 
-/// Runs the program with these arguments, and its standard output in this place.
+/// Runs the program with these arguments and this standard output.
 pub fn run_into(arguments: &[&str], output: Stdio) -> Output {
     let mut child = Command::new(PROGRAM);
     let mut child = child.args(arguments).stdout(output).stderr(Stdio::piped()).spawn().unwrap();
@@ -148,9 +148,9 @@ pub fn run_into(arguments: &[&str], output: Stdio) -> Output {
     Output { status, stdout: Vec::new(), stderr }
 }
 
-/// Waits until something is the case.
+/// Waits until a condition is true.
 pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    for _ in 0..PATIENCE.as_millis() / STEP.as_millis() {
+    for _ in 0..TIMEOUT.as_millis() / STEP.as_millis() {
         if is_so() {
             return;
         }
@@ -159,7 +159,7 @@ pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     panic!("{what}: in vain");
 }
 
-/// Sweeps a data folder that no server holds.
+/// Sweeps a data folder that no server has open.
 pub fn sweep(data: &Path) -> Output {
     run(Command::new(PROGRAM).args(["sweep", "--sweep-grace", "0s", "--data"]).arg(data))
 }
@@ -179,9 +179,9 @@ fn run(command: &mut Command) -> Output {
     output
 }
 
-/// Waits for a process to end; one that does not is killed.
+/// Waits for a process to end, and kills it after the timeout.
 pub fn wait(child: &mut Child) -> ExitStatus {
-    for _ in 0..PATIENCE.as_millis() / STEP.as_millis() {
+    for _ in 0..TIMEOUT.as_millis() / STEP.as_millis() {
         if let Some(status) = child.try_wait().unwrap() {
             return status;
         }

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_full_however_deep_it_is_said() {
+    fn a_full_disk_is_recognized_at_any_depth_of_the_error() {
         for kind in [ErrorKind::StorageFull, ErrorKind::QuotaExceeded] {
             let deep = generic(io::Error::other(generic(kind.into())));
             assert!(matches!(from_object_store("media store", false, deep), Error::Full { .. }), "{kind}");
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_pass_is_unavailable() {
+    fn temporary_errors_are_unavailable() {
         for kind in [ErrorKind::ConnectionRefused, ErrorKind::TimedOut, ErrorKind::PermissionDenied] {
             let error = from_object_store("media store", false, generic(kind.into()));
             assert!(matches!(error, Error::Unavailable { .. }), "{kind}");
@@ -118,16 +118,16 @@ mod tests {
     }
 
     #[test]
-    fn of_what_a_server_answers_only_code_and_message_are_said() {
+    fn only_the_code_and_message_of_an_error_response_are_shown() {
         let answer = "403 Forbidden: <?xml version=\"1.0\"?><Error><Code>SignatureDoesNotMatch</Code><Message>The \
                       signature is wrong.</Message><AWSAccessKeyId>AKIA</AWSAccessKeyId></Error>";
         assert_eq!(without_body(answer), "403 Forbidden: SignatureDoesNotMatch: The signature is wrong.");
         assert_eq!(without_body("502 Bad Gateway: <html>AKIA</html>"), "502 Bad Gateway: ");
-        assert_eq!(without_body("no answer within 4 s"), "no answer within 4 s");
+        assert_eq!(without_body("no response within 4 s"), "no response within 4 s");
     }
 
     #[test]
-    fn what_a_local_disk_cannot_explain_is_a_failure() {
+    fn an_unknown_error_of_a_local_disk_is_a_failure() {
         let error = from_object_store("media store", false, generic(io::Error::other("odd")));
         assert!(matches!(error, Error::Backend { .. }));
     }

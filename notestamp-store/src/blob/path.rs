@@ -37,7 +37,7 @@ mod tests {
     use crate::domain::UserId;
 
     #[test]
-    fn a_path_leads_back_to_its_object() {
+    fn a_path_parses_to_the_ids_of_its_object() {
         let object = ObjectId::from_bytes([7; 16]);
         for namespace in [Namespace::Shared, Namespace::Owner(UserId::from_bytes([9; 16]))] {
             assert_eq!(parse(of(namespace, object).as_ref()), Some((namespace, object)));
@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_has_no_ids() {
+    fn a_path_of_another_form_has_no_ids() {
         let id = "07070707070707070707070707070707";
         for foreign in [
             "",

@@ -161,7 +161,7 @@ impl BlobStore {
             }
             Ok(found) if found.range != range => Err(Error::Backend {
                 backend: self.name,
-                source: format!("asked for bytes {range:?}, and answered {:?}", found.range).into(),
+                source: format!("asked for bytes {range:?}, and received {:?}", found.range).into(),
             }),
             Ok(found) => Ok(found),
             Err(object_store::Error::NotFound { .. }) => Err(self.missing(path)),

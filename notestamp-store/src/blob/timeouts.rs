@@ -180,7 +180,7 @@ pub(super) fn never_idle<T: Send + 'static>(
 }
 
 fn no_answer(time_max: Duration) -> object_store::Error {
-    let why = format!("no answer within {} s", time_max.as_secs());
+    let why = format!("no response within {} s", time_max.as_secs());
     object_store::Error::Generic {
         store: "remote",
         source: Box::new(io::Error::new(ErrorKind::TimedOut, why)),
@@ -197,10 +197,10 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn what_never_answers_has_timed_out() {
+    async fn a_call_without_a_response_times_out() {
         let begun = time::Instant::now();
         let error = within::<()>(REQUEST_TIME_MAX, future::pending()).await.unwrap_err();
-        assert!(error.to_string().contains("no answer within 4 s"), "{error}");
+        assert!(error.to_string().contains("no response within 4 s"), "{error}");
         assert_eq!(begun.elapsed(), REQUEST_TIME_MAX);
     }
 
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_reader_may_take_its_time() {
+    async fn the_time_of_the_reader_does_not_count() {
         let mut items = never_idle(IDLE_TIME_MAX, stream::iter([Ok(1), Ok(2)]).boxed());
         while let Some(item) = items.next().await {
             item.expect("the backend is never late");
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_failure_waits_for_its_remains_but_not_long() {
+    async fn cleanup_after_a_failure_is_bounded_in_time() {
         let begun = time::Instant::now();
         tidy_up(future::ready(())).await;
         assert_eq!(begun.elapsed(), Duration::ZERO);
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn more_bytes_may_take_longer() {
+    fn more_bytes_extend_the_timeout() {
         let part = PutPayload::from(vec![0; 8 << 20]);
         assert_eq!(transfer_time_max(&part), REQUEST_TIME_MAX + Duration::from_secs(64));
         let notes = PutPayload::from(vec![0; 16 << 20]);
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_transfer_has_its_time_while_the_backend_answers_others() {
+    async fn a_transfer_may_continue_while_the_backend_responds_to_others() {
         let slow = async {
             time::sleep(COMPLETE_TIME_MAX).await;
             Ok(())
@@ -260,9 +260,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_transfer_ends_soon_after_the_backend_has_fallen_silent() {
+    async fn a_transfer_ends_soon_after_the_backend_stops_responding() {
         let (answer, took) = beside(Duration::MAX, future::pending()).await;
-        assert!(is_away(&answer.expect_err("nobody says anything")));
+        assert!(is_away(&answer.expect_err("the backend is silent")));
         assert_eq!(took, SILENCE_TIME_MAX + REQUEST_TIME_MAX);
     }
 }

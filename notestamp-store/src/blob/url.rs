@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_names_no_folder_is_refused() {
+    fn a_url_without_a_folder_is_refused() {
         for text in [
             "",
             "/srv/media",

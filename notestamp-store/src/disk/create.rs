@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_in_its_place_or_on_its_way_is_named() {
+    fn an_obstructing_file_is_named() {
         let place = tempfile::tempdir().unwrap();
         let file = place.path().join("file");
         fs::write(&file, "").unwrap();

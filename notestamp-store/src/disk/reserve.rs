@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reserve_takes_space_until_it_is_released_and_is_found_again() {
+    fn a_reserve_uses_space_until_it_is_released_and_can_be_reopened() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("reserve");
         let mut reserve = Reserve::find(path.clone());

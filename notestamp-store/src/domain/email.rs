@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_one_however_it_is_typed() {
+    fn all_spellings_of_an_address_are_one_address() {
         for (spellings, canonical) in [
             (
                 ["jos\u{e9}@a.example", "jose\u{301}@a.example", " JOSE\u{301}@A.EXAMPLE\t"],
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_an_address_is_refused() {
+    fn an_invalid_address_is_refused() {
         let long = format!("{}@{}.example", "a".repeat(64), vec!["b".repeat(60); 4].join("."));
         for refused in [
             "",

@@ -87,13 +87,13 @@ mod tests {
     }
 
     #[test]
-    fn a_title_has_its_grams_as_written_and_as_folded() {
+    fn a_title_has_its_ngrams_as_written_and_as_folded() {
         let grams: Vec<_> = Title::parse("Aßa").unwrap().ngrams().into_iter().collect();
         assert_eq!(grams, ["A", "Aß", "Aßa", "a", "as", "ass", "s", "sa", "ss", "ssa", "ß", "ßa"]);
     }
 
     #[test]
-    fn a_lookup_leads_past_titles_that_have_not_what_is_looked_for() {
+    fn a_lookup_skips_titles_without_the_ngram() {
         let title = Title::parse("A lecture").unwrap();
         for query in [searching("x"), searching("lx"), searching("urex"), containing("E")] {
             assert!(!leads_to(&query, &title), "{query:?}");
@@ -112,7 +112,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_contains_a_text_is_led_to(before in TEXT, text in TEXT, after in TEXT) {
+        fn every_title_that_contains_a_text_is_found(before in TEXT, text in TEXT, after in TEXT) {
             let project = project(&format!("{before}{text}{after}"));
             for query in [searching(&text), containing(&text)] {
                 prop_assert!(!query.admits(&project) || leads_to(&query, &project.metadata.title), "{query:?}");

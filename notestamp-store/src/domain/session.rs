@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn the_previous_refresh_token_is_served_without_rotation_while_it_is_good_and_confirms_nothing() {
+    fn the_previous_refresh_token_is_served_without_rotation_while_it_is_valid_and_confirms_nothing() {
         let unconfirmed = rotated(1);
         let late = unconfirmed.rotated_at.after(1_000 * SECOND);
         assert_eq!(unconfirmed.clone().use_refresh(token(0), 0, late), RefreshUse::Good(unconfirmed.clone()));
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_ended_or_is_not_yet_is_refused_without_rotation_too() {
+    fn ended_sessions_and_unknown_generations_are_refused_without_rotation_too() {
         let now = rotated(1).rotated_at;
         let ended = rotated(1).revoke(now, RevocationReason::SignedOut);
         assert_eq!(ended.use_refresh(token(1), 1, now), RefreshUse::Refused);
@@ -351,7 +351,7 @@ mod tests {
 
     /// In every state of a session, `refresh` and `use_refresh` agree on which tokens are valid.
     #[test]
-    fn with_and_without_rotation_the_same_tokens_are_good() {
+    fn the_same_tokens_are_valid_with_and_without_rotation() {
         for session in [rotated(0), rotated(1), rotated(2), confirmed(rotated(1)), confirmed(rotated(2))] {
             for (n, seconds) in (0..4).flat_map(|n| [0, 29, 30, 1_000, 8_000].map(|seconds| (n, seconds))) {
                 let now = session.rotated_at.after(seconds * SECOND);

@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_ahead_for_a_while_is_not_believed() {
+    fn a_clock_that_is_ahead_for_a_while_is_not_trusted() {
         let (clock, mut looks, ahead) = looks_of_a_clock_ahead(30);
         assert_eq!(ahead, [0, 10, 20, 30].map(|minutes| minutes * MINUTE));
         clock.step_to(Timestamp::from_millis(clock.now().as_millis() - MONTH.as_millis() as i64));
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_stays_where_it_was_set_is_believed_in_the_end() {
+    fn a_clock_that_stays_where_it_was_set_is_trusted_in_the_end() {
         let (clock, mut looks, ahead) = looks_of_a_clock_ahead(60);
         assert!(ahead.iter().all(|ahead| *ahead <= LOOKS_APART), "{ahead:?}");
         clock.advance(10 * MINUTE);
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_back_is_believed_at_once() {
+    fn a_clock_that_was_set_back_is_trusted_at_once() {
         let clock = ManualClock::new(START);
         let mut looks = ClockLooks::new(&clock);
         clock.step_to(START.before(MONTH));
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_is_confirmed_when_it_is_apart_from_the_first() {
+    fn a_reading_is_confirmed_by_a_later_one_that_agrees() {
         let clock = ManualClock::new(START);
         let mut looks = ClockLooks::new(&clock);
         assert!(!looks.look(&clock).is_confirmed);
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn however_often_the_clock_is_looked_at_few_looks_are_kept() {
+    fn only_few_readings_of_the_clock_are_kept() {
         let clock = ManualClock::new(START);
         let mut looks = ClockLooks::new(&clock);
         for _ in 0..10_000 {

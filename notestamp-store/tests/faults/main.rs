@@ -54,7 +54,7 @@ fn life() -> Vec<Step> {
 }
 
 #[tokio::test]
-async fn without_faults_a_life_leaves_nothing() {
+async fn a_life_without_faults_leaves_nothing() {
     let mut world = World::in_memory().await;
     for step in life() {
         world.step(&step).await.unwrap();
@@ -102,27 +102,27 @@ async fn whichever_call_is_broken_a_life_ends_well(fault: Fault) {
 }
 
 #[tokio::test]
-async fn whichever_call_fails_nothing_is_lost_and_nothing_is_left() {
+async fn after_a_failure_of_any_call_nothing_is_lost_and_nothing_is_leaked() {
     whichever_call_is_broken_a_life_ends_well(Fault::FailsBefore).await;
 }
 
 #[tokio::test]
-async fn whichever_answer_is_lost_nothing_is_lost_and_nothing_is_left() {
+async fn after_a_lost_response_of_any_call_nothing_is_lost_and_nothing_is_leaked() {
     whichever_call_is_broken_a_life_ends_well(Fault::FailsAfter).await;
 }
 
 #[tokio::test]
-async fn whenever_the_store_ends_nothing_is_lost_and_nothing_is_left() {
+async fn after_a_crash_at_any_call_nothing_is_lost_and_nothing_is_leaked() {
     whichever_call_is_broken_a_life_ends_well(Fault::GoneForGood).await;
 }
 
 #[tokio::test]
-async fn whichever_write_comes_late_nothing_is_lost_and_nothing_is_left() {
+async fn after_a_late_write_of_any_call_nothing_is_lost_and_nothing_is_leaked() {
     whichever_call_is_broken_a_life_ends_well(Fault::ComesLate).await;
 }
 
 #[tokio::test]
-async fn a_sweep_asks_a_store_that_is_away_once_and_not_for_each_object() {
+async fn a_sweep_calls_an_unavailable_store_once_and_not_for_each_object() {
     let records = Arc::new(MemoryRecords::new());
     let faults = Arc::new(Faults::none());
     let media = FaultyObjects { inner: Arc::default(), faults: Arc::clone(&faults) };
@@ -223,7 +223,7 @@ async fn until_finished(task: &tokio::task::JoinHandle<Result<()>>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whichever_call_of_a_save_hangs_others_go_on_and_it_ends_well() {
+async fn if_any_call_of_a_save_hangs_others_continue_and_the_save_succeeds() {
     let (small, known) = (Media::Small(1), Media::KnownSmall(1));
     let twin = save("twin", "before", small);
     let mine = |media| save("title", "mine", media);

@@ -21,7 +21,7 @@ use super::faulty_objects::FaultyObjects;
 pub const NOW: Timestamp = Timestamp::from_millis(1_709_294_400_123);
 
 /// The timeout of each wait in these tests.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 pub struct World {
     pub faults: Arc<Faults>,
@@ -135,12 +135,12 @@ impl World {
             assert!(states.contains(&state), "{title} is {state:?}, and may be {states:?}");
             *states = vec![state];
         }
-        assert!(found.is_empty(), "nobody saved {found:?}");
+        assert!(found.is_empty(), "no save created {found:?}");
     }
 
     /// Waits for the background tasks of the store with fault injection.
     pub async fn settle(&self) {
-        tokio::time::timeout(PATIENCE, self.store.close()).await.expect("it comes to an end").unwrap();
+        tokio::time::timeout(TIMEOUT, self.store.close()).await.expect("it comes to an end").unwrap();
     }
 
     /// Ends all faults, advances the clock past all deadlines, and sweeps.

@@ -1,4 +1,4 @@
-//! Documents that cannot be read: they are in nobody's way.
+//! Documents that cannot be read do not affect other operations.
 
 use mongodb::bson::{Document, doc};
 use notestamp_store::protocol::StaleBefore;
@@ -39,7 +39,7 @@ async fn purge(store: &MongoDbRecords) {
 
 #[tokio::test]
 #[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
-async fn a_damaged_project_is_left_out_of_lists_and_purged() {
+async fn a_damaged_project_is_omitted_from_lists_and_purged() {
     for damage in [
         doc! { "title": "\n" },
         doc! { "extra": "no JSON" },
@@ -66,7 +66,7 @@ async fn a_damaged_project_is_left_out_of_lists_and_purged() {
         assert!(matches!(found, Err(Error::Corrupt(_)) | Ok(None)), "{damage}: {found:?}");
         assert_eq!(damaged(&store).await, [RecordKind::Project], "{damage}");
 
-        // What is beside it goes on as ever.
+        // Other projects are not affected.
         project(&store, ada, "d", Some(b"song")).await;
         store.delete_project(ada.into(), &title("c"), NOW).await.unwrap();
         assert_eq!(titles(&store, ada, &ListQuery::default()).await, ["d", "a"]);
@@ -91,7 +91,7 @@ async fn a_damaged_project_is_left_out_of_lists_and_purged() {
 
 #[tokio::test]
 #[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
-async fn a_purge_comes_to_its_end_past_more_damaged_projects_than_it_takes_at_once() {
+async fn a_purge_completes_with_more_damaged_projects_than_one_batch() {
     let database = TestDatabase::new();
     let store = database.open().await;
     let ada = account(&store, "ada").await;
@@ -108,7 +108,7 @@ async fn a_purge_comes_to_its_end_past_more_damaged_projects_than_it_takes_at_on
 
 #[tokio::test]
 #[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
-async fn damaged_sessions_accounts_and_objects_are_in_nobodys_way() {
+async fn damaged_sessions_accounts_and_objects_affect_no_others() {
     let database = TestDatabase::new();
     let store = database.open().await;
     let (ada, bob) = (account(&store, "ada").await, account(&store, "bob").await);

@@ -18,7 +18,7 @@ use crate::server::Mongod;
 const SLACK: Duration = Duration::from_secs(2);
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_unavailable_in_time() {
+async fn an_absent_server_is_unavailable_in_time() {
     let started = Instant::now();
     let refused = MongoDbRecords::open("mongodb://127.0.0.1:1/notestamp").await.map(drop);
     assert!(matches!(refused, Err(Error::Unavailable { backend: "mongodb", .. })), "{refused:?}");
@@ -26,7 +26,7 @@ async fn a_server_that_is_not_there_is_unavailable_in_time() {
 }
 
 #[tokio::test]
-async fn a_direct_connection_is_refused_with_what_to_do() {
+async fn a_direct_connection_is_refused_with_advice() {
     let url = "mongodb://ada:SECRET@127.0.0.1:1/notestamp?replicaSet=rs0&directConnection=true";
     let refused = MongoDbRecords::open(url).await.map(drop);
     let Err(Error::Invalid(why)) = refused else { panic!("{refused:?}") };
@@ -35,7 +35,7 @@ async fn a_direct_connection_is_refused_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn an_option_that_cannot_be_used_is_named_without_its_value() {
+async fn an_unsupported_option_is_named_without_its_value() {
     for (option, why) in [
         ("retryWritse=SECRET", "has the option retryWritse, which is unknown"),
         ("w=1&maxPoolSize=SECRET", "has the option maxPoolSize, with a value that it cannot have"),
@@ -48,7 +48,7 @@ async fn an_option_that_cannot_be_used_is_named_without_its_value() {
 }
 
 #[tokio::test]
-async fn a_piece_of_a_password_does_not_pass_for_an_option() {
+async fn a_part_of_a_password_is_not_shown_as_an_option() {
     let url = "mongodb://ada:x?SECRET=y@127.0.0.1:1/notestamp";
     let refused = MongoDbRecords::open(url).await.map(drop);
     let Err(Error::Invalid(invalid)) = refused else { panic!("{refused:?}") };
@@ -57,7 +57,7 @@ async fn a_piece_of_a_password_does_not_pass_for_an_option() {
 
 #[tokio::test]
 #[ignore = "needs NOTESTAMP_TEST_MONGOD"]
-async fn a_standalone_server_is_refused_with_what_to_do() {
+async fn a_standalone_server_is_refused_with_advice() {
     let server = Mongod::standalone().await;
     let refused = MongoDbRecords::open(&server.url()).await.map(drop);
     let Err(Error::Backend { source, .. }) = refused else { panic!("{refused:?}") };
@@ -67,7 +67,7 @@ async fn a_standalone_server_is_refused_with_what_to_do() {
 
 #[tokio::test]
 #[ignore = "needs NOTESTAMP_TEST_MONGOD"]
-async fn a_replica_set_that_was_never_initiated_is_unavailable_with_what_to_do() {
+async fn an_uninitiated_replica_set_is_unavailable_with_advice() {
     let server = Mongod::uninitiated().await;
     let refused = MongoDbRecords::open(&server.url()).await.map(drop);
     let Err(Error::Unavailable { source, .. }) = refused else { panic!("{refused:?}") };
@@ -76,7 +76,7 @@ async fn a_replica_set_that_was_never_initiated_is_unavailable_with_what_to_do()
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs NOTESTAMP_TEST_MONGOD"]
-async fn a_server_that_hangs_is_unavailable_in_time_and_then_serves_all_again() {
+async fn a_hanging_server_is_unavailable_in_time_and_recovers() {
     let server = Mongod::replica_set().await;
     let store = Arc::new(MongoDbRecords::open(&server.url()).await.unwrap());
     let ada = account(&*store, "ada").await;
@@ -120,7 +120,7 @@ async fn a_server_that_hangs_is_unavailable_in_time_and_then_serves_all_again() 
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs NOTESTAMP_TEST_MONGOD"]
-async fn a_node_that_has_been_replaced_as_primary_is_unavailable() {
+async fn a_former_primary_is_unavailable() {
     let server = Mongod::replica_set().await;
     let store = MongoDbRecords::open(&server.url()).await.unwrap();
     // NotWritablePrimary, NotPrimaryNoSecondaryOk, and, during the rollback of writes that no majority has,
@@ -134,7 +134,7 @@ async fn a_node_that_has_been_replaced_as_primary_is_unavailable() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs NOTESTAMP_TEST_MONGOD"]
-async fn no_session_is_left_of_an_account_that_is_removed_while_it_starts() {
+async fn no_session_remains_if_its_account_is_removed_while_it_starts() {
     let server = Mongod::replica_set().await;
     let (store, other) = two_handles(&server).await;
     let ada = account(&store, "ada").await;
@@ -175,7 +175,7 @@ async fn a_save_whose_commit_is_in_doubt_is_committed_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs NOTESTAMP_TEST_MONGOD"]
-async fn a_transaction_that_breaks_off_is_done_again_from_the_beginning() {
+async fn an_interrupted_transaction_is_retried_from_the_beginning() {
     let server = Mongod::replica_set().await;
     let (store, other) = two_handles(&server).await;
     let ada = account(&store, "ada").await;
@@ -197,7 +197,7 @@ async fn a_transaction_that_breaks_off_is_done_again_from_the_beginning() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs NOTESTAMP_TEST_MONGOD"]
-async fn a_url_does_not_turn_retries_off() {
+async fn the_url_cannot_turn_retries_off() {
     let server = Mongod::replica_set().await;
     let url = server.url();
     let separator = if url.contains('?') { '&' } else { '?' };
@@ -214,7 +214,7 @@ async fn a_url_does_not_turn_retries_off() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs NOTESTAMP_TEST_MONGOD"]
-async fn a_refusal_whose_end_is_lost_locks_nobody_out() {
+async fn a_lost_abort_does_not_lock_the_account() {
     let server = Mongod::replica_set().await;
     let (store, other) = two_handles(&server).await;
     let ada = account(&store, "ada").await;
@@ -255,7 +255,7 @@ async fn saves_of_one_account_in_one_process_wait_for_each_other_and_none_is_abo
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs NOTESTAMP_TEST_MONGOD"]
-async fn a_sign_in_to_the_server_that_its_shutdown_breaks_off_is_unavailable() {
+async fn a_connection_interrupted_by_a_shutdown_is_unavailable() {
     let server = Mongod::replica_set().await;
     let user = doc! { "createUser": "ada", "pwd": "secret", "roles": ["root"] };
     while MongoDbRecords::open(&server.url()).await.is_err() {}
@@ -270,7 +270,7 @@ async fn a_sign_in_to_the_server_that_its_shutdown_breaks_off_is_unavailable() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs NOTESTAMP_TEST_MONGOD"]
-async fn a_commit_that_is_never_answered_is_unavailable_in_time() {
+async fn a_commit_without_a_response_is_unavailable_in_time() {
     let server = Mongod::replica_set().await;
     let (store, other) = two_handles(&server).await;
     let ada = account(&store, "ada").await;

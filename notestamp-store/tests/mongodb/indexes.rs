@@ -95,7 +95,7 @@ fn every_listing(from: &Project) -> Vec<ListQuery> {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
-async fn a_search_looks_up_what_is_rare_and_walks_past_what_is_common() {
+async fn a_search_looks_up_rare_ngrams_and_walks_for_common_ones() {
     let database = TestDatabase::new();
     let store = database.open().await;
     let ada = account(&store, "ada").await;

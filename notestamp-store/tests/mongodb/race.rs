@@ -27,7 +27,7 @@ type Deleted = Arc<Mutex<HashSet<ObjectId>>>;
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
-async fn two_processes_that_race_keep_all_in_step() {
+async fn two_racing_processes_keep_the_records_consistent() {
     let database = TestDatabase::new();
     let stores = [Arc::new(database.open().await), Arc::new(database.open().await)];
     let owners = [account(&*stores[0], "ada").await, account(&*stores[0], "bob").await];

@@ -36,7 +36,7 @@ async fn many_processes_that_open_a_new_database_at_once_agree() {
 
 #[tokio::test]
 #[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
-async fn a_newer_schema_is_refused_and_left_alone() {
+async fn a_newer_schema_is_refused_and_not_changed() {
     let database = TestDatabase::new();
     database.open().await.close().await.unwrap();
     let meta = behind(&database).await.collection::<Document>("meta");
@@ -57,7 +57,7 @@ async fn a_newer_schema_is_refused_and_left_alone() {
 /// A database as version 1 wrote it: without the n-grams by which a search finds titles.
 #[tokio::test]
 #[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
-async fn an_older_database_is_brought_up_to_date_by_whoever_opens_it() {
+async fn an_older_database_is_migrated_when_it_is_opened() {
     let database = TestDatabase::new();
     let store = database.open().await;
     let ada = account(&store, "ada").await;
@@ -84,7 +84,7 @@ async fn an_older_database_is_brought_up_to_date_by_whoever_opens_it() {
 /// Addresses as version 2 stored them: only trimmed and in lower case.
 #[tokio::test]
 #[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
-async fn addresses_of_an_older_database_get_their_one_spelling() {
+async fn addresses_of_an_older_database_are_normalized() {
     let database = TestDatabase::new();
     let store = database.open().await;
     let cases = [
@@ -126,7 +126,7 @@ async fn addresses_of_an_older_database_get_their_one_spelling() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
-async fn many_processes_that_open_a_new_store_at_once_agree_whose_it_is() {
+async fn many_processes_that_open_a_new_store_at_once_agree_on_its_id() {
     let database = TestDatabase::new();
     let buckets = Buckets::default();
     let opened = join_all((0..4).map(|_| async { buckets.open(&database).await.unwrap() })).await;
@@ -178,7 +178,7 @@ impl Buckets {
 
 #[tokio::test]
 #[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
-async fn a_database_of_another_program_is_refused_and_left_alone() {
+async fn a_database_of_another_program_is_refused_and_not_changed() {
     let database = TestDatabase::new();
     let other = behind(&database).await;
     other.collection("users").insert_one(doc! { "name": "Ada" }).await.unwrap();
@@ -191,7 +191,7 @@ async fn a_database_of_another_program_is_refused_and_left_alone() {
 /// sufficed.
 #[tokio::test]
 #[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
-async fn the_server_removes_no_session_by_its_own_clock() {
+async fn mongodb_deletes_no_session_by_its_own_clock() {
     let database = TestDatabase::new();
     let store = database.open().await;
     let started = session(account(&store, "ada").await);
@@ -214,7 +214,7 @@ async fn the_server_removes_no_session_by_its_own_clock() {
 
 #[tokio::test]
 #[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
-async fn a_password_is_in_no_error_and_no_debug_text() {
+async fn no_error_and_no_debug_text_contains_a_password() {
     let database = TestDatabase::new();
     let with_password = database.url.replace("mongodb://", "mongodb://ada:open-sesame@");
     let refused = MongoDbRecords::open(&with_password).await.unwrap_err();
@@ -226,7 +226,7 @@ async fn a_password_is_in_no_error_and_no_debug_text() {
 }
 
 #[tokio::test]
-async fn a_url_that_cannot_be_read_is_not_repeated() {
+async fn the_error_about_a_malformed_url_does_not_repeat_it() {
     for url in [
         "open-sesame",
         "mongodb://ada:open-sesame/of@ali@localhost/notestamp",

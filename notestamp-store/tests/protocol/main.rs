@@ -132,13 +132,13 @@ fn promises_hold_while_the_bytes_of_a_digest_get_lost() {
 }
 
 #[test]
-fn lost_bytes_that_are_mended_for_one_project_leave_another_dangling() {
+fn restoring_lost_bytes_for_one_project_only_leaves_a_project_dangling() {
     let scenario = Scenario::bytes_of_a_digest_get_lost();
     assert_breaks(NEVER_DANGLING, faulty(Fault::OnlyItsOwnIsRepointed, scenario, Isolation::Snapshot));
 }
 
 #[test]
-fn without_a_look_lost_bytes_are_never_mended() {
+fn without_a_check_lost_bytes_are_never_restored() {
     let scenario = Scenario::bytes_get_lost();
     let model = faulty(Fault::LedgerIsBelieved, scenario, Isolation::Serializable);
     assert!(!discoveries(model).contains(MENDED));
@@ -203,13 +203,13 @@ fn without_a_unique_index_equal_bytes_are_stored_twice_under_snapshot_isolation(
 }
 
 #[test]
-fn a_commit_without_an_answer_taken_for_failed_leaves_a_project_dangling() {
+fn treating_an_unknown_commit_as_failed_leaves_a_project_dangling() {
     let scenario = Scenario::old_project_is_deleted();
     assert_breaks(NEVER_DANGLING, faulty(Fault::UnansweredIsTakenForFailed, scenario, Isolation::Snapshot));
 }
 
 #[test]
-fn a_write_without_an_answer_given_up_leaks_its_bytes() {
+fn dooming_the_row_of_an_unconfirmed_write_leaks_its_bytes() {
     let scenario = Scenario::old_project_is_deleted();
     assert_breaks(NOTHING_LEAKS, faulty(Fault::UnansweredWriteIsGivenUp, scenario, Isolation::Snapshot));
 }

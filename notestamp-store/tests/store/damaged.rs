@@ -1,4 +1,4 @@
-//! Rows that cannot be read: they are in nobody's way.
+//! Rows that cannot be read do not affect other operations.
 
 #![cfg(feature = "sqlite")]
 
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use super::fixture::{NOW, account, draft, media, notes, title};
 
-/// A store in a folder, whose database can be written to past it.
+/// A store in a folder whose database the test can change directly.
 struct Damaged {
     folder: TempDir,
     clock: Arc<ManualClock>,
@@ -33,7 +33,7 @@ impl Damaged {
         Self { folder, clock, store, owner }
     }
 
-    /// Closes the store, executes this past all that the schema demands, and opens it again.
+    /// Closes the store, executes this SQL without the checks of the schema, and opens the store again.
     async fn by(mut self, sql: &str) -> Self {
         self.store.close().await.unwrap();
         let database = Connection::open(self.folder.path().join("metadata.db")).unwrap();
@@ -70,7 +70,7 @@ async fn open(folder: &Path, clock: &Arc<ManualClock>) -> Store {
     Store::builder(Arc::new(records), notes, media).clock(clock.clone()).open().await.unwrap()
 }
 
-/// Each a way in which a project cannot be read.
+/// Each of these makes a project unreadable.
 const PROJECTS: [&str; 5] = [
     "UPDATE projects SET title = char(10) WHERE title = 'b'",
     "UPDATE projects SET extra = 'no JSON' WHERE title = 'b'",
@@ -80,7 +80,7 @@ const PROJECTS: [&str; 5] = [
 ];
 
 #[tokio::test]
-async fn a_damaged_project_is_left_out_of_lists_and_reported() {
+async fn a_damaged_project_is_omitted_from_lists_and_reported() {
     for sql in PROJECTS {
         let it = Damaged::new().await;
         for text in ["a", "b", "c"] {
@@ -102,7 +102,7 @@ async fn a_damaged_project_is_left_out_of_lists_and_reported() {
         let [damaged] = &report.damaged[..] else { panic!("{sql}: {report:?}") };
         assert_eq!(damaged.kind, RecordKind::Project);
 
-        // What is beside it goes on as ever.
+        // Other projects are not affected.
         draft(&it.store, it.owner, "a").media(&media(1, 10)).save().await;
         draft(&it.store, it.owner, "d").announcing(&media(1, 10)).save().await;
         it.store.delete_project(it.owner, &title("c")).await.unwrap();
@@ -111,7 +111,7 @@ async fn a_damaged_project_is_left_out_of_lists_and_reported() {
 }
 
 #[tokio::test]
-async fn a_damaged_project_of_a_removed_account_stops_no_sweep() {
+async fn a_sweep_continues_past_a_damaged_project_of_a_removed_account() {
     for sql in PROJECTS.into_iter().chain(["UPDATE projects SET notes = x'00' WHERE title = 'b'"]) {
         let is_purged = !sql.contains("SET notes");
         let it = Damaged::new().await;
@@ -132,14 +132,14 @@ async fn a_damaged_project_of_a_removed_account_stops_no_sweep() {
         if is_purged {
             assert_eq!(report, CheckReport::default(), "{sql}");
         } else {
-            // What it refers to cannot be known.
+            // Its references are unknown.
             assert_eq!(report.damaged.len(), 1);
         }
     }
 }
 
 #[tokio::test]
-async fn a_damaged_row_of_the_ledger_stops_no_sweep() {
+async fn a_sweep_continues_past_a_damaged_row_of_the_ledger() {
     let it = Damaged::new().await;
     for text in ["a", "b", "c"] {
         draft(&it.store, it.owner, text).media(&media(1, 10)).save().await;
@@ -161,7 +161,7 @@ async fn a_damaged_row_of_the_ledger_stops_no_sweep() {
 }
 
 #[tokio::test]
-async fn a_damaged_session_locks_nobody_out() {
+async fn a_damaged_session_does_not_prevent_a_sign_in() {
     let it = Damaged::new().await;
     let user = it.store.find_account(it.owner).await.unwrap().unwrap();
     let broken = it.store.start_session(&user, "broken").await.unwrap().unwrap();
@@ -186,7 +186,7 @@ async fn a_damaged_session_locks_nobody_out() {
 }
 
 #[tokio::test]
-async fn a_damaged_account_is_in_the_way_of_no_other() {
+async fn a_damaged_account_affects_no_other() {
     let it = Damaged::new().await;
     let sql = "UPDATE users SET usage_bytes = -1 WHERE email = 'ada@example.org'";
     let it = it.by(sql).await;
@@ -202,7 +202,7 @@ async fn a_damaged_account_is_in_the_way_of_no_other() {
     assert_eq!(it.report().await, CheckReport::default());
 }
 
-/// The one file of notes there is.
+/// The only file of notes.
 fn notes_file(folder: &Path) -> std::path::PathBuf {
     let mut folders = fs::read_dir(folder.join("Notes")).unwrap().map(|entry| entry.unwrap().path());
     let folder = folders.find(|path| path.is_dir()).unwrap();
@@ -210,7 +210,7 @@ fn notes_file(folder: &Path) -> std::path::PathBuf {
 }
 
 #[tokio::test]
-async fn notes_are_compared_with_their_digest() {
+async fn notes_are_verified_against_their_digest() {
     for text in ["words".to_owned(), "more words ".repeat(10_000)] {
         let it = Damaged::new().await;
         draft(&it.store, it.owner, "a").notes(&text).save().await;
@@ -228,7 +228,7 @@ async fn notes_are_compared_with_their_digest() {
 }
 
 #[tokio::test]
-async fn what_was_deleted_is_no_longer_in_the_file() {
+async fn deleted_data_is_overwritten_in_the_file() {
     let it = Damaged::new().await;
     let secret = "a title that nobody else has".repeat(5);
     draft(&it.store, it.owner, &secret).save().await;
@@ -247,7 +247,7 @@ async fn what_was_deleted_is_no_longer_in_the_file() {
 }
 
 #[tokio::test]
-async fn the_folders_of_a_removed_account_go_with_its_last_object() {
+async fn the_folders_of_a_removed_account_are_deleted_with_its_last_object() {
     let it = Damaged::new().await;
     let other = account(&it.store, "bob@example.org").await;
     for owner in [it.owner, other] {
@@ -264,7 +264,7 @@ async fn the_folders_of_a_removed_account_go_with_its_last_object() {
         names
     };
     assert_eq!(folders().len(), 4);
-    // An upload that began before the removal, and comes to its end after it.
+    // An upload that began before the removal, and ends after it.
     let mut late = it.store.begin_save(it.owner);
     it.store.remove_account(it.owner).await.unwrap();
     for _ in 0..2 {

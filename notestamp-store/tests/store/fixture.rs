@@ -18,7 +18,7 @@ use tempfile::TempDir;
 pub const NOW: Timestamp = Timestamp::from_millis(1_709_294_400_123);
 
 /// The timeout of each wait in these tests.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// More bytes than fit into one part of a local file, so that they are staged while they arrive.
 pub const LARGE: usize = (5 << 20) / 2;
@@ -54,7 +54,7 @@ pub async fn run<F: Future<Output = Fixture>>(backend: Backend, case: impl FnOnc
         let fixture = case(Fixture::new(backend).await).await;
         fixture.assert_swept_clean().await;
     };
-    tokio::time::timeout(PATIENCE, whole).await.expect("it comes to an end");
+    tokio::time::timeout(TIMEOUT, whole).await.expect("it comes to an end");
 }
 
 impl Parts {

@@ -47,7 +47,7 @@ pub async fn a_blob_store_of_another_store_is_refused(it: Fixture) -> Fixture {
     it
 }
 
-pub async fn a_blob_store_that_has_lost_its_id_and_all_is_refused(it: Fixture) -> Fixture {
+pub async fn an_emptied_blob_store_without_an_id_is_refused(it: Fixture) -> Fixture {
     it.draft("title").media(&media(1, 10)).save().await;
     let empty = Parts::new(it.backend).await;
     for parts in [with(&it, &it.parts.notes, &empty.media), with(&it, &empty.notes, &it.parts.media)] {
@@ -56,7 +56,7 @@ pub async fn a_blob_store_that_has_lost_its_id_and_all_is_refused(it: Fixture) -
     it
 }
 
-pub async fn a_blob_store_in_which_nothing_is_missed_may_be_replaced(mut it: Fixture) -> Fixture {
+pub async fn a_blob_store_without_live_objects_may_be_replaced(mut it: Fixture) -> Fixture {
     let (id, empty) = (it.store.id(), Parts::new(it.backend).await);
     it.parts = with(&it, &empty.notes, &empty.media);
     it.parts.folders.extend(empty.folders);
@@ -69,7 +69,7 @@ pub async fn a_blob_store_in_which_nothing_is_missed_may_be_replaced(mut it: Fix
     it
 }
 
-pub async fn a_blob_store_that_another_store_uses_is_not_taken_by_a_new_one(it: Fixture) -> Fixture {
+pub async fn a_new_store_refuses_a_blob_store_of_another_store(it: Fixture) -> Fixture {
     let saved = it.draft("title").media(&media(1, 10)).save().await;
     let mut new = Parts::new(it.backend).await;
     let id = new.try_open().await.unwrap().id();

@@ -46,7 +46,7 @@ pub async fn a_body_that_is_abandoned_leaves_nothing(it: Fixture) -> Fixture {
     it
 }
 
-pub async fn a_body_that_breaks_off_leaves_nothing(it: Fixture) -> Fixture {
+pub async fn an_incomplete_body_leaves_nothing(it: Fixture) -> Fixture {
     for size in [0, 10, LARGE] {
         let mut save = it.store.begin_save(it.owner);
         let broken = body(&media(1, size)).map(|chunk| chunk.map_err(|never: Infallible| match never {}));
@@ -81,7 +81,7 @@ pub async fn notes_beyond_their_limit_leave_nothing(it: Fixture) -> Fixture {
     it
 }
 
-pub async fn an_upload_beyond_its_time_leaves_nothing(it: Fixture) -> Fixture {
+pub async fn an_expired_upload_leaves_nothing(it: Fixture) -> Fixture {
     // The deadline passes while the bytes arrive, and between the last byte and the commit.
     let (clock, late) = (it.clock.clone(), it.store.settings().upload_time_max + Duration::from_millis(1));
     let slow = body(&media(1, LARGE)).inspect(move |_| clock.advance(late));
@@ -130,7 +130,7 @@ pub async fn a_save_of_a_removed_account_leaves_nothing(it: Fixture) -> Fixture 
     it
 }
 
-pub async fn a_commit_whose_caller_goes_away_comes_to_its_end(it: Fixture) -> Fixture {
+pub async fn a_commit_whose_caller_is_cancelled_completes(it: Fixture) -> Fixture {
     let bytes = media(1, LARGE);
     let mut save = it.store.begin_save(it.owner);
     save.write_media(body(&bytes)).await.unwrap();
@@ -148,7 +148,7 @@ pub async fn a_commit_whose_caller_goes_away_comes_to_its_end(it: Fixture) -> Fi
     it
 }
 
-pub async fn a_commit_that_is_given_up_undoes_no_later_save(it: Fixture) -> Fixture {
+pub async fn an_abandoned_commit_does_not_undo_a_later_save(it: Fixture) -> Fixture {
     let bytes = media(1, LARGE);
     for n in 0..20 {
         let mut save = it.store.begin_save(it.owner);

@@ -16,7 +16,7 @@ async fn assert_lost(it: &Fixture, project: &Project) {
     assert!(matches!(lost, Err(Error::Corrupt(_))), "{lost:?}");
 }
 
-pub async fn a_file_that_is_lost_is_mended_by_the_next_save_that_brings_it(it: Fixture) -> Fixture {
+pub async fn a_lost_file_is_restored_by_the_next_save_with_the_same_bytes(it: Fixture) -> Fixture {
     for size in [10, LARGE] {
         let bytes = media(1, size);
         let first = it.draft("first").media(&bytes).save().await;
@@ -49,7 +49,7 @@ pub async fn a_file_that_is_lost_is_mended_by_the_next_save_that_brings_it(it: F
     it
 }
 
-pub async fn a_file_that_is_lost_is_needed_where_only_its_digest_comes(it: Fixture) -> Fixture {
+pub async fn a_lost_file_is_needed_if_a_save_has_only_its_digest(it: Fixture) -> Fixture {
     let bytes = media(1, 1_000);
     let first = it.draft("first").media(&bytes).save().await;
     lose(&it, &first).await;
@@ -67,7 +67,7 @@ pub async fn a_file_that_is_lost_is_needed_where_only_its_digest_comes(it: Fixtu
     it
 }
 
-pub async fn a_file_that_was_cut_short_is_mended_too(it: Fixture) -> Fixture {
+pub async fn a_truncated_file_is_restored_too(it: Fixture) -> Fixture {
     let bytes = media(1, 1_000);
     let first = it.draft("first").media(&bytes).save().await;
     lose(&it, &first).await;

@@ -36,57 +36,57 @@ on_every_backend! {
     saves {
         a_saved_project_is_read_as_it_was_saved
         a_later_save_replaces_the_notes_and_keeps_the_media
-        a_project_without_media_takes_it_later
+        media_can_be_added_to_a_project_later
         equal_media_of_one_account_is_stored_once
         equal_media_of_two_accounts_is_stored_twice_by_default
         equal_media_of_two_accounts_is_stored_once_in_a_shared_namespace
-        a_digest_stands_for_media_that_the_owner_has
-        a_digest_of_somebody_elses_media_is_worth_nothing
-        media_that_is_not_what_was_announced_is_refused
-        other_media_for_a_project_that_has_some_is_refused
+        a_digest_can_replace_media_that_the_owner_has
+        a_digest_of_another_accounts_media_is_refused
+        media_with_another_digest_than_announced_is_refused
+        other_media_for_a_project_with_media_is_refused
         a_stale_revision_is_refused
-        what_an_account_uses_is_exact
+        the_usage_of_an_account_is_exact
     }
     leftovers {
         a_save_that_is_dropped_leaves_nothing
         a_body_that_is_abandoned_leaves_nothing
-        a_body_that_breaks_off_leaves_nothing
+        an_incomplete_body_leaves_nothing
         media_beyond_its_limit_leaves_nothing
         notes_beyond_their_limit_leave_nothing
-        an_upload_beyond_its_time_leaves_nothing
+        an_expired_upload_leaves_nothing
         a_save_beyond_the_quota_leaves_nothing
         a_refused_save_leaves_nothing
         a_save_of_a_removed_account_leaves_nothing
-        a_commit_whose_caller_goes_away_comes_to_its_end
-        a_commit_that_is_given_up_undoes_no_later_save
+        a_commit_whose_caller_is_cancelled_completes
+        an_abandoned_commit_does_not_undo_a_later_save
     }
     lost {
-        a_file_that_is_lost_is_mended_by_the_next_save_that_brings_it
-        a_file_that_is_lost_is_needed_where_only_its_digest_comes
-        a_file_that_was_cut_short_is_mended_too
+        a_lost_file_is_restored_by_the_next_save_with_the_same_bytes
+        a_lost_file_is_needed_if_a_save_has_only_its_digest
+        a_truncated_file_is_restored_too
     }
     identity {
         a_store_keeps_its_id
         a_blob_store_of_another_store_is_refused
-        a_blob_store_that_has_lost_its_id_and_all_is_refused
-        a_blob_store_in_which_nothing_is_missed_may_be_replaced
-        a_blob_store_that_another_store_uses_is_not_taken_by_a_new_one
+        an_emptied_blob_store_without_an_id_is_refused
+        a_blob_store_without_live_objects_may_be_replaced
+        a_new_store_refuses_a_blob_store_of_another_store
     }
     races {
-        equal_media_saved_at_the_same_moment_is_stored_once
-        saves_of_one_title_at_the_same_moment_make_one_project
-        saves_deletions_removals_and_sweeps_at_the_same_moment_break_nothing
-        what_is_opened_while_others_save_is_of_one_revision
+        equal_media_in_concurrent_saves_is_stored_once
+        concurrent_saves_of_one_title_create_one_project
+        concurrent_saves_deletions_removals_and_sweeps_stay_consistent
+        an_open_during_saves_returns_notes_and_metadata_of_one_revision
     }
     sweeps {
-        a_deleted_project_leaves_its_twin_readable
-        media_that_nobody_refers_to_goes_when_its_grace_is_over
-        media_saved_again_within_its_grace_brings_no_new_bytes
-        a_removed_account_is_gone_at_once_and_its_bytes_with_the_next_sweep
-        without_grace_one_sweep_takes_all
-        a_sweep_spares_uploads_under_way
-        a_clock_that_is_a_month_ahead_for_a_while_takes_nothing_early
-        a_sweep_is_minutes_behind_a_writer_however_short_its_time
-        an_upload_that_a_sweep_has_outlived_is_refused
+        a_project_stays_readable_when_another_with_equal_media_is_deleted
+        unreferenced_media_is_deleted_after_its_grace_period
+        media_saved_again_within_its_grace_period_stores_no_new_bytes
+        a_removed_account_is_gone_at_once_and_the_next_sweep_deletes_its_bytes
+        without_a_grace_period_one_sweep_deletes_everything_unreferenced
+        a_sweep_keeps_uploads_in_progress
+        a_sweep_with_a_clock_a_month_ahead_deletes_nothing_early
+        a_sweep_dooms_a_reservation_minutes_after_the_upload_time_at_the_earliest
+        an_upload_whose_reservation_a_sweep_has_doomed_is_refused
     }
 }

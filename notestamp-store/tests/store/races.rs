@@ -25,7 +25,7 @@ async fn race<T: Send + 'static>(racers: Vec<BoxFuture<'static, T>>) -> Vec<T> {
     join_all(tasks).await.into_iter().map(Result::unwrap).collect()
 }
 
-pub async fn equal_media_saved_at_the_same_moment_is_stored_once(it: Fixture) -> Fixture {
+pub async fn equal_media_in_concurrent_saves_is_stored_once(it: Fixture) -> Fixture {
     for (round, size) in [10, LARGE].into_iter().enumerate() {
         let bytes = media(1, size);
         let savers = (0..10).map(|n| {
@@ -43,7 +43,7 @@ pub async fn equal_media_saved_at_the_same_moment_is_stored_once(it: Fixture) ->
     it
 }
 
-pub async fn saves_of_one_title_at_the_same_moment_make_one_project(it: Fixture) -> Fixture {
+pub async fn concurrent_saves_of_one_title_create_one_project(it: Fixture) -> Fixture {
     let savers = (0..10).map(|n| {
         let draft = it.draft("title").notes(&format!("by {n}")).media(&media(1, 1_000));
         Box::pin(draft.save()) as BoxFuture<'static, Project>
@@ -57,7 +57,7 @@ pub async fn saves_of_one_title_at_the_same_moment_make_one_project(it: Fixture)
     it
 }
 
-pub async fn saves_deletions_removals_and_sweeps_at_the_same_moment_break_nothing(it: Fixture) -> Fixture {
+pub async fn concurrent_saves_deletions_removals_and_sweeps_stay_consistent(it: Fixture) -> Fixture {
     for round in 0..8_u64 {
         // The clock advances by the grace period, so that a sweep dooms everything that it may while saves rely on it.
         let store = it.store.clone();
@@ -94,7 +94,7 @@ pub async fn saves_deletions_removals_and_sweeps_at_the_same_moment_break_nothin
     it
 }
 
-pub async fn what_is_opened_while_others_save_is_of_one_revision(it: Fixture) -> Fixture {
+pub async fn an_open_during_saves_returns_notes_and_metadata_of_one_revision(it: Fixture) -> Fixture {
     let words = |revision: Revision| format!("revision {revision}");
     it.draft("title").notes(&words(Revision::FIRST)).save().await;
     let done = Arc::new(AtomicBool::new(false));

@@ -48,7 +48,7 @@ fn id_file(folder: &Path, kind: ObjectKind) -> PathBuf {
 const KINDS: [ObjectKind; 2] = [ObjectKind::Notes, ObjectKind::Media];
 
 #[tokio::test]
-async fn what_was_saved_is_there_after_the_store_was_closed() {
+async fn saved_projects_exist_after_the_store_is_reopened() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).await;
     let owner = account(&store, "ada@example.org").await;
@@ -67,7 +67,7 @@ async fn what_was_saved_is_there_after_the_store_was_closed() {
 
 /// A database as version 1 wrote it: without the index by which a search finds titles.
 #[tokio::test]
-async fn an_older_database_is_brought_up_to_date() {
+async fn an_older_database_is_migrated() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).await;
     let owner = account(&store, "ada@example.org").await;
@@ -97,7 +97,7 @@ async fn an_older_database_is_brought_up_to_date() {
 /// No other process can have the records open, so every reserved row belongs to a process that has ended, and the
 /// sweep need not wait for upload deadlines.
 #[tokio::test]
-async fn what_a_dead_process_has_reserved_is_given_up_at_once() {
+async fn reservations_of_a_dead_process_are_doomed_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let owner = account(&open(folder.path()).await, "ada@example.org").await;
     let namespace = Namespace::Owner(owner);
@@ -184,7 +184,7 @@ async fn an_unmounted_folder_beside_an_earlier_version_is_refused() {
 }
 
 #[tokio::test]
-async fn a_database_copied_before_it_had_an_id_takes_that_of_its_blob_stores() {
+async fn a_database_without_an_id_takes_that_of_its_blob_stores() {
     let folder = tempfile::tempdir().unwrap();
     let (_, id) = used(folder.path()).await;
     make_older(folder.path(), "");
@@ -192,7 +192,7 @@ async fn a_database_copied_before_it_had_an_id_takes_that_of_its_blob_stores() {
 }
 
 #[tokio::test]
-async fn an_unmounted_folder_is_refused_at_the_start_and_found_by_a_ping() {
+async fn an_unmounted_folder_is_refused_at_the_start_and_detected_by_a_ping() {
     let folder = tempfile::tempdir().unwrap();
     used(folder.path()).await;
     let store = open(folder.path()).await;
@@ -219,7 +219,7 @@ async fn an_unmounted_folder_is_refused_at_the_start_and_found_by_a_ping() {
 }
 
 #[tokio::test]
-async fn a_save_into_a_folder_which_is_unmounted_changes_nothing() {
+async fn a_save_into_an_unmounted_folder_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let (owner, _) = used(folder.path()).await;
     let store = open(folder.path()).await;
@@ -243,7 +243,7 @@ async fn a_save_into_a_folder_which_is_unmounted_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_sweep_forgets_nothing_that_lies_in_a_folder_which_is_unmounted() {
+async fn a_sweep_forgets_no_object_of_an_unmounted_folder() {
     let folder = tempfile::tempdir().unwrap();
     let (owner, _) = used(folder.path()).await;
     let clock = Arc::new(ManualClock::new(SystemClock.now()));

@@ -38,7 +38,7 @@ pub async fn a_later_save_replaces_the_notes_and_keeps_the_media(it: Fixture) ->
     it
 }
 
-pub async fn a_project_without_media_takes_it_later(it: Fixture) -> Fixture {
+pub async fn media_can_be_added_to_a_project_later(it: Fixture) -> Fixture {
     assert_eq!(it.draft("title").save().await.media, None);
     let bytes = media(1, LARGE);
     let saved = it.draft("title").media(&bytes).save().await;
@@ -79,7 +79,7 @@ pub async fn equal_media_of_two_accounts_is_stored_once_in_a_shared_namespace(it
     it
 }
 
-pub async fn a_digest_stands_for_media_that_the_owner_has(it: Fixture) -> Fixture {
+pub async fn a_digest_can_replace_media_that_the_owner_has(it: Fixture) -> Fixture {
     let bytes = media(1, LARGE);
     it.draft("first").media(&bytes).save().await;
     let second = it.draft("second").announcing(&bytes).save().await;
@@ -94,7 +94,7 @@ pub async fn a_digest_stands_for_media_that_the_owner_has(it: Fixture) -> Fixtur
     it
 }
 
-pub async fn a_digest_of_somebody_elses_media_is_worth_nothing(mut it: Fixture) -> Fixture {
+pub async fn a_digest_of_another_accounts_media_is_refused(mut it: Fixture) -> Fixture {
     for (dedup, other) in [(Dedup::User, "bob@example.org"), (Dedup::Global, "eve@example.org")] {
         it = it.with(|settings| settings.dedup = dedup).await;
         let (bytes, other) = (media(1, 1_000), account(&it.store, other).await);
@@ -105,7 +105,7 @@ pub async fn a_digest_of_somebody_elses_media_is_worth_nothing(mut it: Fixture) 
     it
 }
 
-pub async fn media_that_is_not_what_was_announced_is_refused(it: Fixture) -> Fixture {
+pub async fn media_with_another_digest_than_announced_is_refused(it: Fixture) -> Fixture {
     for size in [10, LARGE] {
         let refused = it.draft("title").media(&media(1, size)).announcing(b"other bytes").try_save().await;
         assert!(matches!(refused, Err(Error::DigestMismatch)), "{refused:?}");
@@ -115,7 +115,7 @@ pub async fn media_that_is_not_what_was_announced_is_refused(it: Fixture) -> Fix
     it
 }
 
-pub async fn other_media_for_a_project_that_has_some_is_refused(it: Fixture) -> Fixture {
+pub async fn other_media_for_a_project_with_media_is_refused(it: Fixture) -> Fixture {
     let first = it.draft("title").media(&media(1, 10)).save().await;
     for other in [
         it.draft("title").media(&media(2, 10)),
@@ -144,7 +144,7 @@ pub async fn a_stale_revision_is_refused(it: Fixture) -> Fixture {
     it
 }
 
-pub async fn what_an_account_uses_is_exact(it: Fixture) -> Fixture {
+pub async fn the_usage_of_an_account_is_exact(it: Fixture) -> Fixture {
     let (words, bytes) = (notes("words").as_bytes().len() as u64, media(1, LARGE));
     it.draft("first").notes("words").media(&bytes).save().await;
     it.draft("second").notes("words").media(&bytes).save().await;

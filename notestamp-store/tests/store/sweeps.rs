@@ -8,7 +8,7 @@ use notestamp_store::{Clock as _, Error, ListQuery};
 
 use super::fixture::{Fixture, LARGE, account, body, draft, media, read, title};
 
-pub async fn a_deleted_project_leaves_its_twin_readable(it: Fixture) -> Fixture {
+pub async fn a_project_stays_readable_when_another_with_equal_media_is_deleted(it: Fixture) -> Fixture {
     let bytes = media(1, LARGE);
     it.draft("first").media(&bytes).save().await;
     let second = it.draft("second").media(&bytes).save().await;
@@ -20,7 +20,7 @@ pub async fn a_deleted_project_leaves_its_twin_readable(it: Fixture) -> Fixture 
     it
 }
 
-pub async fn media_that_nobody_refers_to_goes_when_its_grace_is_over(it: Fixture) -> Fixture {
+pub async fn unreferenced_media_is_deleted_after_its_grace_period(it: Fixture) -> Fixture {
     let saved = it.draft("first").media(&media(1, LARGE)).save().await;
     it.draft("second").media(&media(1, LARGE)).save().await;
     it.delete("first").await.unwrap();
@@ -39,7 +39,7 @@ pub async fn media_that_nobody_refers_to_goes_when_its_grace_is_over(it: Fixture
     it
 }
 
-pub async fn media_saved_again_within_its_grace_brings_no_new_bytes(it: Fixture) -> Fixture {
+pub async fn media_saved_again_within_its_grace_period_stores_no_new_bytes(it: Fixture) -> Fixture {
     let bytes = media(1, LARGE);
     let before = it.draft("title").media(&bytes).save().await;
     it.delete("title").await.unwrap();
@@ -54,7 +54,7 @@ pub async fn media_saved_again_within_its_grace_brings_no_new_bytes(it: Fixture)
     it
 }
 
-pub async fn a_removed_account_is_gone_at_once_and_its_bytes_with_the_next_sweep(it: Fixture) -> Fixture {
+pub async fn a_removed_account_is_gone_at_once_and_the_next_sweep_deletes_its_bytes(it: Fixture) -> Fixture {
     let it = it.with(|settings| settings.sweep_grace = Duration::ZERO).await;
     let other = account(&it.store, "bob@example.org").await;
     let kept = draft(&it.store, other, "title").media(&media(1, LARGE)).save().await;
@@ -77,7 +77,7 @@ pub async fn a_removed_account_is_gone_at_once_and_its_bytes_with_the_next_sweep
     it
 }
 
-pub async fn without_grace_one_sweep_takes_all(it: Fixture) -> Fixture {
+pub async fn without_a_grace_period_one_sweep_deletes_everything_unreferenced(it: Fixture) -> Fixture {
     let it = it.with(|settings| settings.sweep_grace = Duration::ZERO).await;
     it.draft("title").media(&media(1, LARGE)).save().await;
     it.delete("title").await.unwrap();
@@ -86,7 +86,7 @@ pub async fn without_grace_one_sweep_takes_all(it: Fixture) -> Fixture {
     it
 }
 
-pub async fn a_sweep_spares_uploads_under_way(it: Fixture) -> Fixture {
+pub async fn a_sweep_keeps_uploads_in_progress(it: Fixture) -> Fixture {
     // An upload that takes as long as it may, with a sweep after each piece.
     let bytes = media(1, LARGE);
     let pieces = LARGE.div_ceil(100_000) as u32;
@@ -106,7 +106,7 @@ pub async fn a_sweep_spares_uploads_under_way(it: Fixture) -> Fixture {
     it
 }
 
-pub async fn a_clock_that_is_a_month_ahead_for_a_while_takes_nothing_early(it: Fixture) -> Fixture {
+pub async fn a_sweep_with_a_clock_a_month_ahead_deletes_nothing_early(it: Fixture) -> Fixture {
     const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
     let bytes = media(2, LARGE);
     it.draft("deleted").media(&bytes).save().await;
@@ -130,7 +130,9 @@ pub async fn a_clock_that_is_a_month_ahead_for_a_while_takes_nothing_early(it: F
     it
 }
 
-pub async fn a_sweep_is_minutes_behind_a_writer_however_short_its_time(it: Fixture) -> Fixture {
+pub async fn a_sweep_dooms_a_reservation_minutes_after_the_upload_time_at_the_earliest(
+    it: Fixture,
+) -> Fixture {
     const MINUTE: Duration = Duration::from_secs(60);
     let it = it.with(|settings| settings.upload_time_max = Duration::from_secs(1)).await;
     let mut save = it.store.begin_save(it.owner);
@@ -142,7 +144,7 @@ pub async fn a_sweep_is_minutes_behind_a_writer_however_short_its_time(it: Fixtu
     it
 }
 
-pub async fn an_upload_that_a_sweep_has_outlived_is_refused(it: Fixture) -> Fixture {
+pub async fn an_upload_whose_reservation_a_sweep_has_doomed_is_refused(it: Fixture) -> Fixture {
     for size in [10, LARGE] {
         // Small media is written only at the commit; the write of large media has already begun.
         let mut save = it.store.begin_save(it.owner);

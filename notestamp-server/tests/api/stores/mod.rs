@@ -20,7 +20,7 @@ pub trait Stores {
     /// New stores for this test only.
     fn fresh() -> Self;
 
-    /// The settings of a server over them.
+    /// The settings of a server over these stores.
     fn config(&self) -> Config;
 }
 
@@ -57,7 +57,7 @@ impl Stores for Embedded {
     }
 }
 
-/// What a server would make of this command line and these variables.
+/// The configuration for this command line and these variables.
 fn parse<const N: usize, const M: usize>(
     arguments: [OsString; N],
     variables: [(OsString, OsString); M],

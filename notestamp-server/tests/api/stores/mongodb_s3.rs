@@ -1,4 +1,4 @@
-//! Stores on servers, for which `scripts/services start` starts some.
+//! Stores on MongoDB and S3 servers, which `scripts/services start` starts.
 
 use std::env;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::{Stores, parse};
 use crate::token::KEY;
 
 /// A database and a prefix in a bucket, on the servers that `NOTESTAMP_TEST_MONGODB_URL` and
-/// `NOTESTAMP_TEST_S3_ENDPOINT` name. What is in the bucket goes with the server.
+/// `NOTESTAMP_TEST_S3_ENDPOINT` name. The objects in the bucket are deleted with the S3 server.
 pub struct MongoDbS3 {
     /// The name of both.
     name: String,
@@ -55,7 +55,7 @@ impl Stores for MongoDbS3 {
 impl Drop for MongoDbS3 {
     fn drop(&mut self) {
         let (url, name) = (self.database(), self.name.clone());
-        // A test's own runtime cannot be waited for in a drop.
+        // `drop` cannot wait for the test's own runtime.
         let dropping = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.unwrap().block_on(async {
@@ -65,7 +65,7 @@ impl Drop for MongoDbS3 {
                 client.database(&name).drop().await.unwrap();
             });
         });
-        // In a test that has failed already, its own failure is what counts.
+        // If the test has already failed, its own failure is the one to report.
         if dropping.join().is_err() && !std::thread::panicking() {
             panic!("the database {} is left over", self.name);
         }

@@ -60,7 +60,7 @@ async fn an_endpoint_of_the_variables_is_used_and_may_be_http() {
 }
 
 #[tokio::test]
-async fn an_endpoint_of_the_url_wins() {
+async fn an_endpoint_in_the_url_takes_precedence() {
     let variables =
         [("aws_endpoint_url_s3", "http://elsewhere"), ("aws_virtual_hosted_style_request", "true")];
     let url = "s3://media?endpoint=https://s3.example.org/store&path_style=true";
@@ -89,7 +89,7 @@ fn a_url_is_shown_as_it_was_given() {
 }
 
 #[test]
-fn what_is_no_bucket_is_refused() {
+fn an_invalid_bucket_is_refused() {
     for url in [
         "s3:///prefix",
         "s3://",
@@ -133,7 +133,7 @@ async fn neither_the_key_nor_the_session_token_is_ever_shown() {
 }
 
 #[tokio::test]
-async fn what_refuses_connections_is_unavailable_soon() {
+async fn a_server_that_refuses_connections_is_unavailable_soon() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let nobody = listener.local_addr().expect("it is bound");
     drop(listener);
@@ -141,7 +141,7 @@ async fn what_refuses_connections_is_unavailable_soon() {
 }
 
 #[tokio::test]
-async fn what_answers_with_its_own_failure_is_unavailable_soon() {
+async fn a_server_that_returns_server_errors_is_unavailable_soon() {
     for status in ["500 Internal Server Error", "503 Slow Down"] {
         all_are_unavailable_soon(&store_at(answering(status, "").await)).await;
     }
@@ -149,7 +149,7 @@ async fn what_answers_with_its_own_failure_is_unavailable_soon() {
 
 /// With the runtime's clock paused, so that the test does not wait in real time.
 #[tokio::test(start_paused = true)]
-async fn what_never_answers_is_unavailable_soon() {
+async fn a_server_that_never_responds_is_unavailable_soon() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let silent = listener.local_addr().expect("it is bound");
     tokio::spawn(async move {

@@ -15,7 +15,7 @@ pub async fn a_deleted_object_is_gone(store: &BlobStore) {
 }
 
 /// Deletion is idempotent, and succeeds for an absent object.
-pub async fn deleting_twice_is_fine(store: &BlobStore) {
+pub async fn deleting_is_idempotent(store: &BlobStore) {
     store.delete(owner(1), object(1)).await.expect("where even the namespace is not there");
     store.put(owner(1), object(1), content(10)).await.expect("it is put");
     for time in ["first", "second"] {
@@ -24,7 +24,7 @@ pub async fn deleting_twice_is_fine(store: &BlobStore) {
 }
 
 /// Deletion changes neither another object of the namespace nor the same id in another namespace.
-pub async fn deleting_one_object_spares_the_others(store: &BlobStore) {
+pub async fn deleting_one_object_keeps_the_others(store: &BlobStore) {
     let kept = [(owner(1), object(2)), (owner(2), object(1))];
     for (namespace, object) in kept.into_iter().chain([(owner(1), object(1))]) {
         store.put(namespace, object, content(10)).await.expect("it is put");
@@ -37,7 +37,7 @@ pub async fn deleting_one_object_spares_the_others(store: &BlobStore) {
 }
 
 /// A read of an object that is deleted meanwhile yields all of its bytes or an error, never fewer bytes.
-pub async fn an_open_reader_ends_whole_or_with_an_error(store: &BlobStore) {
+pub async fn an_open_reader_gets_all_bytes_or_an_error(store: &BlobStore) {
     let bytes = content(3 << 20);
     save(store, owner(1), object(1), &bytes, 1 << 20).await;
     let reader = store.read(owner(1), object(1), bytes.len() as u64, None).await.expect("it is opened");

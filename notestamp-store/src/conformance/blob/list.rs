@@ -10,7 +10,7 @@ pub async fn an_empty_store_lists_nothing(store: &BlobStore) {
 }
 
 /// Every object is listed once, with its namespace, id and size, also without a ledger row.
-pub async fn exactly_what_is_there_is_listed(store: &BlobStore) {
+pub async fn exactly_the_stored_objects_are_listed(store: &BlobStore) {
     let mut expected = Vec::new();
     for (namespace, number, size) in
         [(owner(1), 1, 0), (owner(1), 2, 10), (owner(2), 1, 20), (Namespace::Shared, 3, 30)]
@@ -24,9 +24,9 @@ pub async fn exactly_what_is_there_is_listed(store: &BlobStore) {
 }
 
 /// A ping succeeds each time, and leaves no object in the store.
-pub async fn a_store_that_works_answers(store: &BlobStore) {
+pub async fn a_ping_of_a_working_store_succeeds(store: &BlobStore) {
     for _ in 0..2 {
-        store.ping().await.expect("it answers");
+        store.ping().await.expect("the store responds");
     }
     assert_eq!(list(store).await, []);
 }

@@ -32,9 +32,9 @@ macro_rules! blob_conformance {
     ($(#[$attribute:meta])* $factory:path) => {
         $crate::blob_conformance! { @cases [$(#[$attribute])*] $factory:
             delete::a_deleted_object_is_gone,
-            delete::deleting_twice_is_fine,
-            delete::deleting_one_object_spares_the_others,
-            delete::an_open_reader_ends_whole_or_with_an_error,
+            delete::deleting_is_idempotent,
+            delete::deleting_one_object_keeps_the_others,
+            delete::an_open_reader_gets_all_bytes_or_an_error,
             ingest::a_small_object_round_trips,
             ingest::an_object_of_any_size_round_trips,
             ingest::any_chunking_gives_the_same_object,
@@ -45,8 +45,8 @@ macro_rules! blob_conformance {
             ingest::a_dropped_unfinished_object_leaves_nothing,
             ingest::concurrent_ingests_do_not_mix,
             list::an_empty_store_lists_nothing,
-            list::exactly_what_is_there_is_listed,
-            list::a_store_that_works_answers,
+            list::exactly_the_stored_objects_are_listed,
+            list::a_ping_of_a_working_store_succeeds,
             read::every_range_equals_the_slice,
             read::a_range_beyond_the_end_is_refused,
             read::a_missing_object_is_an_error,

@@ -131,7 +131,7 @@ pub async fn an_open_session_is_revoked_once(store: &dyn RecordStore) {
     assert!(!of_removed.unwrap());
 }
 
-pub async fn what_an_open_session_asks_for_takes_effect(store: &dyn RecordStore) {
+pub async fn operations_of_an_open_session_take_effect(store: &dyn RecordStore) {
     let ada = account(store).await;
     let open = started(store, ada).await;
     save(store, ada, "Song").await.by(&open).project().await;

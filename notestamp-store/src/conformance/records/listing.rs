@@ -49,7 +49,7 @@ pub async fn the_latest_save_comes_first(store: &dyn RecordStore) {
     assert_eq!(titles(store, ada, &all).await, ["c", "b", "a"]);
 }
 
-pub async fn each_sort_goes_both_ways(store: &dyn RecordStore) {
+pub async fn each_sort_has_both_orders(store: &dyn RecordStore) {
     let ada = account(store).await;
     let modified = [
         ("b", "2024-03-01T12:00:00Z"),
@@ -79,7 +79,7 @@ pub async fn each_sort_goes_both_ways(store: &dyn RecordStore) {
     }
 }
 
-pub async fn a_walk_of_any_limit_meets_all_in_order(store: &dyn RecordStore) {
+pub async fn pages_with_any_limit_list_all_projects_in_order(store: &dyn RecordStore) {
     let (ada, bob) = (account(store).await, account(store).await);
     save_all(store, bob, &["song", "Song", "other"]).await;
     let names =
@@ -116,7 +116,7 @@ pub async fn a_walk_of_any_limit_meets_all_in_order(store: &dyn RecordStore) {
     }
 }
 
-pub async fn a_search_is_literal_and_knows_no_letter_case(store: &dyn RecordStore) {
+pub async fn a_search_is_literal_and_ignores_letter_case(store: &dyn RecordStore) {
     let ada = account(store).await;
     let found: &[(&str, &[&str])] = &[
         ("Song", &["song", "SONG", "on", "", "sonG"]),
@@ -159,7 +159,7 @@ pub async fn a_search_is_literal_and_knows_no_letter_case(store: &dyn RecordStor
     }
 }
 
-pub async fn a_contained_text_is_literal_and_knows_letter_case(store: &dyn RecordStore) {
+pub async fn a_contained_text_is_literal_and_compares_letter_case(store: &dyn RecordStore) {
     let ada = account(store).await;
     save_all(store, ada, &["Song", "song", "100% of_it", "Café", "ΣΟΦΟΣ", "🎧 x"]).await;
     for (contains, expected) in [
@@ -186,7 +186,7 @@ pub async fn a_contained_text_is_literal_and_knows_letter_case(store: &dyn Recor
     assert_eq!(titles(store, ada, &both).await, ["song"]);
 }
 
-pub async fn a_page_behind_skipped_ones_is_a_slice_of_all(store: &dyn RecordStore) {
+pub async fn a_page_at_an_offset_is_a_slice_of_the_list(store: &dyn RecordStore) {
     let (ada, bob) = (account(store).await, account(store).await);
     save_all(store, bob, &["x", "y"]).await;
     for (at, text) in ["a", "B", "c", "D", "e", "F", "g"].into_iter().enumerate() {
@@ -218,7 +218,7 @@ pub async fn a_page_behind_skipped_ones_is_a_slice_of_all(store: &dyn RecordStor
     }
 }
 
-pub async fn a_saved_search_follows_the_title(store: &dyn RecordStore) {
+pub async fn a_search_finds_the_current_title(store: &dyn RecordStore) {
     let ada = account(store).await;
     save_all(store, ada, &["Song"]).await;
     let query = ListQuery { search: Some("song".to_owned()), ..ListQuery::default() };
@@ -229,7 +229,7 @@ pub async fn a_saved_search_follows_the_title(store: &dyn RecordStore) {
 }
 
 /// Searches for n-grams that more projects have than a backend examines one by one, and for n-grams that few have.
-pub async fn a_search_among_many_finds_what_is_rare_and_what_is_common(store: &dyn RecordStore) {
+pub async fn a_search_in_many_titles_finds_rare_and_common_texts(store: &dyn RecordStore) {
     let ada = account(store).await;
     for n in 0..250 {
         let kind = ["audio", "video"][n % 2].to_owned();
@@ -291,7 +291,7 @@ pub async fn a_type_is_compared_exactly(store: &dyn RecordStore) {
     assert_eq!(titles(store, ada, &query("video")).await, ["one"]);
 }
 
-pub async fn the_last_page_names_no_next(store: &dyn RecordStore) {
+pub async fn the_last_page_has_no_cursor(store: &dyn RecordStore) {
     let ada = account(store).await;
     save_all(store, ada, &["a", "b", "c", "Else"]).await;
     for (limit, more) in [(1, true), (3, true), (4, false), (5, false)] {
@@ -312,7 +312,7 @@ pub async fn a_cursor_without_a_limit_lists_the_rest(store: &dyn RecordStore) {
     assert_eq!(titles(store, ada, &rest).await, ["c", "b", "a"]);
 }
 
-pub async fn a_cursor_outlives_its_project(store: &dyn RecordStore) {
+pub async fn a_cursor_stays_valid_after_its_project_is_deleted(store: &dyn RecordStore) {
     let ada = account(store).await;
     for sort in SORTS {
         save_all(store, ada, &["a", "b", "c", "d"]).await;
@@ -349,7 +349,7 @@ pub async fn a_cursor_of_another_sort_is_refused(store: &dyn RecordStore) {
     }
 }
 
-pub async fn a_walk_while_others_change_meets_the_untouched_once(store: &dyn RecordStore) {
+pub async fn unchanged_projects_are_listed_once_while_others_change(store: &dyn RecordStore) {
     for sort in SORTS {
         for order in ORDERS {
             let ada = account(store).await;

@@ -10,7 +10,7 @@ async fn found(store: &dyn RecordStore, owner: UserId, text: &str) -> Project {
     store.find_project(owner, &title(text)).await.unwrap().unwrap()
 }
 
-pub async fn bytes_that_nobody_has_looked_at_are_not_dropped(store: &dyn RecordStore) {
+pub async fn unchecked_media_is_not_taken_for_present(store: &dyn RecordStore) {
     let ada = account(store).await;
     let media = save(store, ada, "One").await.media(b"song").await.project().await.media.unwrap();
     for text in ["One", "Two"] {
@@ -27,7 +27,7 @@ pub async fn bytes_that_nobody_has_looked_at_are_not_dropped(store: &dyn RecordS
     }
 }
 
-pub async fn lost_media_is_replaced_for_all_that_refer_to_it(store: &dyn RecordStore) {
+pub async fn lost_media_is_replaced_for_all_projects_that_refer_to_it(store: &dyn RecordStore) {
     let (ada, bob) = (account(store).await, account(store).await);
     let lost = save(store, ada, "One").await.shared().media(b"song").await.project().await;
     let lost = lost.media.unwrap().object;
@@ -94,7 +94,7 @@ pub async fn lost_media_in_another_namespace_is_replaced_too(store: &dyn RecordS
     assert_all_agrees(store, &[ada]).await;
 }
 
-pub async fn lost_media_that_is_here_under_another_object_is_not_stored_again(store: &dyn RecordStore) {
+pub async fn lost_media_that_exists_as_another_object_is_not_stored_again(store: &dyn RecordStore) {
     let (ada, bob) = (account(store).await, account(store).await);
     let shared = save(store, bob, "Song").await.shared().media(b"song").await.project().await;
     let lost = save(store, ada, "One").await.media(b"song").await.project().await.media.unwrap().object;

@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::protocol::MediaOffer;
 use crate::records::{RecordStore, SaveOutcome};
 
-pub async fn written_media_turns_live(store: &dyn RecordStore) {
+pub async fn written_media_becomes_live(store: &dyn RecordStore) {
     let ada = account(store).await;
     let first = save(store, ada, "Song").await.media(b"song").await.at(NOW.after(SECOND));
     let object = first.media_object();
@@ -122,7 +122,7 @@ pub async fn unfinished_media_that_is_new_is_needed(store: &dyn RecordStore) {
     }
 }
 
-pub async fn unfinished_media_that_is_here_need_not_be_finished(store: &dyn RecordStore) {
+pub async fn unfinished_media_that_is_already_stored_is_not_needed(store: &dyn RecordStore) {
     let ada = account(store).await;
     let first = save(store, ada, "One").await.media(b"song").await.project().await;
     let second = save(store, ada, "Two").await.staged(b"song").await;
@@ -133,7 +133,7 @@ pub async fn unfinished_media_that_is_here_need_not_be_finished(store: &dyn Reco
     assert_eq!(live(store, ObjectKind::Media).await[0].references, 2);
 }
 
-pub async fn a_digest_that_its_owner_has_is_enough(store: &dyn RecordStore) {
+pub async fn a_digest_of_own_media_replaces_the_bytes(store: &dyn RecordStore) {
     let ada = account(store).await;
     let first = save(store, ada, "One").await.media(b"song").await.project().await;
     let (second, doomed) = save(store, ada, "Two").await.known(b"song").saved().await;
@@ -141,7 +141,7 @@ pub async fn a_digest_that_its_owner_has_is_enough(store: &dyn RecordStore) {
     assert_eq!(live(store, ObjectKind::Media).await[0].references, 2);
 }
 
-pub async fn a_digest_alone_gives_nothing(store: &dyn RecordStore) {
+pub async fn a_digest_of_media_that_the_owner_does_not_have_is_refused(store: &dyn RecordStore) {
     let (ada, bob) = (account(store).await, account(store).await);
     save(store, bob, "Shared").await.shared().media(b"shared").await.project().await;
     save(store, bob, "Own").await.media(b"own").await.project().await;
@@ -164,7 +164,7 @@ pub async fn a_digest_alone_gives_nothing(store: &dyn RecordStore) {
     }
 }
 
-pub async fn media_is_found_wherever_its_owner_has_it(store: &dyn RecordStore) {
+pub async fn media_is_found_in_any_project_of_its_owner(store: &dyn RecordStore) {
     let ada = account(store).await;
     let first = save(store, ada, "One").await.media(b"song").await.project().await;
     // The operator has changed the setting to shared namespaces since.
@@ -221,7 +221,7 @@ pub async fn media_of_a_saved_project_is_not_replaced(store: &dyn RecordStore) {
     assert_eq!(live.iter().map(|row| row.references).collect::<Vec<_>>(), [1, 1]);
 }
 
-pub async fn a_project_without_media_takes_it_later(store: &dyn RecordStore) {
+pub async fn media_can_be_added_to_a_project_later(store: &dyn RecordStore) {
     let ada = account(store).await;
     let linked = |mimetype: &str| Metadata {
         src: "https://example.org/song".to_owned(),
@@ -239,7 +239,7 @@ pub async fn a_project_without_media_takes_it_later(store: &dyn RecordStore) {
     assert_eq!(live(store, ObjectKind::Media).await[0].references, 1);
 }
 
-pub async fn saving_again_revives_what_nobody_refers_to(store: &dyn RecordStore) {
+pub async fn a_save_revives_unreferenced_media(store: &dyn RecordStore) {
     let ada = account(store).await;
     let first = save(store, ada, "Song").await.media(b"song").await.project().await;
     store.delete_project(ada.into(), &title("Song"), NOW).await.unwrap();
@@ -253,7 +253,7 @@ pub async fn saving_again_revives_what_nobody_refers_to(store: &dyn RecordStore)
     assert_eq!(store.doom_stale(&stale_before(later.after(HOUR)), MANY, later).await.unwrap(), 0);
 }
 
-pub async fn what_is_doomed_is_never_revived(store: &dyn RecordStore) {
+pub async fn doomed_media_is_never_revived(store: &dyn RecordStore) {
     let ada = account(store).await;
     let first = save(store, ada, "Song").await.media(b"song").await.project().await;
     let old = first.media.unwrap().object;

@@ -46,14 +46,14 @@ macro_rules! records_conformance {
                 a_taken_address_is_refused
                 an_account_round_trips
                 an_unknown_account_is_absent
-                what_is_closed_refuses
+                a_closed_store_refuses_every_operation
             }
             removal {
                 a_purge_is_bounded_and_complete
-                a_purge_of_nothing_answers_none
-                a_purge_spares_media_that_others_share
+                a_purge_without_removed_accounts_returns_nothing
+                a_purge_keeps_media_that_other_accounts_share
                 a_removed_account_is_not_found
-                a_removed_account_keeps_its_new_namesake_apart
+                a_new_account_with_the_address_of_a_removed_one_is_separate
                 an_account_is_removed_once
                 projects_of_a_removed_account_are_refused_at_once
                 sessions_of_a_removed_account_are_refused_at_once
@@ -68,8 +68,8 @@ macro_rules! records_conformance {
                 an_unknown_session_is_absent
                 every_field_of_a_session_is_replaced
                 every_reason_of_a_revocation_round_trips
-                expired_sessions_are_forgotten_bit_by_bit
-                neither_revoked_nor_expired_sessions_are_listed
+                expired_sessions_are_forgotten_in_bounded_steps
+                revoked_and_expired_sessions_are_not_listed
                 sessions_are_listed_latest_used_first
             }
             ended_sessions {
@@ -80,58 +80,58 @@ macro_rules! records_conformance {
                 a_revocation_by_an_ended_session_is_refused
                 a_save_by_an_ended_session_is_refused
                 an_open_session_is_revoked_once
-                what_an_open_session_asks_for_takes_effect
+                operations_of_an_open_session_take_effect
             }
             projects {
-                a_deletion_on_a_condition_that_is_not_met_changes_nothing
+                a_deletion_whose_precondition_fails_changes_nothing
                 a_project_is_deleted_once
                 a_project_is_found_as_it_was_saved
                 a_save_without_a_link_keeps_the_one_of_the_same_type
-                a_title_that_is_saved_again_is_a_new_project
-                no_revision_stands_for_two_projects_of_one_title
+                a_deleted_title_that_is_saved_again_is_a_new_project
+                revisions_are_not_reused_by_a_new_project_with_the_same_title
                 all_metadata_round_trips
-                an_accent_typed_on_two_machines_is_one_title
-                every_odd_title_is_a_project_of_its_own
+                normal_forms_of_an_accent_are_the_same_title
+                every_unusual_title_is_a_separate_project
                 owned_media_is_found_under_any_project
-                what_is_not_there_is_absent
-                what_is_somebody_elses_is_absent
+                a_missing_project_is_absent
+                a_project_of_another_account_is_absent
             }
             saves {
                 a_committed_save_is_not_committed_again
                 a_save_of_an_unknown_account_is_refused
                 a_save_whose_media_is_no_longer_reserved_has_expired
                 a_save_whose_notes_are_no_longer_reserved_has_expired
-                each_precondition_is_kept
+                each_precondition_is_enforced
                 metadata_that_is_too_large_is_refused
-                the_first_save_makes_a_project
-                the_quota_is_kept
+                the_first_save_creates_a_project
+                the_quota_is_enforced
                 the_second_save_replaces_the_first
                 usage_is_exact_after_each_operation
-                what_was_doomed_is_reported_as_it_is_kept
+                the_doomed_objects_of_a_save_are_reported_as_stored
             }
             media {
-                a_digest_alone_gives_nothing
-                a_digest_that_its_owner_has_is_enough
-                a_project_without_media_takes_it_later
+                a_digest_of_media_that_the_owner_does_not_have_is_refused
+                a_digest_of_own_media_replaces_the_bytes
+                media_can_be_added_to_a_project_later
                 a_shared_namespace_stores_once_for_all
                 equal_bytes_are_one_object
                 equal_bytes_in_two_namespaces_are_two_objects
-                media_is_found_wherever_its_owner_has_it
+                media_is_found_in_any_project_of_its_owner
                 media_of_a_saved_project_is_not_replaced
                 media_with_the_digest_of_notes_is_another_object
                 only_live_media_is_found_by_its_digest
-                saving_again_revives_what_nobody_refers_to
-                unfinished_media_that_is_here_need_not_be_finished
+                a_save_revives_unreferenced_media
+                unfinished_media_that_is_already_stored_is_not_needed
                 unfinished_media_that_is_new_is_needed
-                what_is_doomed_is_never_revived
-                written_media_turns_live
+                doomed_media_is_never_revived
+                written_media_becomes_live
             }
             lost_media {
-                bytes_that_nobody_has_looked_at_are_not_dropped
+                unchecked_media_is_not_taken_for_present
                 lost_media_in_another_namespace_is_replaced_too
-                lost_media_is_replaced_for_all_that_refer_to_it
+                lost_media_is_replaced_for_all_projects_that_refer_to_it
                 lost_media_of_a_digest_is_needed
-                lost_media_that_is_here_under_another_object_is_not_stored_again
+                lost_media_that_exists_as_another_object_is_not_stored_again
                 unfinished_media_that_was_lost_is_needed
             }
             identity {
@@ -139,37 +139,37 @@ macro_rules! records_conformance {
                 the_first_id_stays
             }
             listing {
-                a_contained_text_is_literal_and_knows_letter_case
+                a_contained_text_is_literal_and_compares_letter_case
                 a_cursor_of_another_sort_is_refused
-                a_cursor_outlives_its_project
+                a_cursor_stays_valid_after_its_project_is_deleted
                 a_cursor_without_a_limit_lists_the_rest
-                a_page_behind_skipped_ones_is_a_slice_of_all
-                a_saved_search_follows_the_title
-                a_search_among_many_finds_what_is_rare_and_what_is_common
-                a_search_is_literal_and_knows_no_letter_case
+                a_page_at_an_offset_is_a_slice_of_the_list
+                a_search_finds_the_current_title
+                a_search_in_many_titles_finds_rare_and_common_texts
+                a_search_is_literal_and_ignores_letter_case
                 a_type_is_compared_exactly
-                a_walk_of_any_limit_meets_all_in_order
-                a_walk_while_others_change_meets_the_untouched_once
-                each_sort_goes_both_ways
-                the_last_page_names_no_next
+                pages_with_any_limit_list_all_projects_in_order
+                unchanged_projects_are_listed_once_while_others_change
+                each_sort_has_both_orders
+                the_last_page_has_no_cursor
                 the_latest_save_comes_first
             }
             objects {
-                a_doom_of_the_stale_is_bounded
-                a_writer_gives_up_only_what_is_reserved
+                dooming_stale_rows_is_bounded
+                a_writer_dooms_only_reserved_rows
                 an_id_is_never_reserved_twice
                 only_the_doomed_are_forgotten
                 reserved_rows_round_trip
                 rows_are_listed_in_the_order_of_their_ids
-                what_is_exactly_at_the_cutoff_is_spared
+                a_row_exactly_at_the_cutoff_is_kept
             }
             races {
-                a_deletion_of_one_revision_spares_a_racing_save
+                a_conditional_deletion_does_not_delete_a_racing_save
                 a_late_save_and_a_racing_sweep_agree_on_reserved_rows
-                a_racing_delete_and_save_leave_all_in_step
+                a_racing_delete_and_save_leave_consistent_records
                 a_revocation_is_not_undone_by_a_racing_refresh
                 a_save_and_a_racing_sweep_agree_on_unreferenced_media
-                a_writer_that_gives_up_and_its_commit_agree
+                an_aborting_writer_and_its_commit_agree
                 no_deletion_follows_the_end_of_its_session
                 no_save_follows_the_end_of_its_session
                 no_save_outlives_the_removal_that_it_raced
@@ -181,9 +181,9 @@ macro_rules! records_conformance {
                 of_racing_refreshes_one_succeeds
                 of_racing_removals_one_succeeds
                 racing_accounts_share_one_object_of_a_shared_namespace
-                racing_purges_release_each_project_once
+                racing_purges_purge_each_project_once
                 racing_savers_of_equal_bytes_share_one_object
-                racing_savers_of_lost_bytes_bring_them_once
+                racing_savers_of_lost_bytes_store_them_once
                 racing_saves_of_one_title_are_all_counted
                 racing_saves_stay_within_the_quota
             }

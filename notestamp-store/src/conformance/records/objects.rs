@@ -31,7 +31,7 @@ pub async fn an_id_is_never_reserved_twice(store: &dyn RecordStore) {
     assert_eq!(ledger(store).await, before);
 }
 
-pub async fn a_writer_gives_up_only_what_is_reserved(store: &dyn RecordStore) {
+pub async fn a_writer_dooms_only_reserved_rows(store: &dyn RecordStore) {
     let ada = account(store).await;
     let song = save(store, ada, "Song").await.media(b"song").await.project().await;
     let given_up = reserve(store, ObjectKind::Media, Namespace::Owner(ada)).await;
@@ -53,7 +53,7 @@ pub async fn a_writer_gives_up_only_what_is_reserved(store: &dyn RecordStore) {
     assert_eq!(row(store, given_up).await, Some(doomed));
 }
 
-pub async fn what_is_exactly_at_the_cutoff_is_spared(store: &dyn RecordStore) {
+pub async fn a_row_exactly_at_the_cutoff_is_kept(store: &dyn RecordStore) {
     let ada = account(store).await;
     let song = save(store, ada, "Song").await.media(b"song").await.project().await;
     store.delete_project(ada.into(), &title("Song"), NOW).await.unwrap();
@@ -83,7 +83,7 @@ pub async fn what_is_exactly_at_the_cutoff_is_spared(store: &dyn RecordStore) {
     }
 }
 
-pub async fn a_doom_of_the_stale_is_bounded(store: &dyn RecordStore) {
+pub async fn dooming_stale_rows_is_bounded(store: &dyn RecordStore) {
     for _ in 0..5 {
         reserve(store, ObjectKind::Media, Namespace::Shared).await;
     }

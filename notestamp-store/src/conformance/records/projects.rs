@@ -77,7 +77,7 @@ fn odd_titles() -> Vec<String> {
     odd.into_iter().map(str::to_owned).chain(long).collect()
 }
 
-pub async fn every_odd_title_is_a_project_of_its_own(store: &dyn RecordStore) {
+pub async fn every_unusual_title_is_a_separate_project(store: &dyn RecordStore) {
     let ada = account(store).await;
     let all = odd_titles();
     for text in &all {
@@ -97,7 +97,7 @@ pub async fn every_odd_title_is_a_project_of_its_own(store: &dyn RecordStore) {
     assert_eq!(usage(store, ada).await, (0, 0));
 }
 
-pub async fn an_accent_typed_on_two_machines_is_one_title(store: &dyn RecordStore) {
+pub async fn normal_forms_of_an_accent_are_the_same_title(store: &dyn RecordStore) {
     let ada = account(store).await;
     save(store, ada, "Cafe\u{301}").await.project().await;
     assert_eq!(save(store, ada, "Caf\u{e9}").await.project().await.revision, Revision::new(2));
@@ -158,7 +158,7 @@ pub async fn a_project_is_found_as_it_was_saved(store: &dyn RecordStore) {
     }
 }
 
-pub async fn what_is_not_there_is_absent(store: &dyn RecordStore) {
+pub async fn a_missing_project_is_absent(store: &dyn RecordStore) {
     let ada = account(store).await;
     for owner in [ada, user_id()] {
         assert_eq!(store.find_project(owner, &title("Song")).await.unwrap(), None);
@@ -171,7 +171,7 @@ pub async fn what_is_not_there_is_absent(store: &dyn RecordStore) {
     }
 }
 
-pub async fn what_is_somebody_elses_is_absent(store: &dyn RecordStore) {
+pub async fn a_project_of_another_account_is_absent(store: &dyn RecordStore) {
     let (ada, bob) = (account(store).await, account(store).await);
     let song = save(store, ada, "Song").await.shared().media(b"song").await.project().await;
     let before = snapshot(store, ada).await;
@@ -211,7 +211,7 @@ pub async fn owned_media_is_found_under_any_project(store: &dyn RecordStore) {
     assert!(store.find_live_media(Namespace::Owner(ada), digest).await.unwrap().is_some());
 }
 
-pub async fn a_deletion_on_a_condition_that_is_not_met_changes_nothing(store: &dyn RecordStore) {
+pub async fn a_deletion_whose_precondition_fails_changes_nothing(store: &dyn RecordStore) {
     let ada = account(store).await;
     save(store, ada, "Song").await.media(b"song").await.project().await;
     save(store, ada, "Song").await.project().await;
@@ -282,7 +282,7 @@ pub async fn a_save_without_a_link_keeps_the_one_of_the_same_type(store: &dyn Re
     assert!(taken.media.is_some() && taken.metadata.src.is_empty());
 }
 
-pub async fn no_revision_stands_for_two_projects_of_one_title(store: &dyn RecordStore) {
+pub async fn revisions_are_not_reused_by_a_new_project_with_the_same_title(store: &dyn RecordStore) {
     let (ada, bob) = (account(store).await, account(store).await);
     for _ in 0..3 {
         save(store, ada, "Other").await.project().await;
@@ -310,7 +310,7 @@ pub async fn no_revision_stands_for_two_projects_of_one_title(store: &dyn Record
     assert_eq!(save(store, ada, "Other").await.project().await.revision, Revision::new(4));
 }
 
-pub async fn a_title_that_is_saved_again_is_a_new_project(store: &dyn RecordStore) {
+pub async fn a_deleted_title_that_is_saved_again_is_a_new_project(store: &dyn RecordStore) {
     let ada = account(store).await;
     let first = save(store, ada, "Song").await.project().await;
     store.delete_project(ada.into(), &title("Song"), NOW).await.unwrap();

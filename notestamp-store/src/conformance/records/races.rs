@@ -156,7 +156,7 @@ pub async fn racing_savers_of_equal_bytes_share_one_object(store: Store) {
     assert_all_agrees(&*store, &[ada]).await;
 }
 
-pub async fn racing_savers_of_lost_bytes_bring_them_once(store: Store) {
+pub async fn racing_savers_of_lost_bytes_store_them_once(store: Store) {
     for _ in 0..ROUNDS {
         let mut owners = vec![account(&*store).await];
         let first = save(&*store, owners[0], "Song").await.shared().media(b"song").await.project().await;
@@ -273,7 +273,7 @@ pub async fn of_racing_deletes_one_succeeds(store: Store) {
     assert_all_agrees(&*store, &[ada]).await;
 }
 
-pub async fn a_racing_delete_and_save_leave_all_in_step(store: Store) {
+pub async fn a_racing_delete_and_save_leave_consistent_records(store: Store) {
     let ada = account(&*store).await;
     for _ in 0..ROUNDS {
         let old = save(&*store, ada, "Song").await.media(b"song").await.project().await;
@@ -299,7 +299,7 @@ pub async fn a_racing_delete_and_save_leave_all_in_step(store: Store) {
     }
 }
 
-pub async fn a_deletion_of_one_revision_spares_a_racing_save(store: Store) {
+pub async fn a_conditional_deletion_does_not_delete_a_racing_save(store: Store) {
     let ada = account(&*store).await;
     for _ in 0..ROUNDS {
         let seen = save(&*store, ada, "Song").await.media(b"song").await.project().await.revision;
@@ -381,7 +381,7 @@ pub async fn a_late_save_and_a_racing_sweep_agree_on_reserved_rows(store: Store)
     }
 }
 
-pub async fn a_writer_that_gives_up_and_its_commit_agree(store: Store) {
+pub async fn an_aborting_writer_and_its_commit_agree(store: Store) {
     let ada = account(&*store).await;
     for round in 0..ROUNDS {
         let save = save(&*store, ada, &format!("title {round}")).await.media(b"song").await;
@@ -400,7 +400,7 @@ pub async fn a_writer_that_gives_up_and_its_commit_agree(store: Store) {
     }
 }
 
-pub async fn racing_purges_release_each_project_once(store: Store) {
+pub async fn racing_purges_purge_each_project_once(store: Store) {
     let (ada, bob) = (account(&*store).await, account(&*store).await);
     save(&*store, bob, "Song").await.shared().media(b"song").await.project().await;
     for at in 0..10 {

@@ -137,7 +137,7 @@ pub async fn a_purge_is_bounded_and_complete(store: &dyn RecordStore) {
     assert_eq!(live_media[0].namespace, Namespace::Owner(spare));
 }
 
-pub async fn a_purge_of_nothing_answers_none(store: &dyn RecordStore) {
+pub async fn a_purge_without_removed_accounts_returns_nothing(store: &dyn RecordStore) {
     assert_eq!(store.purge_removed(MANY, NOW).await.unwrap(), 0);
     let ada = account(store).await;
     store.start_session(&session(ada)).await.unwrap();
@@ -148,7 +148,7 @@ pub async fn a_purge_of_nothing_answers_none(store: &dyn RecordStore) {
     assert_eq!(store.count_sessions().await.unwrap(), 1);
 }
 
-pub async fn a_purge_spares_media_that_others_share(store: &dyn RecordStore) {
+pub async fn a_purge_keeps_media_that_other_accounts_share(store: &dyn RecordStore) {
     let (ada, bob) = (account(store).await, account(store).await);
     let song = save(store, ada, "Song").await.shared().media(b"song").await.project().await;
     let same = save(store, bob, "Same").await.shared().media(b"song").await.project().await;
@@ -164,7 +164,7 @@ pub async fn a_purge_spares_media_that_others_share(store: &dyn RecordStore) {
     assert_eq!(store.find_project(bob, &title("Same")).await.unwrap(), Some(same));
 }
 
-pub async fn a_removed_account_keeps_its_new_namesake_apart(store: &dyn RecordStore) {
+pub async fn a_new_account_with_the_address_of_a_removed_one_is_separate(store: &dyn RecordStore) {
     let first = user("ada@example.org");
     store.create_user(&first).await.unwrap();
     store.remove_user(first.id.into(), NOW).await.unwrap();

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::protocol::Written;
 use crate::records::{RecordStore, SaveOutcome};
 
-pub async fn the_first_save_makes_a_project(store: &dyn RecordStore) {
+pub async fn the_first_save_creates_a_project(store: &dyn RecordStore) {
     let ada = account(store).await;
     let first = save(store, ada, "Song").await.at(NOW.after(SECOND));
     let (commit, id) = (first.commit.clone(), first.commit.new_id);
@@ -56,7 +56,7 @@ pub async fn the_second_save_replaces_the_first(store: &dyn RecordStore) {
     assert_eq!(live(store, ObjectKind::Notes).await.len(), 1);
 }
 
-pub async fn what_was_doomed_is_reported_as_it_is_kept(store: &dyn RecordStore) {
+pub async fn the_doomed_objects_of_a_save_are_reported_as_stored(store: &dyn RecordStore) {
     let ada = account(store).await;
     save(store, ada, "Song").await.media(b"song").await.project().await;
     let again = save(store, ada, "Song").await.media(b"song").await;
@@ -68,7 +68,7 @@ pub async fn what_was_doomed_is_reported_as_it_is_kept(store: &dyn RecordStore) 
     assert_eq!(store.list_doomed(None, MANY).await.unwrap(), doomed);
 }
 
-pub async fn each_precondition_is_kept(store: &dyn RecordStore) {
+pub async fn each_precondition_is_enforced(store: &dyn RecordStore) {
     let ada = account(store).await;
     let (one, two, three) = (Revision::new(1), Revision::new(2), Revision::new(3));
     for _ in 0..2 {
@@ -182,7 +182,7 @@ pub async fn metadata_that_is_too_large_is_refused(store: &dyn RecordStore) {
     assert_eq!(snapshot(store, ada).await, before);
 }
 
-pub async fn the_quota_is_kept(store: &dyn RecordStore) {
+pub async fn the_quota_is_enforced(store: &dyn RecordStore) {
     let ada = account(store).await;
     save(store, ada, "Song").await.media(b"song").await.quota(14).project().await;
 

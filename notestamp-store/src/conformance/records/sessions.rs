@@ -138,7 +138,7 @@ pub async fn sessions_are_listed_latest_used_first(store: &dyn RecordStore) {
     assert_eq!(store.list_sessions(user_id(), MANY, NOW).await.unwrap(), []);
 }
 
-pub async fn neither_revoked_nor_expired_sessions_are_listed(store: &dyn RecordStore) {
+pub async fn revoked_and_expired_sessions_are_not_listed(store: &dyn RecordStore) {
     let ada = account(store).await;
     start(store, ada, 0, NOW.before(SECOND)).await;
     start(store, ada, 0, NOW).await;
@@ -152,7 +152,7 @@ pub async fn neither_revoked_nor_expired_sessions_are_listed(store: &dyn RecordS
     assert_eq!(store.count_sessions().await.unwrap(), 4);
 }
 
-pub async fn expired_sessions_are_forgotten_bit_by_bit(store: &dyn RecordStore) {
+pub async fn expired_sessions_are_forgotten_in_bounded_steps(store: &dyn RecordStore) {
     let ada = account(store).await;
     let just_expired = start(store, ada, 0, NOW).await;
     let expired = start(store, ada, 0, NOW.before(HOUR)).await;

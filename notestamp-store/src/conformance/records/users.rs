@@ -60,7 +60,7 @@ pub async fn a_new_password_hash_changes_nothing_else(store: &dyn RecordStore) {
     assert_eq!(after, User { password_hash: hash("second"), ..before });
 }
 
-pub async fn what_is_closed_refuses(store: &dyn RecordStore) {
+pub async fn a_closed_store_refuses_every_operation(store: &dyn RecordStore) {
     assert!(!store.name().is_empty());
     store.ping().await.unwrap();
     let ada = account(store).await;

@@ -66,11 +66,11 @@ mod tests {
         let second = second.await;
         drop(second);
         drop(third.await);
-        assert!(turns.lock().is_empty(), "nothing is kept of accounts that nobody waits for");
+        assert!(turns.lock().is_empty(), "an account without waiters has no entry");
     }
 
     #[tokio::test]
-    async fn who_waits_no_longer_is_in_nobodys_way() {
+    async fn a_cancelled_waiter_does_not_block_the_queue() {
         let turns = AccountQueue::default();
         let ada = UserId::from_bytes([1; 16]);
         let first = turns.wait(ada).await;

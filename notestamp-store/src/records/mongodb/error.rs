@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_server_may_answer_is_unavailable() {
+    fn errors_of_a_node_that_is_no_longer_primary_are_unavailable() {
         // A primary that has stepped down or is shutting down, and one whose cursors were lost with it.
         for code in [10_058, 10_107, 11_600, 13_435, 13_436, 43] {
             let refused = mongodb::bson::doc! { "code": code, "codeName": "", "errmsg": "" };
@@ -249,8 +249,8 @@ mod tests {
     }
 
     #[test]
-    fn a_transaction_that_never_won_says_why() {
+    fn a_transaction_that_always_conflicts_reports_the_reason() {
         let failure = Failure::NoAnswer { limit: Duration::from_secs(5), last: Some("conflict".to_owned()) };
-        assert_eq!(failure.to_string(), "no answer within 5 s, and before that: conflict");
+        assert_eq!(failure.to_string(), "no response within 5 s, and before that: conflict");
     }
 }

@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_are_sorted_by_what_a_caller_can_do() {
+    fn error_codes_are_classified_by_what_a_caller_can_do() {
         assert!(matches!(outcome(ffi::SQLITE_FULL), Error::Full { backend: "sqlite" }));
         for code in [ffi::SQLITE_BUSY, ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_CANTOPEN, ffi::SQLITE_READONLY] {
             assert!(matches!(outcome(code), Error::Unavailable { backend: "sqlite", .. }), "{code}");

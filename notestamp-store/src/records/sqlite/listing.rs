@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_search_leads_to_is_found_by_its_grams_and_then_by_its_id() {
+    fn a_search_looks_up_ngrams_and_then_projects_by_id() {
         let database = empty_database();
         for query in every_listing().into_iter().filter(|query| query.search.is_some()) {
             let rare = query.lookups().pop().map(|_| "g00".to_owned());

@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panicking_step_is_undone_and_answered() {
+    fn a_panicking_step_is_rolled_back_and_returns_an_error() {
         let mut connection = database();
         let panics = |connection: &Connection| {
             insert(2)(connection)?;
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failing_commit_is_answered_to_all_and_keeps_nothing() {
+    fn a_failing_commit_returns_an_error_to_all_steps_and_keeps_nothing() {
         let mut connection = database();
         let taken = |_: &Connection| Err(Error::AlreadyExists { what: "what a neighbour made" }.into());
         let orphan = |connection: &Connection| Ok(connection.execute("INSERT INTO child VALUES (9)", ())?);
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_full_and_harms_no_later_batch() {
+    fn a_full_disk_is_reported_and_later_batches_succeed() {
         let mut connection = database();
         connection.execute_batch("CREATE TABLE large (bytes BLOB) STRICT").unwrap();
         let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rollback_of_the_whole_transaction_is_answered_to_all() {
+    fn a_rollback_of_the_whole_transaction_returns_an_error_to_all_steps() {
         let mut connection = database();
         let rolls_back =
             |connection: &Connection| Ok(connection.execute("INSERT OR ROLLBACK INTO it VALUES (1)", ())?);
