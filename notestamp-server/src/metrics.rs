@@ -75,7 +75,7 @@ impl Metrics {
 
     /// Counts a response, and the time until it began.
     pub fn request_answered(&self, method: &Method, status: u16, took: Duration) {
-        // A client can invent methods; each must not get a counter of its own.
+        // A client can invent methods, so unknown methods share one counter.
         let method = match method.as_str() {
             "GET" => "GET",
             "HEAD" => "HEAD",
@@ -115,7 +115,7 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-/// Serves `/metrics`, on a listener of its own.
+/// Serves `/metrics` on a separate listener.
 pub struct MetricsEndpoint(pub std::sync::Arc<Metrics>);
 
 impl Endpoint for MetricsEndpoint {

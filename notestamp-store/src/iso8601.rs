@@ -8,7 +8,7 @@ const SECOND: i64 = 1_000;
 const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
 
-/// The milliseconds since 1970-01-01T00:00:00Z at which a date, or a date and time, begins; `None` where the text is
+/// The milliseconds since 1970-01-01T00:00:00Z at which a date, or a date and time, begins; `None` if the text is
 /// invalid. Without an offset it is UTC.
 ///
 /// - A date is a calendar date (`2024-03-01`, `2024-03`, `2024`), a week date (`2024-W09-5`, `2024-W09`) or an ordinal
@@ -70,7 +70,7 @@ impl Date {
     }
 }
 
-/// The milliseconds from midnight to a time such as `12:00:05,5`; `24:00` is the end of the day; `None` where the text
+/// The milliseconds from midnight to a time such as `12:00:05,5`; `24:00` is the end of the day; `None` if the text
 /// is invalid.
 fn since_midnight(text: &str, is_separated: bool) -> Option<i64> {
     let (whole, fraction) = match text.split_once([',', '.']) {
@@ -93,7 +93,7 @@ fn since_midnight(text: &str, is_separated: bool) -> Option<i64> {
     (is_time || millis == 24 * HOUR && minute == 0 && second == 0).then_some(millis)
 }
 
-/// The part of `whole` that the digits of a decimal fraction name, rounded down; `None` where they are invalid.
+/// The part of `whole` that the digits of a decimal fraction name, rounded down; `None` if they are invalid.
 fn part_of(whole: i64, digits: &str) -> Option<i64> {
     /// More digits do not change the result in milliseconds.
     const DIGITS_MAX: usize = 10;
@@ -105,7 +105,7 @@ fn part_of(whole: i64, digits: &str) -> Option<i64> {
     Some(digits.parse::<i64>().ok()? * whole / scale)
 }
 
-/// The milliseconds by which an offset such as `+01:00` is ahead of UTC; `None` where the text is invalid.
+/// The milliseconds by which an offset such as `+01:00` is ahead of UTC; `None` if the text is invalid.
 fn ahead_of_utc(text: &str) -> Option<i64> {
     let sign = if text.starts_with('-') { -1 } else { 1 };
     let (hours, minutes) = match shape(text).as_str() {

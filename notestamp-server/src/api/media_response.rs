@@ -111,7 +111,7 @@ pub async fn media_by_title(
     media_response(state, request, project, disposition).await
 }
 
-/// The sandbox for audio and video (CSP Level 3). A player in a tab of its own requests its URL a second time, and the
+/// The sandbox for audio and video (CSP Level 3). A player in a separate tab requests its URL a second time, and the
 /// browser sends the user's cookies only if the page keeps this origin. Scripts, forms, popups and plugins stay
 /// forbidden.
 const PLAYED_IN_A_TAB: &str = "sandbox allow-same-origin";

@@ -12,7 +12,7 @@ const MEMORY_KIB_MAX: u32 = 256 * 1024;
 
 /// The minimum size of each allocation, in blocks of 1 KiB; only the part that a hash uses becomes resident.
 ///
-/// glibc serves an allocation of more than 32 MiB (`DEFAULT_MMAP_THRESHOLD_MAX` in mallopt(3)) by a mapping of its own,
+/// glibc serves an allocation of more than 32 MiB (`DEFAULT_MMAP_THRESHOLD_MAX` in mallopt(3)) by a separate mapping,
 /// and `free` returns it to the system. With smaller allocations that happens only once: the first `free` raises the
 /// threshold, and from then on each thread that hashed keeps 19 MiB in its arena.
 const BLOCKS_MIN: usize = 32 * 1024 + 1;
@@ -32,7 +32,7 @@ impl Default for Argon2id {
 }
 
 impl Argon2id {
-    /// Returns a new hash of a password, with a salt of its own.
+    /// Returns a new hash of a password, with a new salt.
     pub fn hash(&self, password: &[u8]) -> PasswordHash {
         let made = || {
             let salt = Salt::new(&generate_salt()).ok()?;

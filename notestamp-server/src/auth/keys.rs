@@ -47,7 +47,7 @@ impl SigningKeys {
         &self.0[0]
     }
 
-    /// All keys, the one that signs first.
+    /// All keys; the first one signs.
     pub fn iter(&self) -> impl Iterator<Item = &SigningKey> {
         self.0.iter()
     }

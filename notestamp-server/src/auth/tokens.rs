@@ -10,7 +10,7 @@ use super::keys::SigningKeys;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// Proves who asks, for minutes.
+    /// Authenticates a user, for minutes.
     Access,
     /// Buys the next pair, for days.
     Refresh,
@@ -25,7 +25,7 @@ pub struct Claims {
     pub generation: u64,
 }
 
-/// What a token of a request is worth.
+/// The validity of a token in a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum TokenStatus {
     /// The request has no such token, or an empty one.

@@ -23,7 +23,7 @@ pub enum ConfigError {
     File {
         /// The path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// Two settings contradict each other, or one requires another.

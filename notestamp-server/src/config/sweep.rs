@@ -17,7 +17,7 @@ pub struct Sweep {
     pub upload_max_time: Duration,
 }
 
-/// How often the server sweeps by itself.
+/// The schedule of the server's sweep.
 #[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
 pub struct SweepSchedule {
     /// How often the server deletes unreferenced objects

@@ -447,7 +447,7 @@ mod tests {
         let mut connection = TcpStream::connect(refusing().await).await.unwrap();
         let head = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", u64::MAX / 2);
         connection.write_all(head.as_bytes()).await.unwrap();
-        // As nginx does: it goes on until the system takes no more, which must come before a reset does.
+        // Like nginx, the client sends until the system accepts no more bytes; this must happen before a reset.
         let piece = vec![b'x'; 1 << 20];
         while let Ok(sent) = timeout(SECOND, connection.write(&piece)).await {
             sent.unwrap();

@@ -6,7 +6,7 @@ pub struct Policy {
     /// How large a body may be.
     body: BodyLimit,
     /// Whether a response may set new tokens of a session that this request refreshed; if not, a valid refresh token
-    /// authenticates the request without rotation. False where the response may take long (see
+    /// authenticates the request without rotation. False if the response may take long (see
     /// [`late_cookies`](super::late_cookies)).
     pub delivers_refreshed_tokens: bool,
     /// The `Content-Security-Policy` (CSP Level 3) of a response that sets none itself.

@@ -38,7 +38,7 @@ impl<'a> FromRequest<'a> for RequestDeadline {
 
 /// Returns the response, or `None` if it takes too long.
 ///
-/// Each call to a store has a timeout of its own. But a slow store may be called many times for one request: this
+/// Each call to a store has its own timeout. But a slow store may be called many times for one request: this
 /// limits the sum of those calls.
 pub async fn in_time<T>(
     guard: &BodyGuard,

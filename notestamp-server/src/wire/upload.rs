@@ -93,7 +93,7 @@ fn digest(text: &str) -> Result<Option<Digest>, ApiError> {
     }
 }
 
-/// How many bytes the metadata may have in a request. The stored metadata has a smaller limit of its own, but clients
+/// How many bytes the metadata may have in a request. The stored metadata has a separate, smaller limit, but clients
 /// send back what they received, notes included, and escapes may make those longer.
 fn metadata_part_bytes_max(notes_bytes_max: usize) -> usize {
     2 * notes_bytes_max + (64 << 10)

@@ -17,7 +17,7 @@ pub(super) struct Backend {
     pub(super) parts: Parts,
     /// Whether the backend is reached over a network.
     pub(super) remote: bool,
-    /// Makes presigned URLs; `None` where the backend cannot.
+    /// Makes presigned URLs; `None` if the backend cannot.
     pub(super) presigner: Option<Arc<dyn Presigner>>,
 }
 

@@ -8,7 +8,7 @@ use crate::domain::StoreId;
 use crate::error::Result;
 
 impl BlobStore {
-    /// Reads the id of the store to which this blob store belongs; `None` where the id is absent or invalid.
+    /// Reads the id of the store to which this blob store belongs; `None` if the id is absent or invalid.
     ///
     /// # Errors
     /// [`Error::Unavailable`](crate::Error::Unavailable) or [`Error::Backend`](crate::Error::Backend).

@@ -20,13 +20,13 @@ pub(super) fn folder(namespace: Namespace) -> String {
     namespace.to_string()
 }
 
-/// Parses the path of an object; `None` where it is not such a path.
+/// Parses the path of an object; `None` if it is not such a path.
 pub(super) fn parse(path: &str) -> Option<(Namespace, ObjectId)> {
     let (folder, name) = path.split_once('/')?;
     Some((parse_folder(folder)?, name.parse().ok()?))
 }
 
-/// Parses the folder name of a namespace; `None` where it is not such a name.
+/// Parses the folder name of a namespace; `None` if it is not such a name.
 pub(super) fn parse_folder(name: &str) -> Option<Namespace> {
     name.parse().ok()
 }

@@ -15,14 +15,14 @@ use crate::error::Result;
 pub const PRESIGNED_TIME_MAX: Duration = Duration::from_secs(15 * 60);
 
 impl BlobStore {
-    /// A presigned URL: every holder can read this one object until the URL expires. `None` where the backend cannot
+    /// A presigned URL: every holder can read this one object until the URL expires. `None` if the backend cannot
     /// presign. The same URL serves range requests.
     ///
     /// It is not checked whether the object exists.
     ///
     /// # Errors
-    /// - [`Error::Invalid`](crate::Error::Invalid) where `expires_in` is longer than [`PRESIGNED_TIME_MAX`].
-    /// - [`Error::Unavailable`](crate::Error::Unavailable) where the credentials are unavailable.
+    /// - [`Error::Invalid`](crate::Error::Invalid) if `expires_in` is longer than [`PRESIGNED_TIME_MAX`].
+    /// - [`Error::Unavailable`](crate::Error::Unavailable) if the credentials are unavailable.
     pub async fn presign(
         &self,
         namespace: Namespace,

@@ -9,7 +9,7 @@ use url::Url;
 use super::backend::Backend;
 use super::bucket::{self, Bucket};
 
-/// A bucket with the settings of its URL; `None` where the URL does not set a value.
+/// A bucket with the settings of its URL; `None` if the URL does not set a value.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct S3Bucket {
     bucket: Bucket,

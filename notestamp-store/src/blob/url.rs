@@ -64,7 +64,7 @@ impl BlobUrl {
     /// Parses a URL.
     ///
     /// # Errors
-    /// Where the URL is invalid, or this build does not support its scheme. The message never repeats the URL, which
+    /// If the URL is invalid, or this build does not support its scheme. The message never repeats the URL, which
     /// may hold a secret.
     pub fn parse(text: &str) -> Result<Self, InvalidValue> {
         let refused = |why: &str| InvalidValue::new("blob store URL", why);
@@ -99,7 +99,7 @@ impl BlobUrl {
     /// The URL of a local folder; a relative path starts at the current directory.
     ///
     /// # Errors
-    /// Where the path is empty or the current directory is unknown.
+    /// If the path is empty or the current directory is unknown.
     pub fn folder(path: impl AsRef<Path>) -> io::Result<Self> {
         path::absolute(path).map(|path| Self(Location::Folder(path)))
     }

@@ -11,7 +11,7 @@ use crate::durability::Durability;
 /// that holds each of them is synced. An existing folder keeps its mode.
 ///
 /// # Errors
-/// Where the folder cannot be created or made durable, or a file is in its place; the message names the path.
+/// If the folder cannot be created or made durable, or a file is in its place; the message names the path.
 pub fn create_folder(path: &Path, durability: Durability) -> io::Result<()> {
     let Some(parent) = path.parent() else { return Ok(()) };
     if !path.is_dir() {
@@ -51,7 +51,7 @@ pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
 /// `staged` is a path in the same folder that only this call uses. A crash may leave a file there.
 ///
 /// # Errors
-/// [`ErrorKind::AlreadyExists`] where the file exists; it has then been made equally durable.
+/// [`ErrorKind::AlreadyExists`] if the file exists; it has then been made equally durable.
 pub fn create_private_file(
     path: &Path,
     staged: &Path,
@@ -81,7 +81,7 @@ pub fn private(options: &mut OpenOptions) -> &mut OpenOptions {
 /// Syncs a folder, so that the names in it survive a loss of power. On other systems than Unix it does nothing.
 ///
 /// # Errors
-/// Where the sync fails; [`ErrorKind::Unsupported`] where the file system cannot sync folders. That is an error because
+/// If the sync fails; [`ErrorKind::Unsupported`] if the file system cannot sync folders. That is an error because
 /// [`Durability::Full`] could not be kept.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
     if !cfg!(unix) {

@@ -41,7 +41,7 @@ pub(crate) fn class_of(error: &io::Error) -> Class {
     }
 }
 
-/// The class of the nearest cause that is an error of the operating system; `None` where there is no such cause.
+/// The class of the nearest cause that is an error of the operating system; `None` if there is no such cause.
 pub(crate) fn class_of_chain(error: &(dyn StdError + 'static)) -> Option<Class> {
     io_cause(error).map(class_of)
 }

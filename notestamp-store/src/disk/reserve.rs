@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().len(), RESERVE_BYTES);
         assert!(is_allocated(&fs::metadata(&path).unwrap()));
 
-        // As `cp --sparse=always` copies it: as long as before, with no space of its own.
+        // Like a copy by `cp --sparse=always`: the length is the same, but no space is allocated.
         File::create(&path).unwrap().set_len(RESERVE_BYTES).unwrap();
         let mut sparse = Reserve::find(path.clone());
         sparse.restore();

@@ -15,7 +15,7 @@ use super::errno::at;
 /// moment do not use up all of it.
 pub const FREE_BYTES_MIN: u64 = 64 << 20;
 
-/// How many bytes this process may still write in the file system of a folder; `None` where that is unknown.
+/// How many bytes this process may still write in the file system of a folder; `None` if that is unknown.
 ///
 /// A disk quota of the user is not considered: only a failed write shows it.
 #[cfg(unix)]

@@ -8,7 +8,7 @@ use super::{SessionId, UserId};
 pub struct Caller {
     /// The account that acts, and that owns what the operation changes.
     pub user: UserId,
-    /// The session that must be open; `None` where the program uses no sessions.
+    /// The session that must be open; `None` if the program uses no sessions.
     pub session: Option<SessionId>,
 }
 

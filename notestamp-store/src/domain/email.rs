@@ -36,7 +36,7 @@ impl Email {
     /// Parses an address as a user typed it.
     ///
     /// # Errors
-    /// Where the text is not a valid address.
+    /// If the text is not a valid address.
     pub fn parse(text: &str) -> Result<Self, InvalidValue> {
         let refused = |why: &str| Err(InvalidValue::new("email address", why));
         let text = text.trim();
@@ -89,7 +89,7 @@ fn folded(text: &str) -> String {
     text
 }
 
-/// The domain in Unicode; `None` where it is not valid in DNS.
+/// The domain in Unicode; `None` if it is not valid in DNS.
 fn canonical_domain(domain: &str) -> Option<String> {
     let (uts46, deny) = (Uts46::new(), AsciiDenyList::URL);
     let ascii = uts46.to_ascii(domain.as_bytes(), deny, Hyphens::Allow, DnsLength::Verify).ok()?;

@@ -19,7 +19,7 @@ impl ExtraFields {
     /// Sets a field; replaces an earlier value of the same name.
     ///
     /// # Errors
-    /// Where the value nests deeper than [`Notes::DEPTH_MAX`], or there are more than
+    /// If the value nests deeper than [`Notes::DEPTH_MAX`], or there are more than
     /// [`COUNT_MAX`](Self::COUNT_MAX) fields.
     pub fn set(&mut self, name: String, value: Box<RawValue>) -> Result<(), InvalidValue> {
         let checked = json::check(value.get().as_bytes(), Notes::DEPTH_MAX);
@@ -46,7 +46,7 @@ impl ExtraFields {
     /// Parses the JSON object that [`to_json`](Self::to_json) made.
     ///
     /// # Errors
-    /// Where it is invalid.
+    /// If it is invalid.
     pub fn from_json(json: &str) -> Result<Self, InvalidValue> {
         serde_json::from_str(json).map_err(|e| InvalidValue::new("extra fields", format!("are invalid: {e}")))
     }

@@ -1,4 +1,4 @@
-//! Identifiers: opaque, ordered by creation time, each kind a type of its own.
+//! Identifiers: opaque, ordered by creation time, and of a separate type for each kind.
 
 use std::fmt;
 use std::str::FromStr;

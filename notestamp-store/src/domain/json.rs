@@ -8,7 +8,7 @@ const DEPTH_LIMIT: usize = 1_024;
 /// Checks that bytes are one JSON text that nests at most `depth_max` levels deep.
 ///
 /// # Errors
-/// Where they are not.
+/// If they are not.
 pub(super) fn check(bytes: &[u8], depth_max: usize) -> Result<(), JsonError> {
     let mut scanner = JsonScanner::new(depth_max);
     scanner.update(bytes)?;
@@ -107,7 +107,7 @@ impl JsonScanner {
     /// Scans the next piece. After an error, the scanner must not be used any more.
     ///
     /// # Errors
-    /// Where no JSON text begins with the bytes so far, or they nest too deep.
+    /// If no JSON text begins with the bytes so far, or they nest too deep.
     pub(super) fn update(&mut self, piece: &[u8]) -> Result<(), JsonError> {
         let begin = self.offset;
         let mut rest = piece;
@@ -137,7 +137,7 @@ impl JsonScanner {
     }
 
     /// # Errors
-    /// Where the bytes so far are not a whole JSON text.
+    /// If the bytes so far are not a whole JSON text.
     pub(super) fn finish(&self) -> Result<(), JsonError> {
         use Number::{ExponentDigits, Fraction, Integer, Zero};
         let is_whole = matches!(
@@ -147,7 +147,7 @@ impl JsonScanner {
         if is_whole && self.depth == 0 { Ok(()) } else { Err(JsonError::Incomplete) }
     }
 
-    /// The state after one more byte outside of the runs of a string; `None` where the byte is not allowed.
+    /// The state after one more byte outside of the runs of a string; `None` if the byte is not allowed.
     fn next(&mut self, byte: u8) -> Result<Option<State>, JsonError> {
         let is_space = matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
         Ok(match self.state {

@@ -17,7 +17,7 @@ impl MediaType {
     /// `application/octet-stream`: nothing is known about the bytes.
     pub const OCTET_STREAM: Self = Self(std::borrow::Cow::Borrowed("application/octet-stream"));
 
-    /// Parses a media type and ignores its parameters; returns [`MediaType::OCTET_STREAM`] where the text is not a
+    /// Parses a media type and ignores its parameters; returns [`MediaType::OCTET_STREAM`] if the text is not a
     /// valid [`ContentType`].
     pub fn parse(text: &str) -> Self {
         ContentType::parse(text).map_or(Self::OCTET_STREAM, |content_type| content_type.media_type)
@@ -67,7 +67,7 @@ pub struct ContentType {
 const OWS: [char; 2] = [' ', '\t'];
 
 impl ContentType {
-    /// Parses a media type with its parameters; `None` where `text` is invalid.
+    /// Parses a media type with its parameters; `None` if `text` is invalid.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim_matches(OWS);
         let (essence, mut rest) = text.split_at(text.find([';', ' ', '\t']).unwrap_or(text.len()));
@@ -93,7 +93,7 @@ impl ContentType {
         &self.media_type
     }
 
-    /// The unquoted value of the first parameter with this name (in any letter case); `None` where it is absent.
+    /// The unquoted value of the first parameter with this name (in any letter case); `None` if it is absent.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         let mut of_name = self.parameters.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
         of_name.next().map(|(_, value)| value.as_str())

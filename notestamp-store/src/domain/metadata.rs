@@ -5,7 +5,7 @@ use crate::clock::Timestamp;
 /// The longest `src`, in bytes.
 pub const SRC_BYTES_MAX: usize = 2 * 1024;
 
-/// What an owner says of a project: six known fields, and any other fields that a media module stores.
+/// The properties of a project that its owner sets: six known fields, and any other fields that a media module stores.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metadata {
     /// The title, unique in the account.
@@ -36,7 +36,7 @@ impl Metadata {
     /// Checks that `src` is not longer than [`SRC_BYTES_MAX`].
     ///
     /// # Errors
-    /// Where it is.
+    /// If it is.
     pub fn check_src(&self) -> Result<(), InvalidValue> {
         match self.src.len() {
             0..=SRC_BYTES_MAX => Ok(()),

@@ -17,7 +17,7 @@ impl Title {
     /// The index terms of the title: all its n-grams of one, two and three code points, of the title itself and of its
     /// folded form.
     ///
-    /// That is at most six for each code point, and in most titles fewer than three.
+    /// At most six for each code point, and in most titles fewer than three.
     pub(crate) fn ngrams(&self) -> BTreeSet<String> {
         let of = |text: &str| {
             let chars: Vec<char> = text.chars().collect();
@@ -28,7 +28,7 @@ impl Title {
 }
 
 impl ListQuery {
-    /// N-grams that every matching title has; empty where the query does not search in titles.
+    /// N-grams that every matching title has; empty if the query does not search in titles.
     pub(crate) fn lookups(&self) -> Vec<String> {
         let texts = self.folded_search().into_iter().chain(self.normalized_contains());
         let grams: Vec<_> = texts.flat_map(|text| longest(&text)).collect();

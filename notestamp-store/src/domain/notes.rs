@@ -26,7 +26,7 @@ impl Notes {
     /// Validates notes as the editor sent them.
     ///
     /// # Errors
-    /// Where they are not JSON, or nest deeper than [`DEPTH_MAX`](Self::DEPTH_MAX).
+    /// If they are not JSON, or nest deeper than [`DEPTH_MAX`](Self::DEPTH_MAX).
     pub fn parse(bytes: impl Into<Bytes>) -> Result<Self, InvalidValue> {
         let bytes = bytes.into();
         json::check(&bytes, Self::DEPTH_MAX)

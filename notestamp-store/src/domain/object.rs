@@ -22,7 +22,7 @@ impl ObjectKind {
         }
     }
 
-    /// Parses the word of [`as_str`](Self::as_str); `None` where it is another one.
+    /// Parses the word of [`as_str`](Self::as_str); `None` if it is another one.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
@@ -52,7 +52,7 @@ impl ObjectState {
         }
     }
 
-    /// Parses the word of [`as_str`](Self::as_str); `None` where it is another one.
+    /// Parses the word of [`as_str`](Self::as_str); `None` if it is another one.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.as_str() == word)
     }

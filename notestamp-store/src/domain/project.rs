@@ -8,9 +8,9 @@ pub struct Project {
     pub id: ProjectId,
     /// The account that owns the project.
     pub owner: UserId,
-    /// What the owner says of the project, including its title.
+    /// The properties that the owner sets, including the title.
     pub metadata: Metadata,
-    /// The media; `None` where this store keeps no media of the project.
+    /// The media; `None` if this store keeps no media of the project.
     pub media: Option<MediaRef>,
     /// The current notes.
     pub notes: NotesRef,
@@ -23,7 +23,7 @@ pub struct Project {
 }
 
 impl Project {
-    /// The media type that the metadata claims; [`MediaType::OCTET_STREAM`] where the claim is invalid.
+    /// The media type that the metadata claims; [`MediaType::OCTET_STREAM`] if the claim is invalid.
     pub fn media_type(&self) -> MediaType {
         MediaType::parse(&self.metadata.mimetype)
     }

@@ -208,7 +208,7 @@ impl Session {
         }
     }
 
-    /// What the presented refresh token is to the session.
+    /// The relation of the presented refresh token to the session.
     fn judge(&self, presented: TokenId, generation: u64, now: Timestamp) -> Presented {
         if !self.is_open(now) || generation > self.generation {
             return Presented::Refused;
@@ -234,7 +234,7 @@ impl Session {
     }
 }
 
-/// What a refresh token is to its session.
+/// The relation of a refresh token to its session.
 enum Presented {
     Current,
     /// The previous token, while it is still valid.

@@ -34,7 +34,7 @@ impl Title {
     /// Parses a title as a user typed it.
     ///
     /// # Errors
-    /// Where the text is empty, too long, or has a control character.
+    /// If the text is empty, too long, or has a control character.
     pub fn parse(text: &str) -> Result<Self, InvalidValue> {
         let refused = |why: &str| Err(InvalidValue::new("title", why));
         // Composition leaves at least a third of the code points (UAX #15, 9.2): a longer text cannot become valid.

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 /// So both write the user record: the operation does anyway, and a revocation does for this reason.
 ///
 /// # Errors
-/// [`Error::SessionEnded`] where the session is revoked, expired or absent.
+/// [`Error::SessionEnded`] if the session is revoked, expired or absent.
 pub fn admit(caller: Caller, session: Option<&Session>, now: Timestamp) -> Result<()> {
     let Some(id) = caller.session else { return Ok(()) };
     let is_open = |session: &&Session| {

@@ -8,13 +8,13 @@ use super::ledger::remove_reference;
 /// What the deletion of a project reads, in the same transaction that writes the plan.
 #[derive(Clone, Debug)]
 pub struct DeleteReads {
-    /// The owner's user record; `None` where the account has been removed.
+    /// The owner's user record; `None` if the account has been removed.
     pub user: Option<User>,
     /// The project that is to be deleted.
     pub project: Project,
     /// The ledger row of its notes.
     pub notes: Option<Object>,
-    /// The ledger row of its media; `None` where it has no media here.
+    /// The ledger row of its media; `None` if it has no media here.
     pub media: Option<Object>,
     /// Whether another project of the same owner has media of the same digest.
     pub media_shared: bool,

@@ -18,7 +18,7 @@ pub struct StaleBefore {
 /// Turns our reserved row live, with one reference. Its bytes must be whole and durable.
 ///
 /// # Errors
-/// [`Error::UploadExpired`] where the row is no longer reserved: a sweep has doomed it as stale.
+/// [`Error::UploadExpired`] if the row is no longer reserved: a sweep has doomed it as stale.
 pub fn adopt(ours: Option<&Object>, written: &Written, now: Timestamp) -> Result<Object> {
     let ours = still_reserved(ours)?;
     Ok(Object {
@@ -33,7 +33,7 @@ pub fn adopt(ours: Option<&Object>, written: &Written, now: Timestamp) -> Result
 /// Dooms our reserved row: no project will refer to it.
 ///
 /// # Errors
-/// [`Error::UploadExpired`] where the row is no longer reserved.
+/// [`Error::UploadExpired`] if the row is no longer reserved.
 pub fn doom_reserved(ours: Option<&Object>, now: Timestamp) -> Result<Object> {
     let ours = still_reserved(ours)?;
     Ok(doom(ours, now))
@@ -49,7 +49,7 @@ pub fn remove_reference(row: &Object, now: Timestamp) -> Object {
     }
 }
 
-/// The doomed row that a sweep writes for a stale row; `None` where the row is not stale.
+/// The doomed row that a sweep writes for a stale row; `None` if the row is not stale.
 pub fn doom_if_stale(row: &Object, before: &StaleBefore, now: Timestamp) -> Option<Object> {
     let stale = match row.state {
         ObjectState::Reserved => row.since < before.reserved,
@@ -100,7 +100,7 @@ pub struct Settled {
 /// refers to already, and `looks` are the checks made so far.
 ///
 /// # Errors
-/// [`Error::UploadExpired`] where our row is no longer reserved; [`Error::MediaNeeded`] where only a digest was offered
+/// [`Error::UploadExpired`] if our row is no longer reserved; [`Error::MediaNeeded`] if only a digest was offered
 /// and no whole object has it.
 pub fn settle_media(
     offer: &MediaOffer,

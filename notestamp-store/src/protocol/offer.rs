@@ -1,4 +1,4 @@
-//! What a save has written, and what media it offers.
+//! The written objects of a save, and the media that it offers.
 
 use crate::domain::{Digest, ObjectId};
 
@@ -34,7 +34,7 @@ impl MediaOffer {
         }
     }
 
-    /// The object of this save that holds the bytes; `None` where only a digest was sent.
+    /// The object of this save that holds the bytes; `None` if only a digest was sent.
     pub fn object(&self) -> Option<ObjectId> {
         match self {
             Self::Written(written) | Self::Staged(written) => Some(written.object),

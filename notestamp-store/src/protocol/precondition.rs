@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 /// Checks a precondition against the project's current revision; `None` means that the project is absent.
 ///
 /// # Errors
-/// [`Error::PreconditionFailed`] where it does not hold.
+/// [`Error::PreconditionFailed`] if it does not hold.
 pub fn check_precondition(precondition: &Precondition, current: Option<Revision>) -> Result<()> {
     match precondition.is_met_by(current) {
         true => Ok(()),

@@ -66,7 +66,7 @@ pub struct DamagedRecord {
     pub kind: RecordKind,
     /// The id, in hexadecimal digits.
     pub id: String,
-    /// What is wrong with it.
+    /// The reason.
     pub detail: String,
 }
 
@@ -133,7 +133,7 @@ impl StoreIdentity {
 /// - Durable: a change outlives the process once its method has returned `Ok`.
 /// - A failed call has changed nothing, with one exception: after [`Error::Unavailable`] the outcome is unknown.
 /// - Bounded: a step over many records takes a limit, and the caller repeats it.
-/// - The current time is always an argument; a backend does not read a clock of its own for it.
+/// - The current time is always an argument; a backend does not read a clock for it.
 /// - A damaged record is [`Error::Corrupt`] where it is read by itself. Lists, purges and sweeps leave it out, log it and go
 ///   on; the other records of its account are not affected.
 ///
@@ -170,7 +170,7 @@ pub trait RecordStore: UserStore + SessionStore + ProjectStore + ObjectLedger {
     async fn ping(&self) -> Result<()>;
 
     /// Fails with [`Error::Full`](crate::Error::Full) if too little space is free to add more. Calls that free space,
-    /// and calls that start or end sessions, are allowed all the same.
+    /// and calls that start or end sessions, are allowed nevertheless.
     ///
     /// A backend whose space this process cannot know returns `Ok`.
     async fn ensure_room(&self) -> Result<()>;

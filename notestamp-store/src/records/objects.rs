@@ -15,7 +15,7 @@ pub trait ObjectLedger: fmt::Debug + Send + Sync {
     /// Adds rows. Each is reserved and has an id that the ledger does not contain.
     async fn reserve(&self, rows: &[Object]) -> Result<()>;
 
-    /// The row with this id, in any state; `None` where it is absent.
+    /// The row with this id, in any state; `None` if it is absent.
     async fn find_object(&self, id: ObjectId) -> Result<Option<Object>>;
 
     /// The live media row of this namespace and digest; there is at most one.

@@ -22,7 +22,7 @@ impl Shared {
     /// that has never held an id gets it.
     ///
     /// # Errors
-    /// [`Error::ForeignStore`] where a blob store belongs to another store, or has lost its id, or lacks the objects
+    /// [`Error::ForeignStore`] if a blob store belongs to another store, or has lost its id, or lacks the objects
     /// that the records name.
     pub(super) async fn settle_identity(&self) -> Result<StoreIdentity> {
         let proposed = match self.id_of_what_we_name().await? {
@@ -128,7 +128,7 @@ impl Store {
     /// Checks that the blob store of this kind belongs to the records.
     ///
     /// # Errors
-    /// [`Error::ForeignStore`] where it is not.
+    /// [`Error::ForeignStore`] if it is not.
     pub(super) async fn check_identity(&self, kind: ObjectKind) -> Result<()> {
         let StoreIdentity { id, .. } = self.identity;
         if !self.identity.is_marked(kind) {
@@ -142,7 +142,7 @@ impl Store {
     /// then an empty folder is in its place. A bucket cannot be replaced under a running process.
     ///
     /// # Errors
-    /// [`Error::ForeignStore`] where it does not.
+    /// [`Error::ForeignStore`] if it does not.
     pub(super) async fn check_folder(&self, kind: ObjectKind) -> Result<()> {
         if self.shared.blobs(kind).is_folder() { self.check_identity(kind).await } else { Ok(()) }
     }

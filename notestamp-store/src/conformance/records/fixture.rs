@@ -80,7 +80,7 @@ pub(super) fn user(address: &str) -> User {
     User::new(user_id(), email(address), hash("first"), NOW)
 }
 
-/// Creates an account with an address of its own.
+/// Creates an account with a unique address.
 pub(super) async fn account(store: &dyn RecordStore) -> UserId {
     let id = user_id();
     let user = User::new(id, email(&format!("{id}@example.org")), hash("first"), NOW);

@@ -92,7 +92,7 @@ impl RecordStore for MemoryRecords {
         Ok(())
     }
 
-    /// What is in memory is as it was written.
+    /// Records in memory are never damaged.
     async fn find_damaged(&self, _: RecordKind, _: Option<RecordKey>, _: usize) -> Result<DamagedPage> {
         self.lock().map(|_| DamagedPage::default())
     }

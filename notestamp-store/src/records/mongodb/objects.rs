@@ -105,7 +105,7 @@ impl MongoDbRecords {
         let objects = self.collections.objects.clone_with_type::<RawDocumentBuf>();
         self.bounded(async {
             let (mut rows, mut skip) = (Vec::new(), 0);
-            // Those that are damaged make no page shorter.
+            // Damaged rows do not shorten a page.
             while let Some(wanted) = document_limit(limit - rows.len()) {
                 let found = objects.find(filter.clone()).sort(doc! { "_id": 1 }).skip(skip).limit(wanted);
                 let found = found.hint(hint.clone()).read_concern(ReadConcern::majority());

@@ -88,7 +88,7 @@ async fn purge_projects(
         let projects = collections.projects.clone_with_type::<RawDocumentBuf>();
         let fields = doc! { "owner": 1, "notes.object": 1, "media.object": 1 };
         let found = projects.find(doc! { "owner": { "$in": owners } }).projection(fields);
-        // What has been purged is not found any more, and what is damaged is passed over.
+        // Purged records are no longer found, and damaged ones are skipped.
         let found = found.sort(doc! { "owner": 1, "save": 1 }).skip(damaged).limit(wanted);
         let mut found = found.session(&mut *session).await?;
         let found: Vec<RawDocumentBuf> = found.stream(session).try_collect().await?;
@@ -131,7 +131,7 @@ async fn purge_one(
     objects::write(transaction, &plan).await
 }
 
-/// What the purge of a project reads of it.
+/// The fields of a project that its purge reads.
 #[derive(Deserialize)]
 struct ReferencesDocument {
     #[serde(rename = "_id")]

@@ -1,6 +1,6 @@
 //! The indexes, the version of the schema, and the migrations from older versions.
 //!
-//! Each listing walks an index of its own, so that each page costs the same wherever it begins. The sort key of a
+//! Each listing walks its own index, so that each page costs the same wherever it begins. The sort key of a
 //! listing is a single field, a subdocument if it consists of several values, so that a cursor is one bound of that
 //! walk.
 

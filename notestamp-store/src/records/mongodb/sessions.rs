@@ -212,7 +212,7 @@ async fn list(
     }
     let sessions = collections.sessions.clone_with_type::<RawDocumentBuf>();
     let (mut listed, mut skip) = (Vec::new(), 0);
-    // Those that are damaged make the list no shorter.
+    // Damaged sessions do not shorten the list.
     while let Some(wanted) = document_limit(limit - listed.len()) {
         let found = sessions.find(open(user, now)).sort(latest_used_first()).skip(skip).limit(wanted);
         let mut found = found.session(&mut *session).await?;

@@ -252,7 +252,7 @@ fn is_conversion(error: &rusqlite::Error) -> bool {
 }
 
 fn class_of(error: &rusqlite::Error) -> Class {
-    // What is written obeys the schema, so a column that cannot be read was damaged.
+    // Written values obey the schema, so a column that cannot be read was damaged.
     if is_conversion(error) {
         return Class::Corrupt;
     }

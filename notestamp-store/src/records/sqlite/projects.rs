@@ -205,7 +205,7 @@ fn owned_media(connection: &Connection, owner: UserId, digest: Digest) -> StepRe
     let mut statement = connection.prepare_cached(OWNED_MEDIA)?;
     let params = named_params! { ":owner": owner.as_bytes(), ":digest": digest.as_bytes() };
     let media = statement.query_row(params, |row| Ok(media_from_row(row))).optional()?.transpose();
-    // What cannot be read is not had: a save that brings the bytes needs none of it.
+    // A damaged project counts as absent: a save with the bytes does not need it.
     unless_damaged(RecordKind::Project, media).unwrap_or(Ok(None)).map(Option::flatten)
 }
 

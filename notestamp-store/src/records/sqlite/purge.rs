@@ -20,7 +20,7 @@ pub(super) fn purge_removed(connection: &Connection, limit: usize, now: Timestam
     Ok(purged)
 }
 
-/// Those of whom something is left are not forgotten: what is left cannot be read.
+/// Accounts with remaining records are not forgotten: these records cannot be read.
 const FORGET_REMOVED: &str = "
     DELETE FROM removed_users
     WHERE NOT EXISTS (SELECT 1 FROM projects WHERE owner = removed_users.id)

@@ -1,7 +1,7 @@
 //! The tables, and the migrations from older versions of the schema.
 //!
 //! Ids and digests are BLOBs of their bytes. Times are milliseconds since 1970. A namespace is its owner's id or, if
-//! it is shared, empty. Each listing walks an index of its own, so that each page costs the same wherever it begins; a
+//! it is shared, empty. Each listing walks its own index, so that each page costs the same wherever it begins; a
 //! search looks up the n-grams that few titles have. `ANALYZE` is never run, so the query plans in the tests are those
 //! of production.
 

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use super::error::{Failure, Result};
 use crate::records::RecordKind;
 
-/// Reads a document into what it stands for.
+/// Converts a document into the value that it stores.
 pub(in crate::records::mongodb) fn read<D, T>(document: &RawDocumentBuf) -> Result<T>
 where
     D: DeserializeOwned,
@@ -21,7 +21,7 @@ where
     deserialize_from_slice::<D>(document.as_bytes()).map_err(DriverError::from)?.try_into()
 }
 
-/// What these documents stand for. Those that are damaged are left out and logged.
+/// The values of these documents. Damaged documents are omitted and logged.
 pub(in crate::records::mongodb) fn readable<D, T>(kind: RecordKind, documents: &[RawDocumentBuf]) -> Vec<T>
 where
     D: DeserializeOwned,
@@ -30,7 +30,7 @@ where
     documents.iter().filter_map(|document| log_damage(kind, read::<D, T>(document))).collect()
 }
 
-/// What was read, unless it is damaged: that is logged.
+/// The value that was read; absent if it is damaged, which is logged.
 pub(in crate::records::mongodb) fn log_damage<T>(kind: RecordKind, read: Result<T>) -> Option<T> {
     read.inspect_err(|damage| {
         tracing::error!(record = kind.as_str(), error = %damage, "a damaged record is omitted");

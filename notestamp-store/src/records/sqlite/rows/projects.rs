@@ -34,7 +34,7 @@ pub(in crate::records::sqlite) fn from_row(row: &Row<'_>) -> Result<Project> {
     })
 }
 
-/// The media of a project; absent where it has none.
+/// The media of a project; absent if it has none.
 pub(in crate::records::sqlite) fn media_from_row(row: &Row<'_>) -> Result<Option<MediaRef>> {
     let Some(object) = row.get::<_, Option<_>>("media")? else { return Ok(None) };
     let namespace: Vec<u8> = row.get("media_namespace")?;
