@@ -9,26 +9,26 @@ use notestamp_store::{Clock, OsRandom, Random, Store, SystemClock};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{MediaUrls, Passwords, SessionCookies, SigningKeyError, Throttle, Tokens};
-use crate::config::{CONNECTIONS_MAX, Config, DRAIN_TIME_MAX, METRICS_CONNECTIONS_MAX};
+use crate::auth::{
+    Authenticator, MediaUrls, Passwords, SessionCookies, SigningKeyError, SigningKeys, Throttle, Tokens,
+};
+use crate::config::{CONNECTIONS_MAX, Config, METRICS_CONNECTIONS_MAX, READINESS_AGE_MAX, SHUTDOWN_TIME_MAX};
 use crate::maintenance;
 use crate::metrics::{Metrics, MetricsEndpoint};
-use crate::middleware::Edge;
-use crate::middleware::client_address::TrustedProxies;
+use crate::middleware::{self, Middleware};
 use crate::offset_cursors::OffsetCursors;
 use crate::once_per::OncePer;
+use crate::openapi;
 use crate::routes;
 use crate::state::State;
 use crate::storage::{self, StorageError};
-use crate::transport::{ConnectionLimits, Server, descriptors, listener};
-
-/// How old the outcome of a probe of the stores may be: anybody can ask for it, and it costs requests to buckets.
-const READINESS_INTERVAL: Duration = Duration::from_secs(1);
+use crate::transport::{ConnectionLimits, Server, TrustedProxies, descriptors, listener};
+use crate::wire::upload::limits;
 
 /// A server, bound to its addresses but not yet serving.
 pub struct App {
     state: Arc<State>,
-    edge: Edge,
+    middleware: Middleware,
     connection_limits: ConnectionLimits,
     listeners: Vec<(SocketAddr, TcpListener)>,
     metrics: Option<(SocketAddr, TcpListener)>,
@@ -80,24 +80,38 @@ impl App {
     /// Where the signing keys cannot be had, or an address cannot be bound.
     pub async fn build_over(store: Store, config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let random: Arc<dyn Random> = Arc::new(OsRandom);
-        let keys = config.tokens.signing_keys.load(&*random, config.storage.durability)?;
+        let keys = SigningKeys::load(&config.tokens.signing_keys, &*random, config.storage.durability)?;
+        let auth = Arc::new(Authenticator {
+            store: store.clone(),
+            media_urls: MediaUrls::new(&keys),
+            tokens: Tokens::new(keys),
+            cookies: SessionCookies::new(&config.cookies),
+            clock: clock.clone(),
+            random: random.clone(),
+        });
+        let session_ttl = store.settings().session_ttl;
         let state = Arc::new(State {
             store,
             passwords: Passwords::default(),
             throttle: Throttle::new(config.limits.sign_in_failures, clock.clone()),
-            media_urls: MediaUrls::new(&keys),
-            tokens: Tokens::new(keys),
-            cookies: SessionCookies::new(&config.cookies),
+            auth,
             media_delivery: config.responses.media_delivery,
             project_list: config.responses.project_list,
             offset_cursors: OffsetCursors::default(),
-            clock,
-            random,
+            clock: clock.clone(),
             metrics: Arc::new(Metrics::new()),
-            readiness: OncePer::new(READINESS_INTERVAL),
+            readiness: OncePer::new(READINESS_AGE_MAX),
             sweep_soon: tokio::sync::Notify::new(),
         });
-        let edge = Edge::new(routes::routes(state.clone()), &config, &state);
+        let parts = middleware::Parts {
+            openapi: openapi::json(),
+            upload_bytes_max: limits::body_bytes_max(&config.limits),
+            session_ttl,
+            clock,
+            random,
+            metrics: state.metrics.clone(),
+        };
+        let middleware = Middleware::new(routes::routes(state.clone()), &config, parts);
         let mut listeners = Vec::new();
         let mut addresses = config.listen.addresses;
         addresses.extend(config.listen.metrics_address);
@@ -114,7 +128,14 @@ impl App {
         }
         let proxies = TrustedProxies::new(config.listen.trusted_proxies);
         let connection_limits = ConnectionLimits::new(connections_max, proxies);
-        Ok(Self { state, edge, connection_limits, listeners, metrics, sweep_every: config.schedule.every })
+        Ok(Self {
+            state,
+            middleware,
+            connection_limits,
+            listeners,
+            metrics,
+            sweep_every: config.schedule.every,
+        })
     }
 
     /// The addresses that it listens on, ports that were asked for as 0 included.
@@ -151,7 +172,7 @@ impl App {
             tokio::spawn(server.run(vec![listener], endpoint, stopping.clone().cancelled_owned()))
         });
         let listeners = self.listeners.into_iter().map(|(_, listener)| listener).collect();
-        Server::new(self.connection_limits, DRAIN_TIME_MAX).run(listeners, self.edge, stop).await;
+        Server::new(self.connection_limits, SHUTDOWN_TIME_MAX).run(listeners, self.middleware, stop).await;
         stopping.cancel();
         if let Err(error) = maintenance.await {
             tracing::error!(%error, "the maintenance task panicked");

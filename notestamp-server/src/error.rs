@@ -13,10 +13,10 @@ use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaRespon
 use poem_openapi::types::Type;
 use poem_openapi::{ApiResponse, Object};
 
+use crate::entity_tags;
 use crate::http::entity_tag::{EntityTag, MalformedPrecondition};
 use crate::http::multipart::MultipartError;
 use crate::log_limit::LogLimit;
-use crate::middleware::request_id::RequestId;
 
 /// The body of every error response.
 #[derive(Debug, Object, serde::Serialize)]
@@ -200,9 +200,9 @@ impl ApiError {
     }
 
     /// The response to a client. Only here is the error logged, with its cause.
-    pub fn to_response(&self, id: &RequestId) -> Response {
-        self.log(id, &STORMS);
-        let (status, request_id) = (self.code.status(), id.as_str());
+    pub fn to_response(&self, request_id: &str) -> Response {
+        self.log(request_id, &STORMS);
+        let status = self.code.status();
         let (code, message) = (self.code.as_str(), &self.message);
         let body =
             ErrorBody { code: code.to_owned(), message: message.clone(), request_id: request_id.to_owned() };
@@ -254,13 +254,13 @@ impl StormLimits {
 }
 
 impl ApiError {
-    fn log(&self, id: &RequestId, storms: &StormLimits) {
+    fn log(&self, request_id: &str, storms: &StormLimits) {
         let left_out = match storms.of(self.code).map(LogLimit::admit) {
             Some(None) => return,
             Some(Some(left_out)) => left_out,
             None => 0,
         };
-        let (request_id, code, message) = (id.as_str(), self.code.as_str(), &self.message);
+        let (code, message) = (self.code.as_str(), &self.message);
         let cause = self.cause.as_deref().map(|cause| error_chain(cause));
         let status = self.code.status();
         match self.code {
@@ -301,7 +301,7 @@ impl From<StoreError> for ApiError {
             StoreError::AlreadyExists { .. } => Self::new(Code::EmailTaken, message),
             StoreError::Invalid(_) => Self::bad_request(message),
             StoreError::PreconditionFailed { current } => {
-                Self::precondition_failed(current.map(EntityTag::of_revision).as_ref())
+                Self::precondition_failed(current.map(entity_tags::of_revision).as_ref())
             }
             StoreError::MediaNeeded => Self::new(Code::MediaNeeded, message),
             StoreError::MediaDiffers => Self::new(Code::MediaDiffers, message),
@@ -473,7 +473,7 @@ impl From<MultipartError> for ApiError {
             MultipartError::NotMultipart => Self::new(Code::UnsupportedMediaType, message),
             MultipartError::TooLarge { .. } => Self::new(Code::TooLarge, message),
             MultipartError::Malformed(_)
-            | MultipartError::TooManyParts
+            | MultipartError::TooManyParts { .. }
             | MultipartError::DuplicatePart { .. } => Self::bad_request(message),
             // `BodyGuard` replaces this response if the body was too large, too slow, or broke off.
             MultipartError::Body(_) => Self::bad_request(message).caused_by(error),
@@ -485,7 +485,6 @@ impl From<MultipartError> for ApiError {
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use notestamp_store::OsRandom;
     use tracing::{Event, Level, Subscriber};
     use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
@@ -508,7 +507,7 @@ mod tests {
         let storms = StormLimits::new();
         tracing::subscriber::with_default(subscriber, || {
             for code in codes {
-                ApiError::new(code, "a message").log(&RequestId::generate(&OsRandom), &storms);
+                ApiError::new(code, "a message").log("0123456789abcdef", &storms);
             }
         });
         let levels = levels.0.lock().unwrap();

@@ -7,18 +7,7 @@ use tokio::time::Instant;
 
 /// Admits one event per interval to the log, and counts the events that it leaves out.
 ///
-/// One limit belongs to one kind of event, usually as a `static` beside the place that logs it:
-///
-/// ```
-/// use std::time::Duration;
-/// use notestamp_server::log_limit::LogLimit;
-///
-/// static LIMIT: LogLimit = LogLimit::new(Duration::from_secs(60));
-///
-/// if let Some(left_out) = LIMIT.admit() {
-///     tracing::warn!(left_out, "forwarding headers from a peer that is not trusted");
-/// }
-/// ```
+/// One limit belongs to one kind of event, usually as a `static` beside the place that logs it.
 #[derive(Debug)]
 pub struct LogLimit {
     interval: Duration,

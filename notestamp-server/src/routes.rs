@@ -12,8 +12,8 @@ use poem::{Endpoint, IntoResponse, Request, Response, Route, get};
 
 use crate::api;
 use crate::api::conditional::Conditional;
+use crate::entity_tags;
 use crate::error::{ApiError, Code};
-use crate::http::entity_tag::EntityTag;
 use crate::middleware::request_id::RequestId;
 use crate::openapi;
 use crate::state::State;
@@ -21,7 +21,7 @@ use crate::state::State;
 /// The routes. Every error and every panic of a route becomes a response here, so that cookies and headers are set on
 /// it too.
 pub fn routes(state: Arc<State>) -> BoxEndpoint<'static, Response> {
-    let cookies = state.cookies;
+    let cookies = state.auth.cookies;
     Route::new()
         .at("/", page(HTML, include_str!("index.html")))
         .at("/docs", page(HTML, openapi::swagger_ui()))
@@ -29,6 +29,7 @@ pub fn routes(state: Arc<State>) -> BoxEndpoint<'static, Response> {
         .at("/openapi.yaml", page("application/yaml", openapi::yaml()))
         // Not nested at `/`, where it would hide the page.
         .at("/<.+>", api::service())
+        .data(state.auth.clone())
         .data(state)
         .around(answered)
         .with(CookieJarManager::new())
@@ -44,7 +45,7 @@ const HTML: &str = "text/html; charset=utf-8";
 /// A page that is the same for all clients: the responses share its bytes, and a client that has them gets 304.
 fn page(content_type: &'static str, text: impl Into<Bytes>) -> impl Endpoint {
     let bytes: Bytes = text.into();
-    let tag = EntityTag::of_digest(&Digest::of(&bytes));
+    let tag = entity_tags::of_digest(&Digest::of(&bytes));
     get(make(move |request: Request| {
         let payload = bytes.clone().with_content_type(content_type);
         let response = Conditional::new(request.headers(), &tag, payload);
@@ -57,7 +58,7 @@ async fn answered<E: Endpoint>(endpoint: Arc<E>, request: Request) -> poem::Resu
     let outcome = AssertUnwindSafe(endpoint.call(request)).catch_unwind().await;
     Ok(match outcome {
         Ok(Ok(response)) => response.into_response(),
-        Ok(Err(error)) => ApiError::from(error).to_response(&id),
-        Err(_) => ApiError::new(Code::Internal, "internal error").to_response(&id),
+        Ok(Err(error)) => ApiError::from(error).to_response(id.as_str()),
+        Err(_) => ApiError::new(Code::Internal, "internal error").to_response(id.as_str()),
     })
 }

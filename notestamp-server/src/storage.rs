@@ -7,7 +7,7 @@ use notestamp_store::records::MongoDbRecords;
 use notestamp_store::records::{MemoryRecords, RecordStore, SqliteRecords};
 use notestamp_store::{BlobStore, Clock, Error, ObjectKind, SessionTtl, Store, StoreSettings};
 
-use crate::config::{Config, Dedup, RecordsUrl, Storage, Sweep};
+use crate::config::{Config, RecordsUrl, Storage, Sweep};
 use crate::data_folder::DataFolderError;
 
 /// Why the stores cannot be opened.
@@ -45,10 +45,7 @@ pub fn settings(config: &Config) -> StoreSettings {
 /// The settings of a store that only sweeps.
 pub fn sweep_settings(storage: &Storage, sweep: &Sweep) -> StoreSettings {
     StoreSettings {
-        dedup: match storage.dedup {
-            Dedup::User => notestamp_store::Dedup::User,
-            Dedup::Global => notestamp_store::Dedup::Global,
-        },
+        dedup: storage.dedup,
         sweep_grace: sweep.grace,
         upload_time_max: sweep.upload_max_time,
         ..StoreSettings::default()

@@ -4,7 +4,7 @@ use notestamp_store::Email;
 use poem::web::Data;
 use poem_openapi::{ApiResponse, OpenApi};
 
-use super::Tag;
+use super::tag::Tag;
 use crate::auth::{CurrentUser, SessionJar};
 use crate::error::{ApiError, Failed, failures};
 use crate::state::State;
@@ -73,7 +73,7 @@ impl Accounts {
         state.store.remove_account(&user).await?;
         tracing::info!(user = %user.id, "account removed");
         state.sweep_soon.notify_one();
-        state.clear_cookies(&jar);
+        state.auth.clear_cookies(&jar);
         Ok(Json(Message::new("the account was removed")))
     }
 }

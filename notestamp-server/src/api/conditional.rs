@@ -12,6 +12,7 @@ use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaRespon
 use poem_openapi::types::Type;
 use serde::Serialize;
 
+use crate::entity_tags;
 use crate::error::{ApiError, Code};
 use crate::http::entity_tag::{EntityTag, ReadCondition, read_condition};
 use crate::wire::json::{Json, WrittenJson};
@@ -65,7 +66,7 @@ impl<T: Type + Serialize> Conditional<WrittenJson<T>> {
         let mut hasher = Hasher::new();
         hasher.update(written.as_bytes());
         hasher.update(link.unwrap_or_default().as_bytes());
-        Self::new(headers, &EntityTag::of_digest(&hasher.finish().0), written)
+        Self::new(headers, &entity_tags::of_digest(&hasher.finish().0), written)
     }
 }
 

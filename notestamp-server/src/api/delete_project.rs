@@ -4,8 +4,8 @@ use poem::http::HeaderMap;
 
 use super::requested_title::requested_title;
 use crate::auth::CurrentUser;
+use crate::entity_tags;
 use crate::error::{ApiError, failures};
-use crate::http::entity_tag::precondition;
 use crate::state::State;
 
 failures! {
@@ -23,7 +23,7 @@ pub async fn delete(
     headers: &HeaderMap,
     title: &str,
 ) -> Result<(), ApiError> {
-    let precondition = precondition(headers)?;
+    let precondition = entity_tags::precondition(headers)?;
     state.store.delete_project_if(user, &requested_title(title)?, &precondition).await?;
     tracing::info!(user = %user.id, "project deleted");
     Ok(())

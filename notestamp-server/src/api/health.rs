@@ -1,21 +1,18 @@
 use std::sync::Arc;
-use std::time::Duration;
 
 use notestamp_store::Error;
 use poem::web::Data;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 use serde::Serialize;
 
-use super::Tag;
+use super::tag::Tag;
+use crate::config::READINESS_TIME_MAX;
 use crate::error::{ApiError, Failed, failures};
 use crate::state::State;
 use crate::wire::json::Json;
 
 /// The health of the server.
 pub struct HealthApi;
-
-/// The timeout of a probe of the stores.
-const READY_TIME_MAX: Duration = Duration::from_secs(3);
 
 failures! {
     /// The error statuses of a health check.
@@ -58,7 +55,7 @@ impl HealthApi {
                 state.store.ensure_room().await
             };
             let slow = |source| Error::Unavailable { backend: "one of the stores", source: Box::new(source) };
-            let outcome = tokio::time::timeout(READY_TIME_MAX, ready).await;
+            let outcome = tokio::time::timeout(READINESS_TIME_MAX, ready).await;
             outcome.unwrap_or_else(|elapsed| Err(slow(elapsed))).map_err(Arc::new)
         };
         match state.readiness.get(probe).await {

@@ -14,13 +14,14 @@ use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaRespon
 use poem_openapi::types::Type as _;
 
 use super::conditional::is_not_modified;
+use super::media_headers::{content_disposition, content_type, is_played};
 use super::requested_title::requested_title;
 use crate::auth::CurrentUser;
 use crate::config::MediaDelivery;
+use crate::entity_tags;
 use crate::error::{ApiError, Code, Failed, failures};
 use crate::http::byte_range::Selection;
-use crate::http::content_disposition::{Disposition, content_disposition, content_type, is_played};
-use crate::http::entity_tag::EntityTag;
+use crate::http::content_disposition::Disposition;
 use crate::http::fetch_metadata::is_player;
 use crate::middleware::original_method::OriginalMethod;
 use crate::state::State;
@@ -126,7 +127,7 @@ pub async fn media_response(
     let Some(media) = project.media else {
         return Err(no_media().into());
     };
-    let tag = EntityTag::of_digest(&media.digest);
+    let tag = entity_tags::of_digest(&media.digest);
     let media_type = project.media_type();
     // A browser caches the media and revalidates it on each use: a project's media may be replaced, and a session may
     // end.

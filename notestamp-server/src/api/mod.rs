@@ -3,21 +3,29 @@
 mod accounts;
 pub mod conditional;
 mod delete_project;
+mod file_name;
 mod health;
 mod home;
+mod media_headers;
 mod media_response;
 mod open_project;
+mod password;
 mod project;
+mod receive_upload;
 mod requested_title;
 mod save_project;
+mod sessions;
 mod sign_in;
+mod tag;
 
-use poem_openapi::{OpenApiService, Tags};
+use poem_openapi::OpenApiService;
 
 /// All operations.
 type Api = (
     accounts::Accounts,
     sign_in::SignIn,
+    password::PasswordApi,
+    sessions::SessionsApi,
     home::Projects,
     home::MediaFiles,
     project::ProjectDialect,
@@ -25,30 +33,13 @@ type Api = (
     health::HealthApi,
 );
 
-#[derive(Tags)]
-enum Tag {
-    /// Creating, showing and removing accounts.
-    Accounts,
-    /// Signing in and out, sessions, and the password. Scripts cannot read the session's two cookies.
-    #[oai(rename = "Sign-in")]
-    SignIn,
-    /// Saving, listing, opening and deleting projects.
-    Projects,
-    /// Reading the bytes of a project's media, as a whole or in ranges.
-    Media,
-    /// The same projects and media for the clients since October 2024. In this dialect, the path names the project,
-    /// and media has signed URLs that need no cookies.
-    #[oai(rename = "Project dialect")]
-    ProjectDialect,
-    /// The health of the server.
-    Service,
-}
-
 /// The operations and their OpenAPI description.
 pub fn service() -> OpenApiService<Api, ()> {
     let api = (
         accounts::Accounts,
         sign_in::SignIn,
+        password::PasswordApi,
+        sessions::SessionsApi,
         home::Projects,
         home::MediaFiles,
         project::ProjectDialect,

@@ -4,6 +4,7 @@ use notestamp_store::Project;
 
 use super::requested_title::requested_title;
 use crate::auth::CurrentUser;
+use crate::entity_tags;
 use crate::error::{ApiError, Code, failures};
 use crate::http::entity_tag::EntityTag;
 use crate::state::State;
@@ -30,6 +31,6 @@ pub async fn open(state: &State, user: &CurrentUser, title: &str) -> Result<Open
     let opened = state.store.open_project(user.id, &requested_title(title)?).await?;
     let notes = String::from_utf8(opened.notes.into())
         .map_err(|e| ApiError::new(Code::Damaged, "the notes are damaged").caused_by(e))?;
-    let revision = EntityTag::of_revision(opened.project.revision);
+    let revision = entity_tags::of_revision(opened.project.revision);
     Ok(OpenedText { project: opened.project, notes, revision })
 }

@@ -3,12 +3,13 @@
 use notestamp_store::Project;
 use poem::http::HeaderMap;
 
+use super::receive_upload::receive;
 use crate::auth::CurrentUser;
+use crate::entity_tags;
 use crate::error::{ApiError, failures};
-use crate::http::entity_tag::precondition;
 use crate::middleware::request_deadline::RequestDeadline;
 use crate::state::State;
-use crate::wire::upload::SaveBody;
+use crate::wire::upload::{Upload, UploadLimits};
 
 failures! {
     /// The error statuses of saving a project.
@@ -22,15 +23,16 @@ failures! {
 pub async fn save(
     state: &State,
     user: &CurrentUser,
-    time: &RequestDeadline,
+    deadline: &RequestDeadline,
     headers: &HeaderMap,
-    body: impl SaveBody,
+    body: impl Into<Upload>,
 ) -> Result<Project, ApiError> {
-    let precondition = precondition(headers)?;
+    let precondition = entity_tags::precondition(headers)?;
+    let limits = UploadLimits::new(state.store.settings().notes_bytes_max);
     let mut save = state.store.begin_save(user);
-    let mut request = body.receive(&mut save, state).await?;
-    request.precondition = precondition;
-    let project = save.commit_unless(request, time.is_up()).await?;
+    let texts = receive(body.into(), &mut save, limits).await?;
+    let request = texts.into_request(precondition, state.clock.now())?;
+    let project = save.commit_unless(request, deadline.is_up()).await?;
     tracing::info!(user = %user.id, project = %project.id, revision = %project.revision, "project saved");
     Ok(project)
 }

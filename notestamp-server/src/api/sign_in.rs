@@ -1,18 +1,20 @@
+//! Signing in and out.
+
 use std::sync::Arc;
 
-use notestamp_store::{Email, ListQuery, PasswordHash, RevocationReason, Session, User};
+use notestamp_store::{Email, ListQuery, PasswordHash, RevocationReason, User};
 use poem::web::Data;
 use poem_openapi::OpenApi;
-use poem_openapi::param::{Header, Path};
+use poem_openapi::param::Header;
 
-use super::Tag;
 use super::home::media_url;
-use crate::auth::{CurrentUser, FailureReason, Password, SessionJar};
+use super::tag::Tag;
+use crate::auth::{FailureReason, Password, SessionJar};
 use crate::error::{ApiError, Code, Failed, failures};
-use crate::http::base_url::BaseUrl;
+use crate::middleware::base_url::BaseUrl;
 use crate::middleware::client_address::Client;
 use crate::state::State;
-use crate::wire::account::{CredentialsBody, Message, PasswordChangeBody, SessionEntry, SignedIn};
+use crate::wire::account::{CredentialsBody, Message, SignedIn};
 use crate::wire::json::Json;
 use crate::wire::metadata::ProjectMetadata;
 
@@ -24,18 +26,9 @@ failures! {
     SignInFailures: 400 401 403 408 413 415 429 507;
     /// The error statuses of signing out.
     SignOutFailures: 403 507;
-    /// The error statuses of changing a password.
-    ChangePasswordFailures: 400 401 403 408 413 415 429 507;
-    /// The error statuses of listing sessions.
-    SessionsFailures: 401;
-    /// The error statuses of ending a session.
-    EndSessionFailures: 401 403 404 507;
 }
 
 type SignedInOr = Result<Json<SignedIn>, Failed<SignInFailures>>;
-
-/// How many sessions of an account are listed at most: the most recently used ones.
-const SESSIONS_LISTED_MAX: usize = 1_000;
 
 /// How many times a sign-in verifies the password at most: it retries if the stored hash has changed meanwhile.
 const RACES_MAX: usize = 3;
@@ -93,77 +86,6 @@ impl SignIn {
     ) -> Result<Json<Message>, Failed<SignOutFailures>> {
         sign_out(&state, &jar).await
     }
-
-    /// Change the password
-    ///
-    /// Ends every session of the account, this one included, and sets the cookies of a new one.
-    #[oai(path = "/auth/password", method = "post", operation_id = "changePassword")]
-    async fn change_password(
-        &self,
-        user: CurrentUser,
-        state: Data<&Arc<State>>,
-        client: Client,
-        jar: SessionJar,
-        body: PasswordChangeBody,
-    ) -> Result<Json<Message>, Failed<ChangePasswordFailures>> {
-        let (current, new) = body.into_parts()?;
-        new.check_new().map_err(notestamp_store::Error::from)?;
-        // The body may arrive long after the head: if the session has ended since, the response must not tell whether
-        // the password is right.
-        state.store.admit(&user).await?;
-        let account = state.store.find_account(user.id).await?.ok_or_else(ApiError::unauthorized)?;
-        let attempt = state.throttle.attempt(account.email.as_str(), client.ip)?;
-        if !state.passwords.verify(&current, Some(&account.password_hash)).await? {
-            attempt.fail(FailureReason::WrongCurrentPassword);
-            return Err(ApiError::new(Code::BadCredentials, "the current password is wrong").into());
-        }
-        drop(attempt);
-        let hash = state.passwords.hash(&new).await?;
-        let (by, user_agent) = (Some(user.session.id), &user.session.user_agent);
-        let changed = state.store.change_password(&account, by, &hash, user_agent).await?;
-        let session = changed.ok_or_else(ApiError::unauthorized)?;
-        state.set_cookies(&jar, &session);
-        tracing::info!(user = %user.id, session = %session.id, "password changed");
-        Ok(Json(Message::new("the password was changed, and all other sessions were ended")))
-    }
-
-    /// List the sessions of the account
-    ///
-    /// The sessions that have not ended, the most recently used first.
-    #[oai(path = "/auth/sessions", method = "get", operation_id = "listSessions")]
-    async fn sessions(
-        &self,
-        user: CurrentUser,
-        state: Data<&Arc<State>>,
-    ) -> Result<Json<Vec<SessionEntry>>, Failed<SessionsFailures>> {
-        let sessions = state.store.list_sessions(user.id, SESSIONS_LISTED_MAX).await?;
-        let entry = |session: &Session| SessionEntry::new(session, session.id == user.session.id);
-        Ok(Json(sessions.iter().map(entry).collect()))
-    }
-
-    /// End a session of the account
-    ///
-    /// If it is the session of this request, the response also deletes its cookies.
-    #[oai(path = "/auth/sessions/:id", method = "delete", operation_id = "endSession")]
-    async fn end_session(
-        &self,
-        user: CurrentUser,
-        state: Data<&Arc<State>>,
-        jar: SessionJar,
-        /// The session's id.
-        id: Path<String>,
-    ) -> Result<Json<Message>, Failed<EndSessionFailures>> {
-        let not_found = || ApiError::new(Code::NotFound, "session not found");
-        let id = id.0.parse().map_err(|_| not_found())?;
-        if !state.store.revoke_session(&user, id, RevocationReason::Ended).await? {
-            return Err(not_found().into());
-        }
-        tracing::info!(user = %user.id, session = %id, "session ended");
-        if id == user.session.id {
-            state.clear_cookies(&jar);
-        }
-        Ok(Json(Message::new("the session was ended")))
-    }
 }
 
 async fn sign_in(
@@ -197,7 +119,7 @@ async fn sign_in(
         let Some(session) = state.store.start_session(&account, user_agent).await? else {
             continue;
         };
-        state.set_cookies(jar, &session);
+        state.auth.set_cookies(jar, &session);
         tracing::info!(user = %account.id, session = %session.id, "signed in");
         let entry = |project| ProjectMetadata::new(project, media_url(base));
         let directory = directory.projects.into_iter().map(entry).collect();
@@ -238,13 +160,13 @@ fn bad_credentials() -> ApiError {
 }
 
 async fn sign_out(state: &State, jar: &SessionJar) -> Result<Json<Message>, Failed<SignOutFailures>> {
-    let (access, refresh) = state.presented(jar);
+    let (access, refresh) = state.auth.presented(jar);
     for token in [access.authentic(), refresh.authentic()].into_iter().flatten() {
         let reason = RevocationReason::SignedOut;
         if state.store.revoke_session(token.user, token.session, reason).await? {
             tracing::info!(user = %token.user, session = %token.session, "signed out");
         }
     }
-    state.clear_cookies(jar);
+    state.auth.clear_cookies(jar);
     Ok(Json(Message::new("signed out")))
 }

@@ -6,7 +6,7 @@ use notestamp_store::Timestamp;
 use poem::http::header::{COOKIE, HeaderMap, HeaderValue};
 use poem::web::cookie::{Cookie, CookieJar, SameSite};
 
-use crate::config::{self, Cookies};
+use crate::config::Cookies;
 
 /// How the session's cookies are written and read.
 #[derive(Clone, Copy, Debug)]
@@ -19,12 +19,7 @@ pub struct SessionCookies {
 impl SessionCookies {
     /// Cookies with the attributes that the configuration names.
     pub fn new(config: &Cookies) -> Self {
-        let same_site = match config.same_site {
-            config::SameSite::Lax => SameSite::Lax,
-            config::SameSite::Strict => SameSite::Strict,
-            config::SameSite::None => SameSite::None,
-        };
-        Self { same_site, secure: !config.insecure }
+        Self { same_site: config.same_site, secure: !config.insecure }
     }
 
     /// The name of the access token's cookie. The prefix `__Host-` makes browsers demand

@@ -1,4 +1,3 @@
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -6,51 +5,29 @@ use std::path::{Path, PathBuf};
 
 use notestamp_store::{Durability, Random, disk};
 
-use super::SigningKeys;
-use super::keys::{InvalidSigningKeys, hex};
+use super::keys::{InvalidSigningKeys, SigningKeys, hex};
+use crate::config::SigningKeySource;
 
-/// Where the signing keys come from.
-#[derive(Clone, PartialEq, Eq)]
-pub enum SigningKeySource {
-    /// A file of the operator. Messages never show its name: a key with a mistyped digit, in the variable
-    /// `NOTESTAMP_SIGNING_KEY`, would be taken for a file name.
-    File(PathBuf),
-    /// The text of the variable `NOTESTAMP_SIGNING_KEY`.
-    Variable(String),
-    /// A file of the data folder; created if it is missing.
-    DataFolder(PathBuf),
-    /// A new key in memory, which lives as long as the process, like the sessions that it signs.
-    Process,
-}
-
-/// Shows no key, and no text that may be one.
-impl fmt::Debug for SigningKeySource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(_) => f.write_str("File(…)"),
-            Self::Variable(_) => f.write_str("Variable(…)"),
-            Self::DataFolder(path) => f.debug_tuple("DataFolder").field(path).finish(),
-            Self::Process => f.write_str("Process"),
-        }
-    }
-}
-
-impl SigningKeySource {
+impl SigningKeys {
     /// Reads the keys, or creates one where the source says so: from `random`, written with this `durability`.
     ///
     /// The data folder must exist. Any number of processes may do this at once: all get the same key.
     ///
     /// # Errors
     ///
-    /// If the file cannot be read or created, or [`SigningKeys::parse`] refuses its content.
-    pub fn load(&self, random: &dyn Random, durability: Durability) -> Result<SigningKeys, SigningKeyError> {
-        match self {
-            Self::File(path) => {
+    /// If the file cannot be read or created, or [`parse`](Self::parse) refuses its content.
+    pub fn load(
+        source: &SigningKeySource,
+        random: &dyn Random,
+        durability: Durability,
+    ) -> Result<Self, SigningKeyError> {
+        match source {
+            SigningKeySource::File(path) => {
                 let text = read(path, OPERATORS_FILE).map_err(SigningKeyError::OperatorsFile)?;
-                Ok(SigningKeys::parse(&text, OPERATORS_FILE)?)
+                Ok(Self::parse(&text, OPERATORS_FILE)?)
             }
-            Self::Variable(text) => Ok(SigningKeys::parse(text, "NOTESTAMP_SIGNING_KEY")?),
-            Self::DataFolder(path) => {
+            SigningKeySource::Variable(text) => Ok(Self::parse(text, "NOTESTAMP_SIGNING_KEY")?),
+            SigningKeySource::DataFolder(path) => {
                 let refused = |source| SigningKeyError::Read { path: path.clone(), source };
                 if !path.try_exists().map_err(refused)? {
                     create(path, random, durability)
@@ -58,9 +35,9 @@ impl SigningKeySource {
                     tracing::info!(path = %path.display(), "created a signing key");
                 }
                 let name = path.display().to_string();
-                Ok(SigningKeys::parse(&read(path, &name).map_err(refused)?, &name)?)
+                Ok(Self::parse(&read(path, &name).map_err(refused)?, &name)?)
             }
-            Self::Process => Ok(SigningKeys::parse(&random_key(random), "the process")?),
+            SigningKeySource::Process => Ok(Self::parse(&random_key(random), "the process")?),
         }
     }
 }
@@ -155,17 +132,21 @@ mod tests {
 
     const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
+    fn load(source: &SigningKeySource) -> Result<SigningKeys, SigningKeyError> {
+        SigningKeys::load(source, &OsRandom, Durability::Full)
+    }
+
     #[test]
     fn processes_that_race_to_make_the_key_end_with_the_same_one() {
         let folder = tempfile::tempdir().unwrap();
         let source = SigningKeySource::DataFolder(folder.path().join("signing-key"));
         let start = Barrier::new(8);
-        let load = || {
+        let load_at_once = || {
             start.wait();
-            source.load(&OsRandom, Durability::Full).unwrap().signing().id().to_owned()
+            load(&source).unwrap().signing().id().to_owned()
         };
         let ids: BTreeSet<String> = std::thread::scope(|scope| {
-            let racers: Vec<_> = (0..8).map(|_| scope.spawn(load)).collect();
+            let racers: Vec<_> = (0..8).map(|_| scope.spawn(load_at_once)).collect();
             racers.into_iter().map(|racer| racer.join().unwrap()).collect()
         });
         assert_eq!(ids.len(), 1);
@@ -179,9 +160,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("signing-key");
         let source = SigningKeySource::DataFolder(path.clone());
-        let made = source.load(&OsRandom, Durability::Full).unwrap();
+        let made = load(&source).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(source.load(&OsRandom, Durability::Full).unwrap().signing(), made.signing());
+        assert_eq!(load(&source).unwrap().signing(), made.signing());
     }
 
     #[test]
@@ -189,10 +170,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("signing-key");
         fs::write(&path, &KEY[..40]).unwrap();
-        let error = SigningKeySource::DataFolder(path.clone())
-            .load(&OsRandom, Durability::Full)
-            .unwrap_err()
-            .to_string();
+        let error = load(&SigningKeySource::DataFolder(path.clone())).unwrap_err().to_string();
         assert!(error.contains("signing-key, line 1"), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), KEY[..40]);
     }
@@ -202,14 +180,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys");
         let source = SigningKeySource::File(path.clone());
-        let error = source.load(&OsRandom, Durability::Full).unwrap_err().to_string();
+        let error = load(&source).unwrap_err().to_string();
         assert!(error.contains("signing-key does not name a readable file"), "{error}");
         assert!(!path.exists());
 
         fs::write(&path, KEY).unwrap();
-        assert_eq!(source.load(&OsRandom, Durability::Full).unwrap().signing().id(), "630dcd2966c43366");
+        assert_eq!(load(&source).unwrap().signing().id(), "630dcd2966c43366");
         fs::write(&path, " ".repeat(100_000)).unwrap();
-        let error = source.load(&OsRandom, Durability::Full).unwrap_err();
+        let error = load(&source).unwrap_err();
         assert!(error.source().unwrap().to_string().contains("too large"), "{error}");
     }
 
@@ -217,7 +195,7 @@ mod tests {
     fn a_mistyped_key_that_looks_like_a_file_name_is_not_shown() {
         let mistyped = KEY.replacen("00", "0X", 1);
         let source = SigningKeySource::File(mistyped.into());
-        let error = source.load(&OsRandom, Durability::Full).unwrap_err();
+        let error = load(&source).unwrap_err();
         let shown = format!("{source:?} {error} {error:?} {}", error.source().unwrap());
         assert!(!shown.contains("0405"), "{shown}");
     }
@@ -231,7 +209,7 @@ mod tests {
             SigningKeySource::DataFolder(folder.path().to_owned()),
             SigningKeySource::DataFolder(nowhere.join("signing-key")),
         ] {
-            let error = source.load(&OsRandom, Durability::Full).unwrap_err();
+            let error = load(&source).unwrap_err();
             assert!(!error.to_string().contains("os error"), "{error}");
             assert!(error.source().unwrap().to_string().contains("os error"), "{error:?}");
         }
@@ -241,12 +219,12 @@ mod tests {
     fn keys_in_the_variable_are_not_shown() {
         let source = SigningKeySource::Variable(KEY.into());
         assert!(!format!("{source:?}").contains("0001"));
-        assert_eq!(source.load(&OsRandom, Durability::Full).unwrap().signing().id(), "630dcd2966c43366");
+        assert_eq!(load(&source).unwrap().signing().id(), "630dcd2966c43366");
     }
 
     #[test]
     fn each_process_makes_its_own_key_for_sessions_in_memory() {
-        let keys = || SigningKeySource::Process.load(&OsRandom, Durability::Full).unwrap();
+        let keys = || load(&SigningKeySource::Process).unwrap();
         assert_ne!(keys().signing().id(), keys().signing().id());
     }
 }

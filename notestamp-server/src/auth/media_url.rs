@@ -1,16 +1,14 @@
 //! Signed media URLs, for clients that fetch media without cookies.
 
 use std::fmt;
-use std::time::Duration;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use notestamp_store::{ProjectId, SessionId, Timestamp, UserId};
+use notestamp_store::{ProjectId, SessionId, Timestamp};
 use sha2::Sha256;
 
 use super::keys::{SigningKeys, from_hex, hex};
-use crate::error::ApiError;
-use crate::http::base_url::BaseUrl;
-use crate::state::State;
+use crate::config::{MEDIA_URL_STEP, MEDIA_URL_TTL_MAX};
+use crate::middleware::base_url::BaseUrl;
 
 /// Makes and verifies the URLs: HMAC-SHA-256 (RFC 2104) over project, session and expiry.
 ///
@@ -24,12 +22,6 @@ pub struct MediaUrls {
 const PURPOSE: &[u8] = b"notestamp-server media url 1";
 
 impl MediaUrls {
-    /// How long a URL is valid without cookies, at most.
-    pub const TTL_MAX: Duration = Duration::from_secs(15 * 60);
-    /// URLs expire only at multiples of this, so that URLs made within one step are equal and a browser's cache finds
-    /// the media again.
-    const EXPIRY_STEP: Duration = Duration::from_secs(5 * 60);
-
     /// Derives one key for URLs from each signing key.
     pub fn new(keys: &SigningKeys) -> Self {
         let keys =
@@ -39,14 +31,15 @@ impl MediaUrls {
 
     /// A URL of the project's media, valid for 10 to 15 minutes while this session is open.
     pub fn url(&self, base: &BaseUrl, project: ProjectId, session: SessionId, now: Timestamp) -> String {
-        let latest = now.after(Self::TTL_MAX).as_secs();
-        let expires = latest - latest.rem_euclid(Self::EXPIRY_STEP.as_secs() as i64);
+        let latest = now.after(MEDIA_URL_TTL_MAX).as_secs();
+        let expires = latest - latest.rem_euclid(MEDIA_URL_STEP.as_secs() as i64);
         let signature = message(&self.keys[0], project, session, expires).finalize().into_bytes();
         let (base, signature) = (base.as_str(), hex(&signature));
         format!("{base}/media/{project}?session={session}&expires={expires}&signature={signature}")
     }
 
-    fn verify(&self, grant: &MediaGrant) -> bool {
+    /// Returns whether the server has signed this URL.
+    pub fn verify(&self, grant: &MediaGrant) -> bool {
         let Some(signature) = from_hex(&grant.signature) else {
             return false;
         };
@@ -84,21 +77,6 @@ pub struct MediaGrant {
     pub expires: i64,
     /// The HMAC of the other three, in hex digits.
     pub signature: String,
-}
-
-impl State {
-    /// Returns the user on whose behalf a URL grants its project's media without cookies; `None` if the signature is
-    /// invalid, the URL has expired, or its session has ended.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn grantor(&self, grant: &MediaGrant) -> Result<Option<UserId>, ApiError> {
-        if !self.media_urls.verify(grant) || self.clock.now().as_secs() >= grant.expires {
-            return Ok(None);
-        }
-        let session = self.store.find_open_session(grant.session).await?;
-        Ok(session.map(|session| session.user))
-    }
 }
 
 #[cfg(test)]

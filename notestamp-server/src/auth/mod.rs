@@ -1,6 +1,7 @@
 //! Authentication: passwords, tokens, cookies.
 
 mod argon2id;
+mod authenticator;
 mod common_passwords;
 mod cookies;
 mod current_user;
@@ -12,9 +13,9 @@ mod session_jar;
 mod throttle;
 mod tokens;
 
+pub use authenticator::{Authenticator, CurrentUser};
 pub use cookies::SessionCookies;
-pub use current_user::CurrentUser;
-pub use key_file::{SigningKeyError, SigningKeySource};
+pub use key_file::SigningKeyError;
 pub use keys::{InvalidSigningKeys, SigningKey, SigningKeys};
 pub use media_url::{MediaGrant, MediaUrls};
 pub use password::{Password, Passwords};

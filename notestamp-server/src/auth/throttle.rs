@@ -14,7 +14,7 @@ use tracing::field::display;
 
 use crate::config::{FailureLimit, SignInFailures};
 use crate::error::{ApiError, Code};
-use crate::middleware::client_address::network;
+use crate::transport::network;
 
 /// How many keys (accounts from an address, and addresses) are kept; beyond that, the ones that failed longest ago are
 /// forgotten.

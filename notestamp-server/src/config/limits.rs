@@ -1,6 +1,6 @@
 //! The limits of the server. A limit without a flag is a constant, here or beside its type.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use super::{InvalidSetting, duration, size};
@@ -11,12 +11,21 @@ pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// How many parts a multipart body may have.
 pub const MULTIPART_PARTS_MAX: usize = 32;
 
-/// How many bytes of a body must arrive in each [`BODY_RATE_WINDOW`]: 1 KiB/s. The client must also read a response
+/// How many projects a page of `/home/list` may have.
+pub const LIST_LIMIT_MAX: usize = 1_000;
+
+/// How many projects a page of `/project/list` has.
+pub const PAGE_LEN: NonZeroUsize = NonZeroUsize::new(20).expect("it is not 0");
+
+/// How many sessions of an account are listed at most: the most recently used ones.
+pub const SESSIONS_LISTED_MAX: usize = 1_000;
+
+/// How many bytes of a body must arrive in each [`BODY_RATE_WINDOW`](super::BODY_RATE_WINDOW): 1 KiB/s. The client must also read a response
 /// that is held in memory at this rate.
 pub const BODY_RATE_BYTES_MIN: u64 = 30 * 1024;
 
-/// The window in which the rate of a body is measured.
-pub const BODY_RATE_WINDOW: Duration = Duration::from_secs(30);
+/// How many bytes of an unwanted body are read and dropped before reading stops.
+pub const BODY_DRAIN_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// How many connections may be open at once. The limit of file descriptors may allow fewer.
 pub const CONNECTIONS_MAX: usize = 4096;
@@ -38,19 +47,6 @@ pub const HEAD_BYTES_MAX: usize = 32 * 1024;
 
 /// The most header fields of a request. Beyond it: 431.
 pub const HEADER_FIELDS_MAX: usize = 100;
-
-/// How long the head of a request may take, from its first byte on.
-pub const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
-
-/// The idle timeout of a connection before and between requests. Longer than the usual 60 s of proxies, so that a proxy
-/// does not send a request on a connection that is being closed.
-pub const IDLE_TIME_MAX: Duration = Duration::from_secs(75);
-
-/// How long a connection may make no progress in the middle of a request or a response.
-pub const PROGRESS_TIME_MAX: Duration = Duration::from_secs(120);
-
-/// How long a graceful shutdown waits for the requests in progress.
-pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// How much an account may store and send, and how many sign-ins may fail.
 #[derive(clap::Args, Clone, PartialEq, Eq, Debug)]

@@ -4,6 +4,7 @@
 //! `--config` file (and the working directory, for a relative `--data`).
 
 mod command_line;
+mod deadlines;
 mod duration;
 mod error;
 mod file;
@@ -16,6 +17,7 @@ mod public_url;
 mod records;
 mod redacted;
 mod responses;
+mod signing_keys;
 mod size;
 mod storage;
 mod sweep;
@@ -25,12 +27,18 @@ use std::ffi::OsString;
 
 use clap::ArgMatches;
 
+pub use crate::http::origin::{InvalidOrigin, Origin};
+pub use deadlines::{
+    BODY_DRAIN_TIME_MAX, BODY_RATE_WINDOW, COOKIE_AGE_MAX, HEAD_TIME_MAX, IDLE_TIME_MAX, MEDIA_URL_STEP,
+    MEDIA_URL_TTL_MAX, PROGRESS_TIME_MAX, READINESS_AGE_MAX, READINESS_TIME_MAX, REQUEST_END_TIME_MAX,
+    REQUEST_TIME_MAX, SHUTDOWN_TIME_MAX,
+};
 pub use error::{ConfigError, GivenAs, InvalidSetting};
 pub use limits::{
-    BODY_BYTES_MAX, BODY_RATE_BYTES_MIN, BODY_RATE_WINDOW, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX,
-    DESCRIPTORS_RESERVED, DESCRIPTORS_WANTED, DRAIN_TIME_MAX, FailureLimit, HEAD_BYTES_MAX, HEAD_TIME_MAX,
-    HEADER_FIELDS_MAX, IDLE_TIME_MAX, Limits, METRICS_CONNECTIONS_MAX, MULTIPART_PARTS_MAX,
-    PROGRESS_TIME_MAX, Quota, SignInFailures,
+    BODY_BYTES_MAX, BODY_DRAIN_BYTES_MAX, BODY_RATE_BYTES_MIN, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX,
+    DESCRIPTORS_RESERVED, DESCRIPTORS_WANTED, FailureLimit, HEAD_BYTES_MAX, HEADER_FIELDS_MAX,
+    LIST_LIMIT_MAX, Limits, METRICS_CONNECTIONS_MAX, MULTIPART_PARTS_MAX, PAGE_LEN, Quota,
+    SESSIONS_LISTED_MAX, SignInFailures,
 };
 pub use listen::Listen;
 pub use log::{Log, LogFormat};
@@ -38,12 +46,12 @@ pub use notestamp_store::BlobUrl;
 pub use origins::Origins;
 pub use public_url::PublicUrl;
 pub use records::{MongoDbUrl, RecordsUrl};
-pub use responses::{MediaDelivery, ProjectList, Responses};
-pub use storage::{Dedup, Storage};
+pub use responses::{MediaDelivery, ProjectListEntries, Responses};
+pub use signing_keys::SigningKeySource;
+pub use storage::Storage;
 pub use sweep::{Sweep, SweepSchedule};
-pub use tokens::{Cookies, SameSite, Tokens};
+pub use tokens::{Cookies, TokenSettings};
 
-use crate::auth::SigningKeySource;
 use layers::{Environment, Resolved};
 
 /// What the program does when it is started with a given command line.
@@ -78,7 +86,7 @@ pub struct Config {
     /// The origins whose pages may use the server.
     pub origins: Origins,
     /// How long tokens and sessions last, and the signing keys.
-    pub tokens: Tokens,
+    pub tokens: TokenSettings,
     /// The attributes of the session's cookies.
     pub cookies: Cookies,
     /// The limits of an account and of its sign-ins.

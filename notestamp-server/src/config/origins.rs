@@ -2,7 +2,7 @@
 
 use super::InvalidSetting;
 use super::redacted::redacted;
-use crate::middleware::cors::Origin;
+use crate::http::origin::Origin;
 
 /// The origins of other sites' pages that may use the server.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -4,7 +4,7 @@ use url::Url;
 
 use super::InvalidSetting;
 use super::redacted::redacted;
-use crate::middleware::cors::Origin;
+use crate::http::origin::Origin;
 
 /// The URL under which browsers reach the server; other URLs are made by adding a path.
 ///

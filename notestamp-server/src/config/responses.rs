@@ -11,7 +11,7 @@ pub struct Responses {
 
     /// Elements of /project/list: `objects`, or `titles` for clients of late 2024
     #[arg(long, value_name = "FORM", default_value = "objects", hide_possible_values = true)]
-    pub project_list: ProjectList,
+    pub project_list: ProjectListEntries,
 }
 
 /// How media gets to the browser.
@@ -25,7 +25,7 @@ pub enum MediaDelivery {
 
 /// What `projects` of `GET /project/list` is an array of.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ProjectList {
+pub enum ProjectListEntries {
     /// Metadata.
     Objects,
     /// Titles.

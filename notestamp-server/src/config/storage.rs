@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use notestamp_store::Durability;
+use notestamp_store::{BlobUrl, Dedup, Durability};
 
-use super::{BlobUrl, ConfigError, InvalidSetting, RecordsUrl};
+use super::{ConfigError, InvalidSetting, RecordsUrl};
 use crate::data_folder::DataFolder;
 
 /// The three stores.
@@ -24,15 +23,6 @@ pub struct Storage {
     pub durability: Durability,
     /// Which accounts share the blobs of equal media.
     pub dedup: Dedup,
-}
-
-/// Which accounts share the blobs of equal media.
-#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Dedup {
-    /// Each account stores its own blobs.
-    User,
-    /// All accounts share blobs: it saves space, but a user can find out by timing whether another account has a file.
-    Global,
 }
 
 #[derive(clap::Args)]
@@ -69,7 +59,16 @@ pub(super) struct StorageArgs {
 
     /// Where equal media is stored once: `user` in each account, `global` across all accounts, which
     /// saves space, but a user can find out by timing whether another account has a file
-    #[arg(long, value_name = "MODE", default_value = "user", hide_possible_values = true)]
+    #[arg(
+        long,
+        value_name = "MODE",
+        default_value = "user",
+        hide_possible_values = true,
+        value_parser = PossibleValuesParser::new(["user", "global"]).map(|mode| match mode.as_str() {
+            "global" => Dedup::Global,
+            _ => Dedup::User,
+        })
+    )]
     dedup: Dedup,
 }
 

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Arg;
-use notestamp_store::Durability;
+use notestamp_store::{Dedup, Durability};
+use poem::web::cookie::SameSite;
 use tempfile::TempDir;
 
 use super::layers::variable;

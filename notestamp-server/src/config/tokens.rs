@@ -3,16 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{ArgAction, ValueEnum};
+use clap::ArgAction;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use poem::web::cookie::SameSite;
 
-use super::{ConfigError, InvalidSetting, duration};
-use crate::auth::SigningKeySource;
+use super::{ConfigError, InvalidSetting, SigningKeySource, duration};
 
 /// The lifetimes of tokens and sessions, and the keys that sign tokens.
 ///
 /// `access_ttl <= refresh_ttl <= session_max`, each a whole number of seconds, at least one.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Tokens {
+pub struct TokenSettings {
     /// Where the signing keys come from.
     pub signing_keys: SigningKeySource,
     /// The lifetime of an access token.
@@ -45,7 +46,7 @@ pub(super) struct TokenArgs {
 }
 
 impl TokenArgs {
-    pub(super) fn into_tokens(self, signing_keys: SigningKeySource) -> Result<Tokens, ConfigError> {
+    pub(super) fn into_tokens(self, signing_keys: SigningKeySource) -> Result<TokenSettings, ConfigError> {
         let Self { access_ttl, refresh_ttl, session_max, .. } = self;
         let order = |shorter_name, shorter, longer_name, longer| {
             if shorter <= longer {
@@ -58,7 +59,7 @@ impl TokenArgs {
         };
         order("access-ttl", access_ttl, "refresh-ttl", refresh_ttl)?;
         order("refresh-ttl", refresh_ttl, "session-max", session_max)?;
-        Ok(Tokens { signing_keys, access_ttl, refresh_ttl, session_max })
+        Ok(TokenSettings { signing_keys, access_ttl, refresh_ttl, session_max })
     }
 }
 
@@ -102,7 +103,17 @@ pub struct Cookies {
     pub insecure: bool,
 
     /// SameSite attribute of cookies: `lax`, `strict`, or `none` for a client on another site
-    #[arg(long, value_name = "MODE", default_value = "lax", hide_possible_values = true)]
+    #[arg(
+        long,
+        value_name = "MODE",
+        default_value = "lax",
+        hide_possible_values = true,
+        value_parser = PossibleValuesParser::new(["lax", "strict", "none"]).map(|mode| match mode.as_str() {
+            "strict" => SameSite::Strict,
+            "none" => SameSite::None,
+            _ => SameSite::Lax,
+        })
+    )]
     pub same_site: SameSite,
 }
 
@@ -116,15 +127,4 @@ impl Cookies {
         }
         Ok(())
     }
-}
-
-/// The `SameSite` attribute (RFC 6265bis, section 4.1.2.7).
-#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-pub enum SameSite {
-    /// Sent from the same site, and when a link leads here.
-    Lax,
-    /// Sent from the same site only.
-    Strict,
-    /// Sent from everywhere.
-    None,
 }

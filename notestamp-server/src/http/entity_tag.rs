@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use notestamp_store::{Digest, Precondition, Revision};
 use poem::http::header::{HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 
 /// An entity tag: names one state of a representation, by a revision or a digest.
@@ -15,14 +14,19 @@ pub struct EntityTag {
 }
 
 impl EntityTag {
-    /// The strong tag of a project's revision.
-    pub fn of_revision(revision: Revision) -> Self {
-        Self { weak: false, opaque: revision.to_string().into_bytes() }
+    /// The strong tag with this opaque part: visible ASCII without quotes.
+    pub fn strong(opaque: impl fmt::Display) -> Self {
+        Self { weak: false, opaque: opaque.to_string().into_bytes() }
     }
 
-    /// The strong tag of media, or of a response, whose bytes have this digest.
-    pub fn of_digest(digest: &Digest) -> Self {
-        Self { weak: false, opaque: digest.to_string().into_bytes() }
+    /// Whether it is a strong tag.
+    pub fn is_strong(&self) -> bool {
+        !self.weak
+    }
+
+    /// The part between the quotes.
+    pub fn opaque(&self) -> &[u8] {
+        &self.opaque
     }
 
     /// Parses a header value that is exactly one tag.
@@ -60,13 +64,6 @@ impl EntityTag {
         let is_tag_char = |byte: &u8| *byte == 0x21 || (0x23..=0x7e).contains(byte) || *byte >= 0x80;
         opaque.iter().all(is_tag_char).then(|| (Self { weak, opaque: opaque.to_vec() }, &text[end + 1..]))
     }
-
-    /// The revision whose tag has this opaque part; `None` if no revision has it.
-    fn as_revision(&self) -> Option<Revision> {
-        let number = std::str::from_utf8(&self.opaque).ok()?.parse().ok().map(Revision::new)?;
-        // Only in our own spelling: `+3` and `03` parse as numbers too, but the server never sends such tags.
-        (number.to_string().as_bytes() == self.opaque).then_some(number)
-    }
 }
 
 impl fmt::Display for EntityTag {
@@ -81,32 +78,6 @@ impl fmt::Display for EntityTag {
 #[error("{header} is neither * nor a list of entity tags")]
 pub struct MalformedPrecondition {
     header: HeaderName,
-}
-
-/// The precondition of a save or a deletion: what its headers demand of the stored project.
-///
-/// If `If-Match` and `If-None-Match` are both present, both must hold (RFC 9110, 13.2.2: the second is evaluated if the
-/// first is true).
-///
-/// # Errors
-/// [`MalformedPrecondition`]: a malformed header must not be ignored, or the request could overwrite or delete what its
-/// client meant to protect.
-pub fn precondition(headers: &HeaderMap) -> Result<Precondition, MalformedPrecondition> {
-    let if_match = TagList::read(headers, &IF_MATCH)?.map(|list| match list {
-        TagList::Any => Precondition::Exists,
-        TagList::Tags(tags) => Precondition::OneOf(
-            tags.iter().filter(|tag| !tag.weak).filter_map(EntityTag::as_revision).collect(),
-        ),
-    });
-    let if_none_match = TagList::read(headers, &IF_NONE_MATCH)?.map(|list| match list {
-        TagList::Any => Precondition::Absent,
-        TagList::Tags(tags) => Precondition::NoneOf(tags.iter().filter_map(EntityTag::as_revision).collect()),
-    });
-    Ok(match (if_match, if_none_match) {
-        (Some(first), Some(second)) => Precondition::All(vec![first, second]),
-        (Some(only), None) | (None, Some(only)) => only,
-        (None, None) => Precondition::None,
-    })
 }
 
 /// The outcome of the preconditions of a `GET` or `HEAD`.
@@ -149,14 +120,19 @@ pub fn read_condition(
 
 /// `"*" / #entity-tag`.
 #[derive(PartialEq, Eq, Debug)]
-enum TagList {
+pub enum TagList {
+    /// `*`: any state.
     Any,
+    /// One of these states; at least one tag.
     Tags(Vec<EntityTag>),
 }
 
 impl TagList {
     /// Parses all lines of a header as one list; `None` if the header is absent.
-    fn read(headers: &HeaderMap, header: &HeaderName) -> Result<Option<Self>, MalformedPrecondition> {
+    ///
+    /// # Errors
+    /// [`MalformedPrecondition`] if it is neither `*` nor a list of entity tags.
+    pub fn read(headers: &HeaderMap, header: &HeaderName) -> Result<Option<Self>, MalformedPrecondition> {
         let malformed = || MalformedPrecondition { header: header.clone() };
         let lines: Vec<_> = headers.get_all(header).iter().map(|line| line.as_bytes().trim_ascii()).collect();
         match lines[..] {
@@ -206,67 +182,6 @@ mod tests {
         lines.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap())).collect()
     }
 
-    #[track_caller]
-    fn read(lines: &[(HeaderName, &str)]) -> Precondition {
-        precondition(&headers(lines)).unwrap()
-    }
-
-    fn revisions(numbers: &[u64]) -> Vec<Revision> {
-        numbers.iter().copied().map(Revision::new).collect()
-    }
-
-    #[test]
-    fn without_a_header_there_is_no_precondition() {
-        assert_eq!(read(&[]), Precondition::None);
-    }
-
-    #[test]
-    fn a_star_asks_for_presence_or_absence() {
-        assert_eq!(read(&[(IF_MATCH, " * ")]), Precondition::Exists);
-        assert_eq!(read(&[(IF_NONE_MATCH, "*")]), Precondition::Absent);
-    }
-
-    #[test]
-    fn lists_over_several_lines_are_one_list() {
-        let lines = [(IF_MATCH, "\"1\" ,, \"2\","), (IF_MATCH, "\"3\"")];
-        assert_eq!(read(&lines), Precondition::OneOf(revisions(&[1, 2, 3])));
-        assert_eq!(read(&[(IF_NONE_MATCH, "\"7\",\"8\"")]), Precondition::NoneOf(revisions(&[7, 8])));
-    }
-
-    #[test]
-    fn a_weak_tag_never_matches_in_if_match_and_does_in_if_none_match() {
-        assert_eq!(read(&[(IF_MATCH, "W/\"3\"")]), Precondition::OneOf(vec![]));
-        assert_eq!(read(&[(IF_NONE_MATCH, "W/\"3\"")]), Precondition::NoneOf(revisions(&[3])));
-    }
-
-    #[test]
-    fn a_tag_that_is_not_a_revision_matches_nothing() {
-        for tag in ["\"\"", "\"03\"", "\"+3\"", "\"-3\"", "\"3,4\"", "\"abc\"", "\"99999999999999999999\""] {
-            assert_eq!(read(&[(IF_MATCH, tag)]), Precondition::OneOf(vec![]), "{tag}");
-            assert_eq!(read(&[(IF_NONE_MATCH, tag)]), Precondition::NoneOf(vec![]), "{tag}");
-        }
-    }
-
-    #[test]
-    fn both_headers_must_hold() {
-        let both = read(&[(IF_MATCH, "*"), (IF_NONE_MATCH, "\"3\"")]);
-        assert!(both.is_met_by(Some(Revision::new(4))));
-        assert!(!both.is_met_by(Some(Revision::new(3))));
-        assert!(!both.is_met_by(None));
-        let stale = read(&[(IF_MATCH, "\"1\""), (IF_NONE_MATCH, "\"9\"")]);
-        assert!(!stale.is_met_by(Some(Revision::new(2))));
-    }
-
-    #[test]
-    fn a_malformed_list_of_tags_is_refused() {
-        for value in ["", ",", "3", "\"3", "3\"", "\"3\" \"4\"", "*, \"3\"", "\"3\", *", "w/\"3\"", "\"a b\""]
-        {
-            assert!(precondition(&headers(&[(IF_MATCH, value)])).is_err(), "{value:?}");
-            assert!(precondition(&headers(&[(IF_NONE_MATCH, value)])).is_err(), "{value:?}");
-        }
-        assert!(precondition(&headers(&[(IF_MATCH, "*"), (IF_MATCH, "*")])).is_err());
-    }
-
     #[test]
     fn bytes_outside_ascii_are_allowed_in_a_tag() {
         let value = HeaderValue::from_bytes(b"\"\xff\xfe\"").unwrap();
@@ -275,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_matching_tag_means_not_modified() {
-        let current = EntityTag::of_digest(&Digest::of(b"song"));
+        let current = EntityTag::strong("5a0b");
         let text = current.to_string();
         let evaluate = |value: &str| read_condition(&headers(&[(IF_NONE_MATCH, value)]), &current).unwrap();
         for value in [text.as_str(), &format!("W/{text}"), &format!("\"other\", {text}"), "*"] {
@@ -289,7 +204,7 @@ mod tests {
 
     #[test]
     fn if_match_compares_strongly_and_comes_first() {
-        let current = EntityTag::of_digest(&Digest::of(b"song"));
+        let current = EntityTag::strong("5a0b");
         let text = current.to_string();
         let evaluate = |value: &str, known: &str| {
             read_condition(&headers(&[(IF_MATCH, value), (IF_NONE_MATCH, known)]), &current)
@@ -314,21 +229,6 @@ mod tests {
             let tag = EntityTag { weak, opaque: opaque.into_bytes() };
             prop_assert_eq!(EntityTag::parse(tag.to_header().as_bytes()), Some(tag.clone()));
             prop_assert_eq!(EntityTag::parse(tag.to_string().as_bytes()), Some(tag));
-        }
-
-        #[test]
-        fn a_revision_matches_its_own_tag_only(number: u64, other: u64) {
-            let tag = EntityTag::of_revision(Revision::new(number)).to_string();
-            let demand = read(&[(IF_MATCH, tag.as_str())]);
-            prop_assert!(demand.is_met_by(Some(Revision::new(number))));
-            prop_assert_eq!(demand.is_met_by(Some(Revision::new(other))), number == other);
-        }
-
-        #[test]
-        fn no_header_value_panics(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
-            if let Ok(value) = HeaderValue::from_bytes(&bytes) {
-                let _ = precondition(&HeaderMap::from_iter([(IF_MATCH, value)]));
-            }
         }
     }
 }

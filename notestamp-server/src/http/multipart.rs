@@ -16,8 +16,6 @@ use poem::Body;
 use super::content_type;
 use super::part_head::{FileName, PartHead};
 
-/// How many parts a form may have.
-pub const PARTS_MAX: usize = 32;
 /// How many bytes the headers of a part may have, and the preamble before the first part.
 pub const PART_HEAD_BYTES_MAX: usize = 16 * 1024;
 /// The longest boundary (RFC 2046, 5.1.1).
@@ -32,9 +30,12 @@ pub enum MultipartError {
     /// The form is malformed, or ends before its last boundary. Status: 400.
     #[error("malformed multipart/form-data: {0}")]
     Malformed(&'static str),
-    /// More than [`PARTS_MAX`] parts. Status: 400.
-    #[error("more than {PARTS_MAX} parts")]
-    TooManyParts,
+    /// Too many parts. Status: 400.
+    #[error("more than {parts_max} parts")]
+    TooManyParts {
+        /// How many parts a form may have.
+        parts_max: usize,
+    },
     /// Two parts have the same name, so it is ambiguous which one counts. Status: 400.
     #[error("two parts named {name:?}")]
     DuplicatePart {
@@ -49,7 +50,7 @@ pub enum MultipartError {
         /// How many bytes it may have.
         bytes_max: usize,
     },
-    /// Reading the body failed. The verdict of the [body guard](crate::middleware::body_guard::BodyGuard) decides the
+    /// Reading the body failed. The error of the [body guard](crate::middleware::body_guard::BodyGuard) decides the
     /// status.
     #[error("the body cannot be read")]
     Body(#[source] Box<dyn StdError + Send + Sync>),
@@ -64,6 +65,7 @@ pub struct MultipartReader {
     delimiter: Finder<'static>,
     place: Place,
     names: HashSet<String>,
+    parts_max: usize,
 }
 
 /// Where the reader is in the form.
@@ -80,11 +82,11 @@ enum Place {
 }
 
 impl MultipartReader {
-    /// Reads a body of this content type.
+    /// Reads a body of this content type, with at most `parts_max` parts.
     ///
     /// # Errors
     /// [`MultipartError::NotMultipart`], or [`MultipartError::Malformed`] if the boundary is missing or invalid.
-    pub fn new(content_type: &str, body: Body) -> Result<Self, MultipartError> {
+    pub fn new(content_type: &str, body: Body, parts_max: usize) -> Result<Self, MultipartError> {
         if !content_type::is_of(content_type, "multipart/form-data") {
             return Err(MultipartError::NotMultipart);
         }
@@ -101,6 +103,7 @@ impl MultipartReader {
             delimiter: Finder::new(&format!("\r\n--{boundary}")).into_owned(),
             place: Place::Preamble,
             names: HashSet::new(),
+            parts_max,
         })
     }
 
@@ -116,8 +119,8 @@ impl MultipartReader {
         }
         let head = self.read_head().await?;
         self.place = Place::Content;
-        if self.names.len() == PARTS_MAX {
-            return Err(MultipartError::TooManyParts);
+        if self.names.len() == self.parts_max {
+            return Err(MultipartError::TooManyParts { parts_max: self.parts_max });
         }
         if !self.names.insert(head.name.clone()) {
             return Err(MultipartError::DuplicatePart { name: head.name });
@@ -272,9 +275,10 @@ mod tests {
     use crate::middleware::body_guard::{BodyError, BodyGuard};
 
     const CONTENT_TYPE: &str = "multipart/form-data; boundary=b";
+    const PARTS_MAX: usize = 32;
 
     fn reader(form: impl Into<Body>) -> MultipartReader {
-        MultipartReader::new(CONTENT_TYPE, form.into()).unwrap()
+        MultipartReader::new(CONTENT_TYPE, form.into(), PARTS_MAX).unwrap()
     }
 
     fn part(head: &str, content: &str) -> String {
@@ -382,7 +386,7 @@ mod tests {
         };
         assert_eq!(read_all(reader(form(PARTS_MAX))).await.unwrap().len(), PARTS_MAX);
         let error = read_all(reader(form(PARTS_MAX + 1))).await.unwrap_err();
-        assert!(matches!(error, MultipartError::TooManyParts));
+        assert!(matches!(error, MultipartError::TooManyParts { .. }));
     }
 
     #[tokio::test]
@@ -434,12 +438,12 @@ mod tests {
     #[tokio::test]
     async fn a_body_of_another_type_is_not_parsed_as_a_form() {
         for content_type in ["", "text/plain", "multipart/mixed; boundary=b", "application/json"] {
-            let error = MultipartReader::new(content_type, Body::empty()).err().unwrap();
+            let error = MultipartReader::new(content_type, Body::empty(), PARTS_MAX).err().unwrap();
             assert!(matches!(error, MultipartError::NotMultipart), "{content_type}");
         }
         let long = format!("multipart/form-data; boundary={}", "x".repeat(71));
         for content_type in ["multipart/form-data", "multipart/form-data; boundary=", &long] {
-            assert_malformed(MultipartReader::new(content_type, Body::empty()).map(|_| ()));
+            assert_malformed(MultipartReader::new(content_type, Body::empty(), PARTS_MAX).map(|_| ()));
         }
     }
 
@@ -449,7 +453,7 @@ mod tests {
         let guard = BodyGuard::install(&mut request, 100);
         let error = read_all(reader(request.take_body())).await.unwrap_err();
         assert!(matches!(error, MultipartError::Body(_)), "{error:?}");
-        assert_eq!(guard.verdict(), Some(BodyError::TooLarge { bytes_max: 100 }));
+        assert_eq!(guard.error(), Some(BodyError::TooLarge { bytes_max: 100 }));
     }
 
     proptest! {

@@ -1,24 +1,13 @@
 //! `application/x-www-form-urlencoded`: the encoding of queries and forms.
 
+use percent_encoding::percent_decode;
+
 /// Returns whether it is UTF-8 after percent-decoding; a `%` without two hex digits stands for itself.
 ///
 /// Decoders replace invalid UTF-8 by U+FFFD. A title may contain U+FFFD, so `%ff` could name a project by mistake; and
 /// different passwords would become equal.
 pub fn is_text(encoded: &[u8]) -> bool {
-    let digit = |byte: Option<&u8>| char::from(*byte?).to_digit(16);
-    let mut decoded = Vec::with_capacity(encoded.len());
-    let mut rest = encoded;
-    while let [first, after @ ..] = rest {
-        rest = after;
-        match (first, digit(after.first()), digit(after.get(1))) {
-            (b'%', Some(high), Some(low)) => {
-                decoded.push((high * 16 + low) as u8);
-                rest = &after[2..];
-            }
-            _ => decoded.push(*first),
-        }
-    }
-    std::str::from_utf8(&decoded).is_ok()
+    percent_decode(encoded).decode_utf8().is_ok()
 }
 
 #[cfg(test)]

@@ -14,12 +14,8 @@ use poem::{Body, Request};
 use tokio::time::Instant;
 
 use crate::config::{BODY_RATE_BYTES_MIN, BODY_RATE_WINDOW};
+use crate::error::{ApiError, Code};
 use crate::transport::idle_timer::MinimumRate;
-
-/// How many bytes of an unwanted body are read and dropped before reading stops.
-pub const DRAIN_BYTES_MAX: u64 = 8 * 1024 * 1024;
-/// How long an unwanted body is read and dropped, at most.
-pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Why reading a body was aborted. It decides the status of the response, whatever error a parser made of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -38,6 +34,17 @@ pub enum BodyError {
     BrokenOff,
 }
 
+impl From<BodyError> for ApiError {
+    fn from(error: BodyError) -> Self {
+        let code = match error {
+            BodyError::TooLarge { .. } => Code::TooLarge,
+            BodyError::TooSlow => Code::RequestTimeout,
+            BodyError::BrokenOff => Code::BadRequest,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
 /// The middleware's handle to a guarded body, while the handler reads the body.
 pub struct BodyGuard {
     shared: Shared,
@@ -48,7 +55,7 @@ impl BodyGuard {
     /// Puts a guard around the body of a request.
     ///
     /// More than `bytes_max` bytes are too many, whatever `Content-Length` says; if it announces more, nothing is read.
-    /// From the verdict on, reading the body fails.
+    /// From the first error on, reading the body fails.
     pub fn install(request: &mut Request, bytes_max: u64) -> Self {
         let body = Arriving {
             stream: request.take_body().into_bytes_stream().boxed(),
@@ -58,21 +65,21 @@ impl BodyGuard {
             bytes_max,
             rate: MinimumRate::new(BODY_RATE_BYTES_MIN, BODY_RATE_WINDOW),
         };
-        let state = State {
+        let progress = Progress {
             source: Source::Arriving(body),
-            verdict: None,
+            error: None,
             bytes: 0,
             waited: Duration::ZERO,
             waiting_since: None,
         };
-        let shared = Shared(Arc::new(Mutex::new(state)));
+        let shared = Shared(Arc::new(Mutex::new(progress)));
         request.set_body(Body::from_bytes_stream(shared.clone()));
         Self { shared, expects_continue: expects_continue(request.headers()) }
     }
 
     /// Why reading the body was aborted, if it was. Call it after the handler has returned.
-    pub fn verdict(&self) -> Option<BodyError> {
-        self.shared.lock().verdict
+    pub fn error(&self) -> Option<BodyError> {
+        self.shared.lock().error
     }
 
     /// How many bytes have arrived.
@@ -126,10 +133,10 @@ impl BodyGuard {
 /// The body, shared by the handler and the guard. They never wait for each other: when the guard drains the body, the
 /// handler has finished reading, or gets errors.
 #[derive(Clone)]
-struct Shared(Arc<Mutex<State>>);
+struct Shared(Arc<Mutex<Progress>>);
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Progress> {
         // If the inner stream panics, the state is still that before this frame.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -143,9 +150,9 @@ impl Stream for Shared {
     }
 }
 
-struct State {
+struct Progress {
     source: Source,
-    verdict: Option<BodyError>,
+    error: Option<BodyError>,
     bytes: u64,
     waited: Duration,
     waiting_since: Option<Instant>,
@@ -158,10 +165,10 @@ enum Source {
     Gone,
 }
 
-impl State {
+impl Progress {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
-        if let Some(verdict) = self.verdict {
-            return Poll::Ready(Some(Err(verdict)));
+        if let Some(error) = self.error {
+            return Poll::Ready(Some(Err(error)));
         }
         let body = match &mut self.source {
             Source::Arriving(body) => body,
@@ -177,10 +184,10 @@ impl State {
         }
         match &frame {
             Some(Ok(bytes)) => self.bytes += bytes.len() as u64,
-            &Some(Err(verdict)) => {
-                self.verdict = Some(verdict);
+            &Some(Err(error)) => {
+                self.error = Some(error);
                 // The rest of a body that is too large can still be drained.
-                if !matches!(verdict, BodyError::TooLarge { .. }) {
+                if !matches!(error, BodyError::TooLarge { .. }) {
                     self.source = Source::Gone;
                 }
             }
@@ -246,8 +253,8 @@ mod tests {
     use tokio::time::{sleep, timeout};
 
     use super::*;
-    use crate::middleware::client_address::TrustedProxies;
-    use crate::transport::{ConnectionLimits, Server};
+    use crate::config::{BODY_DRAIN_BYTES_MAX, BODY_DRAIN_TIME_MAX};
+    use crate::transport::{ConnectionLimits, Server, TrustedProxies};
 
     const KIB: usize = 1024;
 
@@ -287,7 +294,7 @@ mod tests {
     async fn a_body_within_its_limits_passes_unchanged() {
         let (body, guard) = guarded(frames(vec![(Duration::ZERO, 4), (Duration::ZERO, 6)]), 10);
         assert_eq!(body.into_vec().await.unwrap(), b"xxxxxxxxxx");
-        assert_eq!(guard.verdict(), None);
+        assert_eq!(guard.error(), None);
     }
 
     #[tokio::test]
@@ -298,7 +305,7 @@ mod tests {
         for _ in 0..2 {
             body.next().await.unwrap().unwrap_err();
         }
-        assert_eq!(guard.verdict(), Some(BodyError::TooLarge { bytes_max: 10 }));
+        assert_eq!(guard.error(), Some(BodyError::TooLarge { bytes_max: 10 }));
     }
 
     #[tokio::test]
@@ -307,10 +314,10 @@ mod tests {
         let mut request =
             Request::builder().header(CONTENT_LENGTH, "11").header(EXPECT, "100-Continue").body(body);
         let guard = BodyGuard::install(&mut request, 10);
-        assert_eq!(guard.verdict(), None);
+        assert_eq!(guard.error(), None);
         request.take_body().into_vec().await.unwrap_err();
-        assert_eq!(guard.verdict(), Some(BodyError::TooLarge { bytes_max: 10 }));
-        guard.drain(DRAIN_BYTES_MAX, DRAIN_TIME_MAX).await;
+        assert_eq!(guard.error(), Some(BodyError::TooLarge { bytes_max: 10 }));
+        guard.drain(BODY_DRAIN_BYTES_MAX, BODY_DRAIN_TIME_MAX).await;
         assert_eq!(read.load(Ordering::Relaxed), 0);
     }
 
@@ -319,7 +326,7 @@ mod tests {
         let mut request = Request::builder().header(CONTENT_LENGTH, "1").body(vec![0; 11]);
         let guard = BodyGuard::install(&mut request, 10);
         request.take_body().into_vec().await.unwrap_err();
-        assert_eq!(guard.verdict(), Some(BodyError::TooLarge { bytes_max: 10 }));
+        assert_eq!(guard.error(), Some(BodyError::TooLarge { bytes_max: 10 }));
     }
 
     #[tokio::test]
@@ -327,7 +334,7 @@ mod tests {
         let broken = stream::iter([Ok(Bytes::from_static(b"x")), Err(io::Error::other("reset"))]);
         let (body, guard) = guarded(Body::from_bytes_stream(broken), 10);
         body.into_vec().await.unwrap_err();
-        assert_eq!(guard.verdict(), Some(BodyError::BrokenOff));
+        assert_eq!(guard.error(), Some(BodyError::BrokenOff));
     }
 
     #[tokio::test(start_paused = true)]
@@ -336,7 +343,7 @@ mod tests {
             guarded(frames(vec![(Duration::ZERO, 20 * KIB), (BODY_RATE_WINDOW * 9, 1)]), u64::MAX);
         let start = Instant::now();
         body.into_vec().await.unwrap_err();
-        assert_eq!(guard.verdict(), Some(BodyError::TooSlow));
+        assert_eq!(guard.error(), Some(BodyError::TooSlow));
         assert_eq!(start.elapsed().as_secs(), BODY_RATE_WINDOW.as_secs());
     }
 
@@ -345,7 +352,7 @@ mod tests {
         let (body, guard) = guarded(frames(vec![(SECOND, KIB / 2); 1000]), u64::MAX);
         let start = Instant::now();
         body.into_vec().await.unwrap_err();
-        assert_eq!(guard.verdict(), Some(BodyError::TooSlow));
+        assert_eq!(guard.error(), Some(BodyError::TooSlow));
         assert_eq!(start.elapsed().as_secs(), BODY_RATE_WINDOW.as_secs());
     }
 
@@ -353,14 +360,14 @@ mod tests {
     async fn a_slow_body_that_is_fast_enough_passes() {
         let (body, guard) = guarded(frames(vec![(SECOND, KIB + 64); 1000]), u64::MAX);
         assert_eq!(body.into_vec().await.unwrap().len(), 1000 * (KIB + 64));
-        assert_eq!(guard.verdict(), None);
+        assert_eq!(guard.error(), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_short_body_may_take_most_of_a_window() {
         let (body, guard) = guarded(frames(vec![(SECOND, 1); 29]), u64::MAX);
         assert_eq!(body.into_vec().await.unwrap().len(), 29);
-        assert_eq!(guard.verdict(), None);
+        assert_eq!(guard.error(), None);
     }
 
     #[tokio::test(start_paused = true)]
@@ -371,7 +378,7 @@ mod tests {
             frame.unwrap();
             sleep(BODY_RATE_WINDOW * 2).await;
         }
-        assert_eq!(guard.verdict(), None);
+        assert_eq!(guard.error(), None);
     }
 
     #[tokio::test]
@@ -379,7 +386,7 @@ mod tests {
         let (body, read) = counted(100, KIB);
         let (body, guard) = guarded(body, u64::MAX);
         drop(body);
-        guard.drain(DRAIN_BYTES_MAX, DRAIN_TIME_MAX).await;
+        guard.drain(BODY_DRAIN_BYTES_MAX, BODY_DRAIN_TIME_MAX).await;
         assert_eq!(read.load(Ordering::Relaxed), 100 * KIB as u64);
     }
 
@@ -388,7 +395,7 @@ mod tests {
         let (body, read) = counted(100, KIB);
         let (body, guard) = guarded(body, 10);
         body.into_vec().await.unwrap_err();
-        guard.drain(DRAIN_BYTES_MAX, DRAIN_TIME_MAX).await;
+        guard.drain(BODY_DRAIN_BYTES_MAX, BODY_DRAIN_TIME_MAX).await;
         assert_eq!(read.load(Ordering::Relaxed), 100 * KIB as u64);
     }
 
@@ -397,24 +404,24 @@ mod tests {
         let (body, read) = counted(100, KIB);
         let (_body, guard) = guarded(body, u64::MAX);
         let start = Instant::now();
-        guard.drain(10 * KIB as u64, DRAIN_TIME_MAX).await;
+        guard.drain(10 * KIB as u64, BODY_DRAIN_TIME_MAX).await;
         assert_eq!(read.load(Ordering::Relaxed), 11 * KIB as u64);
-        assert_eq!(start.elapsed().as_secs(), DRAIN_TIME_MAX.as_secs());
+        assert_eq!(start.elapsed().as_secs(), BODY_DRAIN_TIME_MAX.as_secs());
     }
 
     #[tokio::test(start_paused = true)]
     async fn draining_is_bounded_in_time() {
         let (_body, guard) = guarded(frames(vec![(SECOND, 1); 1000]), u64::MAX);
         let start = Instant::now();
-        guard.drain(DRAIN_BYTES_MAX, DRAIN_TIME_MAX).await;
-        assert_eq!(start.elapsed().as_secs(), DRAIN_TIME_MAX.as_secs());
+        guard.drain(BODY_DRAIN_BYTES_MAX, BODY_DRAIN_TIME_MAX).await;
+        assert_eq!(start.elapsed().as_secs(), BODY_DRAIN_TIME_MAX.as_secs());
     }
 
     #[tokio::test]
     async fn draining_does_not_send_100_continue() {
         let (body, read) = counted(1, KIB);
         let mut request = Request::builder().header(EXPECT, "100-continue").body(body);
-        BodyGuard::install(&mut request, u64::MAX).drain(DRAIN_BYTES_MAX, DRAIN_TIME_MAX).await;
+        BodyGuard::install(&mut request, u64::MAX).drain(BODY_DRAIN_BYTES_MAX, BODY_DRAIN_TIME_MAX).await;
         assert_eq!(read.load(Ordering::Relaxed), 0);
     }
 
@@ -423,7 +430,7 @@ mod tests {
         let (body, guard) = guarded(frames(vec![(Duration::ZERO, 4); 3]), u64::MAX);
         let mut body = body.into_bytes_stream();
         body.next().await.unwrap().unwrap();
-        guard.drain(DRAIN_BYTES_MAX, DRAIN_TIME_MAX).await;
+        guard.drain(BODY_DRAIN_BYTES_MAX, BODY_DRAIN_TIME_MAX).await;
         body.next().await.unwrap().unwrap_err();
     }
 
@@ -432,7 +439,7 @@ mod tests {
         let refuse = poem::endpoint::make(|mut request: Request| async move {
             let guard = BodyGuard::install(&mut request, u64::MAX);
             drop(request);
-            tokio::spawn(guard.drain(DRAIN_BYTES_MAX, DRAIN_TIME_MAX));
+            tokio::spawn(guard.drain(BODY_DRAIN_BYTES_MAX, BODY_DRAIN_TIME_MAX));
             Ok::<_, poem::Error>(StatusCode::UNAUTHORIZED.into_response())
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -461,7 +468,7 @@ mod tests {
     async fn a_client_that_sends_everything_before_it_reads_gets_the_response() {
         let address = refusing().await;
         let mut connection = TcpStream::connect(address).await.unwrap();
-        let body = vec![b'x'; DRAIN_BYTES_MAX as usize];
+        let body = vec![b'x'; BODY_DRAIN_BYTES_MAX as usize];
         let head = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
         // Twice: the connection can still be used.
         for _ in 0..2 {

@@ -1,8 +1,5 @@
 //! Decides which web pages may use this server: CORS headers, and protection against CSRF.
 
-use std::fmt;
-use std::str::FromStr;
-
 use poem::http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
@@ -10,9 +7,9 @@ use poem::http::header::{
 };
 use poem::http::{Method, StatusCode};
 use poem::{Request, Response};
-use url::Url;
 
 use super::client_address::Client;
+use crate::http::origin::Origin;
 use crate::http::single_header::Single;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -27,64 +24,6 @@ const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(
 );
 /// How long a browser may cache the response to a preflight, in seconds: two hours, the maximum of Chromium.
 const PREFLIGHT_AGE_MAX: HeaderValue = HeaderValue::from_static("7200");
-
-/// An origin (RFC 6454): scheme, host and port, in normal form.
-///
-/// - Letter case does not count, nor does the scheme's default port.
-/// - An international host is in Punycode, as browsers send it.
-/// - The opaque origin `null` is invalid here: any page can have it.
-///
-/// ```
-/// use notestamp_server::middleware::cors::Origin;
-/// let origin: Origin = "HTTPS://Notes.Example:443".parse()?;
-/// assert_eq!(origin.to_string(), "https://notes.example");
-/// assert!("null".parse::<Origin>().is_err());
-/// assert!("https://notes.example/app".parse::<Origin>().is_err());
-/// # Ok::<(), notestamp_server::middleware::cors::InvalidOrigin>(())
-/// ```
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Origin(String);
-
-/// A text that is not a valid origin. In the configuration it prevents the start; in a request it has no status of its
-/// own, because such an origin is simply not allowed.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{text:?} is not an origin such as https://notes.example or http://localhost:3000")]
-pub struct InvalidOrigin {
-    text: String,
-}
-
-impl FromStr for Origin {
-    type Err = InvalidOrigin;
-
-    /// Parses an origin; a slash at the end is allowed.
-    fn from_str(text: &str) -> Result<Self, InvalidOrigin> {
-        normal_form(text.strip_suffix('/').unwrap_or(text))
-            .map(Self)
-            .ok_or_else(|| InvalidOrigin { text: text.to_owned() })
-    }
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-fn normal_form(text: &str) -> Option<String> {
-    let (scheme, host) = text.split_once("://")?;
-    // Characters that a URL parser would ignore, or would take for more than an origin.
-    let is_strange = |c: char| c.is_control() || c.is_whitespace() || "/\\?#@%,\"'<>".contains(c);
-    if host.is_empty() || host.contains(is_strange) {
-        return None;
-    }
-    if scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https") {
-        return Some(Url::parse(text).ok()?.origin().ascii_serialization());
-    }
-    // Applications in a web view have schemes of their own: `tauri://localhost`, `capacitor://localhost`.
-    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-    (is_scheme && text.is_ascii()).then(|| text.to_ascii_lowercase())
-}
 
 /// The origins whose pages may send credentials to this server and read its responses.
 #[derive(Clone, Debug)]
@@ -101,11 +40,11 @@ impl OriginPolicy {
     }
 
     /// Decides about a request by the origin of the page that sent it.
-    pub fn judge(&self, request: &Request, client: &Client) -> CorsDecision {
-        self.judge_headers(request.method(), request.headers(), client)
+    pub fn decide(&self, request: &Request, client: &Client) -> CorsDecision {
+        self.decide_by_headers(request.method(), request.headers(), client)
     }
 
-    fn judge_headers(&self, method: &Method, headers: &HeaderMap, client: &Client) -> CorsDecision {
+    fn decide_by_headers(&self, method: &Method, headers: &HeaderMap, client: &Client) -> CorsDecision {
         let origin = Single::of(headers, &ORIGIN);
         let allowed_origin = match origin {
             Single::One(value) => self.allowed(value, client),
@@ -131,7 +70,7 @@ impl OriginPolicy {
             None => client.server_origin().and_then(|own| own.parse().ok()),
         };
         let mut allowed = self.allowed.iter().chain(&own);
-        allowed.any(|allowed| *origin == allowed.0).then(|| origin.clone())
+        allowed.any(|allowed| *origin == allowed.as_str()).then(|| origin.clone())
     }
 }
 
@@ -161,18 +100,18 @@ impl CorsDecision {
 
     /// The response to a preflight, the request by which a browser asks what a page may send; `None` for any other
     /// request.
-    pub fn preflight_answer(&self) -> Option<Response> {
+    pub fn preflight_response(&self) -> Option<Response> {
         if !self.is_preflight {
             return None;
         }
-        let mut answer = Response::builder().status(StatusCode::NO_CONTENT).finish();
-        self.add_headers(answer.headers_mut());
+        let mut response = Response::builder().status(StatusCode::NO_CONTENT).finish();
+        self.add_headers(response.headers_mut());
         if self.allowed_origin.is_some() {
-            answer.headers_mut().insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
-            answer.headers_mut().insert(ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_HEADERS);
-            answer.headers_mut().insert(ACCESS_CONTROL_MAX_AGE, PREFLIGHT_AGE_MAX);
+            response.headers_mut().insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+            response.headers_mut().insert(ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_HEADERS);
+            response.headers_mut().insert(ACCESS_CONTROL_MAX_AGE, PREFLIGHT_AGE_MAX);
         }
-        Some(answer)
+        Some(response)
     }
 
     /// Adds the CORS headers that every response carries, whatever its status: without them a page cannot read errors
@@ -208,29 +147,29 @@ mod tests {
         Client { ip: None, scheme: Scheme::HTTP, host: Some(Authority::from_static("localhost:8080")) }
     }
 
-    fn judge(method: Method, lines: &[(HeaderName, &str)]) -> CorsDecision {
+    fn decide(method: Method, lines: &[(HeaderName, &str)]) -> CorsDecision {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
             headers.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
-        policy(None).judge_headers(&method, &headers, &client())
+        policy(None).decide_by_headers(&method, &headers, &client())
     }
 
     #[track_caller]
     fn assert_origin(origin: &str, allowed: bool) {
         for method in STATE_CHANGING {
-            let judgement = judge(method, &[(ORIGIN, origin)]);
-            assert_eq!(judgement.is_refused(), !allowed, "{origin:?}");
-            assert_eq!(judgement.allowed_origin.is_some(), allowed, "{origin:?}");
+            let decision = decide(method, &[(ORIGIN, origin)]);
+            assert_eq!(decision.is_refused(), !allowed, "{origin:?}");
+            assert_eq!(decision.allowed_origin.is_some(), allowed, "{origin:?}");
         }
-        let judgement = judge(Method::GET, &[(ORIGIN, origin)]);
-        assert!(!judgement.is_refused());
-        assert_eq!(judgement.allowed_origin.is_some(), allowed, "{origin:?}");
+        let decision = decide(Method::GET, &[(ORIGIN, origin)]);
+        assert!(!decision.is_refused());
+        assert_eq!(decision.allowed_origin.is_some(), allowed, "{origin:?}");
     }
 
-    fn answer_headers(judgement: &CorsDecision) -> HeaderMap {
+    fn response_headers(decision: &CorsDecision) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        judgement.add_headers(&mut headers);
+        decision.add_headers(&mut headers);
         headers
     }
 
@@ -265,7 +204,10 @@ mod tests {
         ] {
             let policy = OriginPolicy::new(vec![configured.parse().unwrap()], None);
             let headers = HeaderMap::from_iter([(ORIGIN, HeaderValue::from_static(sent))]);
-            assert!(!policy.judge_headers(&Method::POST, &headers, &client()).is_refused(), "{configured}");
+            assert!(
+                !policy.decide_by_headers(&Method::POST, &headers, &client()).is_refused(),
+                "{configured}"
+            );
         }
     }
 
@@ -277,12 +219,12 @@ mod tests {
 
     #[test]
     fn a_public_url_is_the_only_own_origin() {
-        let judge = |origin| {
+        let decide = |origin| {
             let headers = HeaderMap::from_iter([(ORIGIN, HeaderValue::from_static(origin))]);
-            policy(Some("https://notes.example/")).judge_headers(&Method::POST, &headers, &client())
+            policy(Some("https://notes.example/")).decide_by_headers(&Method::POST, &headers, &client())
         };
-        assert!(!judge("https://notes.example").is_refused());
-        assert!(judge("http://localhost:8080").is_refused());
+        assert!(!decide("https://notes.example").is_refused());
+        assert!(decide("http://localhost:8080").is_refused());
     }
 
     #[test]
@@ -319,8 +261,8 @@ mod tests {
     #[test]
     fn several_origins_are_refused() {
         let twice = [(ORIGIN, "https://app.example"), (ORIGIN, "https://app.example")];
-        let judgement = judge(Method::POST, &twice);
-        assert!(judgement.is_refused() && judgement.allowed_origin.is_none());
+        let decision = decide(Method::POST, &twice);
+        assert!(decision.is_refused() && decision.allowed_origin.is_none());
     }
 
     #[test]
@@ -329,30 +271,30 @@ mod tests {
             [("same-origin", true), ("none", true), ("same-site", false), ("cross-site", false), ("", false)]
         {
             for method in STATE_CHANGING {
-                assert_eq!(judge(method, &[(SEC_FETCH_SITE, site)]).is_refused(), !allowed, "{site}");
+                assert_eq!(decide(method, &[(SEC_FETCH_SITE, site)]).is_refused(), !allowed, "{site}");
             }
-            assert!(!judge(Method::GET, &[(SEC_FETCH_SITE, site)]).is_refused());
+            assert!(!decide(Method::GET, &[(SEC_FETCH_SITE, site)]).is_refused());
         }
         let twice = [(SEC_FETCH_SITE, "none"), (SEC_FETCH_SITE, "cross-site")];
-        assert!(judge(Method::POST, &twice).is_refused());
+        assert!(decide(Method::POST, &twice).is_refused());
     }
 
     #[test]
     fn programs_without_either_header_are_accepted() {
         for method in STATE_CHANGING {
-            assert!(!judge(method, &[]).is_refused());
+            assert!(!decide(method, &[]).is_refused());
         }
     }
 
     #[test]
     fn an_allowed_origin_takes_precedence_over_sec_fetch_site() {
         let lines = [(ORIGIN, "https://app.example"), (SEC_FETCH_SITE, "cross-site")];
-        assert!(!judge(Method::POST, &lines).is_refused());
+        assert!(!decide(Method::POST, &lines).is_refused());
     }
 
     #[test]
     fn the_response_names_the_allowed_origin() {
-        let headers = answer_headers(&judge(Method::POST, &[(ORIGIN, "https://app.example")]));
+        let headers = response_headers(&decide(Method::POST, &[(ORIGIN, "https://app.example")]));
         assert_eq!(headers[ACCESS_CONTROL_ALLOW_ORIGIN], "https://app.example");
         assert_eq!(headers[ACCESS_CONTROL_ALLOW_CREDENTIALS], "true");
         assert_eq!(headers[VARY], "Origin");
@@ -364,7 +306,7 @@ mod tests {
     #[test]
     fn every_response_varies_by_origin_and_names_only_allowed_ones() {
         for lines in [&[][..], &[(ORIGIN, "null")], &[(ORIGIN, "https://evil.example")]] {
-            let headers = answer_headers(&judge(Method::GET, lines));
+            let headers = response_headers(&decide(Method::GET, lines));
             assert_eq!(headers.len(), 1);
             assert_eq!(headers[VARY], "Origin");
         }
@@ -373,15 +315,15 @@ mod tests {
     #[test]
     fn another_vary_is_kept() {
         let mut headers = HeaderMap::from_iter([(VARY, HeaderValue::from_static("Accept"))]);
-        judge(Method::GET, &[]).add_headers(&mut headers);
+        decide(Method::GET, &[]).add_headers(&mut headers);
         assert_eq!(headers.get_all(VARY).iter().collect::<Vec<_>>(), ["Accept", "Origin"]);
     }
 
     #[test]
     fn a_preflight_does_not_reach_the_application() {
         let asked = (ACCESS_CONTROL_REQUEST_METHOD, "DELETE");
-        let answer = judge(Method::OPTIONS, &[(ORIGIN, "https://app.example"), asked.clone()])
-            .preflight_answer()
+        let answer = decide(Method::OPTIONS, &[(ORIGIN, "https://app.example"), asked.clone()])
+            .preflight_response()
             .unwrap();
         assert_eq!(answer.status(), StatusCode::NO_CONTENT);
         let headers = answer.headers();
@@ -390,12 +332,13 @@ mod tests {
         assert_eq!(headers[ACCESS_CONTROL_ALLOW_HEADERS], REQUEST_HEADERS);
         assert!(headers.contains_key(ACCESS_CONTROL_MAX_AGE));
 
-        let answer = judge(Method::OPTIONS, &[(ORIGIN, "null"), asked.clone()]).preflight_answer().unwrap();
+        let answer =
+            decide(Method::OPTIONS, &[(ORIGIN, "null"), asked.clone()]).preflight_response().unwrap();
         assert_eq!(answer.status(), StatusCode::NO_CONTENT);
         assert_eq!(answer.headers().len(), 1);
 
-        assert!(judge(Method::OPTIONS, &[(ORIGIN, "https://app.example")]).preflight_answer().is_none());
-        assert!(judge(Method::POST, &[asked]).preflight_answer().is_none());
+        assert!(decide(Method::OPTIONS, &[(ORIGIN, "https://app.example")]).preflight_response().is_none());
+        assert!(decide(Method::POST, &[asked]).preflight_response().is_none());
     }
 
     #[test]
@@ -410,7 +353,7 @@ mod tests {
             for bytes in [bytes, text.into_bytes()] {
                 if let Ok(value) = HeaderValue::from_bytes(&bytes) {
                     let headers = HeaderMap::from_iter([(ORIGIN, value)]);
-                    policy(None).judge_headers(&Method::POST, &headers, &client());
+                    policy(None).decide_by_headers(&Method::POST, &headers, &client());
                 }
             }
         }

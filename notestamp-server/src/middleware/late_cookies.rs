@@ -9,13 +9,11 @@
 //! [`Policy`](super::path_policy::Policy), and a sign-in starts its session when everything else is done.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use notestamp_store::{MonotonicTime, SessionTtl};
 use poem::Request;
 
-/// How old cookies may be when the head of their response is written.
-const AGE_MAX: Duration = Duration::from_secs(10);
+use crate::config::COOKIE_AGE_MAX;
 
 /// When the cookies of a response were made.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +37,6 @@ impl CookiesMade {
     /// replace newer tokens of the same session.
     pub fn are_late(&self, now: MonotonicTime, ttl: &SessionTtl) -> bool {
         let made = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        made.is_some_and(|made| now.since(made) > AGE_MAX.min(ttl.access))
+        made.is_some_and(|made| now.since(made) > COOKIE_AGE_MAX.min(ttl.access))
     }
 }

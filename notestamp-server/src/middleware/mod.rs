@@ -1,187 +1,160 @@
-//! The middleware that every request and every response passes.
+//! The path of every request, and the way back of every response.
+//!
+//! Before it is [`transport`](crate::transport): the limits of connections and file descriptors, and the timeouts of a
+//! connection, which count before there is a request. Then, in this order:
+//!
+//! | file | concern |
+//! | --- | --- |
+//! | `client_address` | whose request it is, as trusted proxies report it |
+//! | `deployment_warnings` | faults of the deployment that requests reveal |
+//! | `cors` | which pages may use the server: preflights, CSRF, and the CORS headers of responses |
+//! | `request_id` | the id of the request, in the log and in the response |
+//! | `log_and_metrics` | what an operator sees of it |
+//! | `path_policy` | the rules that differ from path to path, as a table |
+//! | `body_guard` | the size and the minimum rate of the body |
+//! | `base_url`, `original_method`, `media_path` | what operations need to know of the request as it came |
+//! | `request_deadline` | how long the operation may take |
+//! | the routes | `crate::routes` |
+//! | `late_cookies` | cookies that would arrive late are left out |
+//! | `allowed_methods` | `Allow` of a 405 |
+//! | `security_headers` | the headers that protect a user from a response |
 
 pub mod allowed_methods;
+pub mod base_url;
 pub mod body_guard;
 pub mod client_address;
 pub mod cors;
+mod deployment_warnings;
 pub mod late_cookies;
+mod log_and_metrics;
+mod media_path;
 pub mod original_method;
 pub mod path_policy;
 pub mod request_deadline;
 pub mod request_id;
+mod security_headers;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use notestamp_store::{Clock, Random, SessionTtl};
 use poem::endpoint::BoxEndpoint;
 use poem::http::StatusCode;
-use poem::http::Uri;
-use poem::http::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue,
-    REFERRER_POLICY, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
-};
+use poem::http::header::{ALLOW, CONNECTION, HeaderName, HeaderValue, SET_COOKIE};
 use poem::{Endpoint, Request, Response};
-use tokio::time::Instant;
-use tracing::Instrument as _;
 
 use self::allowed_methods::AllowedMethods;
-use self::body_guard::{BodyError, BodyGuard, DRAIN_BYTES_MAX, DRAIN_TIME_MAX};
-use self::client_address::{Client, TrustedProxies};
+use self::base_url::BaseUrl;
+use self::body_guard::BodyGuard;
+use self::client_address::Client;
 use self::cors::{CorsDecision, OriginPolicy};
+use self::deployment_warnings::DeploymentWarnings;
 use self::late_cookies::CookiesMade;
 use self::original_method::OriginalMethod;
 use self::path_policy::Policy;
 use self::request_deadline::{RequestDeadline, in_time};
 use self::request_id::RequestId;
-use crate::config::{Config, RecordsUrl};
+use crate::config::{BODY_DRAIN_BYTES_MAX, BODY_DRAIN_TIME_MAX, Config, RecordsUrl};
 use crate::error::{ApiError, Code};
-use crate::http::base_url::BaseUrl;
-use crate::http::content_type;
-use crate::http::urlencoded;
-use crate::log_limit::LogLimit;
+use crate::http::{content_type, urlencoded};
 use crate::metrics::Metrics;
-use crate::openapi;
-use crate::state::State;
+use crate::transport::TrustedProxies;
 
-/// The middleware around the routes: gives each request an id, refuses requests of foreign pages, guards the body, and
-/// sets the common headers on every response, errors included.
-pub struct Edge {
+/// The middleware around the routes.
+pub struct Middleware {
     routes: BoxEndpoint<'static, Response>,
-    origins: OriginPolicy,
     proxies: TrustedProxies,
+    warnings: DeploymentWarnings,
+    origins: OriginPolicy,
     public_url: Option<BaseUrl>,
-    allowed_methods: AllowedMethods,
     upload_bytes_max: u64,
     /// Whether the record store is remote, so that each of a request's calls to it may be slow.
-    remote: bool,
-    random: Arc<dyn Random>,
-    clock: Arc<dyn Clock>,
+    is_remote: bool,
+    allowed_methods: AllowedMethods,
     session_ttl: SessionTtl,
-    /// Whether browsers drop `Secure` cookies from the configured public URL; absent if none is configured.
-    public_url_is_plain: Option<bool>,
-    cookies_are_secure: bool,
-    warnings: Warnings,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
     metrics: Arc<Metrics>,
 }
 
-/// Each fault of the deployment is logged at most once in this time.
-const WARNED_EVERY: Duration = Duration::from_secs(60 * 60);
-
-/// Limits the warnings about faults of the deployment that requests reveal.
-struct Warnings {
-    forwarding_headers: LogLimit,
-    dropped_cookies: LogLimit,
+/// What the middleware needs besides the configuration.
+pub struct Parts {
+    /// The OpenAPI document, in JSON: it says which methods a path has.
+    pub openapi: String,
+    /// How many bytes the body of an upload may have.
+    pub upload_bytes_max: u64,
+    /// The lifetimes of tokens, which say when cookies are late.
+    pub session_ttl: SessionTtl,
+    /// Tells the age of cookies.
+    pub clock: Arc<dyn Clock>,
+    /// Makes the ids of requests.
+    pub random: Arc<dyn Random>,
+    /// Counts the requests.
+    pub metrics: Arc<Metrics>,
 }
 
-impl Edge {
+impl Middleware {
     /// Wraps these routes.
-    pub fn new(routes: BoxEndpoint<'static, Response>, config: &Config, state: &State) -> Self {
+    pub fn new(routes: BoxEndpoint<'static, Response>, config: &Config, parts: Parts) -> Self {
         let public_url = config.listen.public_url.as_ref();
+        let Parts { openapi, upload_bytes_max, session_ttl, clock, random, metrics } = parts;
         Self {
             routes,
-            origins: OriginPolicy::new(config.origins.allowed.clone(), public_url.map(|url| url.origin())),
             proxies: TrustedProxies::new(config.listen.trusted_proxies.clone()),
+            warnings: DeploymentWarnings::new(
+                public_url.map(|url| !url.is_secure_context()),
+                !config.cookies.insecure,
+            ),
+            origins: OriginPolicy::new(config.origins.allowed.clone(), public_url.map(|url| url.origin())),
             public_url: public_url.map(|url| BaseUrl::new(url.as_str())),
-            allowed_methods: AllowedMethods::of_description(&openapi::json()),
-            upload_bytes_max: crate::wire::upload::body_bytes_max(&config.limits),
-            remote: matches!(config.storage.records, RecordsUrl::MongoDb(_)),
-            random: state.random.clone(),
-            clock: state.clock.clone(),
-            session_ttl: state.store.settings().session_ttl,
-            public_url_is_plain: public_url.map(|url| !url.is_secure_context()),
-            cookies_are_secure: !config.cookies.insecure,
-            warnings: Warnings {
-                forwarding_headers: LogLimit::new(WARNED_EVERY),
-                dropped_cookies: LogLimit::new(WARNED_EVERY),
-            },
-            metrics: state.metrics.clone(),
+            upload_bytes_max,
+            is_remote: matches!(config.storage.records, RecordsUrl::MongoDb(_)),
+            allowed_methods: AllowedMethods::of_description(&openapi),
+            session_ttl,
+            clock,
+            random,
+            metrics,
         }
     }
 
     /// The response, without the headers that every response carries.
-    async fn answer(
+    async fn respond(
         &self,
         mut request: Request,
         id: &RequestId,
-        judgement: &CorsDecision,
+        origin: &CorsDecision,
         client: &Client,
     ) -> Response {
         let policy = Policy::of(request.uri().path());
         let guard = BodyGuard::install(&mut request, policy.body_bytes_max(self.upload_bytes_max));
-        let answer = match self.admit(&mut request, id, judgement, client) {
-            Ok(()) => {
-                let time = RequestDeadline::default();
-                request.extensions_mut().insert(time.clone());
-                let routing = self.routes.call(request);
-                let routed =
-                    if self.remote { in_time(&guard, &time, routing).await } else { Some(routing.await) };
-                let late =
-                    || Err(ApiError::storage_is_away().caused_by("no response before the deadline").into());
-                routed.unwrap_or_else(late).unwrap_or_else(|error| ApiError::from(error).to_response(id))
-            }
-            Err(refusal) => refusal.to_response(id),
+        let outcome = match self.admit(&mut request, id, origin, client) {
+            Ok(()) => self.route(request, &guard).await,
+            Err(refusal) => Err(refusal),
         };
-        let mut answer = match guard.verdict() {
-            Some(verdict) if !answer.status().is_success() => cut_off(verdict, &answer, id),
-            _ => answer,
-        };
+        let mut response = outcome.unwrap_or_else(|error| error.to_response(id.as_str()));
+        // The guard's error decides the status, whatever error a parser made of it.
+        if let Some(error) = guard.error()
+            && !response.status().is_success()
+        {
+            response = with_cookies_of(&response, ApiError::from(error).to_response(id.as_str()));
+        }
         // Otherwise the client could send its next request on a connection that is about to be closed.
-        if guard.exceeds(DRAIN_BYTES_MAX) {
-            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        if guard.exceeds(BODY_DRAIN_BYTES_MAX) {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         // A client that sends everything before it reads should get the response, not a broken pipe.
-        tokio::spawn(guard.drain(DRAIN_BYTES_MAX, DRAIN_TIME_MAX));
-        answer
+        tokio::spawn(guard.drain(BODY_DRAIN_BYTES_MAX, BODY_DRAIN_TIME_MAX));
+        response
     }
 
-    /// Removes cookies that are late, and warns if browsers will not keep the others.
-    fn judge_cookies(&self, answer: &mut Response, made: &CookiesMade, client: &Client) {
-        if !answer.headers().contains_key(SET_COOKIE) {
-            return;
-        }
-        if made.are_late(self.clock.monotonic(), &self.session_ttl) {
-            answer.headers_mut().remove(SET_COOKIE);
-            return;
-        }
-        let is_plain = self.public_url_is_plain.unwrap_or_else(|| !client.is_secure_context());
-        if self.cookies_are_secure
-            && is_plain
-            && let Some(left_out) = self.warnings.dropped_cookies.admit()
-        {
-            let host = client.host.as_ref().map(tracing::field::display);
-            tracing::warn!(
-                host,
-                left_out,
-                "browsers do not store Secure cookies from a response over plain http: use https. If a proxy speaks \
-                 https, set --trusted-proxy or --public-url; for development, set --insecure-cookies"
-            );
-        }
-    }
-
-    /// Warns that forwarding headers are ignored: behind a proxy of the operator, all clients would share its address.
-    fn judge_forwarding_headers(&self, request: &Request) {
-        if let Some(peer) = self.proxies.ignores_forwarding_headers_of(request)
-            && let Some(left_out) = self.warnings.forwarding_headers.admit()
-        {
-            tracing::warn!(
-                %peer,
-                left_out,
-                "X-Forwarded-* or Forwarded headers of a peer that is not a trusted proxy are ignored: where it is a \
-                 proxy of yours, name it with --trusted-proxy"
-            );
-        }
-    }
-
-    /// Refuses requests that no operation should see, and adds what extractors read: id, base URL, client.
+    /// Refuses requests that no operation should see, and adds what operations need to know of a request as it came.
     fn admit(
         &self,
         request: &mut Request,
         id: &RequestId,
-        judgement: &CorsDecision,
+        origin: &CorsDecision,
         client: &Client,
     ) -> Result<(), ApiError> {
-        if judgement.is_refused() {
+        if origin.is_refused() {
             let message = "pages of this origin are not allowed to use this server";
             return Err(ApiError::new(Code::ForbiddenOrigin, message));
         }
@@ -197,98 +170,76 @@ impl Edge {
         request.extensions_mut().insert(id.clone());
         request.extensions_mut().insert(base);
         request.extensions_mut().insert(client.clone());
-        trim_media_path(request);
+        media_path::remove_file_name(request);
         content_type::respell(request.headers_mut());
         Ok(())
     }
+
+    /// Calls the operation; where the record store is remote, with a deadline.
+    async fn route(&self, mut request: Request, guard: &BodyGuard) -> Result<Response, ApiError> {
+        let deadline = RequestDeadline::default();
+        request.extensions_mut().insert(deadline.clone());
+        let routing = self.routes.call(request);
+        if !self.is_remote {
+            return Ok(routing.await?);
+        }
+        let routed = in_time(guard, &deadline, routing).await;
+        Ok(routed
+            .ok_or_else(|| ApiError::storage_is_away().caused_by("no response before the deadline"))??)
+    }
+
+    /// Removes cookies that are late, and warns if browsers will not keep the others.
+    fn check_cookies(&self, response: &mut Response, made: &CookiesMade, client: &Client) {
+        if !response.headers().contains_key(SET_COOKIE) {
+            return;
+        }
+        if made.are_late(self.clock.monotonic(), &self.session_ttl) {
+            response.headers_mut().remove(SET_COOKIE);
+            return;
+        }
+        self.warnings.check_cookies(client);
+    }
 }
 
-impl Endpoint for Edge {
+impl Endpoint for Middleware {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
-        let client = self.proxies.client_of(&request);
-        self.judge_forwarding_headers(&request);
-        let judgement = self.origins.judge(&request, &client);
-        if let Some(answer) = judgement.preflight_answer() {
-            return Ok(answer);
+        let client = Client::of(&request, &self.proxies);
+        self.warnings.check_forwarding_headers(&request, &self.proxies);
+        let origin = self.origins.decide(&request, &client);
+        if let Some(response) = origin.preflight_response() {
+            return Ok(response);
         }
         let id = RequestId::generate(&*self.random);
-        let (method, uri) = (request.method().clone(), request.uri().clone());
-        let policy = Policy::of(uri.path());
         let made = CookiesMade::default();
         request.extensions_mut().insert(made.clone());
+        let (method, uri) = (request.method().clone(), request.uri().clone());
 
-        let (begun, _under_way) = (Instant::now(), self.metrics.request_begins());
-        let span = tracing::info_span!("request", id = id.as_str(), %method, route = route(&uri));
-        let mut answer = self.answer(request, &id, &judgement, &client).instrument(span.clone()).await;
-        let status = answer.status().as_u16();
-        self.metrics.request_answered(&method, status, begun.elapsed());
-        span.in_scope(|| tracing::debug!(status, "response"));
+        let response = self.respond(request, &id, &origin, &client);
+        let mut response = log_and_metrics::observe(&self.metrics, &id, (&method, &uri), response).await;
 
-        self.judge_cookies(&mut answer, &made, &client);
-        if answer.status() == StatusCode::METHOD_NOT_ALLOWED {
-            let allowed = self.allowed_methods.of(trimmed_media_path(&uri).unwrap_or(uri.path()));
-            answer.headers_mut().insert(ALLOW, allowed.unwrap_or(METHODS_OF_PAGES));
+        self.check_cookies(&mut response, &made, &client);
+        if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+            let path = media_path::without_file_name(&uri).unwrap_or(uri.path());
+            let allowed = self.allowed_methods.of(path).unwrap_or(METHODS_OF_PAGES);
+            response.headers_mut().insert(ALLOW, allowed);
         }
-        let headers = answer.headers_mut();
-        judgement.add_headers(headers);
-        set(headers, HeaderName::from_static(request_id::HEADER), id.as_str());
-        set(headers, X_CONTENT_TYPE_OPTIONS, "nosniff");
-        set(headers, REFERRER_POLICY, "no-referrer");
-        for (name, value) in
-            [(CONTENT_SECURITY_POLICY, policy.content_security), (CACHE_CONTROL, policy.cache)]
-        {
-            if !headers.contains_key(&name) {
-                set(headers, name, value);
-            }
-        }
-        Ok(answer)
+        let headers = response.headers_mut();
+        origin.add_headers(headers);
+        headers.insert(HeaderName::from_static(request_id::HEADER), id.to_header());
+        security_headers::add(headers, &Policy::of(uri.path()));
+        Ok(response)
     }
 }
 
 /// The methods of the pages, which exist but are not in the OpenAPI description.
 const METHODS_OF_PAGES: HeaderValue = HeaderValue::from_static("GET, HEAD");
 
-fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    let value = HeaderValue::from_str(value).expect("the middleware's headers consist of visible characters");
-    headers.insert(name, value);
-}
-
-/// The response if the body guard aborted the body: the verdict decides the status, whatever error a parser made of it.
-/// Cookies that were set stay set.
-fn cut_off(verdict: BodyError, answered: &Response, id: &RequestId) -> Response {
-    let code = match verdict {
-        BodyError::TooLarge { .. } => Code::TooLarge,
-        BodyError::TooSlow => Code::RequestTimeout,
-        BodyError::BrokenOff => Code::BadRequest,
-    };
-    let mut answer = ApiError::new(code, verdict.to_string()).to_response(id);
-    for cookie in answered.headers().get_all(SET_COOKIE) {
-        answer.headers_mut().append(SET_COOKIE, cookie.clone());
+/// The response `to`, with the cookies that `from` sets.
+fn with_cookies_of(from: &Response, mut to: Response) -> Response {
+    for cookie in from.headers().get_all(SET_COOKIE) {
+        to.headers_mut().append(SET_COOKIE, cookie.clone());
     }
-    answer
-}
-
-/// The first two segments of a path, for the log: further ones may contain a user's titles.
-fn route(uri: &Uri) -> &str {
-    let path = uri.path();
-    path.match_indices('/').nth(2).map_or(path, |(at, _)| &path[..at])
-}
-
-/// The path of media by id without what follows a further slash: that is a file name for people. `None` if nothing
-/// follows.
-fn trimmed_media_path(uri: &Uri) -> Option<&str> {
-    const MEDIA: &str = "/home/media/";
-    let rest = uri.path().strip_prefix(MEDIA)?;
-    Some(&uri.path()[..MEDIA.len() + rest.find('/')?])
-}
-
-fn trim_media_path(request: &mut Request) {
-    let uri = request.uri();
-    let Some(path) = trimmed_media_path(uri) else { return };
-    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-    if let Ok(trimmed) = format!("{path}{query}").parse() {
-        *request.uri_mut() = trimmed;
-    }
+    to
 }

@@ -8,15 +8,10 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::body_guard::BodyGuard;
-
-/// How long a response may take, not counting the time spent waiting for the client and the time for the body's bytes.
-pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(8);
+use crate::config::{REQUEST_END_TIME_MAX, REQUEST_TIME_MAX};
 
 /// The rate at which the stores take a body at least; it adds time for the body's bytes.
 const BYTES_PER_SECOND_MIN: u32 = 1 << 20;
-
-/// The part of [`REQUEST_TIME_MAX`] that is reserved for an operation to end after its deadline and report the outcome.
-const END_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Tells the operation of a request when its deadline has passed.
 #[derive(Clone, Debug, Default)]
@@ -43,14 +38,14 @@ impl<'a> FromRequest<'a> for RequestDeadline {
 pub async fn in_time<T>(
     guard: &BodyGuard,
     time: &RequestDeadline,
-    answer: impl Future<Output = T>,
+    response: impl Future<Output = T>,
 ) -> Option<T> {
-    let mut answer = pin!(answer);
+    let mut response = pin!(response);
     let begun = Instant::now();
     let late = async {
         loop {
             let bytes_time = Duration::from_secs(guard.bytes()) / BYTES_PER_SECOND_MIN;
-            let time_max = REQUEST_TIME_MAX - END_TIME_MAX + bytes_time + guard.waited();
+            let time_max = REQUEST_TIME_MAX - REQUEST_END_TIME_MAX + bytes_time + guard.waited();
             let left = time_max.saturating_sub(begun.elapsed());
             if left.is_zero() {
                 return;
@@ -60,10 +55,10 @@ pub async fn in_time<T>(
     };
     tokio::select! {
         biased;
-        answer = &mut answer => Some(answer),
+        response = &mut response => Some(response),
         () = late => {
             time.0.cancel();
-            timeout(END_TIME_MAX, answer).await.ok()
+            timeout(REQUEST_END_TIME_MAX, response).await.ok()
         }
     }
 }
@@ -108,23 +103,23 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn waiting_for_the_client_does_not_count() {
         let (body, guard) = slow_body(1);
-        let answer = async {
+        let response = async {
             sleep(REQUEST_TIME_MAX / 2).await;
             read(body).await;
             sleep(REQUEST_TIME_MAX / 4).await;
         };
-        assert_eq!(in_time(&guard, &RequestDeadline::default(), answer).await, Some(()));
+        assert_eq!(in_time(&guard, &RequestDeadline::default(), response).await, Some(()));
     }
 
     #[tokio::test(start_paused = true)]
     async fn more_bytes_extend_the_deadline() {
-        for (bytes, answered) in [(32 << 20, Some(())), (1, None)] {
+        for (bytes, expected) in [(32 << 20, Some(())), (1, None)] {
             let (body, guard) = slow_body(bytes);
-            let answer = async {
+            let response = async {
                 read(body).await;
                 sleep(4 * REQUEST_TIME_MAX).await;
             };
-            assert_eq!(in_time(&guard, &RequestDeadline::default(), answer).await, answered);
+            assert_eq!(in_time(&guard, &RequestDeadline::default(), response).await, expected);
         }
     }
 
@@ -132,10 +127,10 @@ mod tests {
     async fn a_handler_may_report_its_outcome_after_the_deadline() {
         let (_, guard) = slow_body(0);
         let time = RequestDeadline::default();
-        let answer = async {
+        let response = async {
             time.is_up().await;
-            "given up"
+            "aborted"
         };
-        assert_eq!(in_time(&guard, &time, answer).await, Some("given up"));
+        assert_eq!(in_time(&guard, &time, response).await, Some("aborted"));
     }
 }

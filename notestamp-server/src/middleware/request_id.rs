@@ -1,6 +1,7 @@
 //! An id for each request: in its log lines, its errors, and a header of its response.
 
 use poem::Request;
+use poem::http::HeaderValue;
 
 /// The response header with the id.
 pub const HEADER: &str = "x-request-id";
@@ -21,6 +22,11 @@ impl RequestId {
     pub fn of(request: &Request) -> Self {
         let given = request.extensions().get::<Self>();
         given.cloned().expect("the middleware gives every request an id")
+    }
+
+    /// The value of the response header.
+    pub fn to_header(&self) -> HeaderValue {
+        HeaderValue::from_str(&self.0).expect("hexadecimal digits make a header value")
     }
 
     /// The id as text.

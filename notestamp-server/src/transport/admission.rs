@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::activity::Activity;
+use super::trusted_proxies::{TrustedProxies, network};
 use crate::config::{CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX};
-use crate::middleware::client_address::{TrustedProxies, network};
 
 /// How many connections may be open at once.
 #[derive(Clone, Debug)]

@@ -11,8 +11,10 @@ pub mod idle_timer;
 pub mod listener;
 mod response_body;
 pub mod server;
+mod trusted_proxies;
 
 pub use activity::Pace;
 pub use admission::ConnectionLimits;
 pub use guarded_stream::TimeLimits;
 pub use server::Server;
+pub use trusted_proxies::{TrustedProxies, network};

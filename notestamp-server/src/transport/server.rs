@@ -256,7 +256,7 @@ mod tests {
     use tokio::task::JoinHandle;
 
     use super::*;
-    use crate::middleware::client_address::TrustedProxies;
+    use crate::transport::TrustedProxies;
 
     /// No test waits longer for anything.
     const PATIENCE: Duration = Duration::from_secs(60);

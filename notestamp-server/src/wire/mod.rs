@@ -7,5 +7,4 @@ pub mod json;
 pub mod metadata;
 pub mod project;
 pub mod project_list;
-pub mod project_save;
 pub mod upload;

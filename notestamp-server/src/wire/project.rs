@@ -10,6 +10,7 @@ use serde::ser::{SerializeMap as _, Serializer};
 
 use super::json::described;
 use super::metadata::{self, ProjectMetadata};
+use crate::config::LIST_LIMIT_MAX;
 
 /// A project with its notes.
 #[derive(Debug, Serialize)]
@@ -87,7 +88,7 @@ pub struct Directory {
     pub directory: Vec<ProjectMetadata>,
 }
 
-/// Whether a title is taken.
+/// Check whether a title is taken.
 #[derive(Debug, Object, Serialize)]
 #[oai(read_only_all)]
 pub struct Duplicate {
@@ -150,9 +151,6 @@ pub struct ListParameters {
     pub cursor: Option<String>,
 }
 
-/// How many projects a page may have.
-pub const LIMIT_MAX: usize = 1_000;
-
 impl ListParameters {
     /// The store's query for these parameters.
     ///
@@ -162,7 +160,7 @@ impl ListParameters {
         let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         let limit = match self.limit {
             None => None,
-            Some(limit @ 1..=LIMIT_MAX) => NonZeroUsize::new(limit),
+            Some(limit @ 1..=LIST_LIMIT_MAX) => NonZeroUsize::new(limit),
             Some(_) => return Err(InvalidValue::new("limit", "is not between 1 and 1,000")),
         };
         Ok(ListQuery {

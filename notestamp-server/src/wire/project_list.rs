@@ -1,7 +1,5 @@
 //! Listings of the `/project` dialect, whose clients page by offset and send their filters as JSON.
 
-use std::num::NonZeroUsize;
-
 use notestamp_store::{InvalidValue, ListQuery, Order, Project, ProjectId, Sort};
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use serde::{Deserialize, Serialize};
@@ -9,10 +7,7 @@ use url::Url;
 
 use super::json::described;
 use super::metadata::ProjectMetadata;
-use crate::config;
-
-/// How many projects a page has.
-pub const PAGE_LEN: NonZeroUsize = NonZeroUsize::new(20).expect("it is not 0");
+use crate::config::{PAGE_LEN, ProjectListEntries};
 
 /// The parameters of `GET /project/list`, as the client sent them.
 #[derive(Debug, Default)]
@@ -108,16 +103,16 @@ impl ProjectList {
     pub fn new(
         projects: Vec<Project>,
         next_offset: Option<usize>,
-        form: config::ProjectList,
+        entries: ProjectListEntries,
         media_url: impl Fn(ProjectId) -> String,
     ) -> Self {
         let projects = projects.into_iter();
-        let projects = match form {
-            config::ProjectList::Objects => {
+        let projects = match entries {
+            ProjectListEntries::Objects => {
                 let entry = |project| ProjectMetadata::new(project, &media_url).map_src(url_or_nothing);
                 Entries::Objects(projects.map(entry).collect())
             }
-            config::ProjectList::Titles => {
+            ProjectListEntries::Titles => {
                 let title = |project: Project| project.metadata.title.as_str().to_owned();
                 Entries::Titles(projects.map(title).collect())
             }

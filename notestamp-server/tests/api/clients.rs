@@ -1,7 +1,7 @@
 //! Recorded requests of each generation of the client: replayed one by one in every order of generations, and as whole
 //! visits, where each response must contain what its client reads.
 
-use notestamp_server::config::ProjectList;
+use notestamp_server::config::ProjectListEntries;
 use serde_json::{Value, json};
 
 use super::TestServer;
@@ -237,7 +237,8 @@ async fn a_client_of_march_2024_opens_shows_and_plays_what_it_saved() {
 
 #[apply(api_test)]
 async fn clients_of_late_2024_list_titles_and_play_what_they_saved() {
-    let server = TestServer::spawn_with(|config| config.responses.project_list = ProjectList::Titles).await;
+    let server =
+        TestServer::spawn_with(|config| config.responses.project_list = ProjectListEntries::Titles).await;
     let ada = visit_project(&server).await;
     let list = replay(&server, &ada, PROJECT_LIST).await.assert_status(200).json();
     assert_eq!(list["projects"], json!([]));

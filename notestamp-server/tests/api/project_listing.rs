@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use notestamp_server::config::ProjectList;
+use notestamp_server::config::ProjectListEntries;
 use serde_json::{Value, json};
 
 use super::TestServer;
@@ -98,7 +98,8 @@ async fn a_page_is_searched_filtered_and_sorted_like_in_the_client() {
 
 #[apply(api_test)]
 async fn clients_of_late_2024_get_titles() {
-    let server = TestServer::spawn_with(|config| config.responses.project_list = ProjectList::Titles).await;
+    let server =
+        TestServer::spawn_with(|config| config.responses.project_list = ProjectListEntries::Titles).await;
     let ada = server.ada().await;
     ada.save_project("a").await;
     ada.save_project("b/%").await;

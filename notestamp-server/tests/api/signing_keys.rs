@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use notestamp_server::App;
-use notestamp_server::auth::SigningKeySource;
-use notestamp_server::config::Config;
+use notestamp_server::config::{Config, SigningKeySource};
 
 use super::TestServer;
 use crate::harness::{ACCESS, REFRESH};

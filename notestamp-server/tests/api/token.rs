@@ -1,8 +1,8 @@
 //! Tokens made by a test, not by the server.
 
 use jsonwebtoken::{Algorithm, EncodingKey};
-use notestamp_server::auth::{SigningKeySource, SigningKeys};
-use notestamp_server::config::Config;
+use notestamp_server::auth::SigningKeys;
+use notestamp_server::config::{Config, SigningKeySource};
 use serde_json::Value;
 
 /// A signing key.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use notestamp_server::middleware::request_deadline::REQUEST_TIME_MAX;
+use notestamp_server::config::REQUEST_TIME_MAX;
 use reqwest::StatusCode;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};

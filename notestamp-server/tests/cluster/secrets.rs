@@ -5,7 +5,7 @@ use std::str;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use notestamp_server::middleware::request_deadline::REQUEST_TIME_MAX;
+use notestamp_server::config::REQUEST_TIME_MAX;
 use reqwest::multipart::{Form, Part};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use notestamp_server::middleware::request_deadline::REQUEST_TIME_MAX;
+use notestamp_server::config::REQUEST_TIME_MAX;
 use reqwest::Method;
 use serde_json::json;
 use tokio::time::sleep;

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use notestamp_server::middleware::request_deadline::REQUEST_TIME_MAX;
+use notestamp_server::config::REQUEST_TIME_MAX;
 use tokio::task::JoinHandle;
 
 use super::account::Account;

@@ -6,8 +6,8 @@ use poem::web::Data;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
 
-use crate::api::Tag;
 use crate::api::media_response::{MediaResult, media_by_title, media_response};
+use crate::api::tag::Tag;
 use crate::auth::CurrentUser;
 use crate::error::{ApiError, Code};
 use crate::http::content_disposition::Disposition;

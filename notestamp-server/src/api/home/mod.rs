@@ -8,7 +8,7 @@ pub use projects::Projects;
 
 use notestamp_store::ProjectId;
 
-use crate::http::base_url::BaseUrl;
+use crate::middleware::base_url::BaseUrl;
 
 /// The URL of a project's media in this dialect: it needs the session's cookies.
 pub fn media_url(base: &BaseUrl) -> impl Fn(ProjectId) -> String {

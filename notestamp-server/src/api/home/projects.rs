@@ -7,15 +7,15 @@ use poem_openapi::param::{Header, Query};
 use poem_openapi::{ApiResponse, OpenApi};
 
 use super::media_url;
-use crate::api::Tag;
 use crate::api::conditional::{Conditional, Linked};
 use crate::api::delete_project::{DeleteFailures, delete};
 use crate::api::open_project::{OpenFailures, open};
 use crate::api::save_project::{SaveFailures, save};
+use crate::api::tag::Tag;
 use crate::auth::CurrentUser;
+use crate::entity_tags;
 use crate::error::{ApiError, Failed, failures};
-use crate::http::base_url::BaseUrl;
-use crate::http::entity_tag::EntityTag;
+use crate::middleware::base_url::BaseUrl;
 use crate::middleware::request_deadline::RequestDeadline;
 use crate::state::State;
 use crate::wire::json::{Json, WrittenJson};
@@ -60,7 +60,7 @@ impl Projects {
         user: CurrentUser,
         state: Data<&Arc<State>>,
         base: BaseUrl,
-        time: RequestDeadline,
+        deadline: RequestDeadline,
         headers: &HeaderMap,
         /// Revisions, or `*`: the save is refused with 412 unless the project has one of these revisions.
         #[oai(name = "If-Match")]
@@ -70,8 +70,8 @@ impl Projects {
         _if_none_match: Header<Option<String>>,
         body: UploadBody,
     ) -> Result<SaveAnswer, Failed<SaveFailures>> {
-        let saved = save(&state, &user, &time, headers, body).await?;
-        let revision = EntityTag::of_revision(saved.revision).to_string();
+        let saved = save(&state, &user, &deadline, headers, body).await?;
+        let revision = entity_tags::of_revision(saved.revision).to_string();
         Ok(SaveAnswer::Saved(directory(&state, &user, &base).await?, revision))
     }
 

@@ -7,14 +7,14 @@ use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
 
 use super::media_url;
-use crate::api::Tag;
 use crate::api::media_response::{MediaResult, media_by_title, media_response, no_media};
 use crate::api::open_project::OpenFailures;
 use crate::api::requested_title::requested_title;
+use crate::api::tag::Tag;
 use crate::auth::{CurrentUser, MediaGrant, SessionJar};
 use crate::error::{ApiError, Code, Failed};
-use crate::http::base_url::BaseUrl;
 use crate::http::content_disposition::Disposition;
+use crate::middleware::base_url::BaseUrl;
 use crate::state::State;
 use crate::wire::json::Json;
 use crate::wire::project::StreamUrl;
@@ -51,12 +51,12 @@ impl ProjectMedia {
             Some(MediaGrant { project: project?, session, expires, signature: signature.0? })
         };
         let granted = match grant() {
-            Some(grant) => state.grantor(&grant).await?,
+            Some(grant) => state.auth.grantor(&grant).await?,
             None => None,
         };
         let user = match granted {
             Some(user) => user,
-            None => state.authenticate(&jar).await?.id,
+            None => state.auth.authenticate(&jar).await?.id,
         };
         // A text that is not an id names no project.
         let project = project.ok_or_else(|| ApiError::new(Code::NotFound, "project not found"))?;

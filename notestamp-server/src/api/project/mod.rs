@@ -6,7 +6,7 @@ mod projects;
 use notestamp_store::ProjectId;
 
 use crate::auth::CurrentUser;
-use crate::http::base_url::BaseUrl;
+use crate::middleware::base_url::BaseUrl;
 use crate::state::State;
 
 pub use media::ProjectMedia;
@@ -19,5 +19,5 @@ fn media_url<'a>(
     base: &'a BaseUrl,
 ) -> impl Fn(ProjectId) -> String + 'a {
     let now = state.clock.now();
-    move |project| state.media_urls.url(base, project, user.session.id, now)
+    move |project| state.auth.media_urls.url(base, project, user.session.id, now)
 }

@@ -7,21 +7,21 @@ use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
 
 use super::media_url;
-use crate::api::Tag;
 use crate::api::conditional::Conditional;
 use crate::api::delete_project::{DeleteFailures, delete};
 use crate::api::open_project::{OpenFailures, open};
 use crate::api::save_project::{SaveFailures, save};
+use crate::api::tag::Tag;
 use crate::auth::CurrentUser;
 use crate::error::{Failed, failures};
-use crate::http::base_url::BaseUrl;
+use crate::middleware::base_url::BaseUrl;
 use crate::middleware::request_deadline::RequestDeadline;
 use crate::state::State;
 use crate::wire::json::{Json, RawJson, WrittenJson};
 use crate::wire::metadata::ProjectMetadata;
 use crate::wire::project::{Directory, Duplicate, ProjectWithNotes, SavedProject};
 use crate::wire::project_list::{PageParameters, ProjectList};
-use crate::wire::project_save::ProjectSaveBody;
+use crate::wire::upload::project_form::ProjectSaveBody;
 
 /// Projects, in the `/project` dialect.
 pub struct ProjectDialect;
@@ -47,7 +47,7 @@ impl ProjectDialect {
         user: CurrentUser,
         state: Data<&Arc<State>>,
         base: BaseUrl,
-        time: RequestDeadline,
+        deadline: RequestDeadline,
         headers: &HeaderMap,
         /// Revisions, or `*`: the save is refused with 412 unless the project has one of these revisions.
         #[oai(name = "If-Match")]
@@ -57,7 +57,7 @@ impl ProjectDialect {
         _if_none_match: Header<Option<String>>,
         body: ProjectSaveBody,
     ) -> Result<Json<SavedProject>, Failed<SaveFailures>> {
-        let project = save(&state, &user, &time, headers, body).await?;
+        let project = save(&state, &user, &deadline, headers, body).await?;
         let metadata = ProjectMetadata::new(project, media_url(&state, &user, &base));
         Ok(Json(SavedProject { metadata }))
     }

@@ -1,20 +1,17 @@
-//! The request body of a save in the `/project` dialect.
+//! A save as `multipart/form-data` in the `/project` dialect, where the notes are a file too.
 
-use notestamp_store::{Save, SaveRequest};
 use poem::{Request, RequestBody};
 use poem_openapi::ApiRequest;
 use poem_openapi::payload::{ParsePayload, Payload};
 use poem_openapi::registry::{MetaSchemaRef, Registry};
 use poem_openapi::types::Type as _;
 
-use super::metadata::{MetadataInput, ProjectMetadata};
-use super::upload::{
-    NotesPart, SaveBody, digest_schema, form_reader, receive_form, schema, text, text_schema,
-};
-use crate::error::ApiError;
+use super::form::{NotesPart, form_reader};
+use super::schema::{digest_schema, schema, text_schema};
+use super::{MEDIA_FILE, Upload};
 use crate::http::content_type;
 use crate::http::multipart::MultipartReader;
-use crate::state::State;
+use crate::wire::metadata::ProjectMetadata;
 
 /// A save's body.
 #[derive(ApiRequest)]
@@ -27,19 +24,12 @@ pub enum ProjectSaveBody {
 const NOTES_FILE: &str = "notesFile";
 
 /// A `multipart/form-data` body, not yet read.
-pub struct ProjectSaveForm(MultipartReader);
+pub struct ProjectSaveForm(Box<MultipartReader>);
 
-impl SaveBody for ProjectSaveBody {
-    async fn receive(self, save: &mut Save, state: &State) -> Result<SaveRequest, ApiError> {
-        let Self::Multipart(ProjectSaveForm(form)) = self;
-        let notes = NotesPart { name: NOTES_FILE, is_file: true };
-        let mut texts = receive_form(form, notes, save, state).await?;
-        // Clients send back the notes that they received in the metadata, so these count only if no other notes came.
-        let echoed = texts.metadata.as_mut().and_then(MetadataInput::take_notes);
-        if texts.content.is_none() {
-            texts.content = echoed.filter(|notes| notes.get() != "null").map(text).transpose()?;
-        }
-        texts.into_request(NOTES_FILE, state.clock.now())
+impl From<ProjectSaveBody> for Upload {
+    fn from(body: ProjectSaveBody) -> Self {
+        let ProjectSaveBody::Multipart(ProjectSaveForm(form)) = body;
+        Self::Form(form, NotesPart { name: NOTES_FILE, is_file: true })
     }
 }
 
@@ -54,7 +44,7 @@ impl Payload for ProjectSaveForm {
         let file = |description| text_schema(Some("binary"), description);
         schema(
             vec![
-                ("mediaFile", file("The media file. An empty text, `null` or `undefined` means no media.")),
+                (MEDIA_FILE, file("The media file. An empty text, `null` or `undefined` means no media.")),
                 (
                     NOTES_FILE,
                     file(
@@ -78,6 +68,6 @@ impl ParsePayload for ProjectSaveForm {
     const IS_REQUIRED: bool = true;
 
     async fn from_request(request: &Request, body: &mut RequestBody) -> poem::Result<Self> {
-        Ok(Self(form_reader(request, body)?))
+        Ok(Self(Box::new(form_reader(request, body)?)))
     }
 }

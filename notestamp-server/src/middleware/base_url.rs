@@ -22,6 +22,6 @@ impl BaseUrl {
 impl<'a> FromRequest<'a> for BaseUrl {
     async fn from_request(request: &'a Request, _body: &mut RequestBody) -> poem::Result<Self> {
         let given = request.extensions().get::<Self>();
-        Ok(given.cloned().expect("the edge tells every request where it arrived"))
+        Ok(given.cloned().expect("the middleware gives every request its base URL"))
     }
 }

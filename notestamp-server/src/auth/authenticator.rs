@@ -1,0 +1,149 @@
+//! Authenticates requests by their cookies, and refreshes the tokens of their sessions where needed.
+
+use std::sync::Arc;
+
+use notestamp_store::{Caller, Clock, Error as StoreError, Random, Session, Store, TokenId, UserId};
+use poem::Request;
+
+use super::cookies::SessionCookies;
+use super::media_url::{MediaGrant, MediaUrls};
+use super::session_jar::SessionJar;
+use super::tokens::{Claims, Kind, TokenStatus, Tokens};
+use crate::error::ApiError;
+
+/// Decides who sends a request: by the tokens in its cookies, or for media by the signature of its URL.
+#[derive(Debug)]
+pub struct Authenticator {
+    /// Holds the sessions.
+    pub store: Store,
+    /// Makes and reads the tokens.
+    pub tokens: Tokens,
+    /// Carry the tokens.
+    pub cookies: SessionCookies,
+    /// Makes and verifies the URLs of media that need no cookies.
+    pub media_urls: MediaUrls,
+    /// Says whether a token or a URL has expired.
+    pub clock: Arc<dyn Clock>,
+    /// Makes the ids of access tokens.
+    pub random: Arc<dyn Random>,
+}
+
+/// The user of an open session. An operation that takes this responds with 401 without one, before it reads any of
+/// the body.
+///
+/// A request whose access token is missing or has expired is authenticated by its refresh token, and the response,
+/// whatever its status, sets new cookies; except for a request that may take long (see [`late_cookies`]).
+///
+/// [`late_cookies`]: crate::middleware::late_cookies
+#[derive(Clone, Debug)]
+pub struct CurrentUser {
+    /// Whose session it is.
+    pub id: UserId,
+    /// The session as the store holds it, refreshed where that was needed.
+    pub session: Session,
+}
+
+impl From<&CurrentUser> for Caller {
+    fn from(user: &CurrentUser) -> Self {
+        Self::by_session(user.id, user.session.id)
+    }
+}
+
+impl Authenticator {
+    /// The authenticator that the routes give to every request.
+    pub(super) fn of(request: &Request) -> &Self {
+        request.data::<Arc<Self>>().expect("the routes give the authenticator to every request")
+    }
+
+    /// Authenticates the request that these cookies came with; may set new ones.
+    ///
+    /// # Errors
+    /// 401 if the cookies hold no valid tokens of an open session, or tokens of two sessions; those of the store.
+    pub async fn authenticate(&self, jar: &SessionJar) -> Result<CurrentUser, ApiError> {
+        let (access, refresh) = self.presented(jar);
+        if let (Some(access), Some(refresh)) = (access.authentic(), refresh.authentic())
+            && access.session != refresh.session
+        {
+            return Err(ApiError::unauthorized());
+        }
+        let session = match (access, refresh) {
+            (TokenStatus::Valid(access), _) => {
+                self.store.use_session(access.user, access.session, access.generation).await?
+            }
+            (TokenStatus::Missing | TokenStatus::Expired(_), TokenStatus::Valid(refresh)) => {
+                self.use_refresh_token(jar, refresh).await?
+            }
+            _ => None,
+        };
+        let session = session.ok_or_else(ApiError::unauthorized)?;
+        Ok(CurrentUser { id: session.user, session })
+    }
+
+    /// Returns the session of a valid refresh token; rotates the token, unless new cookies could come late.
+    async fn use_refresh_token(
+        &self,
+        jar: &SessionJar,
+        refresh: Claims,
+    ) -> Result<Option<Session>, ApiError> {
+        let Claims { user, session, token, generation } = refresh;
+        if !jar.delivers_refreshed_tokens {
+            return Ok(self.store.use_refresh_token(user, session, token, generation).await?);
+        }
+        let begun = self.clock.monotonic();
+        match self.store.refresh_session(user, session, token, generation).await {
+            Ok(Some(session)) => {
+                self.set_cookies(jar, &session);
+                // The cookies' age counts from before the call to the record store, however long that took.
+                jar.made.at(begun);
+                Ok(Some(session))
+            }
+            Ok(None) => Ok(None),
+            // The storage is full, so the rotation cannot be stored; reads work without it.
+            Err(StoreError::Full { .. }) => {
+                Ok(self.store.use_refresh_token(user, session, token, generation).await?)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The status of the access token and of the refresh token of the request.
+    pub fn presented(&self, jar: &SessionJar) -> (TokenStatus, TokenStatus) {
+        let now = self.clock.now();
+        let read = |kind, name| {
+            let token = self.cookies.value(&jar.cookies, name);
+            self.tokens.read(kind, token.as_deref(), now)
+        };
+        (read(Kind::Access, self.cookies.access_name()), read(Kind::Refresh, self.cookies.refresh_name()))
+    }
+
+    /// Sets both cookies to tokens of this session.
+    pub fn set_cookies(&self, jar: &SessionJar, session: &Session) {
+        let now = self.clock.now();
+        jar.made.at(self.clock.monotonic());
+        let id = TokenId::generate(now, &*self.random);
+        let ttl = &self.store.settings().session_ttl;
+        let (access, expires) = self.tokens.access_token(session, id, ttl, now);
+        self.cookies.set(&jar.cookies, self.cookies.access_name(), &access, expires, now);
+        let refresh = self.tokens.refresh_token(session);
+        self.cookies.set(&jar.cookies, self.cookies.refresh_name(), &refresh, session.refresh_expires, now);
+    }
+
+    /// Makes the browser remove both cookies.
+    pub fn clear_cookies(&self, jar: &SessionJar) {
+        jar.made.at(self.clock.monotonic());
+        self.cookies.clear(&jar.cookies);
+    }
+
+    /// Returns the user on whose behalf a URL grants its project's media without cookies; `None` if the signature is
+    /// invalid, the URL has expired, or its session has ended.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn grantor(&self, grant: &MediaGrant) -> Result<Option<UserId>, ApiError> {
+        if !self.media_urls.verify(grant) || self.clock.now().as_secs() >= grant.expires {
+            return Ok(None);
+        }
+        let session = self.store.find_open_session(grant.session).await?;
+        Ok(session.map(|session| session.user))
+    }
+}

@@ -1,0 +1,83 @@
+//! The lengths of time that requests, connections and cookies have, and how they depend on each other. ARCHITECTURE.md
+//! has the table of all.
+
+use std::time::Duration;
+
+/// The idle timeout of a connection before and between requests. Longer than the usual 60 s of proxies, so that a proxy
+/// does not send a request on a connection that is being closed.
+pub const IDLE_TIME_MAX: Duration = Duration::from_secs(75);
+
+/// How long the head of a request may take, from its first byte on.
+pub const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// How long a connection may make no progress in the middle of a request or a response.
+pub const PROGRESS_TIME_MAX: Duration = Duration::from_secs(120);
+
+/// The window in which the rate of a body is measured.
+pub const BODY_RATE_WINDOW: Duration = Duration::from_secs(30);
+
+/// How long the rest of an unwanted body is read and dropped, at most.
+pub const BODY_DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// How long a response may take, not counting the time spent waiting for the client and the time for the body's bytes.
+pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(8);
+
+/// The part of [`REQUEST_TIME_MAX`] that is reserved for an operation to end after its deadline and report the outcome.
+pub const REQUEST_END_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// The timeout of a readiness probe of the stores.
+pub const READINESS_TIME_MAX: Duration = Duration::from_secs(3);
+
+/// How old the outcome of a readiness probe may be: anybody can ask for it, and a probe costs requests to buckets.
+pub const READINESS_AGE_MAX: Duration = Duration::from_secs(1);
+
+/// How old cookies may be when the head of their response is written.
+pub const COOKIE_AGE_MAX: Duration = Duration::from_secs(10);
+
+/// How long a signed URL of media is valid without cookies, at most.
+pub const MEDIA_URL_TTL_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// Signed URLs expire only at multiples of this, so that URLs made within one step are equal and a browser's cache
+/// finds the media again.
+pub const MEDIA_URL_STEP: Duration = Duration::from_secs(5 * 60);
+
+/// How long a graceful shutdown waits for the requests in progress.
+pub const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// Proxies usually close idle connections after this time; nginx does.
+const IDLE_TIME_OF_PROXIES: Duration = Duration::from_secs(60);
+
+const _: () = {
+    assert!(
+        IDLE_TIME_MAX.as_secs() > IDLE_TIME_OF_PROXIES.as_secs(),
+        "else a proxy uses a connection that is closing"
+    );
+    assert!(
+        HEAD_TIME_MAX.as_secs() < IDLE_TIME_MAX.as_secs(),
+        "else a slow head costs more than an idle connection"
+    );
+    assert!(
+        PROGRESS_TIME_MAX.as_secs() > BODY_RATE_WINDOW.as_secs(),
+        "else a connection is closed before its body is refused with 408"
+    );
+    assert!(
+        REQUEST_END_TIME_MAX.as_secs() < REQUEST_TIME_MAX.as_secs(),
+        "else an operation has no time at all"
+    );
+    assert!(
+        READINESS_TIME_MAX.as_secs() < REQUEST_TIME_MAX.as_secs(),
+        "else the probe is cut off by the deadline"
+    );
+    assert!(
+        COOKIE_AGE_MAX.as_secs() > REQUEST_TIME_MAX.as_secs(),
+        "else a request that keeps its deadline may lose its cookies"
+    );
+    assert!(
+        SHUTDOWN_TIME_MAX.as_secs() > REQUEST_TIME_MAX.as_secs() + BODY_DRAIN_TIME_MAX.as_secs(),
+        "else a shutdown cuts off requests that keep their deadline"
+    );
+    assert!(
+        MEDIA_URL_STEP.as_secs() < MEDIA_URL_TTL_MAX.as_secs(),
+        "else a URL may have expired when it is made"
+    );
+};
