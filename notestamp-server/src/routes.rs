@@ -31,7 +31,7 @@ pub fn routes(state: Arc<State>) -> BoxEndpoint<'static, Response> {
         .at("/<.+>", api::service())
         .data(state.auth.clone())
         .data(state)
-        .around(answered)
+        .around(respond)
         .with(CookieJarManager::new())
         .before(move |mut request| async move {
             cookies.keep_own(request.headers_mut());
@@ -53,7 +53,7 @@ fn page(content_type: &'static str, text: impl Into<Bytes>) -> impl Endpoint {
     }))
 }
 
-async fn answered<E: Endpoint>(endpoint: Arc<E>, request: Request) -> poem::Result<Response> {
+async fn respond<E: Endpoint>(endpoint: Arc<E>, request: Request) -> poem::Result<Response> {
     let id = RequestId::of(&request);
     let outcome = AssertUnwindSafe(endpoint.call(request)).catch_unwind().await;
     Ok(match outcome {

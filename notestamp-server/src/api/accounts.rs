@@ -24,7 +24,7 @@ failures! {
 }
 
 #[derive(ApiResponse)]
-enum RegisterAnswer {
+enum RegisterResponse {
     /// The account was created. This does not sign the user in.
     #[oai(status = 201)]
     Created(Json<Registered>),
@@ -38,14 +38,14 @@ impl Accounts {
         &self,
         state: Data<&Arc<State>>,
         body: CredentialsBody,
-    ) -> Result<RegisterAnswer, Failed<RegisterFailures>> {
+    ) -> Result<RegisterResponse, Failed<RegisterFailures>> {
         let (username, password) = body.into_parts()?;
         let email = Email::parse(&username).map_err(notestamp_store::Error::from)?;
         password.check_new().map_err(notestamp_store::Error::from)?;
         let hash = state.passwords.hash(&password).await?;
         let user = state.store.create_account(email, hash).await?;
         tracing::info!(user = %user.id, "account created");
-        Ok(RegisterAnswer::Created(Json(Registered { email: user.email.as_str().to_owned() })))
+        Ok(RegisterResponse::Created(Json(Registered { email: user.email.as_str().to_owned() })))
     }
 
     /// Show the account that is signed in

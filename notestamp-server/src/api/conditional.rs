@@ -78,7 +78,7 @@ impl<P: IntoResponse> IntoResponse for Conditional<P> {
 
 impl<P: Payload> ApiResponse for Conditional<P> {
     fn meta() -> MetaResponses {
-        let answer = |status, description, content| MetaResponse {
+        let response = |status, description, content| MetaResponse {
             description,
             status: Some(status),
             status_range: None,
@@ -92,8 +92,8 @@ impl<P: Payload> ApiResponse for Conditional<P> {
         let content = vec![MetaMediaType { content_type: P::CONTENT_TYPE, schema: P::schema_ref() }];
         MetaResponses {
             responses: vec![
-                answer(200, "The current representation.", content),
-                answer(304, "The client already has the current representation.", Vec::new()),
+                response(200, "The current representation.", content),
+                response(304, "The client already has the current representation.", Vec::new()),
             ],
         }
     }

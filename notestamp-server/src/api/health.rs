@@ -27,19 +27,19 @@ struct Health {
 }
 
 #[derive(ApiResponse)]
-enum HealthAnswer {
+enum HealthResponse {
     /// The server is healthy.
     #[oai(status = 200)]
     Ok(Json<Health>),
 }
 
-const OK: HealthAnswer = HealthAnswer::Ok(Json(Health { status: "ok" }));
+const OK: HealthResponse = HealthResponse::Ok(Json(Health { status: "ok" }));
 
 #[OpenApi(tag = "Tag::Service")]
 impl HealthApi {
     /// Check whether the process is alive
     #[oai(path = "/healthz", method = "get", operation_id = "health")]
-    async fn health(&self) -> HealthAnswer {
+    async fn health(&self) -> HealthResponse {
         OK
     }
 
@@ -48,7 +48,7 @@ impl HealthApi {
     /// The stores must respond and accept writes. If they have no space left, `code` is `storage_full`; if a blob store
     /// does not belong to the records, it is `store_mismatch`.
     #[oai(path = "/readyz", method = "get", operation_id = "readiness")]
-    async fn readiness(&self, state: Data<&Arc<State>>) -> Result<HealthAnswer, Failed<HealthFailures>> {
+    async fn readiness(&self, state: Data<&Arc<State>>) -> Result<HealthResponse, Failed<HealthFailures>> {
         let probe = async {
             let ready = async {
                 state.store.ping().await?;

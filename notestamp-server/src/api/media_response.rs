@@ -71,7 +71,7 @@ impl ApiResponse for MediaResponse {
         };
         let mut of_range = of_bytes();
         of_range.push(header(&CONTENT_RANGE, "The position of the range, and the size of the media."));
-        let answer = |status, description, headers, content| MetaResponse {
+        let response = |status, description, headers, content| MetaResponse {
             description,
             status: Some(status),
             status_range: None,
@@ -81,10 +81,10 @@ impl ApiResponse for MediaResponse {
         let bytes = || vec![MetaMediaType { content_type: "*/*", schema: Binary::<Body>::schema_ref() }];
         MetaResponses {
             responses: vec![
-                answer(200, "The whole media.", of_bytes(), bytes()),
-                answer(206, "The requested range.", of_range, bytes()),
-                answer(304, "The client already has the current representation.", kept(), Vec::new()),
-                answer(
+                response(200, "The whole media.", of_bytes(), bytes()),
+                response(206, "The requested range.", of_range, bytes()),
+                response(304, "The client already has the current representation.", kept(), Vec::new()),
+                response(
                     307,
                     "A media player reads the media directly from the bucket; only with `--media-delivery redirect`.",
                     vec![header(&LOCATION, "A presigned URL, valid for 15 minutes.")],
@@ -131,15 +131,15 @@ pub async fn media_response(
     let media_type = project.media_type();
     // A browser caches the media and revalidates it on each use: a project's media may be replaced, and a session may
     // end.
-    let mut answer = Response::builder()
+    let mut response = Response::builder()
         .header(ETAG, tag.to_header())
         .header(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     if is_played(&media_type) {
         // On a 304 too: a browser replaces the cached headers by those of the 304.
-        answer = answer.header(CONTENT_SECURITY_POLICY, HeaderValue::from_static(PLAYED_IN_A_TAB));
+        response = response.header(CONTENT_SECURITY_POLICY, HeaderValue::from_static(PLAYED_IN_A_TAB));
     }
     if is_not_modified(request.headers(), &tag)? {
-        return Ok(MediaResponse(answer.status(StatusCode::NOT_MODIFIED).finish()));
+        return Ok(MediaResponse(response.status(StatusCode::NOT_MODIFIED).finish()));
     }
     if let Some(redirect) = redirect(state, request, &project, &media, disposition).await? {
         return Ok(redirect);
@@ -155,20 +155,20 @@ pub async fn media_response(
             return Err(error.with_header(CONTENT_RANGE, &format!("bytes */{}", media.size)).into());
         }
     };
-    let mut answer = answer
+    let mut response = response
         .header(CONTENT_TYPE, content_type(&project.metadata.mimetype))
         .header(CONTENT_LENGTH, range.end - range.start)
         .header(ACCEPT_RANGES, HeaderValue::from_static("bytes"))
         .header(CONTENT_DISPOSITION, content_disposition(disposition, &project.metadata.title, &media_type));
     if let Some(content_range) = selection.content_range(media.size) {
-        answer = answer.status(StatusCode::PARTIAL_CONTENT).header(CONTENT_RANGE, content_range);
+        response = response.status(StatusCode::PARTIAL_CONTENT).header(CONTENT_RANGE, content_range);
     }
     if method == Method::HEAD {
-        return Ok(MediaResponse(answer.finish()));
+        return Ok(MediaResponse(response.finish()));
     }
     let bytes = state.store.read_media(&project, &media, Some(range)).await?;
-    let answer = answer.extension(Pace::OfReader);
-    Ok(MediaResponse(answer.body(Body::from_bytes_stream(bytes.map_err(std::io::Error::other)))))
+    let response = response.extension(Pace::OfReader);
+    Ok(MediaResponse(response.body(Body::from_bytes_stream(bytes.map_err(std::io::Error::other)))))
 }
 
 /// Redirects a media player to a presigned URL, if the operator has chosen that and the blob store can presign.

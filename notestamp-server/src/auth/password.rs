@@ -11,6 +11,7 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use super::argon2id::Argon2id;
 use super::common_passwords::is_common;
+use crate::config::{PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN};
 use crate::error::{ApiError, Code};
 
 /// How many hashes may be waiting or in progress; one more is refused with 503 (backpressure).
@@ -27,11 +28,6 @@ const WAITING_MAX: usize = 64;
 pub struct Password(String);
 
 impl Password {
-    /// The shortest password, in bytes.
-    pub const BYTES_MIN: usize = 8;
-    /// The longest password, in bytes; a longer one is refused, never truncated.
-    pub const BYTES_MAX: usize = 1024;
-
     /// Normalizes a password as it was typed; it need not be right or valid.
     pub fn typed(text: &str) -> Self {
         Self(text.chars().map(|c| if is_other_space(c) { ' ' } else { c }).nfc().collect())
@@ -44,14 +40,14 @@ impl Password {
     pub fn check_new(&self) -> Result<(), InvalidValue> {
         let refused = |why: &str| Err(InvalidValue::new("password", why));
         match self.0.len() {
-            0..Self::BYTES_MIN => refused("is shorter than 8 bytes"),
-            Self::BYTES_MIN..=Self::BYTES_MAX if self.0.chars().any(char::is_control) => {
+            0..PASSWORD_BYTES_MIN => refused("is shorter than 8 bytes"),
+            PASSWORD_BYTES_MIN..=PASSWORD_BYTES_MAX if self.0.chars().any(char::is_control) => {
                 refused("has control characters")
             }
-            Self::BYTES_MIN..=Self::BYTES_MAX if is_common(&self.0) => {
+            PASSWORD_BYTES_MIN..=PASSWORD_BYTES_MAX if is_common(&self.0) => {
                 refused("is one of the most common ones")
             }
-            Self::BYTES_MIN..=Self::BYTES_MAX => Ok(()),
+            PASSWORD_BYTES_MIN..=PASSWORD_BYTES_MAX => Ok(()),
             _ => refused("is longer than 1,024 bytes"),
         }
     }

@@ -11,6 +11,12 @@ pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// How many parts a multipart body may have.
 pub const MULTIPART_PARTS_MAX: usize = 32;
 
+/// The shortest password, in bytes after normalization.
+pub const PASSWORD_BYTES_MIN: usize = 8;
+
+/// The longest password, in bytes after normalization; a longer one is refused, never truncated.
+pub const PASSWORD_BYTES_MAX: usize = 1024;
+
 /// How many projects a page of `/home/list` may have.
 pub const LIST_LIMIT_MAX: usize = 1_000;
 

@@ -459,9 +459,9 @@ mod tests {
         while let Ok(sent) = timeout(SECOND, connection.write(&piece)).await {
             sent.unwrap();
         }
-        let mut answer = [0; 12];
-        connection.read_exact(&mut answer).await.unwrap();
-        assert_eq!(&answer, b"HTTP/1.1 401");
+        let mut response = [0; 12];
+        connection.read_exact(&mut response).await.unwrap();
+        assert_eq!(&response, b"HTTP/1.1 401");
     }
 
     #[tokio::test]
@@ -474,11 +474,11 @@ mod tests {
         for _ in 0..2 {
             connection.write_all(head.as_bytes()).await.unwrap();
             connection.write_all(&body).await.unwrap();
-            let mut answer = vec![];
-            while !answer.ends_with(b"\r\n\r\n") {
-                answer.push(connection.read_u8().await.unwrap());
+            let mut response = vec![];
+            while !response.ends_with(b"\r\n\r\n") {
+                response.push(connection.read_u8().await.unwrap());
             }
-            assert!(answer.starts_with(b"HTTP/1.1 401"));
+            assert!(response.starts_with(b"HTTP/1.1 401"));
         }
     }
 }

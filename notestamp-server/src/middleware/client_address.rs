@@ -170,8 +170,8 @@ mod tests {
     #[test]
     fn headers_of_an_untrusted_peer_are_ignored() {
         assert_eq!(seen("203.0.113.9", &BOTH), direct("203.0.113.9"));
-        let nobody = TrustedProxies::default();
-        assert_eq!(direct("10.0.0.1").behind(&headers(&BOTH), &nobody), direct("10.0.0.1"));
+        let no_proxies = TrustedProxies::default();
+        assert_eq!(direct("10.0.0.1").behind(&headers(&BOTH), &no_proxies), direct("10.0.0.1"));
     }
 
     #[test]

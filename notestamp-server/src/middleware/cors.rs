@@ -322,20 +322,20 @@ mod tests {
     #[test]
     fn a_preflight_does_not_reach_the_application() {
         let asked = (ACCESS_CONTROL_REQUEST_METHOD, "DELETE");
-        let answer = decide(Method::OPTIONS, &[(ORIGIN, "https://app.example"), asked.clone()])
+        let response = decide(Method::OPTIONS, &[(ORIGIN, "https://app.example"), asked.clone()])
             .preflight_response()
             .unwrap();
-        assert_eq!(answer.status(), StatusCode::NO_CONTENT);
-        let headers = answer.headers();
+        assert_eq!(response.status(), StatusCode::NO_CONTENT);
+        let headers = response.headers();
         assert_eq!(headers[ACCESS_CONTROL_ALLOW_ORIGIN], "https://app.example");
         assert_eq!(headers[ACCESS_CONTROL_ALLOW_METHODS], METHODS);
         assert_eq!(headers[ACCESS_CONTROL_ALLOW_HEADERS], REQUEST_HEADERS);
         assert!(headers.contains_key(ACCESS_CONTROL_MAX_AGE));
 
-        let answer =
+        let response =
             decide(Method::OPTIONS, &[(ORIGIN, "null"), asked.clone()]).preflight_response().unwrap();
-        assert_eq!(answer.status(), StatusCode::NO_CONTENT);
-        assert_eq!(answer.headers().len(), 1);
+        assert_eq!(response.status(), StatusCode::NO_CONTENT);
+        assert_eq!(response.headers().len(), 1);
 
         assert!(decide(Method::OPTIONS, &[(ORIGIN, "https://app.example")]).preflight_response().is_none());
         assert!(decide(Method::POST, &[asked]).preflight_response().is_none());

@@ -58,12 +58,12 @@ impl Spare {
     }
 
     /// Closes it, so that another file can use the descriptor. Returns false if it was closed already.
-    pub fn give_up(&mut self) -> bool {
+    pub fn spend(&mut self) -> bool {
         self.0.take().is_some()
     }
 
     /// Returns whether it is closed.
-    pub fn is_given_up(&self) -> bool {
+    pub fn is_spent(&self) -> bool {
         self.0.is_none()
     }
 }

@@ -108,48 +108,48 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(10);
 
     /// How long the timer lasts from now on, if nothing arrives.
-    async fn lasts(patience: &mut IdleTimer) -> Duration {
+    async fn lasts(timer: &mut IdleTimer) -> Duration {
         let start = Instant::now();
-        poll_fn(|cx| patience.poll_exhausted(cx)).await;
+        poll_fn(|cx| timer.poll_exhausted(cx)).await;
         start.elapsed()
     }
 
-    async fn wait(patience: &mut IdleTimer, duration: Duration) {
-        timeout(duration, poll_fn(|cx| patience.poll_exhausted(cx))).await.unwrap_err();
+    async fn wait(timer: &mut IdleTimer, duration: Duration) {
+        timeout(duration, poll_fn(|cx| timer.poll_exhausted(cx))).await.unwrap_err();
     }
 
     #[tokio::test(start_paused = true)]
     async fn waits_add_up_until_there_is_progress() {
-        let mut patience = IdleTimer::new(LIMIT);
-        wait(&mut patience, LIMIT / 2).await;
-        patience.stop_waiting();
-        wait(&mut patience, LIMIT / 4).await;
-        patience.stop_waiting();
-        assert_eq!(lasts(&mut patience).await, LIMIT / 4);
+        let mut timer = IdleTimer::new(LIMIT);
+        wait(&mut timer, LIMIT / 2).await;
+        timer.stop_waiting();
+        wait(&mut timer, LIMIT / 4).await;
+        timer.stop_waiting();
+        assert_eq!(lasts(&mut timer).await, LIMIT / 4);
     }
 
     #[tokio::test(start_paused = true)]
     async fn progress_resets_the_timer() {
-        let mut patience = IdleTimer::new(LIMIT);
-        wait(&mut patience, LIMIT / 2).await;
-        patience.renew();
-        assert_eq!(lasts(&mut patience).await, LIMIT);
+        let mut timer = IdleTimer::new(LIMIT);
+        wait(&mut timer, LIMIT / 2).await;
+        timer.renew();
+        assert_eq!(lasts(&mut timer).await, LIMIT);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_shorter_limit_counts_from_when_it_is_set() {
-        let mut patience = IdleTimer::new(LIMIT);
-        wait(&mut patience, LIMIT / 2).await;
-        patience.restart(LIMIT / 5);
-        assert_eq!(lasts(&mut patience).await, LIMIT / 5);
+        let mut timer = IdleTimer::new(LIMIT);
+        wait(&mut timer, LIMIT / 2).await;
+        timer.restart(LIMIT / 5);
+        assert_eq!(lasts(&mut timer).await, LIMIT / 5);
     }
 
     #[tokio::test(start_paused = true)]
     async fn pauses_of_the_server_do_not_count() {
-        let mut patience = IdleTimer::new(LIMIT);
-        wait(&mut patience, LIMIT / 2).await;
-        patience.stop_waiting();
+        let mut timer = IdleTimer::new(LIMIT);
+        wait(&mut timer, LIMIT / 2).await;
+        timer.stop_waiting();
         advance(LIMIT * 3).await;
-        assert_eq!(lasts(&mut patience).await, LIMIT / 2);
+        assert_eq!(lasts(&mut timer).await, LIMIT / 2);
     }
 }

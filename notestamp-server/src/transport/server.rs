@@ -126,14 +126,14 @@ async fn accept<E: Endpoint<Output = Response> + 'static>(listener: TcpListener,
                     tracing::warn!(%error, left_out, "cannot accept connections");
                 }
                 let is_exhausted = descriptors::are_exhausted(&error);
-                if is_exhausted && spare.give_up() {
+                if is_exhausted && spare.spend() {
                     continue;
                 }
                 pause(&shared, is_exhausted, &mut spare).await;
                 continue;
             }
         };
-        let has_taken_the_spare = spare.is_given_up();
+        let has_taken_the_spare = spare.is_spent();
         if has_taken_the_spare {
             // Before the newcomer is one of those that are idle.
             shared.admission.make_room();
@@ -198,7 +198,7 @@ async fn serve<E: Endpoint<Output = Response>>(
     let activity = &slot.activity;
     let stream = GuardedStream::new(stream, activity.clone(), shared.times);
     // Boxed, so that an idle connection has no room for the future of a request.
-    let service = service_fn(|request| Box::pin(answer(request, &local, &peer, activity, &shared.endpoint)));
+    let service = service_fn(|request| Box::pin(respond(request, &local, &peer, activity, &shared.endpoint)));
     let mut connection = pin!(shared.http.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         biased;
@@ -225,7 +225,7 @@ async fn serve<E: Endpoint<Output = Response>>(
 #[error("the connection has been closed")]
 struct Evicted;
 
-async fn answer<E: Endpoint<Output = Response>>(
+async fn respond<E: Endpoint<Output = Response>>(
     request: hyper::Request<Incoming>,
     local: &LocalAddr,
     peer: &RemoteAddr,
@@ -259,7 +259,7 @@ mod tests {
     use crate::transport::TrustedProxies;
 
     /// No test waits longer for anything.
-    const PATIENCE: Duration = Duration::from_secs(60);
+    const WAIT_MAX: Duration = Duration::from_secs(60);
 
     /// A server that runs.
     struct Running {
@@ -297,7 +297,7 @@ mod tests {
     }
 
     async fn start_with(in_all: usize, per_address: usize) -> Running {
-        start(Server::new(limits(in_all, per_address), PATIENCE)).await
+        start(Server::new(limits(in_all, per_address), WAIT_MAX)).await
     }
 
     impl Running {
@@ -323,7 +323,7 @@ mod tests {
     async fn until_closed(mut connection: TcpStream) -> String {
         let mut all = Vec::new();
         // The connection may end by a shutdown or by a reset: only the bytes before that matter.
-        let read = tokio::time::timeout(PATIENCE, connection.read_to_end(&mut all)).await;
+        let read = tokio::time::timeout(WAIT_MAX, connection.read_to_end(&mut all)).await;
         let _ = read.expect("the server hangs up");
         String::from_utf8(all).unwrap()
     }
@@ -384,7 +384,7 @@ mod tests {
     async fn idle_connections_and_slow_heads_are_closed() {
         let short = Duration::from_millis(50);
         let times = TimeLimits { idle: short, head: short, ..TimeLimits::default() };
-        let server = start(Server::new(limits(10, 10), PATIENCE).times(times)).await;
+        let server = start(Server::new(limits(10, 10), WAIT_MAX).times(times)).await;
         assert_eq!(server.ask(b"").await, "");
         assert_eq!(server.ask(b"GET / HTTP/1.1\r\nHo").await, "");
         assert!(server.ask(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.ends_with("here"));
@@ -453,9 +453,9 @@ mod tests {
         TcpStream::connect(server.address).await.expect_err("the server no longer listens");
 
         upload.write_all(b"done").await.unwrap();
-        let answer = until_closed(upload).await.to_lowercase();
-        assert!(answer.starts_with("http/1.1 200 ") && answer.ends_with("\r\n\r\ndone"), "{answer}");
-        assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+        let response = until_closed(upload).await.to_lowercase();
+        assert!(response.starts_with("http/1.1 200 ") && response.ends_with("\r\n\r\ndone"), "{response}");
+        assert!(response.contains("\r\nconnection: close\r\n"), "{response}");
         server.done.await.unwrap();
     }
 

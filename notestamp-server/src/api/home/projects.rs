@@ -34,7 +34,7 @@ failures! {
 type Directory = Json<Vec<ProjectMetadata>>;
 
 #[derive(ApiResponse)]
-enum SaveAnswer {
+enum SaveResponse {
     /// The updated directory.
     #[oai(status = 200)]
     Saved(
@@ -69,10 +69,10 @@ impl Projects {
         #[oai(name = "If-None-Match")]
         _if_none_match: Header<Option<String>>,
         body: UploadBody,
-    ) -> Result<SaveAnswer, Failed<SaveFailures>> {
+    ) -> Result<SaveResponse, Failed<SaveFailures>> {
         let saved = save(&state, &user, &deadline, headers, body).await?;
         let revision = entity_tags::of_revision(saved.revision).to_string();
-        Ok(SaveAnswer::Saved(directory(&state, &user, &base).await?, revision))
+        Ok(SaveResponse::Saved(directory(&state, &user, &base).await?, revision))
     }
 
     /// Open a project
@@ -140,7 +140,7 @@ impl Projects {
         let query = parameters.to_query().map_err(notestamp_store::Error::from)?;
         let page = state.store.list_projects(user.id, &query).await?;
         let link = page.next.map(|next| parameters.next_link(base.as_str(), &next));
-        let Json(projects) = answer(page.projects, &base);
+        let Json(projects) = entries(page.projects, &base);
         Ok(Linked::new(Conditional::list(headers, projects, link.as_deref())?, link))
     }
 
@@ -171,9 +171,9 @@ impl Projects {
 
 async fn directory(state: &State, user: &CurrentUser, base: &BaseUrl) -> Result<Directory, ApiError> {
     let all = state.store.list_projects(user, &ListQuery::default()).await?;
-    Ok(answer(all.projects, base))
+    Ok(entries(all.projects, base))
 }
 
-fn answer(projects: Vec<Project>, base: &BaseUrl) -> Directory {
+fn entries(projects: Vec<Project>, base: &BaseUrl) -> Directory {
     Json(projects.into_iter().map(|project| ProjectMetadata::new(project, media_url(base))).collect())
 }
