@@ -37,7 +37,7 @@ impl<'a> ApiExtractor<'a> for CurrentUser {
             REFRESH_SCHEME,
             scheme(
                 "__Host-refreshToken",
-                "Renews the session for days: if the access token is missing or invalid, a request is authenticated by this token, and the response sets new tokens in both cookies (except for saves and password changes).",
+                "Renews the session for days: if the access token is missing or has expired, a request is authenticated by this token, and the response sets new tokens in both cookies (except for saves and password changes).",
             ),
         );
     }

@@ -35,7 +35,7 @@ pub(super) struct StorageArgs {
     #[arg(long, value_name = "URL", value_parser = RecordsUrl::parse)]
     metadata: Option<RecordsUrl>,
 
-    /// Blob store of notes: file:///PATH, s3://BUCKET/PREFIX (and more, see the README) or memory:///
+    /// Blob store of notes: file:///PATH, s3://BUCKET/PREFIX (and more: docs/operating.md) or memory:///
     /// [default: in the data folder]
     #[arg(long, value_name = "URL", value_parser = BlobUrl::parse)]
     notes: Option<BlobUrl>,

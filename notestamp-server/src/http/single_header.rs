@@ -2,7 +2,7 @@
 
 use poem::http::header::{HeaderMap, HeaderName, HeaderValue};
 
-/// The lines of a header that should be one.
+/// The values of a header that may have only one.
 #[derive(Clone, Copy)]
 pub enum Single<'a> {
     Absent,

@@ -177,7 +177,7 @@ pub(super) fn schema() -> MetaSchema {
             (
                 "src",
                 text(
-                    "Where its media is: kept as it was sent; for media that is kept here, the \
+                    "The URL of the media: stored as it was sent; for media on this server, the \
                      absolute URL of its bytes.",
                 ),
             ),
@@ -187,7 +187,7 @@ pub(super) fn schema() -> MetaSchema {
                 text("A time in ISO 8601; the server's time replaces an absent or invalid one."),
             ),
             ("id", field("string", "The project's id.", true)),
-            ("revision", field("integer", "The number of times that the project has been saved.", true)),
+            ("revision", field("integer", "The number of the project's current revision; each save increases it.", true)),
             (
                 "mediaDigest",
                 field("string", "The SHA-256 of the project's media, in hexadecimal digits.", true),

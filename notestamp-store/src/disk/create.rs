@@ -21,7 +21,7 @@ pub fn create_folder(path: &Path, durability: Durability) -> io::Result<()> {
     if durability == Durability::Relaxed {
         return Ok(());
     }
-    // An existing folder too: a process may have died between creating and syncing it.
+    // An existing folder is synced too, because a process may have died between creating and syncing it.
     match sync_folder(parent) {
         // This process has created nothing in a folder that it may not read, so there is nothing to sync.
         Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),

@@ -40,7 +40,7 @@ pub enum Upload {
     Urlencoded(Body),
 }
 
-/// A save's body.
+/// The body of a save.
 #[derive(ApiRequest)]
 pub enum UploadBody {
     /// Media, notes and metadata, in any order.

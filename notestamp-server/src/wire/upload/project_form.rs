@@ -13,7 +13,7 @@ use crate::http::content_type;
 use crate::http::multipart::MultipartReader;
 use crate::wire::metadata::ProjectMetadata;
 
-/// A save's body.
+/// The body of a save.
 #[derive(ApiRequest)]
 pub enum ProjectSaveBody {
     /// Media, notes and metadata, in any order.
@@ -48,7 +48,7 @@ impl Payload for ProjectSaveForm {
                 (
                     NOTES_FILE,
                     file(
-                        "The notes: a JSON text, kept byte for byte. Where it is missing, the metadata's \
+                        "The notes: a JSON text, stored byte for byte. If this part is missing, the metadata's \
                          field `notes` has them.",
                     ),
                 ),

@@ -1,4 +1,4 @@
-//! The documents, one module for each collection: what they hold of the domain, and what is done with damaged ones.
+//! The documents, one module for each collection: their conversions from and to the domain, and damaged ones.
 
 pub(super) mod objects;
 pub(super) mod projects;
