@@ -187,7 +187,14 @@ pub(super) fn schema() -> MetaSchema {
                 text("A time in ISO 8601; the server's time replaces an absent or invalid one."),
             ),
             ("id", field("string", "The project's id.", true)),
-            ("revision", field("integer", "The number of the project's current revision; each save increases it.", true)),
+            (
+                "revision",
+                field(
+                    "integer",
+                    "The number of the project's current revision; each save increases it.",
+                    true,
+                ),
+            ),
             (
                 "mediaDigest",
                 field("string", "The SHA-256 of the project's media, in hexadecimal digits.", true),
