@@ -88,7 +88,7 @@ pub struct Directory {
     pub directory: Vec<ProjectMetadata>,
 }
 
-/// Check whether a title is taken.
+/// Whether a title is taken.
 #[derive(Debug, Object, Serialize)]
 #[oai(read_only_all)]
 pub struct Duplicate {
