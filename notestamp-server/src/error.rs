@@ -296,9 +296,9 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         let message = error.to_string();
         match error {
-            StoreError::NotFound { what: "account" } | StoreError::SessionEnded => Self::unauthorized(),
-            StoreError::NotFound { .. } => Self::new(Code::NotFound, message),
-            StoreError::AlreadyExists { .. } => Self::new(Code::EmailTaken, message),
+            StoreError::NoSuchAccount | StoreError::SessionEnded => Self::unauthorized(),
+            StoreError::NoSuchProject => Self::new(Code::NotFound, message),
+            StoreError::EmailTaken => Self::new(Code::EmailTaken, message),
             StoreError::Invalid(_) => Self::bad_request(message),
             StoreError::PreconditionFailed { current } => {
                 Self::precondition_failed(current.map(entity_tags::of_revision).as_ref())

@@ -24,18 +24,19 @@ pub fn error_chain(error: &(dyn StdError + 'static)) -> String {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The thing does not exist, or belongs to another account: the two cases look the same to the caller.
-    #[error("{what} not found")]
-    NotFound {
-        /// The kind of thing that was looked for.
-        what: &'static str,
-    },
-    /// The thing that was to be created exists already.
-    #[error("{what} already exists")]
-    AlreadyExists {
-        /// The kind of thing that was to be created.
-        what: &'static str,
-    },
+    /// The account does not exist, or has been removed.
+    #[error("account not found")]
+    NoSuchAccount,
+    /// The project does not exist, or belongs to another account: the two cases look the same to the caller.
+    #[error("project not found")]
+    NoSuchProject,
+    /// Another account has the email address that was to be registered.
+    #[error("account already exists")]
+    EmailTaken,
+    /// The ledger already has a row of an id that was to be reserved: ids are random, so the source of randomness is
+    /// faulty.
+    #[error("object already exists")]
+    ObjectExists,
     /// A value is invalid and cannot be stored.
     #[error(transparent)]
     Invalid(#[from] InvalidValue),

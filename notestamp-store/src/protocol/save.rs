@@ -123,7 +123,7 @@ impl SavePlan {
 ///
 /// # Errors
 /// - [`Error::SessionEnded`] where the session of the save has ended.
-/// - [`Error::NotFound`] where the account has been removed.
+/// - [`Error::NoSuchAccount`] where the account has been removed.
 /// - [`Error::PreconditionFailed`] where the precondition does not hold.
 /// - [`Error::UploadExpired`] where a row of this save is no longer reserved.
 /// - [`Error::MediaDiffers`] where the project has media with another digest.
@@ -132,7 +132,7 @@ impl SavePlan {
 /// - [`Error::QuotaExceeded`] where the account would use more than its quota and more than before the save.
 pub fn plan_save(reads: &SaveReads, commit: &SaveCommit) -> Result<SaveDecision> {
     admit(commit.caller, reads.session.as_ref(), commit.now)?;
-    let user = reads.user.as_ref().ok_or(Error::NotFound { what: "account" })?;
+    let user = reads.user.as_ref().ok_or(Error::NoSuchAccount)?;
     let old = reads.project.as_ref();
     let current = old.map(|project| project.revision);
     check_precondition(&commit.precondition, current)?;

@@ -15,7 +15,7 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     /// Adds a session.
     ///
     /// # Errors
-    /// [`Error::NotFound`](crate::Error::NotFound) if its account has been removed.
+    /// [`Error::NoSuchAccount`](crate::Error::NoSuchAccount) if its account has been removed.
     async fn start_session(&self, session: &Session) -> Result<()>;
 
     /// The session of this id, revoked or not; absent if its account has been removed.

@@ -12,7 +12,7 @@ pub trait UserStore: fmt::Debug + Send + Sync {
     /// Creates an account: adds its user record.
     ///
     /// # Errors
-    /// [`Error::AlreadyExists`](crate::Error::AlreadyExists) if an account has this email address; of two concurrent
+    /// [`Error::EmailTaken`](crate::Error::EmailTaken) if an account has this email address; of two concurrent
     /// calls with one address, one succeeds.
     async fn create_user(&self, user: &User) -> Result<()>;
 

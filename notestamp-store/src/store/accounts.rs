@@ -9,7 +9,7 @@ impl Store {
     /// Creates an account.
     ///
     /// # Errors
-    /// - [`Error::AlreadyExists`](crate::Error::AlreadyExists) where another account has this address.
+    /// - [`Error::EmailTaken`](crate::Error::EmailTaken) where another account has this address.
     /// - [`Error::Full`](crate::Error::Full) where too little space is free.
     pub async fn create_account(&self, email: Email, password_hash: PasswordHash) -> Result<User> {
         self.ensure_room_for(&[]).await?;

@@ -11,7 +11,7 @@ impl Store {
     ///
     /// # Errors
     /// - [`Error::SessionEnded`](crate::Error::SessionEnded) where the caller's session has ended.
-    /// - [`Error::NotFound`](crate::Error::NotFound) where the account has no project of this title.
+    /// - [`Error::NoSuchProject`](crate::Error::NoSuchProject) where the account has no project of this title.
     pub async fn delete_project(&self, caller: impl Into<Caller>, title: &Title) -> Result<()> {
         self.delete_project_if(caller, title, &Precondition::None).await
     }

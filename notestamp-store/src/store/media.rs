@@ -15,16 +15,16 @@ impl Store {
     /// The project with this id, if it belongs to this account.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where the project is absent or belongs to another account.
+    /// [`Error::NoSuchProject`] where the project is absent or belongs to another account.
     pub async fn find_project_by_id(&self, owner: UserId, id: ProjectId) -> Result<Project> {
         let found = self.shared.records.find_project_by_id(owner, id).await?;
-        found.ok_or(Error::NotFound { what: "project" })
+        found.ok_or(Error::NoSuchProject)
     }
 
     /// Reads the bytes of a project's media, or a range of them, which must lie within their size.
     ///
     /// # Errors
-    /// - [`Error::NotFound`] where the project has been deleted since it was read.
+    /// - [`Error::NoSuchProject`] where the project has been deleted since it was read.
     /// - [`Error::Corrupt`] where the bytes are lost; a save that brings the same media again repairs that.
     pub async fn read_media(
         &self,

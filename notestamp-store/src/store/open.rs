@@ -39,7 +39,7 @@ impl Store {
     /// Opens the project of that title.
     ///
     /// # Errors
-    /// - [`Error::NotFound`] where the account has none of that title.
+    /// - [`Error::NoSuchProject`] where the account has none of that title.
     /// - [`Error::Corrupt`] where the notes are missing, or not what was saved.
     pub async fn open_project(&self, owner: UserId, title: &Title) -> Result<Opened> {
         let mut project = self.find_project(owner, title).await?;
@@ -87,9 +87,9 @@ impl Store {
     /// The project of that title, without its notes.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where the account has none of that title.
+    /// [`Error::NoSuchProject`] where the account has none of that title.
     pub async fn find_project(&self, owner: UserId, title: &Title) -> Result<Project> {
         let found = self.shared.records.find_project(owner, title).await?;
-        found.ok_or(Error::NotFound { what: "project" })
+        found.ok_or(Error::NoSuchProject)
     }
 }

@@ -19,12 +19,12 @@ impl Store {
     /// Returns `None` where the password has changed since the record was read: the verification is no longer valid.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where the account has been removed.
+    /// [`Error::NoSuchAccount`] where the account has been removed.
     pub async fn start_session(&self, user: &User, user_agent: &str) -> Result<Option<Session>> {
         let session = self.new_session(user.id, user_agent);
         self.shared.records.start_session(&session).await?;
         // A password change that this read does not see commits later, and revokes this session with all others.
-        let now = self.find_account(user.id).await?.ok_or(Error::NotFound { what: "account" })?;
+        let now = self.find_account(user.id).await?.ok_or(Error::NoSuchAccount)?;
         if now.password_hash == user.password_hash {
             return Ok(Some(session));
         }

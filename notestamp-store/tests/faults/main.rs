@@ -77,7 +77,8 @@ async fn live_with(nth: usize, fault: Fault) -> bool {
             Err(
                 Error::Unavailable { .. }
                 | Error::Backend { .. }
-                | Error::NotFound { .. }
+                | Error::NoSuchAccount
+                | Error::NoSuchProject
                 | Error::MediaDiffers
                 | Error::MediaNeeded,
             ) if broken.is_some() => {}
@@ -194,7 +195,11 @@ async fn hang_in(step: &Step, before: &[Step], others: &[Step], nth: usize, faul
     let told = matches!(
         outcome,
         Ok(())
-            | Err(Error::NotFound { .. } | Error::UploadExpired | Error::MediaNeeded | Error::MediaDiffers)
+            | Err(Error::NoSuchAccount
+                | Error::NoSuchProject
+                | Error::UploadExpired
+                | Error::MediaNeeded
+                | Error::MediaDiffers)
     );
     assert!(told, "{step:?} while {others:?}: {outcome:?}");
 

@@ -234,7 +234,7 @@ impl Model {
             {
                 match outcome {
                     Ok(()) => old.retain(Option::is_some),
-                    Err(Error::NotFound { .. }) => old.retain(Option::is_none),
+                    Err(Error::NoSuchProject) => old.retain(Option::is_none),
                     Err(_) => {}
                 }
             }

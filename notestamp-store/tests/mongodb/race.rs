@@ -115,7 +115,9 @@ async fn act(store: &MongoDbRecords, owners: [UserId; 2], deleted: &Deleted) -> 
         _ => sweep(store, deleted).await,
     };
     match refused {
-        Err(Error::UploadExpired | Error::NotFound { .. } | Error::MediaDiffers) => Ok(()),
+        Err(Error::UploadExpired | Error::NoSuchAccount | Error::NoSuchProject | Error::MediaDiffers) => {
+            Ok(())
+        }
         other => other,
     }
 }

@@ -11,7 +11,7 @@ use super::fixture::{Fixture, LARGE, body, media, notes, read};
 
 /// Asserts that the project is absent, and that soon no object and no row is left.
 async fn assert_nothing_left(it: &Fixture) {
-    assert!(matches!(it.find("title").await, Err(Error::NotFound { .. })));
+    assert!(matches!(it.find("title").await, Err(Error::NoSuchProject)));
     it.assert_settles().await;
     assert_eq!(it.ledger().await, []);
 }
@@ -125,7 +125,7 @@ pub async fn a_save_of_a_removed_account_leaves_nothing(it: Fixture) -> Fixture 
     save.write_media(body(&media(1, LARGE))).await.unwrap();
     assert!(it.store.remove_account(it.owner).await.unwrap());
     let refused = save.commit(it.draft("title").request).await;
-    assert!(matches!(refused, Err(Error::NotFound { what: "account" })), "{refused:?}");
+    assert!(matches!(refused, Err(Error::NoSuchAccount)), "{refused:?}");
     assert_nothing_left(&it).await;
     it
 }

@@ -110,7 +110,7 @@ pub async fn media_with_another_digest_than_announced_is_refused(it: Fixture) ->
         let refused = it.draft("title").media(&media(1, size)).announcing(b"other bytes").try_save().await;
         assert!(matches!(refused, Err(Error::DigestMismatch)), "{refused:?}");
     }
-    assert!(matches!(it.find("title").await, Err(Error::NotFound { .. })));
+    assert!(matches!(it.find("title").await, Err(Error::NoSuchProject)));
     it.assert_settles().await;
     it
 }

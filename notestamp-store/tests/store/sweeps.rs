@@ -13,7 +13,7 @@ pub async fn a_project_stays_readable_when_another_with_equal_media_is_deleted(i
     it.draft("first").media(&bytes).save().await;
     let second = it.draft("second").media(&bytes).save().await;
     it.delete("first").await.unwrap();
-    assert!(matches!(it.delete("first").await, Err(Error::NotFound { what: "project" })));
+    assert!(matches!(it.delete("first").await, Err(Error::NoSuchProject)));
     it.let_time_pass();
     it.store.sweep().await.unwrap();
     assert!(read(&it.store, &second, None).await == bytes);
@@ -35,7 +35,7 @@ pub async fn unreferenced_media_is_deleted_after_its_grace_period(it: Fixture) -
     it.assert_settles().await;
 
     let gone = it.store.read_media(&saved, &saved.media.unwrap(), None).await.err();
-    assert!(matches!(gone, Some(Error::NotFound { what: "project" })), "{gone:?}");
+    assert!(matches!(gone, Some(Error::NoSuchProject)), "{gone:?}");
     it
 }
 
@@ -65,7 +65,7 @@ pub async fn a_removed_account_is_gone_at_once_and_the_next_sweep_deletes_its_by
     assert!(!it.store.remove_account(it.owner).await.unwrap());
     assert!(it.store.find_account(it.owner).await.unwrap().is_none());
     let opened = it.store.open_project(it.owner, &title("first")).await;
-    assert!(matches!(opened, Err(Error::NotFound { .. })), "{opened:?}");
+    assert!(matches!(opened, Err(Error::NoSuchProject)), "{opened:?}");
     assert!(it.store.list_projects(it.owner, &ListQuery::default()).await.unwrap().projects.is_empty());
 
     it.store.sweep().await.unwrap();

@@ -196,7 +196,7 @@ impl ProjectDialect {
         let is_duplicate = match Title::parse(&title.0) {
             Ok(title) => match state.store.find_project(user.id, &title).await {
                 Ok(_) => true,
-                Err(StoreError::NotFound { .. }) => false,
+                Err(StoreError::NoSuchProject) => false,
                 Err(error) => return Err(error.into()),
             },
             // No project can have an invalid title.

@@ -165,7 +165,7 @@ pub async fn a_missing_project_is_absent(store: &dyn RecordStore) {
         assert_eq!(store.find_project_by_id(owner, project_id()).await.unwrap(), None);
         assert_eq!(store.find_owned_media(owner, Digest::of(b"song")).await.unwrap(), None);
         let refused = store.delete_project(owner.into(), &title("Song"), NOW).await;
-        assert!(matches!(refused, Err(Error::NotFound { .. })), "{refused:?}");
+        assert!(matches!(refused, Err(Error::NoSuchProject)), "{refused:?}");
         let page = store.list_projects(owner, &by(1)).await.unwrap();
         assert!(page.projects.is_empty() && page.next.is_none());
     }
@@ -181,7 +181,7 @@ pub async fn a_project_of_another_account_is_absent(store: &dyn RecordStore) {
     assert_eq!(store.find_owned_media(bob, Digest::of(b"song")).await.unwrap(), None);
     assert_eq!(titles(store, bob, &ListQuery::default()).await, [""; 0]);
     let refused = store.delete_project(bob.into(), &title("Song"), NOW).await;
-    assert!(matches!(refused, Err(Error::NotFound { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(Error::NoSuchProject)), "{refused:?}");
     assert_eq!(snapshot(store, ada).await, before);
 
     let namesake = save(store, bob, "Song").await.project().await;
@@ -231,7 +231,7 @@ pub async fn a_deletion_whose_precondition_fails_changes_nothing(store: &dyn Rec
         }
         // An absent project is absent, whatever the precondition.
         let absent = store.delete_project_if(ada.into(), &title("None"), &precondition, NOW).await;
-        assert!(matches!(absent, Err(Error::NotFound { what: "project" })), "{absent:?}");
+        assert!(matches!(absent, Err(Error::NoSuchProject)), "{absent:?}");
     }
     assert_eq!(snapshot(store, ada).await, before);
 
@@ -256,7 +256,7 @@ pub async fn a_project_is_deleted_once(store: &dyn RecordStore) {
 
     let before = snapshot(store, ada).await;
     let refused = store.delete_project(ada.into(), &title("Song"), later.after(SECOND)).await;
-    assert!(matches!(refused, Err(Error::NotFound { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(Error::NoSuchProject)), "{refused:?}");
     assert_eq!(snapshot(store, ada).await, before);
     assert_eq!(store.find_project(ada, &title("Song")).await.unwrap(), None);
     assert_eq!(store.find_project_by_id(ada, song.id).await.unwrap(), None);

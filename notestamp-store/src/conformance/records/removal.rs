@@ -53,7 +53,7 @@ pub async fn sessions_of_a_removed_account_are_refused_at_once(store: &dyn Recor
     let confirmed = Session { confirmed: true, ..session_of_ada.clone() };
     assert!(!store.replace_session(&session_of_ada, &confirmed).await.unwrap());
     let refused = store.start_session(&session(ada)).await;
-    assert!(matches!(refused, Err(Error::NotFound { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(Error::NoSuchAccount)), "{refused:?}");
 
     assert_eq!(store.list_sessions(bob, MANY, NOW).await.unwrap(), [session_of_bob]);
     purge(store, NOW).await;
@@ -74,10 +74,10 @@ pub async fn projects_of_a_removed_account_are_refused_at_once(store: &dyn Recor
     assert_eq!(titles(store, ada, &ListQuery::default()).await, [""; 0]);
     for save in [again, other] {
         let refused = save.outcome().await;
-        assert!(matches!(refused, Err(Error::NotFound { .. })), "{refused:?}");
+        assert!(matches!(refused, Err(Error::NoSuchAccount)), "{refused:?}");
     }
     let refused = store.delete_project(ada.into(), &title("Song"), NOW).await;
-    assert!(matches!(refused, Err(Error::NotFound { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(Error::NoSuchProject)), "{refused:?}");
     assert_eq!(ledger(store).await, ledger_before);
 }
 

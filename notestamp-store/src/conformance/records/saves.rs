@@ -164,7 +164,7 @@ pub async fn a_save_of_an_unknown_account_is_refused(store: &dyn RecordStore) {
     let nobody = save(store, user_id(), "Song").await.media(b"song").await;
     let before = ledger(store).await;
     let refused = nobody.outcome().await;
-    assert!(matches!(refused, Err(Error::NotFound { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(Error::NoSuchAccount)), "{refused:?}");
     assert_eq!(ledger(store).await, before);
 }
 

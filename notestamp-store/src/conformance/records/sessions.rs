@@ -66,7 +66,7 @@ pub async fn an_unknown_session_is_absent(store: &dyn RecordStore) {
 pub async fn a_session_of_an_unknown_account_is_refused(store: &dyn RecordStore) {
     let orphan = session(user_id());
     let refused = store.start_session(&orphan).await;
-    assert!(matches!(refused, Err(Error::NotFound { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(Error::NoSuchAccount)), "{refused:?}");
     assert_eq!(store.find_session(orphan.id).await.unwrap(), None);
 }
 

@@ -30,7 +30,7 @@ pub async fn a_taken_address_is_refused(store: &dyn RecordStore) {
     for address in ["ada@example.org", " Ada@EXAMPLE.org"] {
         let second = User { password_hash: hash("second"), ..user(address) };
         let refused = store.create_user(&second).await;
-        assert!(matches!(refused, Err(Error::AlreadyExists { .. })), "{refused:?}");
+        assert!(matches!(refused, Err(Error::EmailTaken)), "{refused:?}");
         assert_eq!(store.find_user(second.id).await.unwrap(), None);
     }
     assert_eq!(store.find_user_by_email(&first.email).await.unwrap(), Some(first));

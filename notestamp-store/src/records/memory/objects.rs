@@ -12,7 +12,7 @@ impl ObjectLedger for MemoryRecords {
     async fn reserve(&self, rows: &[Object]) -> Result<()> {
         let mut state = self.lock()?;
         if rows.iter().any(|row| state.ledger.get(row.id).is_some()) {
-            return Err(Error::AlreadyExists { what: "object" });
+            return Err(Error::ObjectExists);
         }
         rows.iter().for_each(|row| state.ledger.put(row.clone()));
         Ok(())

@@ -59,7 +59,7 @@ impl ProjectStore for MemoryRecords {
         precondition: &Precondition,
         now: Timestamp,
     ) -> Result<Deleted> {
-        let absent = Error::NotFound { what: "project" };
+        let absent = Error::NoSuchProject;
         let mut state = self.lock()?;
         state.admit(caller, now)?;
         let owner = caller.user;

@@ -14,7 +14,7 @@ impl SessionStore for MemoryRecords {
     async fn start_session(&self, session: &Session) -> Result<()> {
         let mut state = self.lock()?;
         if !state.users.contains_key(&session.user) {
-            return Err(Error::NotFound { what: "account" });
+            return Err(Error::NoSuchAccount);
         }
         state.sessions.insert(session.id, session.clone());
         Ok(())

@@ -15,7 +15,7 @@ impl UserStore for MemoryRecords {
     async fn create_user(&self, user: &User) -> Result<()> {
         let mut state = self.lock()?;
         match state.emails.entry(user.email.clone()) {
-            Entry::Occupied(_) => return Err(Error::AlreadyExists { what: "account" }),
+            Entry::Occupied(_) => return Err(Error::EmailTaken),
             Entry::Vacant(email) => email.insert(user.id),
         };
         state.users.insert(user.id, user.clone());

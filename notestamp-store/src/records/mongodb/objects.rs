@@ -176,7 +176,7 @@ pub(super) async fn write(transaction: &mut Transaction, rows: &[Object]) -> Ste
 async fn insert(transaction: &mut Transaction, rows: &[Object]) -> StepResult<()> {
     let Transaction { session, collections } = transaction;
     match collections.objects.insert_many(rows.iter().map(ObjectDocument::of)).session(session).await {
-        Err(taken) if is_duplicate_key(&taken) => Err(Error::AlreadyExists { what: "object" }.into()),
+        Err(taken) if is_duplicate_key(&taken) => Err(Error::ObjectExists.into()),
         inserted => Ok(inserted.map(drop)?),
     }
 }

@@ -146,7 +146,7 @@ async fn delete_titled(
     precondition: &Precondition,
     now: Timestamp,
 ) -> StepResult<Deleted> {
-    let absent = || Failure::from(Error::NotFound { what: "project" });
+    let absent = || Failure::from(Error::NoSuchProject);
     let user = account::lock(transaction, caller.user).await?;
     sessions::admit(transaction, caller, user.is_some(), now).await?;
     let user = user.ok_or_else(absent)?;

@@ -190,7 +190,7 @@ pub(super) async fn revoke_all(
 
 pub(super) async fn start(transaction: &mut Transaction, started: &Session) -> StepResult<()> {
     if account::lock(transaction, started.user).await?.is_none() {
-        return Err(Error::NotFound { what: "account" }.into());
+        return Err(Error::NoSuchAccount.into());
     }
     let Transaction { session, collections } = transaction;
     let new = doc! { "_id": uuid(started.id.as_bytes()) };

@@ -18,9 +18,7 @@ impl UserStore for MongoDbRecords {
     async fn create_user(&self, user: &User) -> Result<()> {
         self.bounded(async {
             match self.collections.users.insert_one(UserDocument::of(user)).await {
-                Err(taken) if is_duplicate_key(&taken) => {
-                    Err(Error::AlreadyExists { what: "account" }.into())
-                }
+                Err(taken) if is_duplicate_key(&taken) => Err(Error::EmailTaken.into()),
                 inserted => Ok(inserted.map(drop)?),
             }
         })

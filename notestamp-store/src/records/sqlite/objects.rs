@@ -18,7 +18,7 @@ impl ObjectLedger for SqliteRecords {
         self.write(move |connection| {
             for row in &rows {
                 if execute_with(connection, INSERT, row)? == 0 {
-                    return Err(Error::AlreadyExists { what: "object" }.into());
+                    return Err(Error::ObjectExists.into());
                 }
             }
             Ok(())

@@ -81,7 +81,7 @@ impl ProjectStore for SqliteRecords {
         self.write_essential(move |connection| {
             sessions::admit(connection, caller, now)?;
             let found = find(connection, caller.user, &title)?;
-            let project = found.ok_or(Error::NotFound { what: "project" })?;
+            let project = found.ok_or(Error::NoSuchProject)?;
             check_precondition(&precondition, Some(project.revision))?;
             delete(connection, project, now)
         })

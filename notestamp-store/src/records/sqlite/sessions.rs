@@ -121,7 +121,7 @@ pub(super) fn admit(connection: &Connection, caller: Caller, now: Timestamp) -> 
 /// Adds a session, if its account exists.
 pub(super) fn start(connection: &Connection, session: &Session) -> StepResult<()> {
     match execute_with(connection, START, session)? {
-        0 => Err(Error::NotFound { what: "account" }.into()),
+        0 => Err(Error::NoSuchAccount.into()),
         _ => Ok(()),
     }
 }

@@ -13,13 +13,11 @@ use crate::records::UserStore;
 impl UserStore for SqliteRecords {
     async fn create_user(&self, user: &User) -> Result<()> {
         let user = user.clone();
-        self.write(move |connection| {
-            if insert(connection, &user)? {
-                Ok(())
-            } else {
-                Err(Error::AlreadyExists { what: "account" }.into())
-            }
-        })
+        self.write(
+            move |connection| {
+                if insert(connection, &user)? { Ok(()) } else { Err(Error::EmailTaken.into()) }
+            },
+        )
         .await
     }
 

@@ -376,7 +376,7 @@ mod tests {
     #[test]
     fn a_failing_commit_returns_an_error_to_all_steps_and_keeps_nothing() {
         let mut connection = database();
-        let taken = |_: &Connection| Err(Error::AlreadyExists { what: "what a neighbour made" }.into());
+        let taken = |_: &Connection| Err(Error::ObjectExists.into());
         let orphan = |connection: &Connection| Ok(connection.execute("INSERT INTO child VALUES (9)", ())?);
         let answers = run(&mut connection, [step(insert(1)), step(orphan), step(taken)]);
         assert!(answers.iter().all(|it| matches!(it, Err(Error::Corrupt(_)))), "{answers:?}");
