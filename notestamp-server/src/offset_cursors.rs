@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use notestamp_store::{Cursor, Digest, ListQuery, SessionId};
+use notestamp_store::{Cursor, Digest, ListQuery, SessionId, Start};
 
 /// How many cursors are kept at least before the oldest are forgotten; there may be twice as many.
 const REMEMBERED_MIN: usize = 10_000;
@@ -30,7 +30,7 @@ impl OffsetCursors {
         let key = key(session, query, query.skip);
         let places = self.lock();
         match places.latest.get(&key).or_else(|| places.before.get(&key)) {
-            Some(place) => ListQuery { after: Some(place.clone()), skip: 0, ..query.clone() },
+            Some(place) => ListQuery { start: Start::After(place.clone()), skip: 0, ..query.clone() },
             None => query.clone(),
         }
     }
@@ -51,7 +51,7 @@ impl OffsetCursors {
 
 /// The key of a listing and an offset in it. A digest, because it is short even if the searched text is long.
 fn key(session: SessionId, query: &ListQuery, offset: usize) -> Digest {
-    let listing = (session, &query.search, &query.contains, &query.kind, query.sort, query.order(), offset);
+    let listing = (session, &query.search, &query.contains, &query.kind, query.sort(), query.order(), offset);
     Digest::of(format!("{listing:?}").as_bytes())
 }
 
@@ -74,7 +74,7 @@ mod tests {
         let places = OffsetCursors::default();
         places.remember(session(1), &page(0), 20, Cursor::Saved(7));
         let resumed = places.resume(session(1), &page(20));
-        assert_eq!((resumed.after, resumed.skip), (Some(Cursor::Saved(7)), 0));
+        assert_eq!((resumed.after(), resumed.skip), (Some(&Cursor::Saved(7)), 0));
 
         let of_type = ListQuery { kind: Some("pdf".to_owned()), ..page(20) };
         let searched = ListQuery { contains: Some("text".to_owned()), ..page(20) };
@@ -87,7 +87,7 @@ mod tests {
             (session(1), reversed),
         ] {
             let counted = places.resume(session, &query);
-            assert_eq!((counted.after, counted.skip), (None, query.skip), "{query:?}");
+            assert_eq!((counted.after(), counted.skip), (None, query.skip), "{query:?}");
         }
     }
 
@@ -97,7 +97,7 @@ mod tests {
         for n in 0..3 * REMEMBERED_MIN {
             places.remember(session(1), &page(0), n, Cursor::Saved(n as u64));
         }
-        let knows = |n: usize| places.resume(session(1), &page(n)).after.is_some();
+        let knows = |n: usize| places.resume(session(1), &page(n)).after().is_some();
         assert!((2 * REMEMBERED_MIN..3 * REMEMBERED_MIN).all(knows));
         assert!(!(0..REMEMBERED_MIN).any(knows));
     }

@@ -14,7 +14,7 @@ use notestamp_store::protocol::{SaveCommit, Written};
 use notestamp_store::records::{RecordStore, SqliteRecords};
 use notestamp_store::{
     Cursor, Digest, Durability, Email, ListQuery, Metadata, Namespace, Object, ObjectId, ObjectKind, Order,
-    OsRandom, PasswordHash, Precondition, ProjectId, Sort, Timestamp, Title, User, UserId,
+    OsRandom, PasswordHash, Precondition, ProjectId, Sort, Start, Timestamp, Title, User, UserId,
 };
 use tokio::time::Instant;
 
@@ -52,16 +52,16 @@ async fn measure(store: &dyn RecordStore, few: UserId, many: UserId) {
             Cursor::Title(title.folded(), title)
         }
     };
-    let page = |sort| ListQuery { sort, limit: Some(PAGE), ..ListQuery::default() };
+    let page = |sort| ListQuery { start: Start::First(sort), limit: Some(PAGE), ..ListQuery::default() };
     let search = |text: &str| Some(text.to_owned());
     let mut kinds = Vec::new();
     for sort in [Sort::Saved, Sort::LastModified, Sort::Title] {
         kinds.push((format!("{sort:?}, first"), page(sort)));
-        kinds.push((format!("{sort:?}, last"), ListQuery { after: Some(last(sort)), ..page(sort) }));
+        kinds.push((format!("{sort:?}, last"), ListQuery { start: Start::After(last(sort)), ..page(sort) }));
         let kind = Some("pdf".to_owned());
         kinds.push((
             format!("{sort:?}, of a type, last"),
-            ListQuery { kind, after: Some(last(sort)), ..page(sort) },
+            ListQuery { kind, start: Start::After(last(sort)), ..page(sort) },
         ));
         kinds.push((
             format!("{sort:?}, searched, all match"),
@@ -87,7 +87,7 @@ async fn measure(store: &dyn RecordStore, few: UserId, many: UserId) {
     for (name, query) in kinds {
         assert_eq!(
             query.order(),
-            if query.sort == Sort::Title { Order::Ascending } else { Order::Descending }
+            if query.sort() == Sort::Title { Order::Ascending } else { Order::Descending }
         );
         let (small, large) = (median(store, few, &query).await, median(store, many, &query).await);
         let ratio = large.as_secs_f64() / small.as_secs_f64();

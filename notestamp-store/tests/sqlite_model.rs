@@ -10,8 +10,8 @@ use notestamp_store::protocol::{Look, MediaOffer, SaveCommit, StaleBefore, Writt
 use notestamp_store::records::{MemoryRecords, RecordStore, SaveOutcome, SqliteRecords};
 use notestamp_store::{
     Cursor, Digest, Durability, Email, LastModified, ListQuery, Metadata, Namespace, Object, ObjectId,
-    ObjectKind, Order, PasswordHash, Precondition, Project, ProjectId, Revision, Sort, Timestamp, Title,
-    User, UserId,
+    ObjectKind, Order, PasswordHash, Precondition, Project, ProjectId, Revision, Sort, Start, Timestamp,
+    Title, User, UserId,
 };
 use proptest::prelude::*;
 
@@ -212,7 +212,7 @@ async fn walk(store: &dyn RecordStore, owner: UserId, query: &Query) -> String {
     let mut query = ListQuery {
         search: query.search.map(str::to_owned),
         kind: query.kind.map(|kind| KINDS[kind].to_owned()),
-        sort: query.sort,
+        start: Start::First(query.sort),
         order: query.order,
         limit: query.limit.and_then(NonZeroUsize::new),
         ..ListQuery::default()
@@ -220,11 +220,12 @@ async fn walk(store: &dyn RecordStore, owner: UserId, query: &Query) -> String {
     let mut pages: Vec<(Vec<Project>, Option<Cursor>)> = Vec::new();
     loop {
         let page = store.list_projects(owner, &query).await.unwrap();
-        query.after.clone_from(&page.next);
+        let next = page.next.clone();
         pages.push((page.projects, page.next));
         assert!(pages.len() <= TITLES.len(), "the listing does not end");
-        if query.after.is_none() {
-            return format!("{pages:?}");
+        match next {
+            Some(next) => query.start = Start::After(next),
+            None => return format!("{pages:?}"),
         }
     }
 }

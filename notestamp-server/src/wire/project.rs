@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use notestamp_store::{Cursor, InvalidValue, ListQuery, Order, Sort};
+use notestamp_store::{Cursor, InvalidValue, ListQuery, Order, Sort, Start};
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::{Enum, Object};
 use serde::Serialize;
@@ -163,21 +163,22 @@ impl ListParameters {
             Some(limit @ 1..=LIST_LIMIT_MAX) => NonZeroUsize::new(limit),
             Some(_) => return Err(InvalidValue::new("limit", "is not between 1 and 1,000")),
         };
+        let sort = match self.sort {
+            None => Sort::Saved,
+            Some(SortBy::LastModified) => Sort::LastModified,
+            Some(SortBy::Title) => Sort::Title,
+        };
+        // An empty cursor is invalid: if it counted as absent, the listing would start again and never end.
+        let cursor = self.cursor.as_ref().map(|cursor| cursor.parse()).transpose()?;
         Ok(ListQuery {
             search: given(&self.search),
             kind: given(&self.kind),
-            sort: match self.sort {
-                None => Sort::Saved,
-                Some(SortBy::LastModified) => Sort::LastModified,
-                Some(SortBy::Title) => Sort::Title,
-            },
+            start: Start::new(sort, cursor)?,
             order: self.order.map(|order| match order {
                 SortOrder::Ascending => Order::Ascending,
                 SortOrder::Descending => Order::Descending,
             }),
             limit,
-            // An empty cursor is invalid: if it counted as absent, the listing would start again and never end.
-            after: self.cursor.as_ref().map(|cursor| cursor.parse()).transpose()?,
             ..ListQuery::default()
         })
     }

@@ -1,6 +1,6 @@
 //! Listings of the `/project` dialect, whose clients page by offset and send their filters as JSON.
 
-use notestamp_store::{InvalidValue, ListQuery, Order, Project, ProjectId, Sort};
+use notestamp_store::{InvalidValue, ListQuery, Order, Project, ProjectId, Sort, Start};
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -51,7 +51,7 @@ impl PageParameters {
         Ok(ListQuery {
             contains: search_param.clone().filter(|text| !text.is_empty()),
             kind: wanted_type(parse("columnFilters", column_filters.as_deref())?)?,
-            sort: Sort::LastModified,
+            start: Start::First(Sort::LastModified),
             order: Some(if ascends { Order::Ascending } else { Order::Descending }),
             limit: Some(PAGE_LEN),
             skip: page_param.unwrap_or(0),
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn without_parameters_all_are_listed_and_the_latest_save_first() {
         let query = PageParameters::default().to_query().unwrap();
-        assert_eq!((query.limit, query.sort, query.skip), (None, Sort::Saved, 0));
+        assert_eq!((query.limit, query.sort(), query.skip), (None, Sort::Saved, 0));
     }
 
     #[test]
@@ -184,7 +184,7 @@ mod tests {
             .to_query()
             .unwrap();
         assert_eq!((query.contains.as_deref(), query.kind.as_deref()), (Some("S"), Some("audio")));
-        assert_eq!((query.sort, query.order()), (Sort::LastModified, Order::Ascending));
+        assert_eq!((query.sort(), query.order()), (Sort::LastModified, Order::Ascending));
         assert_eq!((query.limit, query.skip), (Some(PAGE_LEN), 40));
     }
 

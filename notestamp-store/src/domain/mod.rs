@@ -1,6 +1,7 @@
 //! The domain's types: a value of such a type is always valid. No I/O, no async.
 
 mod caller;
+mod cursor;
 mod digest;
 mod email;
 mod extra_fields;
@@ -25,6 +26,7 @@ mod title;
 mod user;
 
 pub use caller::Caller;
+pub use cursor::{Cursor, Sort};
 pub use digest::{Digest, Hasher};
 pub use email::Email;
 pub use extra_fields::{ExtraFields, METADATA_BYTES_MAX};
@@ -38,7 +40,7 @@ pub use object::{Object, ObjectKind, ObjectState};
 pub use password_hash::PasswordHash;
 pub use precondition::Precondition;
 pub use project::{MediaRef, NotesRef, Project};
-pub use query::{Cursor, ListQuery, Order, Page, Sort};
+pub use query::{ListQuery, Order, Page, Start};
 pub use revision::Revision;
 pub use session::{AccessUse, Refresh, RefreshUse, Revocation, RevocationReason, Session, SessionTtl};
 pub use title::Title;

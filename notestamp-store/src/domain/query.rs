@@ -1,9 +1,6 @@
-use std::fmt;
 use std::num::NonZeroUsize;
-use std::str::FromStr;
 
-use super::{InvalidValue, Project, ProjectId, Title};
-use crate::clock::Timestamp;
+use super::{Cursor, InvalidValue, Project, Sort};
 
 /// Selects which projects of an account to list, and in which order.
 #[derive(Clone, Debug, Default)]
@@ -14,29 +11,46 @@ pub struct ListQuery {
     pub contains: Option<String>,
     /// Only projects of this type.
     pub kind: Option<String>,
-    /// The sort key.
-    pub sort: Sort,
+    /// Where the page begins, and in which sort.
+    pub start: Start,
     /// The direction; `None` means the default of the sort, see [`order`](Self::order).
     pub order: Option<Order>,
     /// The most projects in the page; `None` means unlimited.
     pub limit: Option<NonZeroUsize>,
-    /// The cursor from the page before; `None` means from the beginning.
-    pub after: Option<Cursor>,
-    /// The offset: how many projects to skip after the cursor, for clients that do not use cursors. Such a client may
+    /// The offset: how many projects to skip after the start, for clients that do not use cursors. Such a client may
     /// miss a project, or see one twice, if projects are saved between two pages.
     pub skip: usize,
 }
 
 impl ListQuery {
+    /// The sort key.
+    pub fn sort(&self) -> Sort {
+        self.start.sort()
+    }
+
+    /// The cursor after which the page begins; `None` for the first page.
+    pub fn after(&self) -> Option<&Cursor> {
+        match &self.start {
+            Start::First(_) => None,
+            Start::After(cursor) => Some(cursor),
+        }
+    }
+
+    /// How many projects a backend looks for: one more than the limit, which tells whether there is a next page
+    /// ([`Page::of`]). `None` means all.
+    pub fn wanted(&self) -> Option<usize> {
+        self.limit.map(|limit| limit.get().saturating_add(1))
+    }
+
     /// The requested direction, or the default of the sort: the latest first, titles from A to Z.
     pub fn order(&self) -> Order {
-        self.order.unwrap_or(match self.sort {
+        self.order.unwrap_or(match self.sort() {
             Sort::Saved | Sort::LastModified => Order::Descending,
             Sort::Title => Order::Ascending,
         })
     }
 
-    /// Whether a project matches the filters; cursor, offset and limit are ignored.
+    /// Whether a project matches the filters; start, offset and limit are ignored.
     pub fn admits(&self, project: &Project) -> bool {
         let found = |text: &String| project.metadata.title.folded().contains(&super::title::fold(text));
         let contained = |text: String| project.metadata.title.as_str().contains(&text);
@@ -56,16 +70,41 @@ impl ListQuery {
     }
 }
 
-/// The sort key of a listing. Each is a total order on the projects of an account.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Sort {
-    /// By the latest save.
-    #[default]
-    Saved,
-    /// By the metadata's time of last modification, then by id.
-    LastModified,
-    /// By the folded title (letter case ignored), then by the title itself.
-    Title,
+/// Where a page of a listing begins. A cursor belongs to one sort, so a page cannot begin at a cursor of another sort.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Start {
+    /// At the first project in this sort.
+    First(Sort),
+    /// After this cursor, in its sort.
+    After(Cursor),
+}
+
+impl Start {
+    /// The start of a page in this sort: after the cursor or, without one, at the first project.
+    ///
+    /// # Errors
+    /// Where the cursor was made for another sort.
+    pub fn new(sort: Sort, cursor: Option<Cursor>) -> Result<Self, InvalidValue> {
+        match cursor {
+            None => Ok(Self::First(sort)),
+            Some(cursor) if cursor.sort() == sort => Ok(Self::After(cursor)),
+            Some(_) => Err(InvalidValue::new("cursor", "was made for another sort")),
+        }
+    }
+
+    /// The sort of the listing.
+    pub fn sort(&self) -> Sort {
+        match self {
+            Self::First(sort) => *sort,
+            Self::After(cursor) => cursor.sort(),
+        }
+    }
+}
+
+impl Default for Start {
+    fn default() -> Self {
+        Self::First(Sort::default())
+    }
 }
 
 /// The direction of a listing.
@@ -77,73 +116,6 @@ pub enum Order {
     Descending,
 }
 
-/// A position in a listing: after one project. It stays valid if that project is deleted.
-///
-/// Opaque to clients; valid only for the sort that it was made for.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Cursor {
-    /// For [`Sort::Saved`]: the number of the save.
-    Saved(u64),
-    /// For [`Sort::LastModified`]: the time of last modification, then the id.
-    LastModified(Timestamp, ProjectId),
-    /// For [`Sort::Title`]: the folded title, then the title.
-    Title(String, Title),
-}
-
-impl Cursor {
-    /// The position after a project, in a listing with this sort.
-    pub fn of(project: &Project, sort: Sort) -> Self {
-        let metadata = &project.metadata;
-        match sort {
-            Sort::Saved => Self::Saved(project.save),
-            Sort::LastModified => Self::LastModified(metadata.last_modified.instant(), project.id),
-            Sort::Title => Self::Title(metadata.title.folded(), metadata.title.clone()),
-        }
-    }
-
-    /// The sort that it was made for.
-    pub fn sort(&self) -> Sort {
-        match self {
-            Self::Saved(_) => Sort::Saved,
-            Self::LastModified(..) => Sort::LastModified,
-            Self::Title(..) => Sort::Title,
-        }
-    }
-}
-
-impl fmt::Display for Cursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Saved(save) => write!(f, "s{save}"),
-            Self::LastModified(at, id) => write!(f, "m{}.{id}", at.as_millis()),
-            Self::Title(_, title) => write!(f, "t{}", title.as_str()),
-        }
-    }
-}
-
-impl FromStr for Cursor {
-    type Err = InvalidValue;
-
-    fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        let refused = || InvalidValue::new("cursor", "is not a cursor of this server");
-        let mut chars = text.chars();
-        let (sort, place) = (chars.next(), chars.as_str());
-        match sort {
-            Some('s') => place.parse().map(Self::Saved).map_err(|_| refused()),
-            Some('m') => {
-                let (at, id) = place.split_once('.').ok_or_else(refused)?;
-                let at = at.parse().map(Timestamp::from_millis).map_err(|_| refused())?;
-                Ok(Self::LastModified(at, id.parse().map_err(|_| refused())?))
-            }
-            Some('t') => {
-                let title = Title::parse(place).map_err(|_| refused())?;
-                Ok(Self::Title(title.folded(), title))
-            }
-            _ => Err(refused()),
-        }
-    }
-}
-
 /// One page of a listing.
 #[derive(Clone, Debug)]
 pub struct Page {
@@ -151,4 +123,48 @@ pub struct Page {
     pub projects: Vec<Project>,
     /// The cursor of the next page; `None` on the last page.
     pub next: Option<Cursor>,
+}
+
+impl Page {
+    /// The page that consists of the found projects, of which there are up to [`ListQuery::wanted`], in order.
+    pub fn of(mut found: Vec<Project>, query: &ListQuery) -> Self {
+        let limit = query.limit.map_or(usize::MAX, |limit| limit.get());
+        let has_more = found.len() > limit;
+        found.truncate(limit);
+        let next = found.last().filter(|_| has_more).map(|last| Cursor::of(last, query.sort()));
+        Self { projects: found, next }
+    }
+
+    /// The page of an account that has no projects.
+    pub fn empty() -> Self {
+        Self { projects: Vec::new(), next: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::domain::{ProjectId, Title};
+
+    #[test]
+    fn a_cursor_of_another_sort_is_refused() {
+        let title = Title::parse("Song").expect("it is a title");
+        let cursors = [
+            Cursor::Saved(1),
+            Cursor::LastModified(Timestamp::from_millis(0), ProjectId::from_bytes([0; 16])),
+            Cursor::Title(title.folded(), title),
+        ];
+        for cursor in &cursors {
+            for sort in [Sort::Saved, Sort::LastModified, Sort::Title] {
+                match Start::new(sort, Some(cursor.clone())) {
+                    Ok(start) => assert_eq!((start.sort(), cursor.sort()), (sort, sort)),
+                    Err(refused) => {
+                        assert_ne!(cursor.sort(), sort);
+                        assert_eq!(refused.what(), "cursor");
+                    }
+                }
+            }
+        }
+    }
 }

@@ -5,7 +5,7 @@ use notestamp_store::protocol::StaleBefore;
 use notestamp_store::records::{
     MongoDbRecords, ObjectLedger, ProjectStore, RecordKind, RecordStore, SessionStore, UserStore,
 };
-use notestamp_store::{Email, Error, ListQuery, Timestamp};
+use notestamp_store::{Email, Error, ListQuery, Start, Timestamp};
 
 use crate::database::TestDatabase;
 use crate::fixture::{NOW, account, behind, project, session, title};
@@ -58,10 +58,10 @@ async fn a_damaged_project_is_omitted_from_lists_and_purged() {
         projects.update_one(doc! { "title": "b" }, doc! { "$set": damage.clone() }).await.unwrap();
 
         assert_eq!(titles(&store, ada, &ListQuery::default()).await, ["c", "a"], "{damage}");
-        let by_one = |after| ListQuery { limit: 1.try_into().ok(), after, ..ListQuery::default() };
-        let first = store.list_projects(ada, &by_one(None)).await.unwrap();
+        let by_one = |start| ListQuery { limit: 1.try_into().ok(), start, ..ListQuery::default() };
+        let first = store.list_projects(ada, &by_one(Start::default())).await.unwrap();
         assert!(first.next.is_some(), "{damage}");
-        assert_eq!(titles(&store, ada, &by_one(first.next)).await, ["a"]);
+        assert_eq!(titles(&store, ada, &by_one(Start::After(first.next.unwrap()))).await, ["a"]);
         let found = store.find_project(ada, &title("b")).await;
         assert!(matches!(found, Err(Error::Corrupt(_)) | Ok(None)), "{damage}: {found:?}");
         assert_eq!(damaged(&store).await, [RecordKind::Project], "{damage}");

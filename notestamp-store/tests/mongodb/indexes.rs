@@ -11,7 +11,7 @@ use notestamp_store::records::{
 };
 use notestamp_store::{
     Cursor, Digest, ListQuery, Namespace, ObjectKind, Order, PasswordHash, Project, RevocationReason, Sort,
-    Timestamp,
+    Start, Timestamp,
 };
 
 use crate::database::TestDatabase;
@@ -45,7 +45,7 @@ async fn every_page_of_every_listing_walks_an_index_from_its_cursor() {
         }
         let [walk] = *walks else { panic!("{query:?}: {walks:#?}") };
         assert_walks_an_index(walk);
-        let key = match query.sort {
+        let key = match query.sort() {
             Sort::Saved => "save: 1 }",
             Sort::LastModified => "by_last_modified: 1 }",
             Sort::Title => "by_title: 1 }",
@@ -54,7 +54,7 @@ async fn every_page_of_every_listing_walks_an_index_from_its_cursor() {
         // All have the same time of modification, so a walk that began at the time alone would examine all of them.
         let examined = usize::try_from(walk.get_i32("docsExamined").unwrap()).unwrap();
         let of_type = query.kind.is_none() || query.kind.as_deref() == Some("");
-        let left = if query.after.is_some() { 10 } else { 20 };
+        let left = if query.after().is_some() { 10 } else { 20 };
         let expected = if of_type { query.limit.map_or(left, |limit| left.min(limit.get() + 1)) } else { 0 };
         assert!(examined <= expected, "{query:?}: examined {examined} of {expected}: {walk:#?}");
     }
@@ -79,10 +79,9 @@ fn every_listing(from: &Project) -> Vec<ListQuery> {
                             search,
                             contains,
                             kind,
-                            sort,
+                            start: Start::new(sort, after).unwrap(),
                             order,
                             limit,
-                            after,
                             skip: 0,
                         });
                     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use notestamp_store::records::{RecordKind, SqliteRecords};
 use notestamp_store::{
     BlobStore, BlobUrl, CheckReport, Durability, Email, Error, ListQuery, ManualClock, ObjectKind,
-    RevocationReason, Store, UserId,
+    RevocationReason, Start, Store, UserId,
 };
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -88,11 +88,11 @@ async fn a_damaged_project_is_omitted_from_lists_and_reported() {
         }
         let it = it.by(sql).await;
         assert_eq!(it.titles(&ListQuery::default()).await, ["c", "a"], "{sql}");
-        let by_one = |after| ListQuery { limit: 1.try_into().ok(), after, ..ListQuery::default() };
-        let first = it.store.list_projects(it.owner, &by_one(None)).await.unwrap();
+        let by_one = |start| ListQuery { limit: 1.try_into().ok(), start, ..ListQuery::default() };
+        let first = it.store.list_projects(it.owner, &by_one(Start::default())).await.unwrap();
         assert!(first.next.is_some(), "{sql}: there is another behind the damaged one");
-        assert_eq!(it.titles(&by_one(first.next)).await, ["a"]);
-        let second = ListQuery { skip: 1, ..by_one(None) };
+        assert_eq!(it.titles(&by_one(Start::After(first.next.unwrap()))).await, ["a"]);
+        let second = ListQuery { skip: 1, ..by_one(Start::default()) };
         assert_eq!(it.titles(&second).await, ["a"], "{sql}");
         if !sql.contains("SET title") {
             let opened = it.store.open_project(it.owner, &title("b")).await;

@@ -70,19 +70,14 @@ impl Library {
     }
 
     pub(super) fn page(&self, query: &ListQuery) -> Page {
-        let after = query.after.clone().map_or(Unbounded, Excluded);
-        let places = &self.places[query.sort as usize];
+        let after = query.after().map_or(Unbounded, |cursor| Excluded(cursor.clone()));
+        let places = &self.places[query.sort() as usize];
         let following: Box<dyn Iterator<Item = _>> = match query.order() {
             Order::Ascending => Box::new(places.range((after, Unbounded))),
             Order::Descending => Box::new(places.range((Unbounded, after)).rev()),
         };
         let following = following.filter_map(|(_, id)| self.projects.get(id));
-        let mut admitted = following.filter(|project| query.admits(project)).skip(query.skip).peekable();
-
-        let limit = query.limit.map_or(usize::MAX, |limit| limit.get());
-        let projects: Vec<Project> = admitted.by_ref().take(limit).cloned().collect();
-        let more = admitted.peek().is_some();
-        let next = projects.last().filter(|_| more).map(|last| Cursor::of(last, query.sort));
-        Page { projects, next }
+        let admitted = following.filter(|project| query.admits(project)).skip(query.skip);
+        Page::of(admitted.take(query.wanted().unwrap_or(usize::MAX)).cloned().collect(), query)
     }
 }

@@ -4,7 +4,7 @@ use super::library::Library;
 use super::{MemoryRecords, State};
 use crate::clock::Timestamp;
 use crate::domain::{
-    Caller, Digest, InvalidValue, ListQuery, MediaRef, Page, Precondition, Project, ProjectId, Title, UserId,
+    Caller, Digest, ListQuery, MediaRef, Page, Precondition, Project, ProjectId, Title, UserId,
 };
 use crate::error::{Error, Result};
 use crate::protocol::{
@@ -27,12 +27,9 @@ impl ProjectStore for MemoryRecords {
     }
 
     async fn list_projects(&self, owner: UserId, query: &ListQuery) -> Result<Page> {
-        if query.after.as_ref().is_some_and(|cursor| cursor.sort() != query.sort) {
-            return Err(InvalidValue::new("cursor", "is a cursor of another sort order").into());
-        }
         let state = self.lock()?;
         let page = state.library(owner).map(|library| library.page(query));
-        Ok(page.unwrap_or(Page { projects: Vec::new(), next: None }))
+        Ok(page.unwrap_or_else(Page::empty))
     }
 
     async fn commit_save(&self, commit: &SaveCommit) -> Result<SaveOutcome> {

@@ -11,7 +11,7 @@ use super::documents::projects::{LastModifiedPlace, ProjectDocument, TitlePlace}
 use super::documents::readable;
 use super::error::Result;
 use super::transaction::Transaction;
-use crate::domain::{Cursor, InvalidValue, ListQuery, Order, Page, Project, Sort, UserId};
+use crate::domain::{Cursor, ListQuery, Order, Page, Project, Sort, UserId};
 use crate::records::RecordKind;
 
 /// More than any account has projects, and so small that its sum with a limit fits into 64 bits, as MongoDB requires.
@@ -24,13 +24,10 @@ const BY_GRAM: &str = "projects_by_gram";
 
 /// A page of an owner's projects.
 pub(super) async fn list(transaction: &mut Transaction, owner: UserId, query: &ListQuery) -> Result<Page> {
-    if query.after.as_ref().is_some_and(|cursor| cursor.sort() != query.sort) {
-        return Err(InvalidValue::new("cursor", "is a cursor of another sort order").into());
-    }
     let Transaction { session, collections } = transaction;
     let id = doc! { "_id": uuid(owner.as_bytes()) };
     if collections.users.clone_with_type::<Document>().find_one(id).session(&mut *session).await?.is_none() {
-        return Ok(Page { projects: Vec::new(), next: None });
+        return Ok(Page::empty());
     }
     // If many projects contain each n-gram, a walk in the sort order soon finds enough of them for a page.
     let mut rare = None;
@@ -65,13 +62,7 @@ pub(super) async fn list(transaction: &mut Transaction, owner: UserId, query: &L
             break;
         }
     }
-
-    // The query asked for one document more than the limit, to find out whether there is a next page.
-    let limit = query.limit.map_or(usize::MAX, |limit| limit.get());
-    let more = projects.len() > limit;
-    projects.truncate(limit);
-    let next = projects.last().filter(|_| more).map(|last| Cursor::of(last, query.sort));
-    Ok(Page { projects, next })
+    Ok(Page::of(projects, query))
 }
 
 /// A query on the collection of projects.
@@ -94,12 +85,12 @@ impl Listing {
             Order::Ascending => ("$gt", 1),
             Order::Descending => ("$lt", -1),
         };
-        let (index, key) = match query.sort {
+        let (index, key) = match query.sort() {
             Sort::Saved => ("save", "save"),
             Sort::LastModified => ("last_modified", "by_last_modified"),
             Sort::Title => ("title", "by_title"),
         };
-        if let Some(cursor) = &query.after {
+        if let Some(cursor) = query.after() {
             filter.insert(key, doc! { beyond: place_of(cursor)? });
         }
         let texts = [("$by_title.folded", query.folded_search()), ("$title", query.normalized_contains())];
@@ -116,7 +107,7 @@ impl Listing {
             filter,
             sort: doc! { key: direction },
             index: if is_rare { BY_GRAM.to_owned() } else { format!("projects_{of_type}by_{index}") },
-            limit: query.limit.and_then(|limit| document_limit(limit.get().saturating_add(1))),
+            limit: query.wanted().and_then(document_limit),
         })
     }
 }

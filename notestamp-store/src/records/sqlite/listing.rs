@@ -6,28 +6,21 @@ use rusqlite::{Connection, ToSql};
 use super::error::{Result, unless_damaged};
 use super::ngrams;
 use super::rows::projects::from_row;
-use crate::domain::{Cursor, InvalidValue, ListQuery, Order, Page, Project, Sort, UserId};
+use crate::domain::{Cursor, ListQuery, Order, Page, Project, Sort, UserId};
 use crate::records::RecordKind;
 
 /// A page of an owner's projects.
 pub(super) fn list(connection: &Connection, owner: UserId, query: &ListQuery) -> Result<Page> {
-    if query.after.as_ref().is_some_and(|cursor| cursor.sort() != query.sort) {
-        return Err(InvalidValue::new("cursor", "is a cursor of another sort order").into());
-    }
     let listing = Listing::of(owner, query, ngrams::rare(connection, owner, query)?);
     let params: Vec<_> = listing.params.iter().map(|(name, value)| (*name, &**value)).collect();
     let mut statement = connection.prepare_cached(&listing.sql)?;
     let found = statement.query_and_then(&*params, from_row)?;
     let found = found.filter_map(|row| unless_damaged(RecordKind::Project, row)).skip(query.skip);
 
-    // One row more than the limit tells whether there is a next page. The rows are read one by one until there are enough, so
-    // that a damaged row makes no page shorter, and no page skips or repeats another project.
-    let limit = query.limit.map_or(usize::MAX, |limit| limit.get());
-    let mut projects: Vec<Project> = found.take(limit.saturating_add(1)).collect::<Result<_>>()?;
-    let more = projects.len() > limit;
-    projects.truncate(limit);
-    let next = projects.last().filter(|_| more).map(|last| Cursor::of(last, query.sort));
-    Ok(Page { projects, next })
+    // The rows are read one by one until there are enough, so that a damaged row makes no page shorter, and no page
+    // skips or repeats another project.
+    let found = found.take(query.wanted().unwrap_or(usize::MAX)).collect::<Result<Vec<Project>>>()?;
+    Ok(Page::of(found, query))
 }
 
 /// An SQL statement and its parameters.
@@ -49,12 +42,12 @@ impl Listing {
             Order::Ascending => (">", "ASC"),
             Order::Descending => ("<", "DESC"),
         };
-        let (index, key) = match query.sort {
+        let (index, key) = match query.sort() {
             Sort::Saved => ("save", ["save"].as_slice()),
             Sort::LastModified => ("last_modified", ["last_modified", "id"].as_slice()),
             Sort::Title => ("title", ["title_folded", "title"].as_slice()),
         };
-        if let Some(cursor) = &query.after {
+        if let Some(cursor) = query.after() {
             let place = [":place", ":place_tie"];
             let values = place.into_iter().zip(place_of(cursor));
             conditions += &format!(" AND ({}) {beyond} ({})", key.join(", "), place[..key.len()].join(", "));
@@ -107,7 +100,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Timestamp;
-    use crate::domain::{ProjectId, Title};
+    use crate::domain::{ProjectId, Start, Title};
     use crate::records::sqlite::schema::{empty_database, query_plan};
 
     fn every_listing() -> Vec<ListQuery> {
@@ -132,10 +125,9 @@ mod tests {
                                 search: text.clone(),
                                 contains: text.clone(),
                                 kind: kind.clone(),
-                                sort: place.sort(),
+                                start: Start::new(place.sort(), after.cloned()).unwrap(),
                                 order: Some(order),
                                 limit,
-                                after: after.cloned(),
                                 skip,
                             });
                         }
@@ -154,7 +146,7 @@ mod tests {
             let plan = query_plan(&database, &sql);
             let kind = if query.kind.is_some() { " AND type=?" } else { "" };
             let beyond = if query.order() == Order::Ascending { ">" } else { "<" };
-            let place = match (&query.after, query.sort) {
+            let place = match (query.after(), query.sort()) {
                 (None, _) => String::new(),
                 (_, Sort::Saved) => format!(" AND save{beyond}?"),
                 (_, Sort::LastModified) => format!(" AND (last_modified,id){beyond}(?,?)"),
