@@ -36,11 +36,6 @@ impl Timestamp {
         self.0.div_euclid(1000)
     }
 
-    /// This instant rounded down to a whole second.
-    pub const fn truncate_to_secs(self) -> Self {
-        Self(self.as_secs() * 1000)
-    }
-
     /// The instant `duration` later; saturates at [`Timestamp::MAX`].
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {

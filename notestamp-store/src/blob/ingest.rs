@@ -137,7 +137,7 @@ impl StagedObject {
             Rest::Parts(upload) => {
                 let completed = upload.complete().await;
                 if completed.is_err() {
-                    store.withdraw(namespace, object).await;
+                    store.delete_leftovers(namespace, object).await;
                 }
                 completed
             }

@@ -41,7 +41,7 @@ pub use listed_object::ListedObject;
 pub use presign::PRESIGNED_TIME_MAX;
 pub use presigner::PresignedHeaders;
 pub use read::ByteStream;
-pub(crate) use timeouts::tidy_up;
+pub(crate) use timeouts::wait_briefly;
 pub use url::BlobUrl;
 
 use crate::domain::{Namespace, ObjectId, ObjectKind};
@@ -206,7 +206,7 @@ impl BlobStore {
     async fn put_payload(&self, namespace: Namespace, object: ObjectId, payload: PutPayload) -> Result<()> {
         self.prepare(namespace).await?;
         if let Err(error) = self.backend.objects.put(&path::of(namespace, object), payload).await {
-            self.withdraw(namespace, object).await;
+            self.delete_leftovers(namespace, object).await;
             return Err(self.error(error));
         }
         Ok(())
@@ -221,7 +221,7 @@ impl BlobStore {
     }
 
     /// Deletes what a failed write may have left. If this fails too, the sweep deletes it.
-    async fn withdraw(&self, namespace: Namespace, object: ObjectId) {
+    async fn delete_leftovers(&self, namespace: Namespace, object: ObjectId) {
         let store = self.clone();
         let deletion = async move {
             if let Err(error) = store.delete(namespace, object).await {
@@ -229,7 +229,7 @@ impl BlobStore {
                 tracing::warn!(store, %object, error, "a failed write may have left bytes behind");
             }
         };
-        tidy_up(deletion).await;
+        wait_briefly(deletion).await;
     }
 
     async fn on_disk<T: Send + 'static>(

@@ -37,7 +37,7 @@ const SILENCE_TIME_MAX: Duration = Duration::from_secs(2);
 const IDLE_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// How long a failed operation waits for its cleanup before it returns its error.
-const TIDY_TIME_MAX: Duration = Duration::from_secs(1);
+const CLEANUP_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// An object store with timeouts: an operation fails where the inner store takes too long.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl<T: ObjectStore> ObjectStore for TimeoutStore<T> {
         opts: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
         let upload = within(REQUEST_TIME_MAX, self.0.put_multipart_opts(location, opts)).await?;
-        Ok(Box::new(PatientUpload { objects: Arc::clone(&self.0), location: location.clone(), upload }))
+        Ok(Box::new(TimeoutUpload { objects: Arc::clone(&self.0), location: location.clone(), upload }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -97,14 +97,14 @@ impl<T: ObjectStore> ObjectStore for TimeoutStore<T> {
 }
 
 #[derive(Debug)]
-struct PatientUpload<T> {
+struct TimeoutUpload<T> {
     objects: Arc<T>,
     location: Path,
     upload: Box<dyn MultipartUpload>,
 }
 
 #[async_trait]
-impl<T: ObjectStore> MultipartUpload for PatientUpload<T> {
+impl<T: ObjectStore> MultipartUpload for TimeoutUpload<T> {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
         let part = within(transfer_time_max(&data), self.upload.put_part(data));
         let (objects, location) = (Arc::clone(&self.objects), self.location.clone());
@@ -123,7 +123,7 @@ impl<T: ObjectStore> MultipartUpload for PatientUpload<T> {
 
 /// Waits for a response, with a timeout.
 pub(super) async fn within<T>(time_max: Duration, answer: impl Future<Output = Result<T>>) -> Result<T> {
-    time::timeout(time_max, answer).await.unwrap_or_else(|_| Err(no_answer(time_max)))
+    time::timeout(time_max, answer).await.unwrap_or_else(|_| Err(timed_out(time_max)))
 }
 
 /// Waits for the response to a request that may take long, as long as the backend responds to probes. A probe is a
@@ -152,9 +152,9 @@ async fn unless_silent<T>(
 
 /// Runs the cleanup after a failure. Where it takes long, it continues in the background: the backend may be
 /// unavailable, and the caller has waited for one timeout already.
-pub(crate) async fn tidy_up(work: impl Future<Output = ()> + Send + 'static) {
+pub(crate) async fn wait_briefly(work: impl Future<Output = ()> + Send + 'static) {
     // After the timeout the task continues, so the result does not matter.
-    let _ = time::timeout(TIDY_TIME_MAX, task::spawn(work)).await;
+    let _ = time::timeout(CLEANUP_TIME_MAX, task::spawn(work)).await;
 }
 
 fn transfer_time_max(payload: &PutPayload) -> Duration {
@@ -169,18 +169,18 @@ pub(super) fn never_idle<T: Send + 'static>(
     time_max: Duration,
     items: BoxStream<'static, Result<T>>,
 ) -> BoxStream<'static, Result<T>> {
-    let patient = stream::unfold(Some(items), move |items| async move {
+    let guarded = stream::unfold(Some(items), move |items| async move {
         let mut items = items?;
         match time::timeout(time_max, items.next()).await {
             Ok(item) => item.map(|item| (item, Some(items))),
-            Err(_) => Some((Err(no_answer(time_max)), None)),
+            Err(_) => Some((Err(timed_out(time_max)), None)),
         }
     });
-    patient.boxed()
+    guarded.boxed()
 }
 
-fn no_answer(time_max: Duration) -> object_store::Error {
-    let why = format!("no response within {} s", time_max.as_secs());
+fn timed_out(time_max: Duration) -> object_store::Error {
+    let why = format!("no answer within {} s", time_max.as_secs());
     object_store::Error::Generic {
         store: "remote",
         source: Box::new(io::Error::new(ErrorKind::TimedOut, why)),
@@ -223,10 +223,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn cleanup_after_a_failure_is_bounded_in_time() {
         let begun = time::Instant::now();
-        tidy_up(future::ready(())).await;
+        wait_briefly(future::ready(())).await;
         assert_eq!(begun.elapsed(), Duration::ZERO);
-        tidy_up(future::pending()).await;
-        assert_eq!(begun.elapsed(), TIDY_TIME_MAX);
+        wait_briefly(future::pending()).await;
+        assert_eq!(begun.elapsed(), CLEANUP_TIME_MAX);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
-use super::{BlobStore, error, path, tidy_up};
+use super::{BlobStore, error, path, wait_briefly};
 use crate::domain::{Namespace, ObjectId};
 use crate::error::{Result, error_chain};
 
@@ -110,7 +110,7 @@ impl Upload {
 
     /// Like [`abort`](Self::abort), but ignores its error: the caller reports an earlier one.
     pub(super) async fn abort_quietly(self) {
-        tidy_up(async move { drop(self.abort().await) }).await;
+        wait_briefly(async move { drop(self.abort().await) }).await;
     }
 
     /// Begins to abort the upload in a task; `None` where it has ended already, or no runtime is running.

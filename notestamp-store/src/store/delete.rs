@@ -29,7 +29,7 @@ impl Store {
     ) -> Result<()> {
         let now = self.shared.clock.now();
         let deleted = self.shared.records.delete_project_if(caller.into(), title, precondition, now).await?;
-        self.reap(deleted.doomed);
+        self.delete_doomed_later(deleted.doomed);
         Ok(())
     }
 }

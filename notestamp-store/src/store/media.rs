@@ -1,26 +1,17 @@
-//! Finds a project's media, and reads all of it or a range.
+//! Reads a project's media, all of it or a range.
 
 use std::ops::Range;
 
 use url::Url;
 
 use crate::blob::{ByteStream, PRESIGNED_TIME_MAX, PresignedHeaders};
-use crate::domain::{MediaRef, ObjectKind, Project, ProjectId, UserId};
+use crate::domain::{MediaRef, ObjectKind, Project};
 use crate::error::{Error, Result};
 use crate::protocol::Look;
 
 use super::Store;
 
 impl Store {
-    /// The project with this id, if it belongs to this account.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchProject`] where the project is absent or belongs to another account.
-    pub async fn find_project_by_id(&self, owner: UserId, id: ProjectId) -> Result<Project> {
-        let found = self.shared.records.find_project_by_id(owner, id).await?;
-        found.ok_or(Error::NoSuchProject)
-    }
-
     /// Reads the bytes of a project's media, or a range of them, which must lie within their size.
     ///
     /// # Errors

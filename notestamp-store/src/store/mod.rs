@@ -4,6 +4,7 @@ mod accounts;
 mod check;
 mod clock_looks;
 mod delete;
+mod find;
 mod identity;
 mod list;
 mod media;

@@ -83,13 +83,4 @@ impl Store {
         let object = notes.object;
         Err(Error::Corrupt(format!("the notes {object} have the digest {found}, not {expected:?}")))
     }
-
-    /// The project of that title, without its notes.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchProject`] where the account has none of that title.
-    pub async fn find_project(&self, owner: UserId, title: &Title) -> Result<Project> {
-        let found = self.shared.records.find_project(owner, title).await?;
-        found.ok_or(Error::NoSuchProject)
-    }
 }

@@ -14,7 +14,7 @@ const DELETES_AT_ONCE: usize = 8;
 
 impl Store {
     /// Deletes doomed objects in the background.
-    pub(super) fn reap(&self, doomed: Vec<Object>) {
+    pub(super) fn delete_doomed_later(&self, doomed: Vec<Object>) {
         if doomed.is_empty() {
             return;
         }

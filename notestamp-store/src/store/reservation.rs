@@ -1,6 +1,6 @@
 //! The ledger rows that a save has reserved, until its commit settles them or its failure dooms them.
 
-use crate::blob::tidy_up;
+use crate::blob::wait_briefly;
 use crate::domain::{Object, ObjectId};
 use crate::error::{Result, error_chain};
 
@@ -44,17 +44,17 @@ impl Reservation {
 
     /// Aborts the reservation: dooms its rows and deletes their bytes. Where that takes long, it continues in the
     /// background; dropping the future does not cancel it.
-    pub(super) async fn give_up(&mut self) {
-        let Some(task) = self.spawn_give_up() else { return };
-        let given_up = async move {
+    pub(super) async fn abort(&mut self) {
+        let Some(task) = self.spawn_abort() else { return };
+        let aborted = async move {
             if let Err(error) = task.await {
-                tracing::error!(%error, "aborting a save panicked");
+                tracing::error!(%error, "the abort of a save panicked");
             }
         };
-        tidy_up(given_up).await;
+        wait_briefly(aborted).await;
     }
 
-    fn spawn_give_up(&mut self) -> Option<tokio::task::JoinHandle<()>> {
+    fn spawn_abort(&mut self) -> Option<tokio::task::JoinHandle<()>> {
         let mut rows = std::mem::take(&mut self.rows);
         rows.retain(|row| !self.appearing.contains(&row.id));
         if rows.is_empty() || tokio::runtime::Handle::try_current().is_err() {
@@ -62,8 +62,8 @@ impl Reservation {
         }
         let store = self.store.clone();
         Some(self.store.shared.tasks.spawn(async move {
-            if let Err(error) = store.give_up(rows).await {
-                tracing::debug!(error = error_chain(&error), "the sweep will do it");
+            if let Err(error) = store.abort_reserved(rows).await {
+                tracing::debug!(error = error_chain(&error), "left to the sweep");
             }
         }))
     }
@@ -71,7 +71,7 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.spawn_give_up();
+        self.spawn_abort();
     }
 }
 
@@ -81,7 +81,7 @@ impl Store {
     /// A live row is kept: its commit has succeeded, even if the caller got an error. A row that is doomed or absent
     /// was taken by a sweep while this writer stalled: its bytes are deleted here too, because bytes that arrived after
     /// the sweep have no row that would lead another sweep to them.
-    async fn give_up(&self, mut rows: Vec<Object>) -> Result<()> {
+    async fn abort_reserved(&self, mut rows: Vec<Object>) -> Result<()> {
         let now = self.shared.clock.now();
         let ids: Vec<ObjectId> = rows.iter().map(|row| row.id).collect();
         let live = self.shared.records.doom_reserved(&ids, now).await?;

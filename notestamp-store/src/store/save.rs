@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, future, pin_mut};
 
-use crate::blob::{Ingest, StagedObject, tidy_up};
+use crate::blob::{Ingest, StagedObject, wait_briefly};
 use crate::clock::MonotonicTime;
 use crate::domain::{
     Caller, Digest, MediaRef, Metadata, Namespace, Notes, Object, ObjectId, ObjectKind, Precondition,
@@ -104,7 +104,7 @@ impl Save {
             // dropped, or in the sweep.
             Err(error @ Error::Unavailable { .. }) => Err(error),
             Err(error) => {
-                self.reservation.give_up().await;
+                self.reservation.abort().await;
                 Err(error)
             }
         }
@@ -122,7 +122,7 @@ impl Save {
         self.commit_unless(request, future::pending()).await
     }
 
-    /// Commits like [`commit`](Self::commit), but cancels the commit when the future `given_up` completes first. A
+    /// Commits like [`commit`](Self::commit), but cancels the commit when the future `cancelled` completes first. A
     /// cancelled commit has stopped before this returns, so it cannot overwrite a later save of the same caller.
     ///
     /// # Errors
@@ -130,14 +130,14 @@ impl Save {
     pub async fn commit_unless(
         self,
         request: SaveRequest,
-        given_up: impl Future<Output = ()>,
+        cancelled: impl Future<Output = ()>,
     ) -> Result<Project> {
         let tasks = self.store.shared.tasks.clone();
         let mut committing = tasks.spawn(self.run_commit(request));
         let ended = tokio::select! {
             biased;
             ended = &mut committing => ended,
-            () = given_up => {
+            () = cancelled => {
                 committing.abort();
                 committing.await
             }
@@ -158,11 +158,11 @@ impl Save {
         }
         match committed {
             Ok((project, doomed)) => {
-                self.store.reap(doomed);
+                self.store.delete_doomed_later(doomed);
                 Ok(project)
             }
             Err(error) => {
-                self.reservation.give_up().await;
+                self.reservation.abort().await;
                 Err(error)
             }
         }
@@ -327,7 +327,7 @@ async fn abort(abort: impl Future<Output = Result<()>> + Send + 'static) {
             tracing::debug!(error = error_chain(&error), "an upload could not be aborted yet");
         }
     };
-    tidy_up(logged).await;
+    wait_briefly(logged).await;
 }
 
 /// Streams the body into the ingest; enforces the size limit and the deadline.

@@ -34,23 +34,23 @@ pub async fn an_id_is_never_reserved_twice(store: &dyn RecordStore) {
 pub async fn a_writer_dooms_only_reserved_rows(store: &dyn RecordStore) {
     let ada = account(store).await;
     let song = save(store, ada, "Song").await.media(b"song").await.project().await;
-    let given_up = reserve(store, ObjectKind::Media, Namespace::Owner(ada)).await;
+    let aborted = reserve(store, ObjectKind::Media, Namespace::Owner(ada)).await;
     let untouched = reserve(store, ObjectKind::Notes, Namespace::Owner(ada)).await;
     let (notes, media) = (song.notes.object, song.media.unwrap().object);
     let live_rows = [row(store, notes).await, row(store, media).await];
 
     let later = NOW.after(SECOND);
-    let mut live = store.doom_reserved(&[given_up, notes, media, object_id()], later).await.unwrap();
+    let mut live = store.doom_reserved(&[aborted, notes, media, object_id()], later).await.unwrap();
     live.sort_by_key(|id| *id == media);
     assert_eq!(live, [notes, media], "what is live is not its own to delete");
-    let doomed = row(store, given_up).await.unwrap();
+    let doomed = row(store, aborted).await.unwrap();
     assert_eq!((doomed.state, doomed.since), (ObjectState::Doomed, later));
     assert_eq!([row(store, notes).await, row(store, media).await], live_rows);
     assert_eq!(row(store, untouched).await.unwrap().state, ObjectState::Reserved);
 
-    assert_eq!(store.doom_reserved(&[given_up], later.after(SECOND)).await.unwrap(), []);
+    assert_eq!(store.doom_reserved(&[aborted], later.after(SECOND)).await.unwrap(), []);
     assert_eq!(store.doom_reserved(&[], later).await.unwrap(), []);
-    assert_eq!(row(store, given_up).await, Some(doomed));
+    assert_eq!(row(store, aborted).await, Some(doomed));
 }
 
 pub async fn a_row_exactly_at_the_cutoff_is_kept(store: &dyn RecordStore) {

@@ -167,7 +167,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if let (Some(transaction), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
-            runtime.spawn(transaction.release());
+            runtime.spawn(transaction.abort());
         }
     }
 }
@@ -177,14 +177,16 @@ impl Transaction {
     ///
     /// The driver sends one abort and does not retry it. But a server that hangs at this moment may later continue
     /// with the transaction.
-    async fn release(mut self) {
-        let released = timeout(RELEASE_TIME_MAX, async {
+    async fn abort(mut self) {
+        let aborted = timeout(ABORT_TIME_MAX, async {
             while !matches!(timeout(TIME_MAX, self.supersede()).await, Ok(Ok(()))) {
-                sleep(RELEASE_PAUSE).await;
+                sleep(ABORT_PAUSE).await;
             }
         });
-        if released.await.is_err() {
-            tracing::warn!("a transaction could not be aborted; MongoDB will abort it after its timeout");
+        if aborted.await.is_err() {
+            tracing::warn!(
+                "a cancelled transaction could not be aborted; the server aborts it by its own time limit"
+            );
         }
     }
 
@@ -200,8 +202,8 @@ impl Transaction {
 
 /// After this time the server has aborted the transaction by itself: `transactionLifetimeLimitSeconds`, plus the time
 /// until it checks.
-const RELEASE_TIME_MAX: Duration = Duration::from_secs(120);
-const RELEASE_PAUSE: Duration = Duration::from_secs(1);
+const ABORT_TIME_MAX: Duration = Duration::from_secs(120);
+const ABORT_PAUSE: Duration = Duration::from_secs(1);
 
 /// About the round-trip time to a nearby server.
 const PAUSE_MIN: Duration = Duration::from_millis(2);
