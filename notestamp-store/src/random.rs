@@ -14,6 +14,6 @@ pub struct OsRandom;
 
 impl Random for OsRandom {
     fn fill(&self, bytes: &mut [u8]) {
-        getrandom::fill(bytes).expect("the operating system's random generator works");
+        getrandom::fill(bytes).expect("the operating system's random generator responds");
     }
 }

@@ -118,10 +118,10 @@ mod tests {
     }
 
     #[test]
-    fn only_the_code_and_message_of_an_error_response_are_shown() {
-        let answer = "403 Forbidden: <?xml version=\"1.0\"?><Error><Code>SignatureDoesNotMatch</Code><Message>The \
+    fn of_a_response_only_code_and_message_are_repeated() {
+        let response = "403 Forbidden: <?xml version=\"1.0\"?><Error><Code>SignatureDoesNotMatch</Code><Message>The \
                       signature is wrong.</Message><AWSAccessKeyId>AKIA</AWSAccessKeyId></Error>";
-        assert_eq!(without_body(answer), "403 Forbidden: SignatureDoesNotMatch: The signature is wrong.");
+        assert_eq!(without_body(response), "403 Forbidden: SignatureDoesNotMatch: The signature is wrong.");
         assert_eq!(without_body("502 Bad Gateway: <html>AKIA</html>"), "502 Bad Gateway: ");
         assert_eq!(without_body("no response within 4 s"), "no response within 4 s");
     }

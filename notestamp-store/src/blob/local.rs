@@ -1,7 +1,8 @@
-//! A local folder as a blob store: all that `LocalFileSystem` leaves to be done.
+//! A local folder as a blob store: what `object_store`'s `LocalFileSystem` does not do.
 //!
-//! It does not sync what it deletes, syncs a new folder only after others may have used it, hides the
-//! staging files that a crash leaves behind, reads 8 KiB at a time, and creates a root that has vanished anew.
+//! `LocalFileSystem` does not sync deletions, syncs a new folder only after other writers may have used it, does not list
+//! the staging files that a crash leaves, reads only 8 KiB at a time, and silently creates a root folder that has
+//! vanished.
 
 use std::fs::{self, File, FileType, ReadDir};
 use std::io::{self, ErrorKind};
@@ -14,25 +15,25 @@ use crate::disk::{self, at};
 use crate::domain::{Namespace, ObjectId};
 use crate::durability::Durability;
 
-/// The folder of a blob store. Everything here blocks.
+/// The folder of a blob store. All methods block.
 #[derive(Debug)]
 pub(super) struct LocalRoot {
     path: PathBuf,
     durability: Durability,
-    /// Held while a namespace's folder is made and synced.
-    making_folder: Mutex<()>,
+    /// Locked while a namespace's folder is created and synced.
+    folder_creation: Mutex<()>,
 }
 
-/// Written and removed again to learn whether the root can be written to.
+/// The file that the health check writes and removes.
 const PROBE: &str = ".ping";
 
 impl LocalRoot {
-    /// Opens a folder, and creates it where it does not exist, for this account's eyes only.
+    /// Opens a folder. Creates it, accessible only to the user of this process, if it does not exist.
     pub(super) fn open(path: &Path, durability: Durability) -> io::Result<Self> {
         disk::create_folder(path, durability)?;
         let path = fs::canonicalize(path).map_err(at(path))?;
-        let root = Self { path, durability, making_folder: Mutex::new(()) };
-        // A namespace's folder may be from a process that died before it had synced it.
+        let root = Self { path, durability, folder_creation: Mutex::new(()) };
+        // A process may have died after it created a namespace's folder and before it synced the root.
         root.sync(&root.path)?;
         Ok(root)
     }
@@ -41,48 +42,48 @@ impl LocalRoot {
         &self.path
     }
 
-    /// Makes sure that the folder of a namespace is there, and stays.
+    /// Creates the folder of a namespace if it does not exist, durably.
     ///
-    /// The lock makes whoever finds the folder wait until it has been synced: else the second writer
-    /// could answer for a file in a folder that a loss of power takes away.
+    /// The lock makes a second writer wait until the new folder has been synced: otherwise its save could succeed with a
+    /// file in a folder that is lost in a power failure.
     pub(super) fn prepare(&self, namespace: Namespace) -> io::Result<()> {
         let folder = self.folder(namespace);
-        let _making = self.making_folder.lock().unwrap_or_else(PoisonError::into_inner);
+        let _creating = self.folder_creation.lock().unwrap_or_else(PoisonError::into_inner);
         if folder.is_dir() {
             return Ok(());
         }
-        // Below its root, which must not be made anew where it has vanished.
+        // Only the folder itself: a root that has vanished must not be created again.
         disk::make_folder(&folder)?;
         self.sync(&self.path).inspect_err(|_| {
-            // Else the next writer would find it, and take it for synced. It is empty: nobody was told of it.
+            // Otherwise the next writer would find the folder and assume that it is synced. It is still empty.
             let _ = fs::remove_dir(&folder);
         })
     }
 
-    /// Removes an object, and what a crash has left of it half written; what is not there is fine.
+    /// Deletes an object, and the partial files that a crash has left of it. Idempotent.
     pub(super) fn delete(&self, namespace: Namespace, object: ObjectId) -> io::Result<()> {
         let folder = self.folder(namespace);
-        // A staging file is named with the first free number. A path has one writer, so no number
-        // is free below one that is taken.
+        // `LocalFileSystem` names a staging file with the first free number. A path has only one writer, so the numbers
+        // have no gaps.
         for number in 1.. {
             if !remove_file(&folder.join(format!("{object}#{number}")))? {
                 break;
             }
         }
         remove_file(&folder.join(object.to_string()))?;
-        // Also where nothing was there: it may have been removed by a delete that did not come this far.
+        // Also if the file was absent: an earlier delete may have failed before it synced the folder.
         match self.sync(&folder) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             synced => synced,
         }
     }
 
-    /// Whether the folder of a namespace is there, with nothing in it.
+    /// Returns whether the folder of a namespace exists and is empty.
     pub(super) fn is_empty(&self, namespace: Namespace) -> bool {
         fs::read_dir(self.folder(namespace)).is_ok_and(|mut entries| entries.next().is_none())
     }
 
-    /// Removes the folder of a namespace, unless something is in it.
+    /// Removes the folder of a namespace if it is empty.
     pub(super) fn remove_folder(&self, namespace: Namespace) -> io::Result<()> {
         let folder = self.folder(namespace);
         match fs::remove_dir(&folder) {
@@ -93,17 +94,17 @@ impl LocalRoot {
         }
     }
 
-    /// Fails where the folder has vanished or cannot be written to.
+    /// Health check: fails if the root has vanished or cannot be written to.
     pub(super) fn ping(&self) -> io::Result<()> {
         disk::probe(&self.path.join(PROBE), 0)
     }
 
-    /// Fails where less space is free than has to stay free.
+    /// Fails if too little space is free for new objects.
     pub(super) fn ensure_room(&self) -> io::Result<()> {
         disk::ensure_room(&self.path)
     }
 
-    /// Goes through all that lies in the folder.
+    /// Iterates over everything in the root.
     pub(super) fn walk(&self) -> io::Result<Walk> {
         let folders = fs::read_dir(&self.path).map_err(at(&self.path))?;
         Ok(Walk { folders, within: None })
@@ -121,7 +122,7 @@ impl LocalRoot {
     }
 }
 
-/// Goes through a root and the folders in it, in no particular order.
+/// Iterates over a root and the folders of its namespaces, in no particular order.
 pub(super) struct Walk {
     folders: ReadDir,
     within: Option<(String, ReadDir)>,
@@ -145,7 +146,7 @@ impl Iterator for Walk {
             match found {
                 Ok(Some(found)) => return Some(Ok(found)),
                 Ok(None) => {}
-                // Deleted since its folder was read.
+                // It was deleted after its folder was read.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Some(Err(error)),
             }
@@ -154,7 +155,7 @@ impl Iterator for Walk {
 }
 
 impl Walk {
-    /// Goes on inside of a namespace's folder; anything else in the root is foreign.
+    /// Enters the folder of a namespace; every other entry of the root is foreign.
     fn enter(&mut self, entry: &fs::DirEntry) -> io::Result<Option<ListedObject>> {
         let name = entry.file_name().to_string_lossy().into_owned();
         let file_type = entry.file_type()?;
@@ -183,7 +184,7 @@ fn unknown(path: String, file_type: FileType) -> ListedObject {
     ListedObject::Unknown(if file_type.is_dir() { path + "/" } else { path })
 }
 
-/// Whether there was such a file.
+/// Removes a file; returns whether it existed.
 fn remove_file(path: &Path) -> io::Result<bool> {
     match fs::remove_file(path) {
         Ok(()) => Ok(true),
@@ -192,13 +193,13 @@ fn remove_file(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Fills `buffer` from a place in a file, without moving a cursor that others may use.
+/// Fills `buffer` from an offset in a file, independently of the position that other readers share.
 #[cfg(unix)]
 pub(super) fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
 }
 
-/// Fills `buffer` from a place in a file, wherever its cursor is.
+/// Fills `buffer` from an offset in a file, whatever its position is.
 #[cfg(windows)]
 pub(super) fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
     while !buffer.is_empty() {

@@ -1,4 +1,4 @@
-//! A whole object or a range of it, as a stream that is never silently short.
+//! Reads an object, or a range of it, as a stream: a stream that is too short ends with an error.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -17,23 +17,24 @@ use super::{BlobStore, error, path};
 use crate::domain::{InvalidValue, Namespace, ObjectId};
 use crate::error::{Error, Result, error_chain};
 
-/// The bytes of an object, piece by piece. It ends after its first error.
+/// The bytes of an object, in chunks. The stream ends after its first error.
 pub type ByteStream = BoxStream<'static, Result<Bytes>>;
 
-/// How much is read from a file at once. Less costs more in threads than in copies; more gains nothing.
+/// How many bytes one read of a file returns. Smaller reads spend their time on switching threads; larger reads are not
+/// faster.
 const READ_BYTES: u64 = 256 << 10;
 
-/// How many such reads of one stream may be under way: one that is awaited, and one ahead.
+/// How many reads of one stream run at the same time: the one that is awaited, and one ahead.
 const READS_MAX: usize = 2;
 
 impl BlobStore {
     /// Reads an object of a known size, or a range of it.
     ///
-    /// The object is opened first: where this succeeds, a delete that comes later does not break the
-    /// stream of a local file. What the stream yields is exactly as long as the range, or ends in an error.
+    /// The object is opened before this returns: a later delete does not break the stream of a local file. The stream
+    /// yields exactly as many bytes as the range has, or ends with an error.
     ///
     /// # Errors
-    /// - [`Error::Corrupt`] where it is missing or of another size. In the stream too, where it turns out short.
+    /// - [`Error::Corrupt`] where it is missing or has another size; in the stream, where it is too short.
     /// - [`Error::Invalid`] where the range does not lie within the object.
     /// - [`Error::Unavailable`] or [`Error::Backend`], here or in the stream.
     pub async fn read(
@@ -49,7 +50,7 @@ impl BlobStore {
             return Err(InvalidValue::new("range", "does not lie within the object").into());
         }
         if range.is_empty() {
-            // Backends refuse a range of nothing.
+            // Backends refuse an empty range.
             self.check_size(&path, expected_size).await?;
             return Ok(stream::empty().boxed());
         }
@@ -69,7 +70,7 @@ impl BlobStore {
         Ok(exactly(bytes, range.end - range.start, what))
     }
 
-    /// Whether an object of that size is there.
+    /// Returns whether the object exists with this size.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Backend`].
@@ -84,7 +85,7 @@ impl BlobStore {
     /// Reads a small object whole.
     ///
     /// # Errors
-    /// As of [`read`](Self::read).
+    /// The errors of [`read`](Self::read).
     pub async fn read_to_bytes(
         &self,
         namespace: Namespace,
@@ -92,7 +93,7 @@ impl BlobStore {
         expected_size: u64,
     ) -> Result<Bytes> {
         let stream = self.read(namespace, object, expected_size, None).await?;
-        // Nobody has been answered yet.
+        // No response has begun, so a stall ends the read as soon as a request would time out.
         let mut stream = if self.backend.remote { self.without_pauses(stream) } else { stream };
         let Some(first) = stream.try_next().await? else { return Ok(Bytes::new()) };
         let Some(second) = stream.try_next().await? else { return Ok(first) };
@@ -109,8 +110,8 @@ impl BlobStore {
         bytes.map_err(move |error| store.error(error)).boxed()
     }
 
-    /// Continues after a broken connection, as long as each connection brings bytes: a listener takes hours for a
-    /// recording, and services end connections that are idle meanwhile.
+    /// Continues the stream over a new connection when a connection breaks, as long as each connection yields bytes: a
+    /// listener may need hours for a recording, and services close idle connections.
     fn resumed(self, path: Path, expected_size: u64, range: Range<u64>, bytes: ByteStream) -> ByteStream {
         let begin = (self, range, bytes, false);
         let resumed = stream::try_unfold(begin, move |(store, mut left, mut bytes, mut has_brought)| {
@@ -130,7 +131,7 @@ impl BlobStore {
                         return Err(broken);
                     }
                     let error = error_chain(&broken);
-                    tracing::debug!(%path, from = left.start, error, "a read continues on a new connection");
+                    tracing::debug!(%path, from = left.start, error, "a read continues over a new connection");
                     has_brought = false;
                     bytes = match store.open_range(&path, expected_size, left.clone()).await?.payload {
                         GetResultPayload::Stream(bytes) => store.with_errors(bytes),
@@ -142,7 +143,7 @@ impl BlobStore {
         resumed.boxed()
     }
 
-    /// Ends in an error where the next bytes take as long as no answer may.
+    /// Ends with an error where the next bytes take longer than a response may.
     fn without_pauses(&self, stream: ByteStream) -> ByteStream {
         let store = self.clone();
         let stream = stream.map(Ok).boxed();
@@ -152,7 +153,7 @@ impl BlobStore {
     }
 
     async fn open_range(&self, path: &Path, expected_size: u64, range: Range<u64>) -> Result<GetResult> {
-        // The whole is asked for without a range, which some backends answer faster.
+        // A whole object is requested without a range: some backends respond faster to that.
         let bounds = (range != (0..expected_size)).then(|| range.clone());
         let options = GetOptions::new().with_range(bounds);
         match self.backend.objects.get_opts(path, options).await {
@@ -161,12 +162,12 @@ impl BlobStore {
             }
             Ok(found) if found.range != range => Err(Error::Backend {
                 backend: self.name,
-                source: format!("asked for bytes {range:?}, and received {:?}", found.range).into(),
+                source: format!("requested bytes {range:?}, and received {:?}", found.range).into(),
             }),
             Ok(found) => Ok(found),
             Err(object_store::Error::NotFound { .. }) => Err(self.missing(path)),
             Err(error) if error::is_away(&error) => Err(self.error(error)),
-            // Backends do not agree on what to say of a range beyond the end: see whether that is why.
+            // Backends report a range beyond the end by different errors, so the size is checked.
             Err(error) => {
                 self.check_size(path, expected_size).await?;
                 Err(self.error(error))
@@ -196,7 +197,7 @@ impl BlobStore {
     }
 }
 
-/// Reads a range of a file with one read ahead, and no thread waits for who consumes it.
+/// Reads a range of a file with one read ahead. No thread is blocked while the consumer of the stream is slow.
 fn read_file(backend: &'static str, file: File, range: Range<u64>, what: String) -> ByteStream {
     let file = Arc::new(file);
     let starts = range.clone().step_by(READ_BYTES as usize);
@@ -217,7 +218,7 @@ fn read_file(backend: &'static str, file: File, range: Range<u64>, what: String)
     stream::iter(reads).buffered(READS_MAX).boxed()
 }
 
-/// Passes `len` bytes on and then ends; too few or too many are an error, and an error is the end.
+/// Passes on `len` bytes and then ends. Too few or too many bytes are an error, after which the stream ends.
 fn exactly(bytes: ByteStream, len: u64, what: String) -> ByteStream {
     let counted = stream::try_unfold((bytes, len, what), |(mut bytes, left, what)| async move {
         match bytes.try_next().await? {

@@ -122,8 +122,8 @@ impl<T: ObjectStore> MultipartUpload for TimeoutUpload<T> {
 }
 
 /// Waits for a response, with a timeout.
-pub(super) async fn within<T>(time_max: Duration, answer: impl Future<Output = Result<T>>) -> Result<T> {
-    time::timeout(time_max, answer).await.unwrap_or_else(|_| Err(timed_out(time_max)))
+pub(super) async fn within<T>(time_max: Duration, response: impl Future<Output = Result<T>>) -> Result<T> {
+    time::timeout(time_max, response).await.unwrap_or_else(|_| Err(timed_out(time_max)))
 }
 
 /// Waits for the response to a request that may take long, as long as the backend responds to probes. A probe is a
@@ -131,16 +131,16 @@ pub(super) async fn within<T>(time_max: Duration, answer: impl Future<Output = R
 async fn unless_silent<T>(
     objects: &impl ObjectStore,
     location: &Path,
-    answer: impl Future<Output = Result<T>>,
+    response: impl Future<Output = Result<T>>,
 ) -> Result<T> {
-    let mut answer = pin!(answer);
+    let mut response = pin!(response);
     loop {
-        if let Ok(answer) = time::timeout(SILENCE_TIME_MAX, &mut answer).await {
-            return answer;
+        if let Ok(response) = time::timeout(SILENCE_TIME_MAX, &mut response).await {
+            return response;
         }
         tokio::select! {
             biased;
-            answer = &mut answer => return answer,
+            response = &mut response => return response,
             asked = within(REQUEST_TIME_MAX, objects.head(location)) => {
                 if let Err(error) = asked && is_away(&error) {
                     return Err(error);
@@ -180,7 +180,7 @@ pub(super) fn never_idle<T: Send + 'static>(
 }
 
 fn timed_out(time_max: Duration) -> object_store::Error {
-    let why = format!("no answer within {} s", time_max.as_secs());
+    let why = format!("no response within {} s", time_max.as_secs());
     object_store::Error::Generic {
         store: "remote",
         source: Box::new(io::Error::new(ErrorKind::TimedOut, why)),
@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_call_without_a_response_times_out() {
+    async fn what_never_responds_has_timed_out() {
         let begun = time::Instant::now();
         let error = within::<()>(REQUEST_TIME_MAX, future::pending()).await.unwrap_err();
         assert!(error.to_string().contains("no response within 4 s"), "{error}");
@@ -237,32 +237,32 @@ mod tests {
         assert_eq!(transfer_time_max(&notes), TRANSFER_TIME_MAX);
     }
 
-    /// Waits for `answer` from a backend that is empty and responds to each probe `after` that time.
-    async fn beside(after: Duration, answer: impl Future<Output = Result<()>>) -> (Result<()>, Duration) {
+    /// Waits for `response` from a backend that is empty and responds to each probe `after` that time.
+    async fn beside(after: Duration, response: impl Future<Output = Result<()>>) -> (Result<()>, Duration) {
         let slow = ThrottledStore::new(
             InMemory::new(),
             ThrottleConfig { wait_get_per_call: after, ..ThrottleConfig::default() },
         );
         let begun = time::Instant::now();
-        let answer = unless_silent(&slow, &Path::from("object"), answer).await;
-        (answer, begun.elapsed())
+        let response = unless_silent(&slow, &Path::from("object"), response).await;
+        (response, begun.elapsed())
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_transfer_may_continue_while_the_backend_responds_to_others() {
+    async fn a_transfer_has_its_time_while_the_backend_responds_to_others() {
         let slow = async {
             time::sleep(COMPLETE_TIME_MAX).await;
             Ok(())
         };
-        let (answer, took) = beside(Duration::from_secs(1), slow).await;
-        answer.expect("it came");
+        let (response, took) = beside(Duration::from_secs(1), slow).await;
+        response.expect("it came");
         assert_eq!(took, COMPLETE_TIME_MAX);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_transfer_ends_soon_after_the_backend_stops_responding() {
-        let (answer, took) = beside(Duration::MAX, future::pending()).await;
-        assert!(is_away(&answer.expect_err("the backend is silent")));
+    async fn a_transfer_ends_soon_after_the_backend_has_fallen_silent() {
+        let (response, took) = beside(Duration::MAX, future::pending()).await;
+        assert!(is_away(&response.expect_err("there is no response")));
         assert_eq!(took, SILENCE_TIME_MAX + REQUEST_TIME_MAX);
     }
 }

@@ -25,9 +25,6 @@ pub trait ProjectStore: fmt::Debug + Send + Sync {
     /// cursor.
     ///
     /// A client that follows the cursors gets each project exactly once, if it is neither saved nor deleted meanwhile.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) if the cursor was made for another sort.
     async fn list_projects(&self, owner: UserId, query: &ListQuery) -> Result<Page>;
 
     /// Commits a save: reads [`SaveReads`], calls [`plan_save`], writes the plan, all in one transaction.

@@ -11,7 +11,7 @@ pub(super) fn respelled(account: UserId, stored: &str) -> Option<Email> {
     match Email::parse(stored) {
         Ok(email) => (email.as_str() != stored).then_some(email),
         Err(why) => {
-            tracing::warn!(%account, %why, "users can no longer sign in to this account: its address is invalid");
+            tracing::warn!(%account, %why, "this account cannot be signed in to any more: its address is invalid");
             None
         }
     }
@@ -21,6 +21,6 @@ pub(super) fn respelled(account: UserId, stored: &str) -> Option<Email> {
 pub(super) fn report_collision(account: UserId) {
     tracing::warn!(
         %account,
-        "users can no longer sign in to this account: another account has the same address in another spelling"
+        "this account cannot be signed in to any more: another account has its address, in another spelling"
     );
 }

@@ -1,4 +1,4 @@
-//! The check: compares the ledger with what lies in the blob stores. It changes nothing.
+//! The check: compares the ledger with the content of the blob stores. It changes nothing.
 
 use std::collections::HashMap;
 
@@ -11,30 +11,30 @@ use crate::records::{DamagedRecord, RecordKind};
 
 use super::Store;
 
-/// How many rows of the ledger are read at once.
+/// How many records one read returns at most.
 const STEP: usize = 1_000;
 
 /// Where the ledger and the blob stores disagree.
 ///
-/// All empty on a store at rest after a sweep with its grace over; on one in use, what comes and
-/// goes during the check may be told, and is gone from the next.
+/// After a sweep, and with the grace period over, all lists are empty if the store is not in use. Objects that are written
+/// or deleted during the check may be reported; the next check does not report them again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CheckReport {
-    /// Live objects whose bytes are not there, or not as many as they were.
+    /// Live objects whose bytes are absent, or have another size than the ledger says.
     pub missing: Vec<ObjectId>,
-    /// What lies in a blob store without a row in the ledger, by its path.
+    /// The paths of what lies in a blob store and has no row in the ledger.
     pub unaccounted: Vec<String>,
-    /// Rows that wait for a sweep: reserved, doomed, or live without references.
+    /// Rows that the sweep will delete: reserved, doomed, or live without references.
     pub unreferenced: Vec<ObjectId>,
-    /// Records that cannot be read. They are left out of lists, and of all else that this report says.
+    /// Records that cannot be read. Lists, and the other fields of this report, leave them out.
     pub damaged: Vec<DamagedRecord>,
 }
 
 impl Store {
-    /// Reads every record, and compares every row of the ledger with what lies in the blob stores.
+    /// Reads every record, and compares every row of the ledger with the content of the blob stores.
     ///
     /// # Errors
-    /// Where a backend does not answer.
+    /// Where a backend does not respond.
     pub async fn check(&self) -> Result<CheckReport> {
         let mut report = CheckReport::default();
         let mut found = HashMap::new();

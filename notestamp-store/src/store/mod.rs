@@ -166,7 +166,7 @@ impl StoreBuilder {
                     "opened nevertheless: projects can be read and deleted"
                 );
             }
-            answered => drop(answered?),
+            pinged => drop(pinged?),
         }
         let identity = shared.settle_identity().await?;
         let store = Store { identity, shared: Arc::new(shared) };

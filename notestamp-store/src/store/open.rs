@@ -7,16 +7,16 @@ use crate::error::{Error, Result};
 
 use super::Store;
 
-/// A project with its notes, both of one revision.
+/// A project and its notes, of the same revision.
 #[derive(Clone, Debug)]
 pub struct Opened {
     /// The project.
     pub project: Project,
-    /// Its notes, byte for byte as they were saved.
+    /// The notes, byte for byte as they were saved.
     pub notes: Bytes,
 }
 
-/// The most bytes that are hashed in between; more would keep other requests waiting.
+/// The most bytes that are hashed on an async thread; more would delay other requests.
 const HASHED_AT_ONCE_MAX: usize = 64 << 10;
 
 async fn digest_of(bytes: Bytes) -> (Bytes, Digest) {
@@ -32,15 +32,15 @@ async fn digest_of(bytes: Bytes) -> (Bytes, Digest) {
         .expect("hashing does not panic, and is not aborted")
 }
 
-/// How often opening starts anew because a save has replaced the notes meanwhile.
+/// How many times opening is retried after a concurrent save has replaced the notes.
 const RACES_MAX: usize = 16;
 
 impl Store {
-    /// Opens the project of that title.
+    /// Opens the project of this title.
     ///
     /// # Errors
-    /// - [`Error::NoSuchProject`] where the account has none of that title.
-    /// - [`Error::Corrupt`] where the notes are missing, or not what was saved.
+    /// - [`Error::NoSuchProject`] where the account has no project of this title.
+    /// - [`Error::Corrupt`] where the notes are missing, or differ from what was saved.
     pub async fn open_project(&self, owner: UserId, title: &Title) -> Result<Opened> {
         let mut project = self.find_project(owner, title).await?;
         for _ in 0..RACES_MAX {
@@ -62,14 +62,14 @@ impl Store {
         })
     }
 
-    /// Reads notes, and compares them with the digest that the ledger has of them.
+    /// Reads notes, and compares them with their digest in the ledger.
     async fn read_notes(&self, owner: UserId, notes: NotesRef) -> Result<Bytes> {
         let read = self.shared.notes.read_to_bytes(Namespace::Owner(owner), notes.object, notes.size);
         let (bytes, row) = futures_util::join!(read, self.shared.records.find_object(notes.object));
         let bytes = bytes?;
         let expected = match row {
             Ok(row) => row.and_then(|row| row.content).map(|(digest, _)| digest),
-            // The row is damaged, not the notes, for all that can be known.
+            // Only the row is known to be damaged, so the notes are returned.
             Err(Error::Corrupt(damage)) => {
                 tracing::error!(object = %notes.object, damage, "notes cannot be verified: their digest is damaged");
                 return Ok(bytes);

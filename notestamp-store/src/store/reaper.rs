@@ -66,7 +66,7 @@ impl Store {
 
     /// Removes the folder of an account that has been removed, after its last object.
     ///
-    /// Whoever still writes to it cannot commit that, and comes here when that is given up.
+    /// A save that still writes to it cannot be committed, and comes here when it is aborted.
     async fn remove_folder_of_removed(&self, kind: ObjectKind, namespace: Namespace) -> Result<()> {
         let Namespace::Owner(owner) = namespace else { return Ok(()) };
         let blobs = self.shared.blobs(kind);

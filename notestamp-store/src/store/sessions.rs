@@ -162,7 +162,7 @@ impl Store {
     ) -> Result<bool> {
         let now = self.shared.clock.now();
         match self.shared.records.revoke_session(caller.into(), id, reason, now).await {
-            // Nobody is served by it.
+            // A session with a damaged record counts as absent.
             Err(Error::Corrupt(_)) => Ok(false),
             revoked => revoked,
         }

@@ -1,4 +1,4 @@
-//! The sweep: takes away what nothing refers to. Anybody may run it, at any time, in any process.
+//! The sweep: deletes the objects that no project refers to. Every process may run it, at any time, also concurrently.
 
 use std::time::Duration;
 
@@ -9,36 +9,36 @@ use crate::protocol::StaleBefore;
 
 use super::Store;
 
-/// How many records one step of a sweep touches, so that nobody waits long behind it.
+/// The most records in one step of a sweep: other transactions wait only for that step.
 const STEP: usize = 256;
 
-/// How long a writer's row is spared after the writer's time is up, at the least. A write that it has begun by then may
-/// take minutes, and one that a network has held back may arrive when it has long been given up; and the clocks of
-/// two processes may differ.
+/// The shortest time for which the sweep spares a reserved row after the deadline of its writer. A write that began before
+/// the deadline may take minutes, a network may deliver a write long after its timeout, and the clocks of two processes
+/// may differ.
 const MARGIN_MIN: Duration = Duration::from_secs(15 * 60);
 
-/// What a sweep did.
+/// The result of a sweep.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct SweepReport {
-    /// Records of removed accounts that were taken away.
+    /// The count of records of removed accounts that were purged.
     pub purged: usize,
-    /// Objects that were found stale.
+    /// The count of stale objects that were doomed.
     pub doomed: usize,
-    /// Objects whose bytes were deleted.
+    /// The count of doomed objects whose bytes were deleted.
     pub deleted: usize,
-    /// Objects whose bytes could not be deleted now; the next sweep tries again. Where the blob stores are away, not all
-    /// of them are counted.
+    /// The count of doomed objects whose bytes could not be deleted; the next sweep tries again. If both blob stores are
+    /// unavailable, not all of them are counted.
     pub failed: usize,
 }
 
 impl Store {
     /// Runs one sweep to its end.
     ///
-    /// It is always safe: whoever commits a save contends with it for the same ledger rows, and a path is
-    /// used for one life of one object, so that a sweep which stalls and goes on much later hits only what was doomed.
+    /// It is safe at any time: a commit and a sweep that rely on the same ledger row conflict, and a path is used for only
+    /// one object, ever. So a sweep that stalls and continues much later can only delete what it had doomed.
     ///
     /// # Errors
-    /// Where the records do not answer. Objects that cannot be deleted are counted, not an error.
+    /// Where the records do not respond. An object that cannot be deleted is counted, and is no error.
     pub async fn sweep(&self) -> Result<SweepReport> {
         let purged = self.purge_removed().await?;
         let doomed = self.doom_stale(&self.stale_before()).await?;
@@ -52,7 +52,7 @@ impl Store {
             };
             after = Some(last.id);
             let count = doomed.len();
-            self.look_who_is_away(&mut away).await;
+            self.find_unavailable(&mut away).await;
             let within_reach = doomed.into_iter().filter(|row| !away.contains(&row.kind)).collect();
             let deleted = self.delete_doomed(within_reach).await?;
             report.deleted += deleted;
@@ -63,12 +63,11 @@ impl Store {
         }
     }
 
-    /// Asks the blob stores that are not known to be away. To find that out by one object after the other would take
-    /// seconds for each.
-    async fn look_who_is_away(&self, away: &mut Vec<ObjectKind>) {
+    /// Adds the blob stores that are unavailable to `away`. Without this check, each deletion would wait for its timeout.
+    async fn find_unavailable(&self, away: &mut Vec<ObjectKind>) {
         for kind in ObjectKind::ALL.into_iter().filter(|kind| !away.contains(kind)).collect::<Vec<_>>() {
-            // One that is full can be asked to delete; it should be. In one that is not ours nothing is found, and what is
-            // not found counts as deleted.
+            // A full blob store must not be left out: deletions free its space. A foreign one must be: each object is
+            // absent there, and an absent object counts as deleted.
             let asked = match self.check_identity(kind).await {
                 Ok(()) => self.shared.blobs(kind).ping().await,
                 refused => refused,
@@ -76,30 +75,30 @@ impl Store {
             if let Err(error @ (Error::Unavailable { .. } | Error::ForeignStore { .. })) = asked {
                 tracing::warn!(
                     error = error_chain(&error),
-                    "the next sweep will delete the remaining doomed objects of this store"
+                    "the doomed objects of this blob store are left to the next sweep"
                 );
                 away.push(kind);
             }
         }
     }
 
-    /// Rows of writers that have stopped by now, and media whose grace is over.
+    /// The times before which a reservation and unreferenced media are stale.
     fn stale_before(&self) -> StaleBefore {
         let (now, settings) = (self.shared.look_at_clock().now, self.settings());
-        // A writer stops when its time is up, and a sweep keeps well behind it.
+        // A writer stops at its deadline; the margin covers its last write.
         let margin = MARGIN_MIN.max(settings.upload_time_max / 2);
         let reserved = now.before(settings.upload_time_max.saturating_add(margin));
-        // Up to now, this millisecond included: with no grace at all, one sweep is enough.
+        // This includes the present millisecond: without a grace period, one sweep is enough.
         let unreferenced = now.after(Duration::from_millis(1)).before(settings.sweep_grace);
         StaleBefore { reserved, unreferenced }
     }
 
-    /// Dooms all that is reserved now: no writer of it can be alive.
+    /// Dooms all reservations: their process has ended.
     pub(super) async fn doom_reservations_of_the_past(&self) -> Result<()> {
         let before = StaleBefore { reserved: Timestamp::MAX, unreferenced: Timestamp::MIN };
         let doomed = self.doom_stale(&before).await?;
         if doomed > 0 {
-            tracing::info!(doomed, "doomed the reservations of a process that has ended");
+            tracing::info!(doomed, "doomed the reservations that the previous process left");
         }
         Ok(())
     }

@@ -112,7 +112,7 @@ fn an_invalid_bucket_is_refused() {
 
 #[tokio::test]
 async fn neither_the_key_nor_the_session_token_is_ever_shown() {
-    let refused = answering("403 Forbidden", "<Error><Code>SignatureDoesNotMatch</Code></Error>").await;
+    let refused = responding("403 Forbidden", "<Error><Code>SignatureDoesNotMatch</Code></Error>").await;
     let store = store_at(refused);
     let mut shown = format!("{store:?}");
     for error in failures(&store).await {
@@ -135,21 +135,21 @@ async fn neither_the_key_nor_the_session_token_is_ever_shown() {
 #[tokio::test]
 async fn a_server_that_refuses_connections_is_unavailable_soon() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
-    let nobody = listener.local_addr().expect("it is bound");
+    let closed = listener.local_addr().expect("it is bound");
     drop(listener);
-    all_are_unavailable_soon(&store_at(nobody)).await;
+    all_are_unavailable_soon(&store_at(closed)).await;
 }
 
 #[tokio::test]
-async fn a_server_that_returns_server_errors_is_unavailable_soon() {
+async fn what_responds_with_its_own_failure_is_unavailable_soon() {
     for status in ["500 Internal Server Error", "503 Slow Down"] {
-        all_are_unavailable_soon(&store_at(answering(status, "").await)).await;
+        all_are_unavailable_soon(&store_at(responding(status, "").await)).await;
     }
 }
 
 /// With the runtime's clock paused, so that the test does not wait in real time.
 #[tokio::test(start_paused = true)]
-async fn a_server_that_never_responds_is_unavailable_soon() {
+async fn what_never_responds_is_unavailable_soon() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let silent = listener.local_addr().expect("it is bound");
     tokio::spawn(async move {
@@ -204,19 +204,19 @@ fn store_at(address: SocketAddr) -> BlobStore {
 }
 
 /// A server that sends the same response to every request.
-async fn answering(status: &'static str, body: &'static str) -> SocketAddr {
+async fn responding(status: &'static str, body: &'static str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let address = listener.local_addr().expect("it is bound");
-    let answer =
+    let response =
         format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
     tokio::spawn(async move {
         while let Ok((mut connection, _)) = listener.accept().await {
-            let answer = answer.clone();
+            let response = response.clone();
             tokio::spawn(async move {
                 let mut request = [0; 4096];
                 if connection.read(&mut request).await.is_ok_and(|read| read > 0) {
                     // A client that has disconnected needs no response.
-                    let _ = connection.write_all(answer.as_bytes()).await;
+                    let _ = connection.write_all(response.as_bytes()).await;
                 }
             });
         }

@@ -66,11 +66,11 @@ mod tests {
         let second = second.await;
         drop(second);
         drop(third.await);
-        assert!(turns.lock().is_empty(), "an account without waiters has no entry");
+        assert!(turns.lock().is_empty(), "nothing is kept of accounts without a queue");
     }
 
     #[tokio::test]
-    async fn a_cancelled_waiter_does_not_block_the_queue() {
+    async fn a_cancelled_wait_does_not_hold_up_others() {
         let turns = AccountQueue::default();
         let ada = UserId::from_bytes([1; 16]);
         let first = turns.wait(ada).await;

@@ -23,8 +23,8 @@ pub(super) enum Failure {
     #[error("another transaction has written the same key")]
     DuplicateKey,
     #[error("no response within {} s{}", limit.as_secs(), last.as_ref().map(|it| format!(", and before that: {it}")).unwrap_or_default())]
-    NoAnswer { limit: Duration, last: Option<String> },
-    #[error("no primary responds; if the replica set is new, run rs.initiate() once in mongosh ({said})")]
+    TimedOut { limit: Duration, last: Option<String> },
+    #[error("no primary responds; where the replica set is new, run rs.initiate() once in mongosh ({said})")]
     NoPrimary { said: String },
     #[error(
         "this is a standalone server, and transactions need a replica set: start mongod with --replSet NAME \
@@ -69,7 +69,7 @@ impl Failure {
     fn class(&self) -> Class {
         match self {
             Self::Driver(error) => class_of(error),
-            Self::DuplicateKey | Self::NoAnswer { .. } | Self::NoPrimary { .. } | Self::Closed => {
+            Self::DuplicateKey | Self::TimedOut { .. } | Self::NoPrimary { .. } | Self::Closed => {
                 Class::Unavailable
             }
             Self::Field { .. } | Self::RowLost | Self::ForeignSchema { .. } => Class::Corrupt,
@@ -188,8 +188,8 @@ fn codes_of(kind: &ErrorKind) -> Vec<i32> {
 }
 
 /// Maps the outcome of the first command to a server.
-pub(super) fn first_answer<T>(answer: Result<T, DriverError>) -> Result<T> {
-    answer.map_err(|error| match &*error.kind {
+pub(super) fn first_response<T>(response: Result<T, DriverError>) -> Result<T> {
+    response.map_err(|error| match &*error.kind {
         ErrorKind::ServerSelection { .. } => Failure::NoPrimary { said: said(&error) },
         _ => Failure::Driver(error),
     })
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_of_a_node_that_is_no_longer_primary_are_unavailable() {
+    fn what_may_succeed_at_another_server_is_unavailable() {
         // A primary that has stepped down or is shutting down, and one whose cursors were lost with it.
         for code in [10_058, 10_107, 11_600, 13_435, 13_436, 43] {
             let refused = mongodb::bson::doc! { "code": code, "codeName": "", "errmsg": "" };
@@ -249,8 +249,8 @@ mod tests {
     }
 
     #[test]
-    fn a_transaction_that_always_conflicts_reports_the_reason() {
-        let failure = Failure::NoAnswer { limit: Duration::from_secs(5), last: Some("conflict".to_owned()) };
+    fn a_transaction_that_never_won_says_why() {
+        let failure = Failure::TimedOut { limit: Duration::from_secs(5), last: Some("conflict".to_owned()) };
         assert_eq!(failure.to_string(), "no response within 5 s, and before that: conflict");
     }
 }

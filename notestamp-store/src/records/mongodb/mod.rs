@@ -168,7 +168,7 @@ impl MongoDbRecords {
 ///
 /// Transactions need a replica set, or a router (`mongos`) in front of several; any other server is refused.
 async fn session_reads(client: &Client) -> StepResult<ReadConcern> {
-    let hello = error::first_answer(client.database("admin").run_command(doc! { "hello": 1 }).await)?;
+    let hello = error::first_response(client.database("admin").run_command(doc! { "hello": 1 }).await)?;
     let is_mongos = hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid");
     if !is_mongos && !hello.contains_key("setName") {
         return Err(Failure::Standalone);
@@ -179,7 +179,7 @@ async fn session_reads(client: &Client) -> StepResult<ReadConcern> {
 }
 
 async fn within<T>(limit: Duration, operation: impl Future<Output = StepResult<T>>) -> StepResult<T> {
-    timeout(limit, operation).await.unwrap_or(Err(Failure::NoAnswer { limit, last: None }))
+    timeout(limit, operation).await.unwrap_or(Err(Failure::TimedOut { limit, last: None }))
 }
 
 /// Parses a connection string, and sets the options that the guarantees of this backend depend on.

@@ -164,12 +164,12 @@ pub(super) async fn write(transaction: &mut Transaction, rows: &[Object]) -> Ste
     }
     let Transaction { session, collections } = transaction;
     let command = doc! { "update": collections.objects.name(), "updates": updates };
-    let answer = collections.database.run_command(command).session(session).await?;
+    let response = collections.database.run_command(command).session(session).await?;
     // The only unique index that can refuse an update of an existing row is that of the live media.
-    if answer.contains_key("writeErrors") {
+    if response.contains_key("writeErrors") {
         return Err(Failure::DuplicateKey);
     }
-    let written = answer.get_i32("n").ok().and_then(|n| usize::try_from(n).ok());
+    let written = response.get_i32("n").ok().and_then(|n| usize::try_from(n).ok());
     if written == Some(rows.len()) { Ok(()) } else { Err(Failure::RowLost) }
 }
 

@@ -74,9 +74,9 @@ impl MongoDbRecords {
             loop {
                 match running.transaction().attempt(context, &step).await {
                     Err(failure) if failure.is_transient() => last = Some(failure.to_string()),
-                    Ok(answer) => {
+                    Ok(value) => {
                         running.is_committed();
-                        return Ok(answer);
+                        return Ok(value);
                     }
                     Err(failure) => return Err(failure),
                 }
@@ -85,7 +85,7 @@ impl MongoDbRecords {
             }
         });
         let committed = committed.await;
-        Ok(committed.unwrap_or(Err(Failure::NoAnswer { limit: TIME_MAX, last }))?)
+        Ok(committed.unwrap_or(Err(Failure::TimedOut { limit: TIME_MAX, last }))?)
     }
 }
 
@@ -97,9 +97,9 @@ impl Transaction {
     {
         self.session.start_transaction().await?;
         match step(self, context).await {
-            Ok(answer) => {
+            Ok(value) => {
                 self.commit().await?;
-                Ok(answer)
+                Ok(value)
             }
             Err(failure) => {
                 // If the server refused an operation, it has aborted the transaction already, and this fails. The

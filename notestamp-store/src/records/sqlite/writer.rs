@@ -89,12 +89,12 @@ impl Writer {
         F: Fn(&Connection) -> Result<T> + Send + 'static,
     {
         let queue = self.handles().queue.clone().ok_or(Failure::Closed)?;
-        let (answer, answered) = oneshot::channel();
-        let step = Box::new(AnsweredStep { priority, run, outcome: None, answer });
+        let (sender, result) = oneshot::channel();
+        let step = Box::new(QueuedStep { priority, run, outcome: None, sender });
         queue.send(step).await.map_err(|_| Failure::Closed)?;
         // The thread ends when all senders are dropped, so this one must not be held while waiting.
         drop(queue);
-        answered.await.unwrap_or(Err(Failure::Closed))
+        result.await.unwrap_or(Err(Failure::Closed))
     }
 
     /// Shuts down gracefully: accepts no more steps, does those that it has accepted, and closes the connection.
@@ -124,7 +124,7 @@ impl Drop for Writer {
         if let Err(failure) = self.close() {
             tracing::warn!(
                 error = &failure as &dyn std::error::Error,
-                "the database was not closed gracefully"
+                "the database was not shut down gracefully"
             );
         }
     }
@@ -163,7 +163,7 @@ impl Database {
         let (essential, done): (Vec<_>, Vec<_>) = batch
             .into_iter()
             .partition(|step| step.priority() == Priority::Essential && step.is_short_of_space(&committed));
-        done.into_iter().for_each(|step| step.answer(&committed));
+        done.into_iter().for_each(|step| step.report(&committed));
         if !essential.is_empty() {
             self.write_from_reserve(essential, committed);
         }
@@ -174,7 +174,7 @@ impl Database {
     /// Runs steps that have failed for lack of space again, in the space of the reserve.
     fn write_from_reserve(&mut self, steps: Vec<Box<dyn Step>>, failed: Committed) {
         if !self.reserve.release() {
-            return steps.into_iter().for_each(|step| step.answer(&failed));
+            return steps.into_iter().for_each(|step| step.report(&failed));
         }
         // One by one: together they might need more space than the reserve has, and SQLite can reuse the log between
         // them.
@@ -182,7 +182,7 @@ impl Database {
         let committed: Vec<_> = steps.into_iter().map(commit).collect();
         // Before the results are returned: after that a client's next write could take the space.
         self.reserve.restore();
-        committed.into_iter().for_each(|(committed, step)| step.answer(&committed));
+        committed.into_iter().for_each(|(committed, step)| step.report(&committed));
     }
 
     fn commit(&mut self, batch: &mut [Box<dyn Step>]) -> Committed {
@@ -257,17 +257,17 @@ trait Step: Send {
     fn is_short_of_space(&self, committed: &Committed) -> bool;
 
     /// Sends the result to the caller, if it still waits.
-    fn answer(self: Box<Self>, committed: &Committed);
+    fn report(self: Box<Self>, committed: &Committed);
 }
 
-struct AnsweredStep<T, F> {
+struct QueuedStep<T, F> {
     priority: Priority,
     run: F,
     outcome: Option<Result<T>>,
-    answer: oneshot::Sender<Result<T>>,
+    sender: oneshot::Sender<Result<T>>,
 }
 
-impl<T, F> Step for AnsweredStep<T, F>
+impl<T, F> Step for QueuedStep<T, F>
 where
     T: Send,
     F: Fn(&Connection) -> Result<T> + Send,
@@ -291,8 +291,8 @@ where
         }
     }
 
-    fn answer(self: Box<Self>, committed: &Committed) {
-        let answer = match (self.outcome, committed) {
+    fn report(self: Box<Self>, committed: &Committed) {
+        let result = match (self.outcome, committed) {
             // The step may have read a change of another step in the batch, which has been rolled back.
             (Some(Ok(_) | Err(Failure::Outcome(_))) | None, Err(failure)) => Err(Arc::clone(failure).into()),
             (Some(Err(failure)), _) => Err(failure),
@@ -300,7 +300,7 @@ where
             (None, Ok(())) => unreachable!("a batch is committed after all its steps have been run"),
         };
         // Sending fails if the caller was cancelled, and then the result is not needed.
-        drop(self.answer.send(answer));
+        drop(self.sender.send(result));
     }
 }
 
@@ -309,7 +309,7 @@ mod tests {
     use super::*;
     use crate::error::Error;
 
-    type Answer = oneshot::Receiver<Result<usize>>;
+    type Outcome = oneshot::Receiver<Result<usize>>;
 
     fn database() -> Connection {
         let connection = Connection::open_in_memory().unwrap();
@@ -323,9 +323,9 @@ mod tests {
         connection
     }
 
-    fn step(run: impl Fn(&Connection) -> Result<usize> + Send + 'static) -> (Box<dyn Step>, Answer) {
-        let (answer, answered) = oneshot::channel();
-        (Box::new(AnsweredStep { priority: Priority::Ordinary, run, outcome: None, answer }), answered)
+    fn step(run: impl Fn(&Connection) -> Result<usize> + Send + 'static) -> (Box<dyn Step>, Outcome) {
+        let (sender, result) = oneshot::channel();
+        (Box::new(QueuedStep { priority: Priority::Ordinary, run, outcome: None, sender }), result)
     }
 
     fn insert(n: i64) -> impl Fn(&Connection) -> Result<usize> + Send {
@@ -334,13 +334,14 @@ mod tests {
 
     fn run<const N: usize>(
         connection: &mut Connection,
-        steps: [(Box<dyn Step>, Answer); N],
+        steps: [(Box<dyn Step>, Outcome); N],
     ) -> [Result<usize, Error>; N] {
-        let (mut batch, answers): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
+        let (mut batch, outcomes): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
         let committed = commit(connection, Path::new(":memory:"), &mut batch).map_err(Arc::new);
-        batch.drain(..).for_each(|step| step.answer(&committed));
-        let answers = answers.into_iter().map(|mut answer| answer.try_recv().unwrap().map_err(Error::from));
-        answers.collect::<Vec<_>>().try_into().unwrap()
+        batch.drain(..).for_each(|step| step.report(&committed));
+        let outcomes =
+            outcomes.into_iter().map(|mut outcome| outcome.try_recv().unwrap().map_err(Error::from));
+        outcomes.collect::<Vec<_>>().try_into().unwrap()
     }
 
     fn kept(connection: &Connection) -> Vec<i64> {
@@ -355,35 +356,35 @@ mod tests {
             insert(2)(connection)?;
             insert(1)(connection)
         };
-        let answers = run(&mut connection, [step(insert(1)), step(half_done), step(insert(3))]);
-        assert!(matches!(answers, [Ok(1), Err(Error::Backend { .. }), Ok(1)]), "{answers:?}");
+        let outcomes = run(&mut connection, [step(insert(1)), step(half_done), step(insert(3))]);
+        assert!(matches!(outcomes, [Ok(1), Err(Error::Backend { .. }), Ok(1)]), "{outcomes:?}");
         assert_eq!(kept(&connection), [1, 3]);
     }
 
     #[test]
-    fn a_panicking_step_is_rolled_back_and_returns_an_error() {
+    fn a_panicking_step_is_undone_and_reported() {
         let mut connection = database();
         let panics = |connection: &Connection| {
             insert(2)(connection)?;
             panic!("on purpose")
         };
-        let answers = run(&mut connection, [step(insert(1)), step(panics), step(insert(3))]);
-        let [Ok(1), Err(Error::Backend { source, .. }), Ok(1)] = answers else { panic!("{answers:?}") };
+        let outcomes = run(&mut connection, [step(insert(1)), step(panics), step(insert(3))]);
+        let [Ok(1), Err(Error::Backend { source, .. }), Ok(1)] = outcomes else { panic!("{outcomes:?}") };
         assert_eq!(source.to_string(), "a step panicked: on purpose");
         assert_eq!(kept(&connection), [1, 3]);
     }
 
     #[test]
-    fn a_failing_commit_returns_an_error_to_all_steps_and_keeps_nothing() {
+    fn a_failing_commit_is_reported_to_all_and_keeps_nothing() {
         let mut connection = database();
         let taken = |_: &Connection| Err(Error::ObjectExists.into());
         let orphan = |connection: &Connection| Ok(connection.execute("INSERT INTO child VALUES (9)", ())?);
-        let answers = run(&mut connection, [step(insert(1)), step(orphan), step(taken)]);
-        assert!(answers.iter().all(|it| matches!(it, Err(Error::Corrupt(_)))), "{answers:?}");
+        let outcomes = run(&mut connection, [step(insert(1)), step(orphan), step(taken)]);
+        assert!(outcomes.iter().all(|it| matches!(it, Err(Error::Corrupt(_)))), "{outcomes:?}");
         assert!(kept(&connection).is_empty());
 
-        let answers = run(&mut connection, [step(insert(1))]);
-        assert!(matches!(answers, [Ok(1)]), "the next batch is unharmed: {answers:?}");
+        let outcomes = run(&mut connection, [step(insert(1))]);
+        assert!(matches!(outcomes, [Ok(1)]), "the next batch is unharmed: {outcomes:?}");
     }
 
     #[test]
@@ -395,26 +396,26 @@ mod tests {
         let large = |connection: &Connection| {
             Ok(connection.execute("INSERT INTO large VALUES (zeroblob(1000000))", ())?)
         };
-        let answers = run(&mut connection, [step(insert(1)), step(large), step(insert(3))]);
-        let [first, Err(Error::Full { .. }), last] = answers else { panic!("{answers:?}") };
-        let answered: Vec<i64> =
+        let outcomes = run(&mut connection, [step(insert(1)), step(large), step(insert(3))]);
+        let [first, Err(Error::Full { .. }), last] = outcomes else { panic!("{outcomes:?}") };
+        let succeeded: Vec<i64> =
             [(1, first), (3, last)].into_iter().filter_map(|(n, it)| it.ok().map(|_| n)).collect();
-        assert_eq!(kept(&connection), answered);
+        assert_eq!(kept(&connection), succeeded);
 
-        let answers = run(&mut connection, [step(insert(4))]);
-        assert!(matches!(answers, [Ok(1)]), "{answers:?}");
+        let outcomes = run(&mut connection, [step(insert(4))]);
+        assert!(matches!(outcomes, [Ok(1)]), "{outcomes:?}");
     }
 
     #[test]
-    fn a_rollback_of_the_whole_transaction_returns_an_error_to_all_steps() {
+    fn a_rollback_of_the_whole_transaction_is_reported_to_all() {
         let mut connection = database();
         let rolls_back =
             |connection: &Connection| Ok(connection.execute("INSERT OR ROLLBACK INTO it VALUES (1)", ())?);
-        let answers = run(&mut connection, [step(insert(1)), step(rolls_back), step(insert(3))]);
+        let outcomes = run(&mut connection, [step(insert(1)), step(rolls_back), step(insert(3))]);
         let [Err(Error::Unavailable { .. }), Err(Error::Backend { .. }), Err(Error::Unavailable { .. })] =
-            answers
+            outcomes
         else {
-            panic!("{answers:?}")
+            panic!("{outcomes:?}")
         };
         assert!(kept(&connection).is_empty());
     }
