@@ -41,7 +41,7 @@ pub use listed_object::ListedObject;
 pub use presign::PRESIGNED_TIME_MAX;
 pub use presigner::PresignedHeaders;
 pub use read::ByteStream;
-pub(crate) use timeouts::wait_briefly;
+pub(crate) use timeouts::{TRANSFER_TIME_MAX, wait_briefly};
 pub use url::BlobUrl;
 
 use crate::domain::{Namespace, ObjectId, ObjectKind};

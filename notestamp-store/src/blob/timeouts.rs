@@ -25,7 +25,7 @@ pub(super) const REQUEST_TIME_MAX: Duration = Duration::from_secs(4);
 const BYTES_PER_SECOND_MIN: u32 = 128 << 10;
 
 /// The timeout of a transfer of any size: no longer than a client's connection waits for the response.
-const TRANSFER_TIME_MAX: Duration = Duration::from_secs(90);
+pub(crate) const TRANSFER_TIME_MAX: Duration = Duration::from_secs(90);
 
 /// The timeout of completing a multipart upload, which is slow on S3.
 const COMPLETE_TIME_MAX: Duration = Duration::from_secs(60);
@@ -38,6 +38,13 @@ const IDLE_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// How long a failed operation waits for its cleanup before it returns its error.
 const CLEANUP_TIME_MAX: Duration = Duration::from_secs(1);
+
+const _: () = {
+    assert!(CLEANUP_TIME_MAX.as_millis() < REQUEST_TIME_MAX.as_millis());
+    assert!(SILENCE_TIME_MAX.as_millis() < REQUEST_TIME_MAX.as_millis());
+    assert!(REQUEST_TIME_MAX.as_millis() < IDLE_TIME_MAX.as_millis());
+    assert!(COMPLETE_TIME_MAX.as_millis() <= TRANSFER_TIME_MAX.as_millis());
+};
 
 /// An object store with timeouts: an operation fails where the inner store takes too long.
 #[derive(Debug)]

@@ -23,6 +23,11 @@ const ABORT_TIME_MAX: Duration = Duration::from_secs(6 * 60 * 60);
 const ABORT_PAUSE_MIN: Duration = Duration::from_secs(10);
 const ABORT_PAUSE_MAX: Duration = Duration::from_secs(10 * 60);
 
+const _: () = {
+    assert!(ABORT_PAUSE_MIN.as_millis() < ABORT_PAUSE_MAX.as_millis());
+    assert!(ABORT_PAUSE_MAX.as_millis() < ABORT_TIME_MAX.as_millis());
+};
+
 /// A multipart upload in progress; dropping it aborts it.
 pub(super) struct Upload {
     store: BlobStore,

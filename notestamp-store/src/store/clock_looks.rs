@@ -16,6 +16,8 @@ pub(super) const LOOKS_APART: Duration = Duration::from_secs(60 * 60);
 /// The shortest time between two readings that are kept; it bounds their number.
 const KEPT_EVERY: Duration = Duration::from_secs(5 * 60);
 
+const _: () = assert!(KEPT_EVERY.as_millis() < LOOKS_APART.as_millis());
+
 /// The readings of a clock that count: monotonic and civil time of each.
 #[derive(Debug)]
 pub(super) struct ClockLooks(VecDeque<(MonotonicTime, Timestamp)>);

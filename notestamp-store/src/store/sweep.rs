@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::blob::TRANSFER_TIME_MAX;
 use crate::clock::Timestamp;
 use crate::domain::ObjectKind;
 use crate::error::{Error, Result, error_chain};
@@ -16,6 +17,8 @@ const STEP: usize = 256;
 /// the deadline may take minutes, a network may deliver a write long after its timeout, and the clocks of two processes
 /// may differ.
 const MARGIN_MIN: Duration = Duration::from_secs(15 * 60);
+
+const _: () = assert!(MARGIN_MIN.as_millis() > TRANSFER_TIME_MAX.as_millis());
 
 /// The result of a sweep.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -90,6 +90,12 @@ const SERVER_SELECTION_TIME_MAX: Duration = Duration::from_secs(3);
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(2);
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(2);
 
+const _: () = {
+    assert!(SERVER_SELECTION_TIME_MAX.as_millis() < TIME_MAX.as_millis());
+    assert!(CONNECT_TIME_MAX.as_millis() < SERVER_SELECTION_TIME_MAX.as_millis());
+    assert!(HEARTBEAT_INTERVAL.as_millis() < SERVER_SELECTION_TIME_MAX.as_millis());
+};
+
 /// Keeps all records in a MongoDB database, which any number of processes can have open.
 ///
 /// - It needs a replica set, of at least one node, or a sharded cluster, because transactions do.

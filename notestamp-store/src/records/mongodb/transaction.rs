@@ -205,6 +205,8 @@ impl Transaction {
 const ABORT_TIME_MAX: Duration = Duration::from_secs(120);
 const ABORT_PAUSE: Duration = Duration::from_secs(1);
 
+const _: () = assert!(ABORT_PAUSE.as_millis() + TIME_MAX.as_millis() < ABORT_TIME_MAX.as_millis());
+
 /// About the round-trip time to a nearby server.
 const PAUSE_MIN: Duration = Duration::from_millis(2);
 /// After this many attempts the pauses stop growing: 64 ms, plus or minus a half.
