@@ -5,9 +5,9 @@ use crate::domain::{Namespace, ObjectId};
 pub enum ListedObject {
     /// A whole object.
     Object {
-        /// The namespace of the object.
+        /// The namespace, from the first segment of its path.
         namespace: Namespace,
-        /// The id of the object.
+        /// The id, from the second segment of its path.
         object: ObjectId,
         /// The size in bytes.
         size: u64,
