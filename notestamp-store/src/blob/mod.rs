@@ -86,7 +86,7 @@ impl BlobStore {
     /// opened is a new, empty store.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Backend`] where the folder or the bucket cannot be used.
+    /// [`Error::Unavailable`] or [`Error::Backend`] if the folder or the bucket cannot be used.
     pub async fn open(kind: ObjectKind, url: &BlobUrl, durability: Durability) -> Result<Self> {
         let (name, location, url) = (name(kind), url.to_string(), url.clone());
         let opened = task::spawn_blocking(move || url.open(durability));
@@ -164,7 +164,7 @@ impl BlobStore {
     /// [`FREE_BYTES_MIN`](crate::disk::FREE_BYTES_MIN). Other backends have no such limit.
     ///
     /// # Errors
-    /// [`Error::Full`] where there is too little; [`Error::Unavailable`] or [`Error::Backend`] where the free space
+    /// [`Error::Full`] if there is too little; [`Error::Unavailable`] or [`Error::Backend`] where the free space
     /// cannot be determined.
     pub async fn ensure_room(&self) -> Result<()> {
         match &self.backend.local {

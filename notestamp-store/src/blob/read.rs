@@ -34,8 +34,8 @@ impl BlobStore {
     /// yields exactly as many bytes as the range has, or ends with an error.
     ///
     /// # Errors
-    /// - [`Error::Corrupt`] where it is missing or has another size; in the stream, where it is too short.
-    /// - [`Error::Invalid`] where the range does not lie within the object.
+    /// - [`Error::Corrupt`] if it is missing or has another size; in the stream, if it is too short.
+    /// - [`Error::Invalid`] if the range does not lie within the object.
     /// - [`Error::Unavailable`] or [`Error::Backend`], here or in the stream.
     pub async fn read(
         &self,
@@ -143,7 +143,7 @@ impl BlobStore {
         resumed.boxed()
     }
 
-    /// Ends with an error where the next bytes take longer than a response may.
+    /// Ends with an error if the next bytes take longer than a response may.
     fn without_pauses(&self, stream: ByteStream) -> ByteStream {
         let store = self.clone();
         let stream = stream.map(Ok).boxed();

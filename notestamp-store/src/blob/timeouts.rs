@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_transfer_ends_soon_after_the_backend_has_fallen_silent() {
+    async fn a_transfer_ends_soon_after_the_backend_stops_responding() {
         let (response, took) = beside(Duration::MAX, future::pending()).await;
         assert!(is_away(&response.expect_err("there is no response")));
         assert_eq!(took, SILENCE_TIME_MAX + REQUEST_TIME_MAX);

@@ -105,7 +105,7 @@ impl Upload {
     /// Aborts the upload, and deletes the parts that have arrived.
     ///
     /// # Errors
-    /// Where the first attempt fails; on a remote backend, retries follow in the background.
+    /// If the first attempt fails; on a remote backend, retries follow in the background.
     pub(super) async fn abort(mut self) -> Result<()> {
         match self.end() {
             Some(ended) => ended.await.unwrap_or_else(|lost| Err(error::from_join(self.store.name, lost))),

@@ -32,7 +32,7 @@ pub(crate) fn free_bytes(_folder: &Path) -> io::Result<Option<u64>> {
     Ok(None)
 }
 
-/// Fails with [`io::ErrorKind::StorageFull`] where less than [`FREE_BYTES_MIN`] is free in the file system of a folder.
+/// Fails with [`io::ErrorKind::StorageFull`] if less than [`FREE_BYTES_MIN`] is free in the file system of a folder.
 pub(crate) fn ensure_room(folder: &Path) -> io::Result<()> {
     match free_bytes(folder)? {
         Some(free) if free < FREE_BYTES_MIN => {

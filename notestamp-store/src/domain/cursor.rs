@@ -64,7 +64,7 @@ impl FromStr for Cursor {
     type Err = InvalidValue;
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        let refused = || InvalidValue::new("cursor", "was not made by this server");
+        let refused = || InvalidValue::new("cursor", "is not a cursor of this server");
         let mut chars = text.chars();
         let (sort, place) = (chars.next(), chars.as_str());
         match sort {

@@ -83,7 +83,7 @@ impl Start {
     /// The start of a page in this sort: after the cursor or, without one, at the first project.
     ///
     /// # Errors
-    /// Where the cursor was made for another sort.
+    /// If the cursor was made for another sort.
     pub fn new(sort: Sort, cursor: Option<Cursor>) -> Result<Self, InvalidValue> {
         match cursor {
             None => Ok(Self::First(sort)),
@@ -110,9 +110,9 @@ impl Default for Start {
 /// The direction of a listing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Order {
-    /// The least first.
+    /// Ascending: the earliest time or the first title comes first.
     Ascending,
-    /// The greatest first.
+    /// Descending: the latest time or the last title comes first.
     Descending,
 }
 

@@ -122,14 +122,14 @@ impl SavePlan {
 ///   of a link is not ready.
 ///
 /// # Errors
-/// - [`Error::SessionEnded`] where the session of the save has ended.
-/// - [`Error::NoSuchAccount`] where the account has been removed.
-/// - [`Error::PreconditionFailed`] where the precondition does not hold.
-/// - [`Error::UploadExpired`] where a row of this save is no longer reserved.
-/// - [`Error::MediaDiffers`] where the project has media with another digest.
-/// - [`Error::MediaNeeded`] where only a digest was sent, and the owner has no media with it.
-/// - [`Error::TooLarge`], [`Error::Invalid`] where the metadata is too large.
-/// - [`Error::QuotaExceeded`] where the account would use more than its quota and more than before the save.
+/// - [`Error::SessionEnded`] if the session of the save has ended.
+/// - [`Error::NoSuchAccount`] if the account has been removed.
+/// - [`Error::PreconditionFailed`] if the precondition does not hold.
+/// - [`Error::UploadExpired`] if a row of this save is no longer reserved.
+/// - [`Error::MediaDiffers`] if the project has media with another digest.
+/// - [`Error::MediaNeeded`] if only a digest was sent, and the owner has no media with it.
+/// - [`Error::TooLarge`], [`Error::Invalid`] if the metadata is too large.
+/// - [`Error::QuotaExceeded`] if the account would use more than its quota and more than before the save.
 pub fn plan_save(reads: &SaveReads, commit: &SaveCommit) -> Result<SaveDecision> {
     admit(commit.caller, reads.session.as_ref(), commit.now)?;
     let user = reads.user.as_ref().ok_or(Error::NoSuchAccount)?;

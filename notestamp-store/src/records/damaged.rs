@@ -36,7 +36,7 @@ pub struct DamagedRecord {
     pub kind: RecordKind,
     /// The id, in hexadecimal digits.
     pub id: String,
-    /// What is wrong with it.
+    /// The reason.
     pub detail: String,
 }
 

@@ -42,7 +42,7 @@ pub use users::UserStore;
 /// - A failed call has changed nothing, with one exception: after [`Error::Unavailable`] the outcome is unknown.
 /// - Bounded: a step over many records takes a limit, and the caller repeats it.
 /// - The current time is always an argument; a backend does not read a clock for it.
-/// - A damaged record is [`Error::Corrupt`] where it is read by itself. Lists, purges and sweeps leave it out, log it and go
+/// - A damaged record is [`Error::Corrupt`] if it is read by itself. Lists, purges and sweeps leave it out, log it and go
 ///   on; the other records of its account are not affected.
 ///
 /// Clones of an `Arc` share one backend. The module `conformance` holds the suite that every backend passes.

@@ -9,8 +9,8 @@ impl Store {
     /// Creates an account.
     ///
     /// # Errors
-    /// - [`Error::EmailTaken`](crate::Error::EmailTaken) where another account has this address.
-    /// - [`Error::Full`](crate::Error::Full) where too little space is free.
+    /// - [`Error::EmailTaken`](crate::Error::EmailTaken) if another account has this address.
+    /// - [`Error::Full`](crate::Error::Full) if too little space is free.
     pub async fn create_account(&self, email: Email, password_hash: PasswordHash) -> Result<User> {
         self.ensure_room_for(&[]).await?;
         let now = self.shared.clock.now();
@@ -23,7 +23,7 @@ impl Store {
     /// The account with this id; `None` where it is absent.
     ///
     /// # Errors
-    /// Where the records do not respond.
+    /// If the records do not respond.
     pub async fn find_account(&self, id: UserId) -> Result<Option<User>> {
         self.shared.records.find_user(id).await
     }
@@ -31,7 +31,7 @@ impl Store {
     /// The account with this address; `None` where it is absent.
     ///
     /// # Errors
-    /// Where the records do not respond.
+    /// If the records do not respond.
     pub async fn find_account_by_email(&self, email: &Email) -> Result<Option<User>> {
         self.shared.records.find_user_by_email(email).await
     }
@@ -40,7 +40,7 @@ impl Store {
     /// the hash has changed since `user` was read.
     ///
     /// # Errors
-    /// Where the records do not respond.
+    /// If the records do not respond.
     pub async fn upgrade_password_hash(&self, user: &User, stronger: &PasswordHash) -> Result<()> {
         self.shared.records.replace_password_hash(user.id, &user.password_hash, stronger).await?;
         Ok(())
@@ -50,7 +50,7 @@ impl Store {
     /// them absent. The next sweep deletes the bytes. Returns whether there was such an account.
     ///
     /// # Errors
-    /// [`Error::SessionEnded`](crate::Error::SessionEnded) where the caller's session has ended.
+    /// [`Error::SessionEnded`](crate::Error::SessionEnded) if the caller's session has ended.
     pub async fn remove_account(&self, caller: impl Into<Caller>) -> Result<bool> {
         self.shared.records.remove_user(caller.into(), self.shared.clock.now()).await
     }

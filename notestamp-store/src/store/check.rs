@@ -34,7 +34,7 @@ impl Store {
     /// Reads every record, and compares every row of the ledger with the content of the blob stores.
     ///
     /// # Errors
-    /// Where a backend does not respond.
+    /// If a backend does not respond.
     pub async fn check(&self) -> Result<CheckReport> {
         let mut report = CheckReport::default();
         let mut found = HashMap::new();

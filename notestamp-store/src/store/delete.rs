@@ -10,8 +10,8 @@ impl Store {
     /// that saving it again is cheap.
     ///
     /// # Errors
-    /// - [`Error::SessionEnded`](crate::Error::SessionEnded) where the caller's session has ended.
-    /// - [`Error::NoSuchProject`](crate::Error::NoSuchProject) where the account has no project of this title.
+    /// - [`Error::SessionEnded`](crate::Error::SessionEnded) if the caller's session has ended.
+    /// - [`Error::NoSuchProject`](crate::Error::NoSuchProject) if the account has no project of this title.
     pub async fn delete_project(&self, caller: impl Into<Caller>, title: &Title) -> Result<()> {
         self.delete_project_if(caller, title, &Precondition::None).await
     }
@@ -20,7 +20,7 @@ impl Store {
     /// transaction that deletes.
     ///
     /// # Errors
-    /// Also [`Error::PreconditionFailed`](crate::Error::PreconditionFailed) where the precondition does not hold.
+    /// Also [`Error::PreconditionFailed`](crate::Error::PreconditionFailed) if the precondition does not hold.
     pub async fn delete_project_if(
         &self,
         caller: impl Into<Caller>,

@@ -11,7 +11,7 @@ impl Store {
     /// The caller's session is checked after the page has been read.
     ///
     /// # Errors
-    /// [`Error::SessionEnded`](crate::Error::SessionEnded) where the caller's session has ended.
+    /// [`Error::SessionEnded`](crate::Error::SessionEnded) if the caller's session has ended.
     pub async fn list_projects(&self, caller: impl Into<Caller>, query: &ListQuery) -> Result<Page> {
         let caller = caller.into();
         let page = self.shared.records.list_projects(caller.user, query).await?;

@@ -15,8 +15,8 @@ impl Store {
     /// Reads the bytes of a project's media, or a range of them, which must lie within their size.
     ///
     /// # Errors
-    /// - [`Error::NoSuchProject`] where the project has been deleted since it was read.
-    /// - [`Error::Corrupt`] where the bytes are lost; a save that brings the same media again repairs that.
+    /// - [`Error::NoSuchProject`] if the project has been deleted since it was read.
+    /// - [`Error::Corrupt`] if the bytes are lost; a save that brings the same media again repairs that.
     pub async fn read_media(
         &self,
         project: &Project,
@@ -40,7 +40,7 @@ impl Store {
 
     /// Checks whether the bytes of a media object are whole.
     ///
-    /// Where they are not, the identity of the media store is checked first: objects that are absent in a foreign store
+    /// If they are not, the identity of the media store is checked first: objects that are absent in a foreign store
     /// are not lost.
     pub(super) async fn look(&self, media: &MediaRef) -> Result<Look> {
         let is_whole = self.shared.media.is_whole(media.namespace, media.object, media.size).await?;
@@ -57,7 +57,7 @@ impl Store {
     /// Every holder of the URL can read the media: give it only to a client that may read the project.
     ///
     /// # Errors
-    /// Where the credentials of the media store are unavailable.
+    /// If the credentials of the media store are unavailable.
     pub async fn media_url(&self, media: &MediaRef, headers: &PresignedHeaders) -> Result<Option<Url>> {
         self.shared.media.presign(media.namespace, media.object, headers, PRESIGNED_TIME_MAX).await
     }

@@ -148,7 +148,7 @@ impl StoreBuilder {
     /// A new store gets an id, which its records and both of its blob stores hold.
     ///
     /// # Errors
-    /// - [`Error::ForeignStore`] where a blob store does not belong to the records.
+    /// - [`Error::ForeignStore`] if a blob store does not belong to the records.
     /// - Where a backend does not respond. A full backend is no error here.
     pub async fn open(self) -> Result<Store> {
         let Self { records, notes, media, settings, clock, random } = self;
@@ -208,7 +208,7 @@ impl Store {
     /// [`FREE_BYTES_MIN`](crate::disk::FREE_BYTES_MIN) in each folder of the records and of the blobs.
     ///
     /// # Errors
-    /// [`Error::Full`] where there is too little; other errors where the free space cannot be determined.
+    /// [`Error::Full`] if there is too little; other errors where the free space cannot be determined.
     pub async fn ensure_room(&self) -> Result<()> {
         self.ensure_room_for(&ObjectKind::ALL).await
     }
@@ -225,7 +225,7 @@ impl Store {
     /// Shuts down gracefully: waits for the background tasks, then closes the blob stores and the records.
     ///
     /// # Errors
-    /// Where the records cannot be closed.
+    /// If the records cannot be closed.
     pub async fn close(&self) -> Result<()> {
         self.shared.tasks.close();
         self.shared.tasks.wait().await;

@@ -39,8 +39,8 @@ impl Store {
     /// Opens the project of this title.
     ///
     /// # Errors
-    /// - [`Error::NoSuchProject`] where the account has no project of this title.
-    /// - [`Error::Corrupt`] where the notes are missing, or differ from what was saved.
+    /// - [`Error::NoSuchProject`] if the account has no project of this title.
+    /// - [`Error::Corrupt`] if the notes are missing, or differ from what was saved.
     pub async fn open_project(&self, owner: UserId, title: &Title) -> Result<Opened> {
         let mut project = self.find_project(owner, title).await?;
         for _ in 0..RACES_MAX {

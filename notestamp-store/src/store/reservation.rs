@@ -63,7 +63,7 @@ impl Reservation {
         let store = self.store.clone();
         Some(self.store.shared.tasks.spawn(async move {
             if let Err(error) = store.abort_reserved(rows).await {
-                tracing::debug!(error = error_chain(&error), "left to the sweep");
+                tracing::debug!(error = error_chain(&error), "the sweep will do it");
             }
         }))
     }

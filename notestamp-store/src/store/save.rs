@@ -68,9 +68,9 @@ impl Save {
     /// Receives the media of the save: the body is streamed to the media store, and hashed and counted meanwhile.
     ///
     /// # Errors
-    /// - [`Error::TooLarge`], [`Error::UploadExpired`] where the body exceeds the limits of the settings.
-    /// - [`Error::Body`] where the body ends with an error.
-    /// - [`Error::Full`] where too little space is free.
+    /// - [`Error::TooLarge`], [`Error::UploadExpired`] if the body exceeds the limits of the settings.
+    /// - [`Error::Body`] if the body ends with an error.
+    /// - [`Error::Full`] if too little space is free.
     /// - The errors of the backends.
     ///
     /// # Panics
@@ -126,7 +126,7 @@ impl Save {
     /// cancelled commit has stopped before this returns, so it cannot overwrite a later save of the same caller.
     ///
     /// # Errors
-    /// The errors of [`commit`](Self::commit); [`Error::Unavailable`] where the commit was cancelled.
+    /// The errors of [`commit`](Self::commit); [`Error::Unavailable`] if the commit was cancelled.
     pub async fn commit_unless(
         self,
         request: SaveRequest,

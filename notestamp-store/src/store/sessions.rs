@@ -19,7 +19,7 @@ impl Store {
     /// Returns `None` where the password has changed since the record was read: the verification is no longer valid.
     ///
     /// # Errors
-    /// [`Error::NoSuchAccount`] where the account has been removed.
+    /// [`Error::NoSuchAccount`] if the account has been removed.
     pub async fn start_session(&self, user: &User, user_agent: &str) -> Result<Option<Session>> {
         let session = self.new_session(user.id, user_agent);
         self.shared.records.start_session(&session).await?;
@@ -38,7 +38,7 @@ impl Store {
     /// `by` is the session of the caller; `None` where the embedding program uses no sessions.
     ///
     /// # Errors
-    /// [`Error::SessionEnded`] where that session has ended.
+    /// [`Error::SessionEnded`] if that session has ended.
     pub async fn change_password(
         &self,
         user: &User,
@@ -56,7 +56,7 @@ impl Store {
     /// The open sessions of an account, at most `limit`, the most recently used first.
     ///
     /// # Errors
-    /// Where the records do not respond.
+    /// If the records do not respond.
     pub async fn list_sessions(&self, user: UserId, limit: usize) -> Result<Vec<Session>> {
         self.shared.records.list_sessions(user, limit, self.shared.clock.now()).await
     }
@@ -70,7 +70,7 @@ impl Store {
     /// The session with this id; `None` where it is absent or has ended.
     ///
     /// # Errors
-    /// Where the records do not respond.
+    /// If the records do not respond.
     pub async fn find_open_session(&self, id: SessionId) -> Result<Option<Session>> {
         let found = self.find_session(id).await?;
         Ok(found.filter(|session| session.is_open(self.shared.clock.now())))
@@ -80,7 +80,7 @@ impl Store {
     /// token of its generation confirms that generation.
     ///
     /// # Errors
-    /// Where the records do not respond.
+    /// If the records do not respond.
     pub async fn use_session(&self, user: UserId, id: SessionId, generation: u64) -> Result<Option<Session>> {
         let decide = |session: Session| {
             if session.user != user {
@@ -99,7 +99,7 @@ impl Store {
     /// where the token is refused. A replay revokes the session.
     ///
     /// # Errors
-    /// Where the records do not respond. After [`Error::Full`] the token is still valid:
+    /// If the records do not respond. After [`Error::Full`] the token is still valid:
     /// [`use_refresh_token`](Self::use_refresh_token) needs no space.
     pub async fn refresh_session(
         &self,
@@ -128,7 +128,7 @@ impl Store {
     /// `None` where the token is refused. A replay revokes the session.
     ///
     /// # Errors
-    /// Where the records do not respond.
+    /// If the records do not respond.
     pub async fn use_refresh_token(
         &self,
         user: UserId,
@@ -153,7 +153,7 @@ impl Store {
     /// Revokes one session of the caller's account; returns whether that session was open.
     ///
     /// # Errors
-    /// [`Error::SessionEnded`] where the caller's own session has ended.
+    /// [`Error::SessionEnded`] if the caller's own session has ended.
     pub async fn revoke_session(
         &self,
         caller: impl Into<Caller>,
@@ -172,7 +172,7 @@ impl Store {
     /// something checks the session in its own transaction.
     ///
     /// # Errors
-    /// [`Error::SessionEnded`] where it has ended.
+    /// [`Error::SessionEnded`] if it has ended.
     pub async fn admit(&self, caller: impl Into<Caller>) -> Result<()> {
         let caller = caller.into();
         let session = match caller.session {
@@ -188,7 +188,7 @@ impl Store {
     /// So a process forgets no session in its first hour.
     ///
     /// # Errors
-    /// Where the records do not respond.
+    /// If the records do not respond.
     pub async fn forget_expired_sessions(&self, limit: usize) -> Result<usize> {
         let mut forgotten = 0;
         let look = self.shared.look_at_clock();

@@ -41,7 +41,7 @@ impl Store {
     /// one object, ever. So a sweep that stalls and continues much later can only delete what it had doomed.
     ///
     /// # Errors
-    /// Where the records do not respond. An object that cannot be deleted is counted, and is no error.
+    /// If the records do not respond. An object that cannot be deleted is counted, and is no error.
     pub async fn sweep(&self) -> Result<SweepReport> {
         let purged = self.purge_removed().await?;
         let doomed = self.doom_stale(&self.stale_before()).await?;

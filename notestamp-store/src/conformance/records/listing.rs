@@ -330,7 +330,7 @@ pub async fn a_cursor_stays_valid_after_its_project_is_deleted(store: &dyn Recor
     }
 }
 
-pub async fn a_walk_while_others_change_meets_the_untouched_once(store: &dyn RecordStore) {
+pub async fn unchanged_projects_are_listed_once_while_others_change(store: &dyn RecordStore) {
     for sort in SORTS {
         for order in ORDERS {
             let ada = account(store).await;

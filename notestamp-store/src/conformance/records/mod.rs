@@ -139,8 +139,8 @@ macro_rules! records_conformance {
                 the_first_id_stays
             }
             listing {
-                a_contained_text_is_literal_and_knows_letter_case
-                a_cursor_outlives_its_project
+                a_contained_text_is_literal_and_compares_letter_case
+                a_cursor_stays_valid_after_its_project_is_deleted
                 a_cursor_without_a_limit_lists_the_rest
                 a_page_at_an_offset_is_a_slice_of_the_list
                 a_search_finds_the_current_title

@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transaction_that_never_won_says_why() {
+    fn a_transaction_that_always_conflicts_reports_the_reason() {
         let failure = Failure::TimedOut { limit: Duration::from_secs(5), last: Some("conflict".to_owned()) };
         assert_eq!(failure.to_string(), "no response within 5 s, and before that: conflict");
     }
