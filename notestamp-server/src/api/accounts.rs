@@ -7,6 +7,7 @@ use poem_openapi::{ApiResponse, OpenApi};
 use super::tag::Tag;
 use crate::auth::{CurrentUser, SessionJar};
 use crate::error::{ApiError, Failed, failures};
+use crate::middleware::client_address::Client;
 use crate::state::State;
 use crate::wire::account::{Account, CredentialsBody, Message, Registered};
 use crate::wire::json::Json;
@@ -16,7 +17,7 @@ pub struct Accounts;
 
 failures! {
     /// The error statuses of creating an account.
-    RegisterFailures: 400 403 408 409 413 415 507;
+    RegisterFailures: 400 403 408 409 413 415 429 507;
     /// The error statuses of showing an account.
     ShowFailures: 401;
     /// The error statuses of removing an account.
@@ -37,12 +38,14 @@ impl Accounts {
     async fn register(
         &self,
         state: Data<&Arc<State>>,
+        client: Client,
         body: CredentialsBody,
     ) -> Result<RegisterResponse, Failed<RegisterFailures>> {
         let (username, password) = body.into_parts()?;
         let email = Email::parse(&username).map_err(notestamp_store::Error::from)?;
         password.check_new().map_err(notestamp_store::Error::from)?;
-        let hash = state.passwords.hash(&password).await?;
+        state.throttle.count_registration(client.ip)?;
+        let hash = state.passwords.hash(&password, client.ip).await?;
         let user = state.store.create_account(email, hash).await?;
         tracing::info!(user = %user.id, "account created");
         Ok(RegisterResponse::Created(Json(Registered { email: user.email.as_str().to_owned() })))

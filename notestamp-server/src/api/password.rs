@@ -42,12 +42,12 @@ impl PasswordApi {
         state.store.admit(&user).await?;
         let account = state.store.find_account(user.id).await?.ok_or_else(ApiError::unauthorized)?;
         let attempt = state.throttle.attempt(account.email.as_str(), client.ip)?;
-        if !state.passwords.verify(&current, Some(&account.password_hash)).await? {
+        if !state.passwords.verify(&current, Some(&account.password_hash), client.ip).await? {
             attempt.fail(FailureReason::WrongCurrentPassword);
             return Err(ApiError::new(Code::BadCredentials, "the current password is wrong").into());
         }
         drop(attempt);
-        let hash = state.passwords.hash(&new).await?;
+        let hash = state.passwords.hash(&new, client.ip).await?;
         let (by, user_agent) = (Some(user.session.id), &user.session.user_agent);
         let changed = state.store.change_password(&account, by, &hash, user_agent).await?;
         let session = changed.ok_or_else(ApiError::unauthorized)?;

@@ -106,7 +106,7 @@ async fn sign_in(
         return Err(bad_credentials().into());
     }
     for _ in 0..RACES_MAX {
-        let account = match prove(state, email.as_ref(), &password).await? {
+        let account = match prove(state, client, email.as_ref(), &password).await? {
             Ok(account) => account,
             Err(reason) => {
                 attempt.fail(reason);
@@ -133,6 +133,7 @@ async fn sign_in(
 /// exists, not even by the time that it takes.
 async fn prove(
     state: &State,
+    client: &Client,
     email: Option<&Email>,
     password: &Password,
 ) -> Result<Result<User, FailureReason>, ApiError> {
@@ -141,14 +142,14 @@ async fn prove(
         None => None,
     };
     let hash = account.as_ref().map(|account| &account.password_hash);
-    let matches = state.passwords.verify(password, hash).await?;
+    let matches = state.passwords.verify(password, hash, client.ip).await?;
     let mut account = match account {
         Some(account) if matches => account,
         Some(_) => return Ok(Err(FailureReason::WrongPassword)),
         None => return Ok(Err(FailureReason::UnknownAccount)),
     };
     if state.passwords.is_weak(&account.password_hash) {
-        let stronger: PasswordHash = state.passwords.hash(password).await?;
+        let stronger: PasswordHash = state.passwords.hash(password, client.ip).await?;
         state.store.upgrade_password_hash(&account, &stronger).await?;
         account.password_hash = stronger;
     }

@@ -5,6 +5,7 @@ mod authenticator;
 mod common_passwords;
 mod cookies;
 mod current_user;
+mod hash_queue;
 mod key_file;
 mod keys;
 mod media_url;

@@ -1,23 +1,19 @@
 //! Passwords: hashed with Argon2id on the blocking pool, a limited number at once.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use notestamp_store::{InvalidValue, PasswordHash};
-use tokio::sync::Semaphore;
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::argon2id::Argon2id;
 use super::common_passwords::is_common;
-use crate::config::{PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN};
+use super::hash_queue::{HashQueue, QueueFull};
+use crate::config::{HASHES_WAITING_MAX, PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN};
 use crate::error::{ApiError, Code};
-
-/// How many hashes may be waiting or in progress; one more is refused with 503 (backpressure).
-///
-/// Each takes about 25 ms of a core and 19 MiB, so on two cores the last one waits less than two seconds.
-const WAITING_MAX: usize = 64;
+use crate::transport::network;
 
 /// A password as it was typed, normalized as an `OpaqueString` (RFC 8265, 4.2): every space becomes U+0020, and the
 /// text is in Unicode's canonical composition (NFC), so that every keyboard produces the same password. Never printed.
@@ -64,11 +60,10 @@ impl fmt::Debug for Password {
     }
 }
 
-/// Hashes and verifies passwords, on no more than half of the cores.
+/// Hashes and verifies passwords, on no more than half of the cores. Addresses that wait for a hash take turns.
 pub struct Passwords {
     argon2id: Arc<Argon2id>,
-    turns: Arc<Semaphore>,
-    waiting: Arc<AtomicUsize>,
+    queue: HashQueue,
     /// Verified in place of an absent account's hash, so that both take equally long.
     decoy: PasswordHash,
 }
@@ -81,29 +76,34 @@ impl Default for Passwords {
         let at_once = (cores / 2).max(1);
         let decoy = argon2id.hash(b"the password of no account");
         argon2id.free_memory();
-        Self { argon2id, turns: Arc::new(Semaphore::new(at_once)), waiting: Arc::default(), decoy }
+        Self { argon2id, queue: HashQueue::new(at_once, HASHES_WAITING_MAX), decoy }
     }
 }
 
 impl Passwords {
-    /// Hashes a new password, to be stored.
+    /// Hashes a new password, to be stored, for a client of this address.
     ///
     /// # Errors
     /// 503 if too many hashes are waiting.
-    pub async fn hash(&self, password: &Password) -> Result<PasswordHash, ApiError> {
+    pub async fn hash(&self, password: &Password, from: Option<IpAddr>) -> Result<PasswordHash, ApiError> {
         let password = password.clone();
-        self.in_turn(move |argon2id| argon2id.hash(password.0.as_bytes())).await
+        self.in_turn(from, move |argon2id| argon2id.hash(password.0.as_bytes())).await
     }
 
-    /// Returns whether the hash is of this password. Without a hash (an absent account) returns false, after the same
-    /// time.
+    /// Returns whether the hash is of this password, for a client of this address. Without a hash (an absent account)
+    /// returns false, after the same time.
     ///
     /// # Errors
     /// 503 if too many hashes are waiting.
-    pub async fn verify(&self, password: &Password, hash: Option<&PasswordHash>) -> Result<bool, ApiError> {
+    pub async fn verify(
+        &self,
+        password: &Password,
+        hash: Option<&PasswordHash>,
+        from: Option<IpAddr>,
+    ) -> Result<bool, ApiError> {
         let password = password.clone();
         let (known, hash) = (hash.is_some(), hash.unwrap_or(&self.decoy).clone());
-        Ok(self.in_turn(move |argon2id| argon2id.verify(password.0.as_bytes(), &hash)).await? && known)
+        Ok(self.in_turn(from, move |argon2id| argon2id.verify(password.0.as_bytes(), &hash)).await? && known)
     }
 
     /// Returns whether a hash was made with weaker parameters than are used now, or by another algorithm.
@@ -113,15 +113,24 @@ impl Passwords {
 
     async fn in_turn<T: Send + 'static>(
         &self,
+        from: Option<IpAddr>,
         work: impl FnOnce(&Argon2id) -> T + Send + 'static,
     ) -> Result<T, ApiError> {
-        let waiting = Waiting::enter(self.waiting.clone(), self.argon2id.clone())?;
-        let turn = self.turns.clone().acquire_owned().await;
-        let turn = turn.expect("the semaphore is never closed");
-        // The permit is held until the work ends, even if the caller is cancelled.
+        let turn = self.queue.turn(from.map(network)).await.map_err(|QueueFull| {
+            ApiError::retry_after(
+                Code::Busy,
+                "too many sign-ins at once; try again later",
+                Duration::from_secs(2),
+            )
+        })?;
+        let (argon2id, queue) = (self.argon2id.clone(), self.queue.clone());
+        // The turn ends with the work, even if the caller is cancelled.
         let done = tokio::task::spawn_blocking(move || {
-            let result = work(&waiting.argon2id);
-            drop((turn, waiting));
+            let result = work(&argon2id);
+            drop(turn);
+            if queue.is_idle() {
+                argon2id.free_memory();
+            }
             result
         });
         done.await.map_err(|e| ApiError::new(Code::Internal, "internal error").caused_by(e))
@@ -134,36 +143,6 @@ impl fmt::Debug for Passwords {
     }
 }
 
-/// One hash that is waiting or in progress, as long as this value lives. The last one frees the memory.
-struct Waiting {
-    count: Arc<AtomicUsize>,
-    argon2id: Arc<Argon2id>,
-}
-
-impl Waiting {
-    fn enter(count: Arc<AtomicUsize>, argon2id: Arc<Argon2id>) -> Result<Self, ApiError> {
-        let before = count.fetch_add(1, Ordering::Relaxed);
-        let entered = Self { count, argon2id };
-        if before >= WAITING_MAX {
-            let after = Duration::from_secs(2);
-            return Err(ApiError::retry_after(
-                Code::Busy,
-                "too many sign-ins at once; try again later",
-                after,
-            ));
-        }
-        Ok(entered)
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        if self.count.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.argon2id.free_memory();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,11 +151,11 @@ mod tests {
     async fn only_the_right_password_verifies() {
         let passwords = Passwords::default();
         let right = Password::typed("seventeen otters");
-        let hash = passwords.hash(&right).await.unwrap();
-        assert!(passwords.verify(&right, Some(&hash)).await.unwrap());
+        let hash = passwords.hash(&right, None).await.unwrap();
+        assert!(passwords.verify(&right, Some(&hash), None).await.unwrap());
         let wrong = Password::typed("seventeen Otters");
-        assert!(!passwords.verify(&wrong, Some(&hash)).await.unwrap());
-        assert!(!passwords.verify(&right, None).await.unwrap());
+        assert!(!passwords.verify(&wrong, Some(&hash), None).await.unwrap());
+        assert!(!passwords.verify(&right, None, None).await.unwrap());
         assert!(!passwords.is_weak(&hash));
     }
 

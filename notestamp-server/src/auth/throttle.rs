@@ -1,4 +1,5 @@
-//! Limits failed sign-ins, per pair of account and address and per address, and logs them.
+//! Limits failed sign-ins, per pair of account and address and per address, and logs them. Limits registrations per
+//! address.
 //!
 //! Failures from one address do not count against another, so an attacker cannot lock the owner of an account out. Each
 //! process counts for itself, in monotonic time. Of the account names it keeps only digests, and no failure longer than
@@ -12,7 +13,7 @@ use std::time::Duration;
 use notestamp_store::{Clock, Digest, MonotonicTime};
 use tracing::field::display;
 
-use crate::config::{FailureLimit, SignInFailures};
+use crate::config::{FailureLimit, REGISTRATIONS_PER_ADDRESS, SignInFailures};
 use crate::error::{ApiError, Code};
 use crate::transport::network;
 
@@ -46,6 +47,22 @@ struct Failures {
 enum Key {
     AccountFrom(Digest, Option<IpAddr>),
     Address(IpAddr),
+    /// The accounts that this address has registered.
+    Registrations(IpAddr),
+}
+
+impl Key {
+    /// How long a failure with this key counts.
+    fn window(self, limits: SignInFailures) -> Duration {
+        match (self, limits) {
+            (_, SignInFailures::Unlimited) => Duration::ZERO,
+            (Self::AccountFrom(..), SignInFailures::Limited { per_account_and_address, .. }) => {
+                per_account_and_address.window
+            }
+            (Self::Address(_), SignInFailures::Limited { per_address, .. }) => per_address.window,
+            (Self::Registrations(_), SignInFailures::Limited { .. }) => REGISTRATIONS_PER_ADDRESS.window,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -107,6 +124,21 @@ impl Throttle {
         Ok(Attempt { throttle: self, keys, from, at })
     }
 
+    /// Counts a registration from an address, if it is known. The limit is off where failed sign-ins are not limited.
+    ///
+    /// # Errors
+    /// 429 if there have been too many; `Retry-After` says how long to wait.
+    pub fn count_registration(&self, from: Option<IpAddr>) -> Result<(), ApiError> {
+        let (Some(from), SignInFailures::Limited { .. }) = (from, self.limits) else { return Ok(()) };
+        let limited = [(Key::Registrations(network(from)), REGISTRATIONS_PER_ADDRESS)];
+        let Some(refusal) = self.begin(&limited, self.clock.monotonic()) else { return Ok(()) };
+        if refusal.is_logged {
+            tracing::info!(address = display(from), "registration throttled");
+        }
+        let message = "too many accounts are created from this address; try again later";
+        Err(ApiError::retry_after(Code::TooManyRequests, message, refusal.wait))
+    }
+
     /// Counts one more failure, or returns why that is refused.
     fn begin(&self, limited: &[(Key, FailureLimit)], at: MonotonicTime) -> Option<Refusal> {
         let mut failures = self.lock();
@@ -118,7 +150,7 @@ impl Throttle {
             failures.add(*key, at);
         }
         if failures.by_key.len() > REMEMBERED_MAX || failures.count > FAILURES_MAX {
-            failures.forget_old(at, self.latest_window());
+            failures.forget_old(at, self.limits);
             failures.forget_oldest();
         }
         None
@@ -127,16 +159,7 @@ impl Throttle {
     /// Forgets the failures that no longer count.
     pub fn forget_old(&self) {
         let now = self.clock.monotonic();
-        self.lock().forget_old(now, self.latest_window());
-    }
-
-    fn latest_window(&self) -> Duration {
-        match self.limits {
-            SignInFailures::Unlimited => Duration::ZERO,
-            SignInFailures::Limited { per_account_and_address, per_address } => {
-                per_account_and_address.window.max(per_address.window)
-            }
-        }
+        self.lock().forget_old(now, self.limits);
     }
 
     fn lock(&self) -> MutexGuard<'_, Failures> {
@@ -217,9 +240,11 @@ impl Failures {
         Some(Refusal { wait, is_logged })
     }
 
-    fn forget_old(&mut self, now: MonotonicTime, window: Duration) {
-        let counts = |failed: &Failed| failed.at.back().is_some_and(|at| now.since(*at) < window);
-        self.by_key.retain(|_, failed| counts(failed));
+    fn forget_old(&mut self, now: MonotonicTime, limits: SignInFailures) {
+        self.by_key.retain(|key, failed| {
+            let window = key.window(limits);
+            failed.at.back().is_some_and(|at| now.since(*at) < window)
+        });
         self.count = self.by_key.values().map(|failed| failed.at.len()).sum();
     }
 
@@ -261,6 +286,19 @@ mod tests {
     #[track_caller]
     fn fail(throttle: &Throttle, account: &str, from: Option<IpAddr>) {
         throttle.attempt(account, from).unwrap().fail(FailureReason::WrongPassword);
+    }
+
+    #[test]
+    fn an_address_that_registers_too_many_accounts_is_refused_and_others_are_not() {
+        let (throttle, clock) = throttle();
+        let limit = REGISTRATIONS_PER_ADDRESS;
+        (0..limit.count.get()).for_each(|_| throttle.count_registration(address(1)).unwrap());
+        let refused = throttle.count_registration(address(1)).unwrap_err();
+        assert_eq!(refused.code(), Code::TooManyRequests);
+        throttle.count_registration(address(2)).unwrap();
+        drop(throttle.attempt("ada", address(1)).unwrap());
+        clock.advance(limit.window);
+        throttle.count_registration(address(1)).unwrap();
     }
 
     #[test]

@@ -54,6 +54,16 @@ pub const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// The most header fields of a request. Beyond it: 431.
 pub const HEADER_FIELDS_MAX: usize = 100;
 
+/// How many password hashes may wait; for one more, the newest of the address with the most is refused with 503. Each
+/// takes about 25 ms of a core, so on two cores the last one waits less than two seconds.
+pub const HASHES_WAITING_MAX: usize = 64;
+
+/// How many accounts one address may register in a time. Beyond it: 429. A school or a company may share an address.
+pub const REGISTRATIONS_PER_ADDRESS: FailureLimit = FailureLimit {
+    count: NonZeroU32::new(1_000).expect("it is not zero"),
+    window: Duration::from_secs(60 * 60),
+};
+
 /// How much an account may store and send, and how many sign-ins may fail.
 #[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
 pub struct Limits {

@@ -112,6 +112,31 @@ async fn an_address_in_a_header_of_an_untrusted_peer_is_ignored() {
 }
 
 #[apply(api_test)]
+async fn an_address_that_fills_the_queue_of_hashes_keeps_no_other_address_out() {
+    let proxy = "127.0.0.1/32".parse().unwrap();
+    let server = TestServer::spawn_with(|config| config.listen.trusted_proxies = vec![proxy]).await;
+    server.ada().await;
+    let register = async |n: usize| {
+        let visitor = server.visitor();
+        let body = credentials(&format!("{n}@example.org"));
+        let request = visitor.request(Method::POST, "/auth/register");
+        let response = request.header(X_FORWARDED_FOR, "192.0.2.66").json(&body).send().await.unwrap();
+        response.status().as_u16()
+    };
+    let registrations = join_all((0..100).map(register));
+    let sign_ins = async {
+        for n in 1..=5 {
+            let from = format!("192.0.2.{n}");
+            sign_in_from(&server.visitor(), &from, &credentials(ADA)).await.assert_status(200);
+        }
+    };
+    let (registered, ()) = futures_util::join!(registrations, sign_ins);
+    let count = |status: u16| registered.iter().filter(|other| **other == status).count();
+    assert!(count(503) > 0 && count(201) > 0, "{registered:?}");
+    assert_eq!(count(503) + count(201), 100);
+}
+
+#[apply(api_test)]
 async fn a_wrong_current_password_counts() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
