@@ -1,4 +1,4 @@
-//! The one way to put a server together: wires everything, binds, and knows its addresses.
+//! Builds a server from a configuration, and runs it. The program, the tests and the examples all use it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -38,18 +38,18 @@ pub struct App {
 /// Why a server cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Its stores cannot be opened.
+    /// A store cannot be opened.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// Its signing keys cannot be had.
+    /// The signing keys cannot be loaded.
     #[error(transparent)]
     SigningKey(#[from] SigningKeyError),
-    /// An address cannot be listened on.
+    /// The server cannot listen on an address.
     #[error("cannot listen on {address}")]
     Bind {
-        /// The address.
+        /// The address, as the configuration names it.
         address: SocketAddr,
-        /// What the system said.
+        /// The error of the system.
         #[source]
         source: io::Error,
     },
@@ -59,12 +59,13 @@ impl App {
     /// Opens the stores and binds the addresses.
     ///
     /// # Errors
-    /// Where one of them cannot be had; the message says which.
+    /// If a store cannot be opened, the signing keys cannot be loaded, or an address cannot be bound; the message says
+    /// which.
     pub async fn build(config: Config) -> Result<Self, StartError> {
         Self::build_at(config, Arc::new(SystemClock)).await
     }
 
-    /// The same, by another clock.
+    /// The same with another clock than the system's.
     ///
     /// # Errors
     /// Those of [`build`](Self::build).
@@ -73,11 +74,11 @@ impl App {
         Self::build_over(store, config, clock).await
     }
 
-    /// The same, over a store that is open already: for a program that brings a backend of its own, or
-    /// serves one store by several servers. What the configuration says of the stores does not count.
+    /// The same over an open store: for a program that has its own backend, or that serves one store with several
+    /// servers. The configuration of the stores is ignored.
     ///
     /// # Errors
-    /// Where the signing keys cannot be had, or an address cannot be bound.
+    /// If the signing keys cannot be loaded, or an address cannot be bound.
     pub async fn build_over(store: Store, config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let random: Arc<dyn Random> = Arc::new(OsRandom);
         let keys = SigningKeys::load(&config.tokens.signing_keys, &*random, config.storage.durability)?;
@@ -138,25 +139,25 @@ impl App {
         })
     }
 
-    /// The addresses that it listens on, ports that were asked for as 0 included.
+    /// The addresses that the server listens on, with the ports that the system chose for port 0.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
         self.listeners.iter().map(|(address, _)| *address)
     }
 
-    /// The address of the metrics, where they are on.
+    /// The address of the metrics, if they are on.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics.as_ref().map(|(address, _)| *address)
     }
 
-    /// The store that it serves.
+    /// The store behind the server.
     pub fn store(&self) -> &Store {
         &self.state.store
     }
 
-    /// Serves until `stop` is done, then finishes what is under way and closes the stores.
+    /// Serves until `stop` resolves, then shuts down gracefully and closes the stores.
     ///
     /// # Errors
-    /// Where the stores cannot be closed.
+    /// If the stores cannot be closed.
     pub async fn run(self, stop: impl Future<Output = ()>) -> io::Result<()> {
         let stopping = CancellationToken::new();
         let maintenance =

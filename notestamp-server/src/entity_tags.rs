@@ -8,12 +8,12 @@ use poem::http::header::{HeaderMap, IF_MATCH, IF_NONE_MATCH};
 use crate::http::entity_tag::{EntityTag, MalformedPrecondition, TagList};
 
 /// The strong tag of a project's revision.
-pub fn of_revision(revision: Revision) -> EntityTag {
+pub(crate) fn of_revision(revision: Revision) -> EntityTag {
     EntityTag::strong(revision)
 }
 
 /// The strong tag of media, or of a response, whose bytes have this digest.
-pub fn of_digest(digest: &Digest) -> EntityTag {
+pub(crate) fn of_digest(digest: &Digest) -> EntityTag {
     EntityTag::strong(digest)
 }
 
@@ -32,7 +32,7 @@ fn revision_of(tag: &EntityTag) -> Option<Revision> {
 /// # Errors
 /// [`MalformedPrecondition`]: a malformed header must not be ignored, or the request could overwrite or delete what its
 /// client meant to protect.
-pub fn precondition(headers: &HeaderMap) -> Result<Precondition, MalformedPrecondition> {
+pub(crate) fn precondition(headers: &HeaderMap) -> Result<Precondition, MalformedPrecondition> {
     let if_match = TagList::read(headers, &IF_MATCH)?.map(|list| match list {
         TagList::Any => Precondition::Exists,
         TagList::Tags(tags) => {

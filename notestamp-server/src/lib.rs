@@ -1,8 +1,10 @@
-//! notestamp's REST API over [`notestamp_store`].
+//! notestamp's REST API over [`notestamp_store`]: [`App`] is a server made of a [`Config`](config::Config).
+
+#![warn(unreachable_pub)]
 
 mod api;
 mod app;
-pub mod auth;
+mod auth;
 pub mod config;
 pub mod data_folder;
 mod entity_tags;
@@ -20,7 +22,9 @@ pub mod shutdown;
 mod state;
 pub mod storage;
 pub mod telemetry;
-pub mod transport;
+mod transport;
 mod wire;
 
 pub use app::{App, StartError};
+pub use auth::{InvalidSigningKeys, SigningKey, SigningKeyError, SigningKeys};
+pub use transport::raise_descriptor_limit;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 ///
 /// One limit belongs to one kind of event, usually as a `static` beside the place that logs it.
 #[derive(Debug)]
-pub struct LogLimit {
+pub(crate) struct LogLimit {
     interval: Duration,
     state: Mutex<State>,
 }
@@ -22,17 +22,17 @@ struct State {
 
 impl LogLimit {
     /// One event per `interval`; the first one is always admitted.
-    pub const fn new(interval: Duration) -> Self {
+    pub(crate) const fn new(interval: Duration) -> Self {
         Self { interval, state: Mutex::new(State { admitted: None, left_out: 0 }) }
     }
 
     /// One event per second.
-    pub const fn per_second() -> Self {
+    pub(crate) const fn per_second() -> Self {
         Self::new(Duration::from_secs(1))
     }
 
     /// Returns how many events were left out since the last admitted one, or `None` if this event must not be logged.
-    pub fn admit(&self) -> Option<u64> {
+    pub(crate) fn admit(&self) -> Option<u64> {
         let now = Instant::now();
         // No code panics while it is locked.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

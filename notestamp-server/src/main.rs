@@ -3,8 +3,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use notestamp_server::config::{self, Config, Invocation, OpenApiFormat, Storage, SweepConfig};
-use notestamp_server::transport::descriptors;
-use notestamp_server::{App, openapi, shutdown, storage, telemetry};
+use notestamp_server::{App, openapi, raise_descriptor_limit, shutdown, storage, telemetry};
 use notestamp_store::{SystemClock, error_chain};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -67,7 +66,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    if let Err(error) = descriptors::raise_limit() {
+    if let Err(error) = raise_descriptor_limit() {
         tracing::warn!(%error, "cannot raise the limit of file descriptors");
     }
     let stop = shutdown::requested()?;

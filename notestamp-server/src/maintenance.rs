@@ -12,7 +12,7 @@ use crate::state::State;
 const SESSIONS_STEP: usize = 500;
 
 /// Runs at once, then after each interval `every` and whenever a request asks for a sweep, until it is cancelled.
-pub async fn run(state: Arc<State>, every: Duration, stopping: CancellationToken) {
+pub(crate) async fn run(state: Arc<State>, every: Duration, stopping: CancellationToken) {
     loop {
         tokio::select! {
             () = stopping.cancelled() => return,

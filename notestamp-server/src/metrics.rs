@@ -15,7 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 /// The counters and histograms of one server.
 #[derive(Debug)]
-pub struct Metrics {
+pub(crate) struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     request_seconds: Histogram,
@@ -33,7 +33,7 @@ struct RequestLabels {
 
 impl Metrics {
     /// All metrics at zero.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("notestamp"),
             requests: Family::default(),
@@ -68,13 +68,13 @@ impl Metrics {
     }
 
     /// Counts a request as in progress until the result is dropped.
-    pub fn request_begins(&self) -> UnderWay<'_> {
+    pub(crate) fn request_begins(&self) -> UnderWay<'_> {
         self.requests_under_way.inc();
         UnderWay(&self.requests_under_way)
     }
 
     /// Counts a response, and the time until it began.
-    pub fn request_answered(&self, method: &Method, status: u16, took: Duration) {
+    pub(crate) fn request_answered(&self, method: &Method, status: u16, took: Duration) {
         // A client can invent methods, so unknown methods share one counter.
         let method = match method.as_str() {
             "GET" => "GET",
@@ -88,13 +88,13 @@ impl Metrics {
     }
 
     /// Counts the outcome of a sweep.
-    pub fn swept(&self, report: &SweepReport) {
+    pub(crate) fn swept(&self, report: &SweepReport) {
         self.sweep_deleted.inc_by(report.deleted as u64);
         self.sweep_failed.inc_by(report.failed as u64);
     }
 
     /// Counts expired sessions that were forgotten.
-    pub fn sessions_forgotten(&self, count: usize) {
+    pub(crate) fn sessions_forgotten(&self, count: usize) {
         self.sessions_forgotten.inc_by(count as u64);
     }
 
@@ -107,7 +107,7 @@ impl Metrics {
 }
 
 /// A request in progress, as long as this value lives.
-pub struct UnderWay<'a>(&'a Gauge);
+pub(crate) struct UnderWay<'a>(&'a Gauge);
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
@@ -116,7 +116,7 @@ impl Drop for UnderWay<'_> {
 }
 
 /// Serves `/metrics` on a separate listener.
-pub struct MetricsEndpoint(pub std::sync::Arc<Metrics>);
+pub(crate) struct MetricsEndpoint(pub(crate) std::sync::Arc<Metrics>);
 
 impl Endpoint for MetricsEndpoint {
     type Output = Response;

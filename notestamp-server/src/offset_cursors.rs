@@ -15,7 +15,7 @@ const REMEMBERED_MIN: usize = 10_000;
 /// the start each time, a page would repeat a project for each one saved meanwhile, skip one for each deleted, and cost
 /// more the larger the offset is. Where no cursor is known (forgotten, or made by another process), the server counts.
 #[derive(Debug, Default)]
-pub struct OffsetCursors(Mutex<Generations>);
+pub(crate) struct OffsetCursors(Mutex<Generations>);
 
 /// Two generations of cursors: when `latest` is full, it replaces `before`, which is forgotten.
 #[derive(Debug, Default)]
@@ -26,7 +26,7 @@ struct Generations {
 
 impl OffsetCursors {
     /// Returns the query that continues where the session's previous page ended, or `query` itself if that is unknown.
-    pub fn resume(&self, session: SessionId, query: &ListQuery) -> ListQuery {
+    pub(crate) fn resume(&self, session: SessionId, query: &ListQuery) -> ListQuery {
         let key = key(session, query, query.skip);
         let places = self.lock();
         match places.latest.get(&key).or_else(|| places.before.get(&key)) {
@@ -36,7 +36,7 @@ impl OffsetCursors {
     }
 
     /// Remembers the cursor at which a page ended; `next_offset` is the offset of the next page.
-    pub fn remember(&self, session: SessionId, query: &ListQuery, next_offset: usize, place: Cursor) {
+    pub(crate) fn remember(&self, session: SessionId, query: &ListQuery, next_offset: usize, place: Cursor) {
         let mut places = self.lock();
         if places.latest.len() >= REMEMBERED_MIN {
             places.before = mem::take(&mut places.latest);

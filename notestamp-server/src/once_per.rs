@@ -7,21 +7,21 @@ use tokio::time::Instant;
 
 /// The last outcome of a check, and when it was run.
 #[derive(Debug)]
-pub struct OncePer<T> {
+pub(crate) struct OncePer<T> {
     interval: Duration,
     last: Mutex<Option<(Instant, T)>>,
 }
 
 impl<T: Clone> OncePer<T> {
     /// No check has been run yet.
-    pub const fn new(interval: Duration) -> Self {
+    pub(crate) const fn new(interval: Duration) -> Self {
         Self { interval, last: Mutex::const_new(None) }
     }
 
     /// Returns the outcome of the last `ask` if it is younger than the interval; otherwise runs this one.
     ///
     /// Concurrent callers wait for the one that runs its `ask`. If that caller is cancelled, the next one runs its own.
-    pub async fn get(&self, ask: impl Future<Output = T>) -> T {
+    pub(crate) async fn get(&self, ask: impl Future<Output = T>) -> T {
         let mut last = self.last.lock().await;
         match &*last {
             Some((asked, outcome)) if asked.elapsed() < self.interval => outcome.clone(),

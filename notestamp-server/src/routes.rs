@@ -20,7 +20,7 @@ use crate::state::State;
 
 /// The routes. Every error and every panic of a route becomes a response here, so that cookies and headers are set on
 /// it too.
-pub fn routes(state: Arc<State>) -> BoxEndpoint<'static, Response> {
+pub(crate) fn routes(state: Arc<State>) -> BoxEndpoint<'static, Response> {
     let cookies = state.auth.cookies;
     Route::new()
         .at("/", page(HTML, include_str!("index.html")))

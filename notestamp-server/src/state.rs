@@ -1,4 +1,4 @@
-//! What a handler may reach.
+//! The state that all operations share.
 
 use std::sync::Arc;
 
@@ -11,29 +11,29 @@ use crate::metrics::Metrics;
 use crate::offset_cursors::OffsetCursors;
 use crate::once_per::OncePer;
 
-/// Everything that requests share.
+/// The state that all operations share.
 #[derive(Debug)]
-pub struct State {
-    /// Accounts, sessions and projects.
-    pub store: Store,
+pub(crate) struct State {
+    /// Holds the accounts, sessions and projects.
+    pub(crate) store: Store,
     /// Hashes and verifies passwords.
-    pub passwords: Passwords,
+    pub(crate) passwords: Passwords,
     /// Limits failed sign-ins.
-    pub throttle: Throttle,
+    pub(crate) throttle: Throttle,
     /// Decides who sends a request, and sets the cookies of sessions.
-    pub auth: Arc<Authenticator>,
-    /// How media gets to players.
-    pub media_delivery: MediaDelivery,
-    /// What `/project/list` holds.
-    pub project_list: ProjectListEntries,
-    /// Where the pages of clients that count go on.
-    pub offset_cursors: OffsetCursors,
+    pub(crate) auth: Arc<Authenticator>,
+    /// Whether media goes through the server, or players are redirected to the bucket.
+    pub(crate) media_delivery: MediaDelivery,
+    /// Whether `/project/list` holds metadata or titles.
+    pub(crate) project_list: ProjectListEntries,
+    /// The cursors that continue the pages of clients that use offsets.
+    pub(crate) offset_cursors: OffsetCursors,
     /// Tells the time.
-    pub clock: Arc<dyn Clock>,
-    /// Counts what happens.
-    pub metrics: Arc<Metrics>,
-    /// Whether the stores are ready.
-    pub readiness: OncePer<Result<(), Arc<Error>>>,
-    /// Wakes the sweep before its time: there is something to take away.
-    pub sweep_soon: Notify,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Counts requests, sweeps and forgotten sessions for the operator.
+    pub(crate) metrics: Arc<Metrics>,
+    /// The outcome of the last readiness probe.
+    pub(crate) readiness: OncePer<Result<(), Arc<Error>>>,
+    /// Starts a sweep before its scheduled time, because an account was removed.
+    pub(crate) sweep_soon: Notify,
 }

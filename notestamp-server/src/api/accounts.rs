@@ -13,7 +13,7 @@ use crate::wire::account::{Account, CredentialsBody, Message, Registered};
 use crate::wire::json::Json;
 
 /// Creating, showing and removing accounts.
-pub struct Accounts;
+pub(crate) struct Accounts;
 
 failures! {
     /// The error statuses of creating an account.

@@ -22,7 +22,7 @@ use crate::wire::json::{Json, WrittenJson};
 ///
 /// # Errors
 /// 400 if `If-Match` is malformed, 412 if it does not match `current`.
-pub fn is_not_modified(headers: &HeaderMap, current: &EntityTag) -> Result<bool, ApiError> {
+pub(crate) fn is_not_modified(headers: &HeaderMap, current: &EntityTag) -> Result<bool, ApiError> {
     match read_condition(headers, current)? {
         ReadCondition::Met => Ok(false),
         ReadCondition::NotModified => Ok(true),
@@ -31,7 +31,7 @@ pub fn is_not_modified(headers: &HeaderMap, current: &EntityTag) -> Result<bool,
 }
 
 /// A payload with its entity tag, or 304 if the client has it already.
-pub struct Conditional<P> {
+pub(crate) struct Conditional<P> {
     response: Response,
     of: PhantomData<fn() -> P>,
 }
@@ -41,7 +41,7 @@ impl<P: IntoResponse> Conditional<P> {
     ///
     /// # Errors
     /// Those of [`is_not_modified`].
-    pub fn new(headers: &HeaderMap, tag: &EntityTag, payload: P) -> Result<Self, ApiError> {
+    pub(crate) fn new(headers: &HeaderMap, tag: &EntityTag, payload: P) -> Result<Self, ApiError> {
         let mut response = match is_not_modified(headers, tag)? {
             true => StatusCode::NOT_MODIFIED.into_response(),
             false => payload.into_response(),
@@ -60,7 +60,7 @@ impl<T: Type + Serialize> Conditional<WrittenJson<T>> {
     ///
     /// # Errors
     /// Those of [`is_not_modified`].
-    pub fn list(headers: &HeaderMap, list: T, link: Option<&str>) -> Result<Self, ApiError> {
+    pub(crate) fn list(headers: &HeaderMap, list: T, link: Option<&str>) -> Result<Self, ApiError> {
         let failed = |error| ApiError::new(Code::Internal, "the list cannot be written").caused_by(error);
         let written = Json(list).write().map_err(failed)?;
         let mut hasher = Hasher::new();
@@ -104,14 +104,14 @@ impl<P: Payload> ApiResponse for Conditional<P> {
 }
 
 /// A response that may name the page that follows it (RFC 8288).
-pub struct Linked<R> {
+pub(crate) struct Linked<R> {
     response: R,
     next: Option<String>,
 }
 
 impl<R> Linked<R> {
     /// A response, and the `Link` to the next page.
-    pub fn new(response: R, next: Option<String>) -> Self {
+    pub(crate) fn new(response: R, next: Option<String>) -> Self {
         Self { response, next }
     }
 }

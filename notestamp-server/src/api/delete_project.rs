@@ -17,7 +17,7 @@ failures! {
 ///
 /// # Errors
 /// [`DeleteFailures`].
-pub async fn delete(
+pub(crate) async fn delete(
     state: &State,
     user: &CurrentUser,
     headers: &HeaderMap,

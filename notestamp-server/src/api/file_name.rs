@@ -45,7 +45,7 @@ const EXTENSIONS: [(&str, &str); 35] = [
 ];
 
 /// A file name that is valid in every common file system, and that cannot be displayed as another one.
-pub fn file_name(title: &Title, media_type: &MediaType) -> String {
+pub(crate) fn file_name(title: &Title, media_type: &MediaType) -> String {
     let extensions = || EXTENSIONS.iter().filter(|(of, _)| *of == media_type.essence()).map(|(_, it)| *it);
     let safe: String = title.as_str().chars().map(|c| if is_unsafe(c) { '_' } else { c }).collect();
     // Windows removes dots and spaces at the end; a dot at the start hides a file, or means a directory.

@@ -12,7 +12,7 @@ use crate::state::State;
 use crate::wire::json::Json;
 
 /// The health of the server.
-pub struct HealthApi;
+pub(crate) struct HealthApi;
 
 failures! {
     /// The error statuses of a health check.

@@ -25,13 +25,13 @@ const INLINE: [&str; 9] = [
 ];
 
 /// Returns whether a browser may show media of this type in place; if not, it is an attachment.
-pub fn is_inline(media_type: &MediaType) -> bool {
+pub(crate) fn is_inline(media_type: &MediaType) -> bool {
     is_played(media_type) || INLINE.contains(&media_type.essence())
 }
 
 /// Returns whether it is audio or video. An XML type is neither, whatever it claims: browsers show `audio/x+xml` as a
 /// document, which may run scripts.
-pub fn is_played(media_type: &MediaType) -> bool {
+pub(crate) fn is_played(media_type: &MediaType) -> bool {
     let essence = media_type.essence();
     (essence.starts_with("audio/") || essence.starts_with("video/")) && !essence.ends_with("+xml")
 }
@@ -40,7 +40,7 @@ pub fn is_played(media_type: &MediaType) -> bool {
 /// page can load as a script or a style sheet either.
 ///
 /// `mimetype` is the media type as it was saved. Its parameters, such as the codecs of a recording, are served too.
-pub fn content_type(mimetype: &str) -> HeaderValue {
+pub(crate) fn content_type(mimetype: &str) -> HeaderValue {
     let Some(given) = ContentType::parse(mimetype).filter(|given| is_inline(given.media_type())) else {
         return HeaderValue::from_static("application/octet-stream");
     };
@@ -51,7 +51,7 @@ pub fn content_type(mimetype: &str) -> HeaderValue {
 
 /// The `Content-Disposition` of a project's media, with a file name made of the project's title. Media of a type that
 /// browsers do not show safely is always an attachment.
-pub fn content_disposition(asked: Disposition, title: &Title, media_type: &MediaType) -> HeaderValue {
+pub(crate) fn content_disposition(asked: Disposition, title: &Title, media_type: &MediaType) -> HeaderValue {
     let disposition = if is_inline(media_type) { asked } else { Disposition::Attachment };
     content_disposition::content_disposition(disposition, &file_name(title, media_type))
 }

@@ -33,7 +33,7 @@ failures! {
 }
 
 /// A response of 200, 206, 304 or 307, with the same headers on every route that serves media.
-pub struct MediaResponse(Response);
+pub(crate) struct MediaResponse(Response);
 
 impl IntoResponse for MediaResponse {
     fn into_response(self) -> Response {
@@ -98,10 +98,10 @@ impl ApiResponse for MediaResponse {
 }
 
 /// What an operation that reads media returns.
-pub type MediaResult = Result<MediaResponse, Failed<MediaFailures>>;
+pub(crate) type MediaResult = Result<MediaResponse, Failed<MediaFailures>>;
 
 /// Responds with the media of the user's project of this title.
-pub async fn media_by_title(
+pub(crate) async fn media_by_title(
     state: &State,
     user: &CurrentUser,
     request: &Request,
@@ -118,7 +118,7 @@ pub async fn media_by_title(
 const PLAYED_IN_A_TAB: &str = "sandbox allow-same-origin";
 
 /// Responds to a request for media: evaluates the preconditions, then the range (RFC 9110, 13.2.2).
-pub async fn media_response(
+pub(crate) async fn media_response(
     state: &State,
     request: &Request,
     project: Project,
@@ -201,6 +201,6 @@ async fn redirect(
 }
 
 /// 404 for a project that has no media, or whose media is stored elsewhere.
-pub fn no_media() -> ApiError {
+pub(crate) fn no_media() -> ApiError {
     ApiError::new(Code::NotFound, "the project has no media on this server")
 }

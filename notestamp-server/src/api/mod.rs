@@ -1,7 +1,7 @@
 //! The operations: thin routes over the store.
 
 mod accounts;
-pub mod conditional;
+pub(crate) mod conditional;
 mod delete_project;
 mod file_name;
 mod health;
@@ -34,7 +34,7 @@ type Api = (
 );
 
 /// The operations and their OpenAPI description.
-pub fn service() -> OpenApiService<Api, ()> {
+pub(crate) fn service() -> OpenApiService<Api, ()> {
     let api = (
         accounts::Accounts,
         sign_in::SignIn,

@@ -15,19 +15,19 @@ failures! {
 }
 
 /// A project with its notes, both of the same revision.
-pub struct OpenedText {
-    pub project: Project,
+pub(crate) struct OpenedText {
+    pub(crate) project: Project,
     /// The notes: a JSON text, exactly as it was saved.
-    pub notes: String,
+    pub(crate) notes: String,
     /// The revision as an entity tag.
-    pub revision: EntityTag,
+    pub(crate) revision: EntityTag,
 }
 
 /// Opens the user's project of this title.
 ///
 /// # Errors
 /// [`OpenFailures`].
-pub async fn open(state: &State, user: &CurrentUser, title: &str) -> Result<OpenedText, ApiError> {
+pub(crate) async fn open(state: &State, user: &CurrentUser, title: &str) -> Result<OpenedText, ApiError> {
     let opened = state.store.open_project(user.id, &requested_title(title)?).await?;
     let notes = String::from_utf8(opened.notes.into())
         .map_err(|e| ApiError::new(Code::Damaged, "the notes are damaged").caused_by(e))?;

@@ -14,7 +14,7 @@ use crate::wire::account::{Message, PasswordChangeBody};
 use crate::wire::json::Json;
 
 /// The operation on passwords.
-pub struct PasswordApi;
+pub(crate) struct PasswordApi;
 
 failures! {
     /// The error statuses of changing a password.

@@ -15,7 +15,11 @@ use crate::wire::upload::{MEDIA_FILE, NotesPart, Upload, UploadLimits, UploadTex
 ///
 /// # Errors
 /// 400, 408, 413, and those of the store.
-pub async fn receive(upload: Upload, save: &mut Save, limits: UploadLimits) -> Result<UploadTexts, ApiError> {
+pub(crate) async fn receive(
+    upload: Upload,
+    save: &mut Save,
+    limits: UploadLimits,
+) -> Result<UploadTexts, ApiError> {
     match upload {
         Upload::Form(form, notes) => receive_form(*form, notes, save, limits).await,
         Upload::Json(body) => json::parse(&read(body, limits).await?),

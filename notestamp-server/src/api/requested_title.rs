@@ -8,7 +8,7 @@ use crate::error::{ApiError, Code};
 ///
 /// # Errors
 /// 400 if it is empty, 404 if it is not a valid title.
-pub fn requested_title(name: &str) -> Result<Title, ApiError> {
+pub(crate) fn requested_title(name: &str) -> Result<Title, ApiError> {
     if name.is_empty() {
         return Err(ApiError::bad_request("the parameter `name` is missing"));
     }

@@ -20,7 +20,7 @@ failures! {
 ///
 /// # Errors
 /// [`SaveFailures`].
-pub async fn save(
+pub(crate) async fn save(
     state: &State,
     user: &CurrentUser,
     deadline: &RequestDeadline,

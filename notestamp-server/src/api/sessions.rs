@@ -16,7 +16,7 @@ use crate::wire::account::{Message, SessionEntry};
 use crate::wire::json::Json;
 
 /// The operations on sessions.
-pub struct SessionsApi;
+pub(crate) struct SessionsApi;
 
 failures! {
     /// The error statuses of listing sessions.

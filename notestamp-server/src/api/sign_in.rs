@@ -19,7 +19,7 @@ use crate::wire::json::Json;
 use crate::wire::metadata::ProjectMetadata;
 
 /// Signing in and out.
-pub struct SignIn;
+pub(crate) struct SignIn;
 
 failures! {
     /// The error statuses of signing in.

@@ -3,7 +3,7 @@
 use poem_openapi::Tags;
 
 #[derive(Tags)]
-pub enum Tag {
+pub(crate) enum Tag {
     /// Creating, showing and removing accounts.
     Accounts,
     /// Signing in and out, sessions, and the password. Scripts cannot read the session's two cookies.

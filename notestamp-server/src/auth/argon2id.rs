@@ -18,7 +18,7 @@ const MEMORY_KIB_MAX: u32 = 256 * 1024;
 const BLOCKS_MIN: usize = 32 * 1024 + 1;
 
 /// Hashes and verifies passwords with Argon2id. Both take long: call them on a thread that may block.
-pub struct Argon2id {
+pub(crate) struct Argon2id {
     params: Params,
     /// Memory that is not in use now, for the next hashes.
     free: Mutex<Vec<Vec<Block>>>,
@@ -33,7 +33,7 @@ impl Default for Argon2id {
 
 impl Argon2id {
     /// Returns a new hash of a password, with a new salt.
-    pub fn hash(&self, password: &[u8]) -> PasswordHash {
+    pub(crate) fn hash(&self, password: &[u8]) -> PasswordHash {
         let made = || {
             let salt = Salt::new(&generate_salt()).ok()?;
             let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
@@ -57,7 +57,7 @@ impl Argon2id {
 
     /// Returns whether the hash is of this password; false if the hash is damaged. The parameters in the hash decide
     /// how long it takes.
-    pub fn verify(&self, password: &[u8], hash: &PasswordHash) -> bool {
+    pub(crate) fn verify(&self, password: &[u8], hash: &PasswordHash) -> bool {
         let matches = || {
             let phc = Phc::new(hash.as_phc()).ok()?;
             let params = Params::try_from(&phc).ok().filter(|params| params.m_cost() <= MEMORY_KIB_MAX)?;
@@ -74,7 +74,7 @@ impl Argon2id {
     }
 
     /// Returns whether a hash was made with weaker parameters than are used now, or by another algorithm.
-    pub fn is_weak(&self, hash: &PasswordHash) -> bool {
+    pub(crate) fn is_weak(&self, hash: &PasswordHash) -> bool {
         let Ok(phc) = Phc::new(hash.as_phc()) else { return true };
         let Ok(made_with) = Params::try_from(&phc) else { return true };
         phc.algorithm != Algorithm::Argon2id.ident()
@@ -83,7 +83,7 @@ impl Argon2id {
     }
 
     /// Returns the memory that is not in use to the system.
-    pub fn free_memory(&self) {
+    pub(crate) fn free_memory(&self) {
         self.free.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 

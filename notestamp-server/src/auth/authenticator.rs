@@ -13,19 +13,19 @@ use crate::error::ApiError;
 
 /// Decides who sends a request: by the tokens in its cookies, or for media by the signature of its URL.
 #[derive(Debug)]
-pub struct Authenticator {
+pub(crate) struct Authenticator {
     /// Holds the sessions.
-    pub store: Store,
+    pub(crate) store: Store,
     /// Makes and reads the tokens.
-    pub tokens: Tokens,
+    pub(crate) tokens: Tokens,
     /// Carry the tokens.
-    pub cookies: SessionCookies,
+    pub(crate) cookies: SessionCookies,
     /// Makes and verifies the URLs of media that need no cookies.
-    pub media_urls: MediaUrls,
+    pub(crate) media_urls: MediaUrls,
     /// Says whether a token or a URL has expired.
-    pub clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
     /// Makes the ids of access tokens.
-    pub random: Arc<dyn Random>,
+    pub(crate) random: Arc<dyn Random>,
 }
 
 /// The user of an open session. An operation that takes this responds with 401 without one, before it reads any of
@@ -36,11 +36,11 @@ pub struct Authenticator {
 ///
 /// [`late_cookies`]: crate::middleware::late_cookies
 #[derive(Clone, Debug)]
-pub struct CurrentUser {
+pub(crate) struct CurrentUser {
     /// Whose session it is.
-    pub id: UserId,
+    pub(crate) id: UserId,
     /// The session as the store holds it, refreshed where that was needed.
-    pub session: Session,
+    pub(crate) session: Session,
 }
 
 impl From<&CurrentUser> for Caller {
@@ -59,7 +59,7 @@ impl Authenticator {
     ///
     /// # Errors
     /// 401 if the cookies hold no valid tokens of an open session, or tokens of two sessions; those of the store.
-    pub async fn authenticate(&self, jar: &SessionJar) -> Result<CurrentUser, ApiError> {
+    pub(crate) async fn authenticate(&self, jar: &SessionJar) -> Result<CurrentUser, ApiError> {
         let (access, refresh) = self.presented(jar);
         if let (Some(access), Some(refresh)) = (access.authentic(), refresh.authentic())
             && access.session != refresh.session
@@ -107,7 +107,7 @@ impl Authenticator {
     }
 
     /// The status of the access token and of the refresh token of the request.
-    pub fn presented(&self, jar: &SessionJar) -> (TokenStatus, TokenStatus) {
+    pub(crate) fn presented(&self, jar: &SessionJar) -> (TokenStatus, TokenStatus) {
         let now = self.clock.now();
         let read = |kind, name| {
             let token = self.cookies.value(&jar.cookies, name);
@@ -117,7 +117,7 @@ impl Authenticator {
     }
 
     /// Sets both cookies to tokens of this session.
-    pub fn set_cookies(&self, jar: &SessionJar, session: &Session) {
+    pub(crate) fn set_cookies(&self, jar: &SessionJar, session: &Session) {
         let now = self.clock.now();
         jar.made.at(self.clock.monotonic());
         let id = TokenId::generate(now, &*self.random);
@@ -129,7 +129,7 @@ impl Authenticator {
     }
 
     /// Makes the browser remove both cookies.
-    pub fn clear_cookies(&self, jar: &SessionJar) {
+    pub(crate) fn clear_cookies(&self, jar: &SessionJar) {
         jar.made.at(self.clock.monotonic());
         self.cookies.clear(&jar.cookies);
     }
@@ -139,7 +139,7 @@ impl Authenticator {
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn grantor(&self, grant: &MediaGrant) -> Result<Option<UserId>, ApiError> {
+    pub(crate) async fn grantor(&self, grant: &MediaGrant) -> Result<Option<UserId>, ApiError> {
         if !self.media_urls.verify(grant) || self.clock.now().as_secs() >= grant.expires {
             return Ok(None);
         }

@@ -10,7 +10,7 @@ use crate::config::Cookies;
 
 /// How the session's cookies are written and read.
 #[derive(Clone, Copy, Debug)]
-pub struct SessionCookies {
+pub(crate) struct SessionCookies {
     same_site: SameSite,
     /// Sets `Secure`: only over https. Browsers treat `http://localhost` as secure too.
     secure: bool,
@@ -18,18 +18,18 @@ pub struct SessionCookies {
 
 impl SessionCookies {
     /// Cookies with the attributes that the configuration names.
-    pub fn new(config: &Cookies) -> Self {
+    pub(crate) fn new(config: &Cookies) -> Self {
         Self { same_site: config.same_site, secure: !config.insecure }
     }
 
     /// The name of the access token's cookie. The prefix `__Host-` makes browsers demand
     /// `Secure`, `Path=/` and no `Domain`, so it cannot be used without `Secure`.
-    pub fn access_name(&self) -> &'static str {
+    pub(crate) fn access_name(&self) -> &'static str {
         if self.secure { "__Host-accessToken" } else { "accessToken" }
     }
 
     /// The name of the refresh token's cookie.
-    pub fn refresh_name(&self) -> &'static str {
+    pub(crate) fn refresh_name(&self) -> &'static str {
         if self.secure { "__Host-refreshToken" } else { "refreshToken" }
     }
 
@@ -37,7 +37,7 @@ impl SessionCookies {
     ///
     /// The jar ignores all cookies if one byte is not ASCII, so a cookie of another program on the same host would sign
     /// users out. It also ignores a value that it cannot decode, so a damaged token would look like a missing one.
-    pub fn keep_own(&self, headers: &mut HeaderMap) {
+    pub(crate) fn keep_own(&self, headers: &mut HeaderMap) {
         let pairs = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|b| *b == b';'));
         let own: Vec<_> = pairs.filter_map(|pair| self.own(pair)).collect();
         headers.remove(COOKIE);
@@ -59,19 +59,19 @@ impl SessionCookies {
     }
 
     /// The value of a cookie of the request.
-    pub fn value(&self, jar: &CookieJar, name: &str) -> Option<String> {
+    pub(crate) fn value(&self, jar: &CookieJar, name: &str) -> Option<String> {
         jar.get(name).map(|cookie| cookie.value_str().to_owned())
     }
 
     /// Sets a cookie that lasts until its token expires.
-    pub fn set(&self, jar: &CookieJar, name: &str, token: &str, expires: Timestamp, now: Timestamp) {
+    pub(crate) fn set(&self, jar: &CookieJar, name: &str, token: &str, expires: Timestamp, now: Timestamp) {
         let mut cookie = self.cookie(name, token);
         cookie.set_max_age(Duration::from_secs(expires.since(now).as_secs()));
         jar.add(cookie);
     }
 
     /// Makes the browser remove both cookies.
-    pub fn clear(&self, jar: &CookieJar) {
+    pub(crate) fn clear(&self, jar: &CookieJar) {
         for name in [self.access_name(), self.refresh_name()] {
             let mut cookie = self.cookie(name, "");
             cookie.make_removal();

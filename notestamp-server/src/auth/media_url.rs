@@ -13,7 +13,7 @@ use crate::middleware::base_url::BaseUrl;
 /// Makes and verifies the URLs: HMAC-SHA-256 (RFC 2104) over project, session and expiry.
 ///
 /// A client that has such a URL can read this one project's media until the URL expires or the session ends.
-pub struct MediaUrls {
+pub(crate) struct MediaUrls {
     /// The first key signs, all keys verify.
     keys: Vec<Hmac<Sha256>>,
 }
@@ -23,14 +23,20 @@ const PURPOSE: &[u8] = b"notestamp-server media url 1";
 
 impl MediaUrls {
     /// Derives one key for URLs from each signing key.
-    pub fn new(keys: &SigningKeys) -> Self {
+    pub(crate) fn new(keys: &SigningKeys) -> Self {
         let keys =
             keys.iter().map(|key| keyed(&keyed(key.secret()).chain_update(PURPOSE).finalize().into_bytes()));
         Self { keys: keys.collect() }
     }
 
     /// A URL of the project's media, valid for 10 to 15 minutes while this session is open.
-    pub fn url(&self, base: &BaseUrl, project: ProjectId, session: SessionId, now: Timestamp) -> String {
+    pub(crate) fn url(
+        &self,
+        base: &BaseUrl,
+        project: ProjectId,
+        session: SessionId,
+        now: Timestamp,
+    ) -> String {
         let latest = now.after(MEDIA_URL_TTL_MAX).as_secs();
         let expires = latest - latest.rem_euclid(MEDIA_URL_STEP.as_secs() as i64);
         let signature = message(&self.keys[0], project, session, expires).finalize().into_bytes();
@@ -39,7 +45,7 @@ impl MediaUrls {
     }
 
     /// Returns whether the server has signed this URL.
-    pub fn verify(&self, grant: &MediaGrant) -> bool {
+    pub(crate) fn verify(&self, grant: &MediaGrant) -> bool {
         let Some(signature) = from_hex(&grant.signature) else {
             return false;
         };
@@ -68,15 +74,15 @@ impl fmt::Debug for MediaUrls {
 
 /// The parameters of a URL, not yet verified.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct MediaGrant {
+pub(crate) struct MediaGrant {
     /// The project whose media may be read.
-    pub project: ProjectId,
+    pub(crate) project: ProjectId,
     /// The session for which the URL was made; the URL is invalid once it has ended.
-    pub session: SessionId,
+    pub(crate) session: SessionId,
     /// When the URL expires, in seconds since 1970.
-    pub expires: i64,
+    pub(crate) expires: i64,
     /// The HMAC of the other three, in hex digits.
-    pub signature: String,
+    pub(crate) signature: String,
 }
 
 #[cfg(test)]

@@ -21,11 +21,11 @@ use crate::transport::network;
 /// Of the characters that RFC 8265 disallows, only control characters are refused, and only in a new password: the set
 /// of the others changes with the version of Unicode.
 #[derive(Clone)]
-pub struct Password(String);
+pub(crate) struct Password(String);
 
 impl Password {
     /// Normalizes a password as it was typed; it need not be right or valid.
-    pub fn typed(text: &str) -> Self {
+    pub(crate) fn typed(text: &str) -> Self {
         Self(text.chars().map(|c| if is_other_space(c) { ' ' } else { c }).nfc().collect())
     }
 
@@ -33,7 +33,7 @@ impl Password {
     ///
     /// # Errors
     /// If it is too short, too long, has control characters, or is among the most common ones.
-    pub fn check_new(&self) -> Result<(), InvalidValue> {
+    pub(crate) fn check_new(&self) -> Result<(), InvalidValue> {
         let refused = |why: &str| Err(InvalidValue::new("password", why));
         match self.0.len() {
             0..PASSWORD_BYTES_MIN => refused("is shorter than 8 bytes"),
@@ -61,7 +61,7 @@ impl fmt::Debug for Password {
 }
 
 /// Hashes and verifies passwords, on no more than half of the cores. Addresses that wait for a hash take turns.
-pub struct Passwords {
+pub(crate) struct Passwords {
     argon2id: Arc<Argon2id>,
     queue: HashQueue,
     /// Verified in place of an absent account's hash, so that both take equally long.
@@ -85,7 +85,11 @@ impl Passwords {
     ///
     /// # Errors
     /// 503 if too many hashes are waiting.
-    pub async fn hash(&self, password: &Password, from: Option<IpAddr>) -> Result<PasswordHash, ApiError> {
+    pub(crate) async fn hash(
+        &self,
+        password: &Password,
+        from: Option<IpAddr>,
+    ) -> Result<PasswordHash, ApiError> {
         let password = password.clone();
         self.in_turn(from, move |argon2id| argon2id.hash(password.0.as_bytes())).await
     }
@@ -95,7 +99,7 @@ impl Passwords {
     ///
     /// # Errors
     /// 503 if too many hashes are waiting.
-    pub async fn verify(
+    pub(crate) async fn verify(
         &self,
         password: &Password,
         hash: Option<&PasswordHash>,
@@ -107,7 +111,7 @@ impl Passwords {
     }
 
     /// Returns whether a hash was made with weaker parameters than are used now, or by another algorithm.
-    pub fn is_weak(&self, hash: &PasswordHash) -> bool {
+    pub(crate) fn is_weak(&self, hash: &PasswordHash) -> bool {
         self.argon2id.is_weak(hash)
     }
 

@@ -8,7 +8,7 @@ use crate::middleware::path_policy::Policy;
 
 /// The cookies that came with a request, and those that its response sets.
 #[derive(Clone)]
-pub struct SessionJar {
+pub(crate) struct SessionJar {
     pub(super) cookies: CookieJar,
     /// When the cookies of the response were made.
     pub(super) made: CookiesMade,
@@ -18,7 +18,7 @@ pub struct SessionJar {
 
 impl SessionJar {
     /// The cookies of this request.
-    pub fn of(request: &Request) -> Self {
+    pub(crate) fn of(request: &Request) -> Self {
         Self {
             cookies: request.cookie().clone(),
             made: CookiesMade::of(request),

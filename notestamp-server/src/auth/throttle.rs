@@ -29,7 +29,7 @@ const REFUSAL_LOGGED_EVERY: Duration = Duration::from_secs(1);
 
 /// Counts failed sign-ins.
 #[derive(Debug)]
-pub struct Throttle {
+pub(crate) struct Throttle {
     limits: SignInFailures,
     clock: Arc<dyn Clock>,
     failures: Mutex<Failures>,
@@ -73,7 +73,7 @@ struct Failed {
 
 /// Why an attempt failed, for the log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum FailureReason {
+pub(crate) enum FailureReason {
     /// No account has this address.
     UnknownAccount,
     /// The account has another password.
@@ -86,7 +86,7 @@ pub enum FailureReason {
 /// exceed the limit; after it is dropped, it counts only if it has [failed](Self::fail).
 #[must_use]
 #[derive(Debug)]
-pub struct Attempt<'a> {
+pub(crate) struct Attempt<'a> {
     throttle: &'a Throttle,
     keys: Vec<Key>,
     from: Option<IpAddr>,
@@ -95,7 +95,7 @@ pub struct Attempt<'a> {
 
 impl Throttle {
     /// Limits failures as the configuration says.
-    pub fn new(limits: SignInFailures, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(limits: SignInFailures, clock: Arc<dyn Clock>) -> Self {
         Self { limits, clock, failures: Mutex::default() }
     }
 
@@ -103,7 +103,7 @@ impl Throttle {
     ///
     /// # Errors
     /// 429 if there have been too many failures; `Retry-After` says how long to wait.
-    pub fn attempt(&self, account: &str, from: Option<IpAddr>) -> Result<Attempt<'_>, ApiError> {
+    pub(crate) fn attempt(&self, account: &str, from: Option<IpAddr>) -> Result<Attempt<'_>, ApiError> {
         let at = self.clock.monotonic();
         let SignInFailures::Limited { per_account_and_address, per_address } = self.limits else {
             return Ok(Attempt { throttle: self, keys: Vec::new(), from, at });
@@ -128,7 +128,7 @@ impl Throttle {
     ///
     /// # Errors
     /// 429 if there have been too many; `Retry-After` says how long to wait.
-    pub fn count_registration(&self, from: Option<IpAddr>) -> Result<(), ApiError> {
+    pub(crate) fn count_registration(&self, from: Option<IpAddr>) -> Result<(), ApiError> {
         let (Some(from), SignInFailures::Limited { .. }) = (from, self.limits) else { return Ok(()) };
         let limited = [(Key::Registrations(network(from)), REGISTRATIONS_PER_ADDRESS)];
         let Some(refusal) = self.begin(&limited, self.clock.monotonic()) else { return Ok(()) };
@@ -157,7 +157,7 @@ impl Throttle {
     }
 
     /// Forgets the failures that no longer count.
-    pub fn forget_old(&self) {
+    pub(crate) fn forget_old(&self) {
         let now = self.clock.monotonic();
         self.lock().forget_old(now, self.limits);
     }
@@ -169,7 +169,7 @@ impl Throttle {
 
 impl Attempt<'_> {
     /// Marks the attempt as failed: it keeps counting, and is logged.
-    pub fn fail(mut self, reason: FailureReason) {
+    pub(crate) fn fail(mut self, reason: FailureReason) {
         self.keys.clear();
         let (address, reason) = (self.from.map(display), reason.as_str());
         tracing::info!(address, reason, "sign-in failed");

@@ -9,7 +9,7 @@ use super::keys::SigningKeys;
 /// Which of the two purposes a token serves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Authenticates a user, for minutes.
     Access,
     /// Buys the next pair, for days.
@@ -18,16 +18,16 @@ pub enum Kind {
 
 /// The claims of an authentic token.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Claims {
-    pub user: UserId,
-    pub session: SessionId,
-    pub token: TokenId,
-    pub generation: u64,
+pub(crate) struct Claims {
+    pub(crate) user: UserId,
+    pub(crate) session: SessionId,
+    pub(crate) token: TokenId,
+    pub(crate) generation: u64,
 }
 
 /// The validity of a token in a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum TokenStatus {
+pub(crate) enum TokenStatus {
     /// The request has no such token, or an empty one.
     Missing,
     /// Authentic, and has not expired.
@@ -40,7 +40,7 @@ pub enum TokenStatus {
 
 impl TokenStatus {
     /// The claims of a valid or expired token.
-    pub fn authentic(&self) -> Option<&Claims> {
+    pub(crate) fn authentic(&self) -> Option<&Claims> {
         match self {
             Self::Valid(claims) | Self::Expired(claims) => Some(claims),
             Self::Missing | Self::Bad => None,
@@ -50,7 +50,7 @@ impl TokenStatus {
 
 /// Makes and reads tokens.
 #[derive(Debug)]
-pub struct Tokens {
+pub(crate) struct Tokens {
     keys: SigningKeys,
 }
 
@@ -75,18 +75,18 @@ struct Wire {
 
 impl Tokens {
     /// Signs with the first key, and verifies with all.
-    pub fn new(keys: SigningKeys) -> Self {
+    pub(crate) fn new(keys: SigningKeys) -> Self {
         Self { keys }
     }
 
     /// The session's current refresh token: a function of the session and the signing key, so that every request gets
     /// the same token.
-    pub fn refresh_token(&self, session: &Session) -> String {
+    pub(crate) fn refresh_token(&self, session: &Session) -> String {
         self.sign(Kind::Refresh, session, session.current, session.rotated_at, session.refresh_expires)
     }
 
     /// A new access token of the session, and when it expires.
-    pub fn access_token(
+    pub(crate) fn access_token(
         &self,
         session: &Session,
         id: TokenId,
@@ -123,7 +123,7 @@ impl Tokens {
     }
 
     /// Verifies a token that the request sent as `kind`.
-    pub fn read(&self, kind: Kind, token: Option<&str>, now: Timestamp) -> TokenStatus {
+    pub(crate) fn read(&self, kind: Kind, token: Option<&str>, now: Timestamp) -> TokenStatus {
         match token {
             None | Some("") => TokenStatus::Missing,
             Some(token) => self.verify(kind, token, now).unwrap_or(TokenStatus::Bad),

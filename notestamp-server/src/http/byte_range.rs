@@ -10,7 +10,7 @@ use super::single_header::Single;
 
 /// The part of a representation that a request selects.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Selection {
+pub(crate) enum Selection {
     /// All of it: 200.
     Whole,
     /// These bytes, at least one: 206.
@@ -30,7 +30,7 @@ impl Selection {
     ///   representations here have no modification date.
     ///
     /// Evaluate the preconditions (304 and 412) first (RFC 9110, 13.2.2).
-    pub fn of(method: &Method, headers: &HeaderMap, size: u64, tag: &EntityTag) -> Self {
+    pub(crate) fn of(method: &Method, headers: &HeaderMap, size: u64, tag: &EntityTag) -> Self {
         if method != Method::GET || !if_range_holds(headers, tag) {
             return Self::Whole;
         }
@@ -41,7 +41,7 @@ impl Selection {
     }
 
     /// The value of the `Content-Range` header of a 206 or 416; `None` for a 200.
-    pub fn content_range(&self, size: u64) -> Option<HeaderValue> {
+    pub(crate) fn content_range(&self, size: u64) -> Option<HeaderValue> {
         let text = match self {
             Self::Whole => return None,
             Self::Part(part) => format!("bytes {}-{}/{size}", part.start, part.end - 1),

@@ -5,7 +5,7 @@ use poem::http::HeaderValue;
 
 /// What a browser should do with a response.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Disposition {
+pub(crate) enum Disposition {
     /// Show it in place.
     Inline,
     /// Save it as a file.
@@ -30,7 +30,7 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
 /// The value of the header. `file_name` has no quotes, backslashes or control characters.
 ///
 /// The file name is given twice: in ASCII for old clients, and encoded by RFC 8187 for all others.
-pub fn content_disposition(disposition: Disposition, file_name: &str) -> HeaderValue {
+pub(crate) fn content_disposition(disposition: Disposition, file_name: &str) -> HeaderValue {
     let disposition = match disposition {
         Disposition::Inline => "inline",
         Disposition::Attachment => "attachment",

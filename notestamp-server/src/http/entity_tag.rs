@@ -8,45 +8,45 @@ use poem::http::header::{HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_M
 ///
 /// The opaque part is kept as bytes: RFC 9110 allows all of 0x80 to 0xFF, in no particular encoding.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct EntityTag {
+pub(crate) struct EntityTag {
     weak: bool,
     opaque: Vec<u8>,
 }
 
 impl EntityTag {
     /// The strong tag with this opaque part: visible ASCII without quotes.
-    pub fn strong(opaque: impl fmt::Display) -> Self {
+    pub(crate) fn strong(opaque: impl fmt::Display) -> Self {
         Self { weak: false, opaque: opaque.to_string().into_bytes() }
     }
 
     /// Whether it is a strong tag.
-    pub fn is_strong(&self) -> bool {
+    pub(crate) fn is_strong(&self) -> bool {
         !self.weak
     }
 
     /// The part between the quotes.
-    pub fn opaque(&self) -> &[u8] {
+    pub(crate) fn opaque(&self) -> &[u8] {
         &self.opaque
     }
 
     /// Parses a header value that is exactly one tag.
-    pub fn parse(text: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         let (tag, rest) = Self::parse_prefix(text.trim_ascii())?;
         rest.is_empty().then_some(tag)
     }
 
     /// Strong comparison (RFC 9110, 8.8.3.2), for ranges and `If-Match`: both are strong and equal.
-    pub fn matches_strongly(&self, other: &Self) -> bool {
+    pub(crate) fn matches_strongly(&self, other: &Self) -> bool {
         !self.weak && !other.weak && self.opaque == other.opaque
     }
 
     /// Weak comparison, for `If-None-Match`: both are equal, weak or strong.
-    pub fn matches_weakly(&self, other: &Self) -> bool {
+    pub(crate) fn matches_weakly(&self, other: &Self) -> bool {
         self.opaque == other.opaque
     }
 
     /// The value of an `ETag` header.
-    pub fn to_header(&self) -> HeaderValue {
+    pub(crate) fn to_header(&self) -> HeaderValue {
         let weakness: &[u8] = if self.weak { b"W/" } else { b"" };
         let text = [weakness, b"\"", &self.opaque, b"\""].concat();
         HeaderValue::from_bytes(&text).expect("an entity tag has no control characters")
@@ -76,13 +76,13 @@ impl fmt::Display for EntityTag {
 /// A precondition header that is neither `*` nor a list of entity tags. Status: 400.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{header} is neither * nor a list of entity tags")]
-pub struct MalformedPrecondition {
+pub(crate) struct MalformedPrecondition {
     header: HeaderName,
 }
 
 /// The outcome of the preconditions of a `GET` or `HEAD`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ReadCondition {
+pub(crate) enum ReadCondition {
     /// The response is sent as if there were no preconditions.
     Met,
     /// 304: the client has this representation already.
@@ -99,7 +99,7 @@ pub enum ReadCondition {
 ///
 /// # Errors
 /// [`MalformedPrecondition`] if `If-Match` is malformed.
-pub fn read_condition(
+pub(crate) fn read_condition(
     headers: &HeaderMap,
     current: &EntityTag,
 ) -> Result<ReadCondition, MalformedPrecondition> {
@@ -120,7 +120,7 @@ pub fn read_condition(
 
 /// `"*" / #entity-tag`.
 #[derive(PartialEq, Eq, Debug)]
-pub enum TagList {
+pub(crate) enum TagList {
     /// `*`: any state.
     Any,
     /// One of these states; at least one tag.
@@ -132,7 +132,10 @@ impl TagList {
     ///
     /// # Errors
     /// [`MalformedPrecondition`] if it is neither `*` nor a list of entity tags.
-    pub fn read(headers: &HeaderMap, header: &HeaderName) -> Result<Option<Self>, MalformedPrecondition> {
+    pub(crate) fn read(
+        headers: &HeaderMap,
+        header: &HeaderName,
+    ) -> Result<Option<Self>, MalformedPrecondition> {
         let malformed = || MalformedPrecondition { header: header.clone() };
         let lines: Vec<_> = headers.get_all(header).iter().map(|line| line.as_bytes().trim_ascii()).collect();
         match lines[..] {

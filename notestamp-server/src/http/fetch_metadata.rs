@@ -11,7 +11,7 @@ const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 ///
 /// An element with a `crossorigin` attribute cannot: like a script it sends its request in the mode `cors`, and if it
 /// sends credentials, the browser does not let it read a bucket's response.
-pub fn is_player(headers: &HeaderMap) -> bool {
+pub(crate) fn is_player(headers: &HeaderMap) -> bool {
     let says = |name: HeaderName, word: &str| {
         Single::of(headers, &name).one().is_some_and(|value| value.as_bytes() == word.as_bytes())
     };

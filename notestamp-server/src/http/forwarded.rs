@@ -7,29 +7,29 @@ use poem::http::header::{FORWARDED, HeaderMap, HeaderName};
 use poem::http::uri::{Authority, Scheme};
 
 /// The header that names the client.
-pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// Returns whether any of the headers is present.
-pub fn are_present(headers: &HeaderMap) -> bool {
+pub(crate) fn are_present(headers: &HeaderMap) -> bool {
     let names = [FORWARDED, X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST];
     names.iter().any(|name| headers.contains_key(name))
 }
 
 /// What one proxy reports about the request that it passed on.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Hop {
+pub(crate) struct Hop {
     /// The address that it received the request from; absent if the proxy hides it.
-    pub ip: Option<IpAddr>,
+    pub(crate) ip: Option<IpAddr>,
     /// Whether the request came by `http` or `https`; absent if the proxy does not report it.
-    pub scheme: Option<Scheme>,
+    pub(crate) scheme: Option<Scheme>,
     /// The host that the request was sent to; absent if the proxy does not report it.
-    pub host: Option<Authority>,
+    pub(crate) host: Option<Authority>,
 }
 
 /// The elements of `Forwarded`, the nearest last; empty if the header is absent or malformed.
-pub fn hops(headers: &HeaderMap) -> Vec<Hop> {
+pub(crate) fn hops(headers: &HeaderMap) -> Vec<Hop> {
     joined(headers, &FORWARDED).and_then(|text| parse_forwarded(&text)).unwrap_or_default()
 }
 
@@ -85,7 +85,7 @@ fn take_value(text: &str) -> Option<(String, &str)> {
 
 /// The elements of `X-Forwarded-For`, the nearest last, each with its scheme and host. The lists of
 /// schemes and hosts may be shorter, since some proxies replace them: then they belong to the nearest hops.
-pub fn x_hops(headers: &HeaderMap) -> Vec<Hop> {
+pub(crate) fn x_hops(headers: &HeaderMap) -> Vec<Hop> {
     let list = |header| {
         let text = joined(headers, header).unwrap_or_default();
         let values = text.split(',').rev().map(str::trim).filter(|value| !value.is_empty());
@@ -129,6 +129,6 @@ fn scheme(text: &str) -> Option<Scheme> {
 }
 
 /// `uri-host [":" port]`, as `Host` has it.
-pub fn authority(text: &str) -> Option<Authority> {
+pub(crate) fn authority(text: &str) -> Option<Authority> {
     text.parse().ok().filter(|authority: &Authority| !authority.as_str().contains('@'))
 }

@@ -1,13 +1,13 @@
 //! HTTP's own syntax: headers, bodies and origins, parsed and formatted. Nothing here knows of projects or accounts.
 
-pub mod byte_range;
-pub mod content_disposition;
-pub mod content_type;
-pub mod entity_tag;
-pub mod fetch_metadata;
-pub mod forwarded;
-pub mod multipart;
-pub mod origin;
+pub(crate) mod byte_range;
+pub(crate) mod content_disposition;
+pub(crate) mod content_type;
+pub(crate) mod entity_tag;
+pub(crate) mod fetch_metadata;
+pub(crate) mod forwarded;
+pub(crate) mod multipart;
+pub(crate) mod origin;
 mod part_head;
-pub mod single_header;
-pub mod urlencoded;
+pub(crate) mod single_header;
+pub(crate) mod urlencoded;

@@ -17,13 +17,13 @@ use super::content_type;
 use super::part_head::{FileName, PartHead};
 
 /// How many bytes the headers of a part may have, and the preamble before the first part.
-pub const PART_HEAD_BYTES_MAX: usize = 16 * 1024;
+pub(crate) const PART_HEAD_BYTES_MAX: usize = 16 * 1024;
 /// The longest boundary (RFC 2046, 5.1.1).
 const BOUNDARY_LEN_MAX: usize = 70;
 
 /// Why a form cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum MultipartError {
+pub(crate) enum MultipartError {
     /// The content type is not `multipart/form-data`. Status: 415.
     #[error("the body is not multipart/form-data")]
     NotMultipart,
@@ -57,7 +57,7 @@ pub enum MultipartError {
 }
 
 /// The parts of a form, one after the other.
-pub struct MultipartReader {
+pub(crate) struct MultipartReader {
     frames: BoxStream<'static, io::Result<Bytes>>,
     /// The bytes that have arrived and are not yet read: one frame, unless a delimiter or a head continues in the next.
     buffer: Bytes,
@@ -86,7 +86,7 @@ impl MultipartReader {
     ///
     /// # Errors
     /// [`MultipartError::NotMultipart`], or [`MultipartError::Malformed`] if the boundary is missing or invalid.
-    pub fn new(content_type: &str, body: Body, parts_max: usize) -> Result<Self, MultipartError> {
+    pub(crate) fn new(content_type: &str, body: Body, parts_max: usize) -> Result<Self, MultipartError> {
         if !content_type::is_of(content_type, "multipart/form-data") {
             return Err(MultipartError::NotMultipart);
         }
@@ -111,7 +111,7 @@ impl MultipartReader {
     ///
     /// # Errors
     /// All but [`MultipartError::NotMultipart`] and [`MultipartError::TooLarge`].
-    pub async fn next_part(&mut self) -> Result<Option<Part<'_>>, MultipartError> {
+    pub(crate) async fn next_part(&mut self) -> Result<Option<Part<'_>>, MultipartError> {
         self.skip_content().await?;
         if self.place == Place::End || self.is_last_delimiter().await? {
             self.place = Place::End;
@@ -216,25 +216,25 @@ impl MultipartReader {
 }
 
 /// One part of a form.
-pub struct Part<'a> {
+pub(crate) struct Part<'a> {
     head: PartHead,
     form: &'a mut MultipartReader,
 }
 
 impl Part<'_> {
     /// The name of the form's field.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.head.name
     }
 
     /// Returns whether it is a file and not a text: it has a file name, even an empty one, or a content type other than
     /// `text/plain`.
-    pub fn is_file(&self) -> bool {
+    pub(crate) fn is_file(&self) -> bool {
         self.head.file_name != FileName::Absent || self.head.has_media_type
     }
 
     /// Returns whether it has a file name that is not empty.
-    pub fn has_file_name(&self) -> bool {
+    pub(crate) fn has_file_name(&self) -> bool {
         self.head.file_name == FileName::Present
     }
 
@@ -242,7 +242,7 @@ impl Part<'_> {
     ///
     /// # Errors
     /// [`MultipartError::Malformed`] if the form ends first, or [`MultipartError::Body`].
-    pub async fn chunk(&mut self) -> Result<Option<Bytes>, MultipartError> {
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, MultipartError> {
         self.form.content().await
     }
 
@@ -250,7 +250,7 @@ impl Part<'_> {
     ///
     /// # Errors
     /// [`MultipartError::TooLarge`] if it has more than `bytes_max` bytes, and those of [`Part::chunk`].
-    pub async fn text(mut self, bytes_max: usize) -> Result<Bytes, MultipartError> {
+    pub(crate) async fn text(mut self, bytes_max: usize) -> Result<Bytes, MultipartError> {
         let mut content = BytesMut::new();
         while let Some(chunk) = self.chunk().await? {
             if chunk.len() > bytes_max - content.len() {

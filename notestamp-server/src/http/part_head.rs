@@ -5,18 +5,18 @@ use std::borrow::Cow;
 
 /// What the headers of a part say.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct PartHead {
+pub(crate) struct PartHead {
     /// The name of the form's field.
-    pub name: String,
+    pub(crate) name: String,
     /// Whether the part has a file name.
-    pub file_name: FileName,
+    pub(crate) file_name: FileName,
     /// Whether it has a content type other than the `text/plain` that every part without one has (RFC 7578, 4.4).
-    pub has_media_type: bool,
+    pub(crate) has_media_type: bool,
 }
 
 /// Whether a part has a file name. The name itself is not needed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum FileName {
+pub(crate) enum FileName {
     /// The part has no file name.
     Absent,
     /// The file name is empty: a file input without a chosen file sends this.
@@ -26,7 +26,7 @@ pub enum FileName {
 }
 
 /// Why the headers of a part are refused: a text for the client.
-pub type MalformedHead = &'static str;
+pub(crate) type MalformedHead = &'static str;
 
 impl PartHead {
     /// Parses the headers; each line begins with CRLF.
@@ -34,7 +34,7 @@ impl PartHead {
     /// # Errors
     /// If a line is not a header, if `Content-Disposition` or `Content-Type` comes twice, or if the part's name is
     /// absent or ambiguous.
-    pub fn parse(lines: &[u8]) -> Result<Self, MalformedHead> {
+    pub(crate) fn parse(lines: &[u8]) -> Result<Self, MalformedHead> {
         let (mut disposition, mut content_type) = (None, None);
         for line in unfolded(lines) {
             let colon =

@@ -4,14 +4,14 @@ use poem::http::header::{HeaderMap, HeaderName, HeaderValue};
 
 /// The values of a header that may have only one.
 #[derive(Clone, Copy)]
-pub enum Single<'a> {
+pub(crate) enum Single<'a> {
     Absent,
     One(&'a HeaderValue),
     Several,
 }
 
 impl<'a> Single<'a> {
-    pub fn of(headers: &'a HeaderMap, header: &HeaderName) -> Self {
+    pub(crate) fn of(headers: &'a HeaderMap, header: &HeaderName) -> Self {
         let mut values = headers.get_all(header).iter();
         match (values.next(), values.next()) {
             (None, _) => Self::Absent,
@@ -21,7 +21,7 @@ impl<'a> Single<'a> {
     }
 
     /// The value, if there is exactly one.
-    pub fn one(self) -> Option<&'a HeaderValue> {
+    pub(crate) fn one(self) -> Option<&'a HeaderValue> {
         match self {
             Self::One(value) => Some(value),
             Self::Absent | Self::Several => None,

@@ -6,7 +6,7 @@ use percent_encoding::percent_decode;
 ///
 /// Decoders replace invalid UTF-8 by U+FFFD. A title may contain U+FFFD, so `%ff` could name a project by mistake; and
 /// different passwords would become equal.
-pub fn is_text(encoded: &[u8]) -> bool {
+pub(crate) fn is_text(encoded: &[u8]) -> bool {
     percent_decode(encoded).decode_utf8().is_ok()
 }
 

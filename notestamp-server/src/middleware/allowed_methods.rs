@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 /// The methods of each path.
 #[derive(Debug)]
-pub struct AllowedMethods(Vec<(Vec<String>, HeaderValue)>);
+pub(crate) struct AllowedMethods(Vec<(Vec<String>, HeaderValue)>);
 
 #[derive(Deserialize)]
 struct Description {
@@ -16,7 +16,7 @@ struct Description {
 
 impl AllowedMethods {
     /// Reads the methods from the server's own OpenAPI document, in JSON.
-    pub fn of_description(json: &str) -> Self {
+    pub(crate) fn of_description(json: &str) -> Self {
         let description: Description =
             serde_json::from_str(json).expect("the description is JSON with paths");
         let paths = description.paths.into_iter().map(|(path, operations)| {
@@ -31,7 +31,7 @@ impl AllowedMethods {
     }
 
     /// The value of `Allow` for this path; `None` if no operation is described there.
-    pub fn of(&self, path: &str) -> Option<HeaderValue> {
+    pub(crate) fn of(&self, path: &str) -> Option<HeaderValue> {
         let matches = |pattern: &[String]| {
             pattern.len() == segments(path).count()
                 && pattern.iter().zip(segments(path)).all(|(a, b)| a.starts_with('{') || a == b)

@@ -4,17 +4,17 @@ use poem::{FromRequest, Request, RequestBody};
 
 /// `scheme://host[:port]`, and the path of a configured public URL; without a slash at the end.
 #[derive(Clone, Debug)]
-pub struct BaseUrl(String);
+pub(crate) struct BaseUrl(String);
 
 impl BaseUrl {
     /// The base URL `url`, without slashes at its end.
-    pub fn new(url: impl Into<String>) -> Self {
+    pub(crate) fn new(url: impl Into<String>) -> Self {
         let url: String = url.into();
         Self(url.trim_end_matches('/').to_owned())
     }
 
     /// The URL as text.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }

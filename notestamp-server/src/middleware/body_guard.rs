@@ -19,7 +19,7 @@ use crate::transport::idle_timer::MinimumRate;
 
 /// Why reading a body was aborted. It decides the status of the response, whatever error a parser made of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum BodyError {
+pub(crate) enum BodyError {
     /// More bytes than allowed, in `Content-Length` or received. Status: 413.
     #[error("the body exceeds {bytes_max} bytes")]
     TooLarge {
@@ -46,7 +46,7 @@ impl From<BodyError> for ApiError {
 }
 
 /// The middleware's handle to a guarded body, while the handler reads the body.
-pub struct BodyGuard {
+pub(crate) struct BodyGuard {
     shared: Shared,
     expects_continue: bool,
 }
@@ -56,7 +56,7 @@ impl BodyGuard {
     ///
     /// More than `bytes_max` bytes are too many, whatever `Content-Length` says; if it announces more, nothing is read.
     /// From the first error on, reading the body fails.
-    pub fn install(request: &mut Request, bytes_max: u64) -> Self {
+    pub(crate) fn install(request: &mut Request, bytes_max: u64) -> Self {
         let body = Arriving {
             stream: request.take_body().into_bytes_stream().boxed(),
             was_polled: false,
@@ -78,23 +78,23 @@ impl BodyGuard {
     }
 
     /// Why reading the body was aborted, if it was. Call it after the handler has returned.
-    pub fn error(&self) -> Option<BodyError> {
+    pub(crate) fn error(&self) -> Option<BodyError> {
         self.shared.lock().error
     }
 
     /// How many bytes have arrived.
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.shared.lock().bytes
     }
 
     /// How long the handler has waited for the client to send more.
-    pub fn waited(&self) -> Duration {
+    pub(crate) fn waited(&self) -> Duration {
         let state = self.shared.lock();
         state.waited + state.waiting_since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// Returns whether more of the body may be to come than [`drain`](Self::drain) reads, so that the connection will be closed.
-    pub fn exceeds(&self, bytes_max: u64) -> bool {
+    pub(crate) fn exceeds(&self, bytes_max: u64) -> bool {
         match &self.shared.lock().source {
             Source::Arriving(body) => body.bytes_announced.saturating_sub(body.bytes) > bytes_max,
             Source::Ended | Source::Gone => false,
@@ -110,7 +110,7 @@ impl BodyGuard {
     ///
     /// Run it while the response is sent, not before: a client that reads while it sends stops at once. If the client
     /// waits for `100 Continue` and has not got it, nothing is read. A handler that still reads the body gets errors.
-    pub async fn drain(self, bytes_max: u64, time_max: Duration) {
+    pub(crate) async fn drain(self, bytes_max: u64, time_max: Duration) {
         let source = std::mem::replace(&mut self.shared.lock().source, Source::Gone);
         let Source::Arriving(mut body) = source else { return };
         if self.expects_continue && !body.was_polled {

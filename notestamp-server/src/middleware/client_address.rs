@@ -14,23 +14,23 @@ use crate::transport::TrustedProxies;
 
 /// The client of a request, and the origin that it sent the request to.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Client {
+pub(crate) struct Client {
     /// Its address; absent if the connection has none.
-    pub ip: Option<IpAddr>,
+    pub(crate) ip: Option<IpAddr>,
     /// Whether the client used `http` or `https`.
-    pub scheme: Scheme,
+    pub(crate) scheme: Scheme,
     /// The host, and the port if it named one, that it sent the request to; absent if it named no valid host.
-    pub host: Option<Authority>,
+    pub(crate) host: Option<Authority>,
 }
 
 impl Client {
     /// The server's own origin as this client sees it; `None` if the host is absent.
-    pub fn server_origin(&self) -> Option<String> {
+    pub(crate) fn server_origin(&self) -> Option<String> {
         self.host.as_ref().map(|host| format!("{}://{host}", self.scheme))
     }
 
     /// Returns whether a browser would keep `Secure` cookies from this server: over https, or at a loopback host.
-    pub fn is_secure_context(&self) -> bool {
+    pub(crate) fn is_secure_context(&self) -> bool {
         let url = self.server_origin().and_then(|origin| PublicUrl::parse(&origin).ok());
         url.is_none_or(|url| url.is_secure_context())
     }
@@ -54,7 +54,7 @@ impl<'a> FromRequest<'a> for Client {
 ///   the proxy's address and its limits with all others that do.
 impl Client {
     /// The client of a request.
-    pub fn of(request: &Request, proxies: &TrustedProxies) -> Self {
+    pub(crate) fn of(request: &Request, proxies: &TrustedProxies) -> Self {
         let direct = Self {
             ip: request.remote_addr().as_socket_addr().map(|address| address.ip().to_canonical()),
             scheme: request.scheme().clone(),
@@ -91,7 +91,7 @@ impl Client {
 }
 
 /// Returns the peer of a request that has forwarding headers, if they are ignored because the peer is not trusted.
-pub fn peer_of_ignored_headers(request: &Request, proxies: &TrustedProxies) -> Option<IpAddr> {
+pub(crate) fn peer_of_ignored_headers(request: &Request, proxies: &TrustedProxies) -> Option<IpAddr> {
     if !forwarded::are_present(request.headers()) {
         return None;
     }

@@ -27,7 +27,7 @@ const PREFLIGHT_AGE_MAX: HeaderValue = HeaderValue::from_static("7200");
 
 /// The origins whose pages may send credentials to this server and read its responses.
 #[derive(Clone, Debug)]
-pub struct OriginPolicy {
+pub(crate) struct OriginPolicy {
     allowed: Vec<Origin>,
     own: Option<Origin>,
 }
@@ -35,12 +35,12 @@ pub struct OriginPolicy {
 impl OriginPolicy {
     /// Allows these origins, and the server's own: `public`, the origin of the configured public URL, or if that is
     /// absent, the origin that a request was sent to.
-    pub fn new(allowed: Vec<Origin>, public: Option<Origin>) -> Self {
+    pub(crate) fn new(allowed: Vec<Origin>, public: Option<Origin>) -> Self {
         Self { allowed, own: public }
     }
 
     /// Decides about a request by the origin of the page that sent it.
-    pub fn decide(&self, request: &Request, client: &Client) -> CorsDecision {
+    pub(crate) fn decide(&self, request: &Request, client: &Client) -> CorsDecision {
         self.decide_by_headers(request.method(), request.headers(), client)
     }
 
@@ -86,7 +86,7 @@ fn came_from_here(headers: &HeaderMap) -> bool {
 
 /// The decision of the policy about one request.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct CorsDecision {
+pub(crate) struct CorsDecision {
     allowed_origin: Option<HeaderValue>,
     is_refused: bool,
     is_preflight: bool,
@@ -94,13 +94,13 @@ pub struct CorsDecision {
 
 impl CorsDecision {
     /// Returns whether the request must be refused with 403: its method is not safe, and its page is not allowed.
-    pub fn is_refused(&self) -> bool {
+    pub(crate) fn is_refused(&self) -> bool {
         self.is_refused
     }
 
     /// The response to a preflight, the request by which a browser asks what a page may send; `None` for any other
     /// request.
-    pub fn preflight_response(&self) -> Option<Response> {
+    pub(crate) fn preflight_response(&self) -> Option<Response> {
         if !self.is_preflight {
             return None;
         }
@@ -116,7 +116,7 @@ impl CorsDecision {
 
     /// Adds the CORS headers that every response carries, whatever its status: without them a page cannot read errors
     /// either.
-    pub fn add_headers(&self, headers: &mut HeaderMap) {
+    pub(crate) fn add_headers(&self, headers: &mut HeaderMap) {
         headers.append(VARY, HeaderValue::from_static("Origin"));
         if let Some(origin) = &self.allowed_origin {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());

@@ -12,7 +12,7 @@ use crate::transport::TrustedProxies;
 const WARNED_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// Which faults are possible, and when each was logged.
-pub struct DeploymentWarnings {
+pub(crate) struct DeploymentWarnings {
     /// Whether browsers drop `Secure` cookies from the configured public URL; absent if none is configured.
     public_url_is_plain: Option<bool>,
     cookies_are_secure: bool,
@@ -22,7 +22,7 @@ pub struct DeploymentWarnings {
 
 impl DeploymentWarnings {
     /// No fault has been seen yet.
-    pub fn new(public_url_is_plain: Option<bool>, cookies_are_secure: bool) -> Self {
+    pub(crate) fn new(public_url_is_plain: Option<bool>, cookies_are_secure: bool) -> Self {
         Self {
             public_url_is_plain,
             cookies_are_secure,
@@ -32,7 +32,7 @@ impl DeploymentWarnings {
     }
 
     /// Warns that forwarding headers are ignored: behind a proxy of the operator, all clients would share its address.
-    pub fn check_forwarding_headers(&self, request: &Request, proxies: &TrustedProxies) {
+    pub(crate) fn check_forwarding_headers(&self, request: &Request, proxies: &TrustedProxies) {
         if let Some(peer) = peer_of_ignored_headers(request, proxies)
             && let Some(left_out) = self.forwarding_headers.admit()
         {
@@ -46,7 +46,7 @@ impl DeploymentWarnings {
     }
 
     /// Warns that browsers will not keep the cookies of a response to this client.
-    pub fn check_cookies(&self, client: &Client) {
+    pub(crate) fn check_cookies(&self, client: &Client) {
         let is_plain = self.public_url_is_plain.unwrap_or_else(|| !client.is_secure_context());
         if self.cookies_are_secure
             && is_plain

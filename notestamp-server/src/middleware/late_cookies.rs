@@ -17,17 +17,17 @@ use crate::config::COOKIE_AGE_MAX;
 
 /// When the cookies of a response were made.
 #[derive(Clone, Debug, Default)]
-pub struct CookiesMade(Arc<Mutex<Option<MonotonicTime>>>);
+pub(crate) struct CookiesMade(Arc<Mutex<Option<MonotonicTime>>>);
 
 impl CookiesMade {
     /// The time for the response to this request.
-    pub fn of(request: &Request) -> Self {
+    pub(crate) fn of(request: &Request) -> Self {
         let given = request.extensions().get::<Self>();
         given.cloned().expect("the middleware adds it to every request")
     }
 
     /// Records that the cookies were made at `now`.
-    pub fn at(&self, now: MonotonicTime) {
+    pub(crate) fn at(&self, now: MonotonicTime) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
     }
 
@@ -35,7 +35,7 @@ impl CookiesMade {
     ///
     /// While an access token is valid, no tab requests its successor. So cookies younger than its lifetime cannot
     /// replace newer tokens of the same session.
-    pub fn are_late(&self, now: MonotonicTime, ttl: &SessionTtl) -> bool {
+    pub(crate) fn are_late(&self, now: MonotonicTime, ttl: &SessionTtl) -> bool {
         let made = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         made.is_some_and(|made| now.since(made) > COOKIE_AGE_MAX.min(ttl.access))
     }

@@ -9,7 +9,7 @@ use super::request_id::RequestId;
 use crate::metrics::Metrics;
 
 /// Runs a request in its span of the log, and counts it with its status and duration.
-pub async fn observe(
+pub(crate) async fn observe(
     metrics: &Metrics,
     id: &RequestId,
     (method, uri): (&Method, &Uri),

@@ -19,19 +19,19 @@
 //! | `allowed_methods` | `Allow` of a 405 |
 //! | `security_headers` | the headers that protect a user from a response |
 
-pub mod allowed_methods;
-pub mod base_url;
-pub mod body_guard;
-pub mod client_address;
-pub mod cors;
+pub(crate) mod allowed_methods;
+pub(crate) mod base_url;
+pub(crate) mod body_guard;
+pub(crate) mod client_address;
+pub(crate) mod cors;
 mod deployment_warnings;
-pub mod late_cookies;
+pub(crate) mod late_cookies;
 mod log_and_metrics;
 mod media_path;
-pub mod original_method;
-pub mod path_policy;
-pub mod request_deadline;
-pub mod request_id;
+pub(crate) mod original_method;
+pub(crate) mod path_policy;
+pub(crate) mod request_deadline;
+pub(crate) mod request_id;
 mod security_headers;
 
 use std::sync::Arc;
@@ -60,7 +60,7 @@ use crate::metrics::Metrics;
 use crate::transport::TrustedProxies;
 
 /// The middleware around the routes.
-pub struct Middleware {
+pub(crate) struct Middleware {
     routes: BoxEndpoint<'static, Response>,
     proxies: TrustedProxies,
     warnings: DeploymentWarnings,
@@ -77,24 +77,24 @@ pub struct Middleware {
 }
 
 /// What the middleware needs besides the configuration.
-pub struct Parts {
+pub(crate) struct Parts {
     /// The OpenAPI document, in JSON: it says which methods a path has.
-    pub openapi: String,
+    pub(crate) openapi: String,
     /// How many bytes the body of an upload may have.
-    pub upload_bytes_max: u64,
+    pub(crate) upload_bytes_max: u64,
     /// The lifetimes of tokens, which say when cookies are late.
-    pub session_ttl: SessionTtl,
+    pub(crate) session_ttl: SessionTtl,
     /// Tells the age of cookies.
-    pub clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
     /// Makes the ids of requests.
-    pub random: Arc<dyn Random>,
+    pub(crate) random: Arc<dyn Random>,
     /// Counts the requests.
-    pub metrics: Arc<Metrics>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Middleware {
     /// Wraps these routes.
-    pub fn new(routes: BoxEndpoint<'static, Response>, config: &Config, parts: Parts) -> Self {
+    pub(crate) fn new(routes: BoxEndpoint<'static, Response>, config: &Config, parts: Parts) -> Self {
         let public_url = config.listen.public_url.as_ref();
         let Parts { openapi, upload_bytes_max, session_ttl, clock, random, metrics } = parts;
         Self {

@@ -2,17 +2,17 @@
 
 /// The rules for a path.
 #[derive(Clone, Copy, Debug)]
-pub struct Policy {
+pub(crate) struct Policy {
     /// How large a body may be.
     body: BodyLimit,
     /// Whether a response may set new tokens of a session that this request refreshed; if not, a valid refresh token
     /// authenticates the request without rotation. False if the response may take long (see
     /// [`late_cookies`](super::late_cookies)).
-    pub delivers_refreshed_tokens: bool,
+    pub(crate) delivers_refreshed_tokens: bool,
     /// The `Content-Security-Policy` (CSP Level 3) of a response that sets none itself.
-    pub content_security: &'static str,
+    pub(crate) content_security: &'static str,
     /// The `Cache-Control` of a response that sets none itself.
-    pub cache: &'static str,
+    pub(crate) cache: &'static str,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +73,7 @@ const BY_PATH: &[(&str, Policy)] = &[
 
 impl Policy {
     /// The rules for a path.
-    pub fn of(path: &str) -> Self {
+    pub(crate) fn of(path: &str) -> Self {
         if path == "/" {
             return PAGE;
         }
@@ -82,7 +82,7 @@ impl Policy {
     }
 
     /// How many bytes a body may have, where uploads may have `upload_bytes_max`.
-    pub fn body_bytes_max(&self, upload_bytes_max: u64) -> u64 {
+    pub(crate) fn body_bytes_max(&self, upload_bytes_max: u64) -> u64 {
         match self.body {
             BodyLimit::Small => crate::config::BODY_BYTES_MAX as u64,
             BodyLimit::Upload => upload_bytes_max,

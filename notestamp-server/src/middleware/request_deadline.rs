@@ -15,11 +15,11 @@ const BYTES_PER_SECOND_MIN: u32 = 1 << 20;
 
 /// Tells the operation of a request when its deadline has passed.
 #[derive(Clone, Debug, Default)]
-pub struct RequestDeadline(CancellationToken);
+pub(crate) struct RequestDeadline(CancellationToken);
 
 impl RequestDeadline {
     /// Waits until the deadline has passed. After that the operation must not begin any change.
-    pub async fn is_up(&self) {
+    pub(crate) async fn is_up(&self) {
         self.0.cancelled().await;
     }
 }
@@ -35,7 +35,7 @@ impl<'a> FromRequest<'a> for RequestDeadline {
 ///
 /// Each call to a store has its own timeout. But a slow store may be called many times for one request: this
 /// limits the sum of those calls.
-pub async fn in_time<T>(
+pub(crate) async fn in_time<T>(
     guard: &BodyGuard,
     time: &RequestDeadline,
     response: impl Future<Output = T>,

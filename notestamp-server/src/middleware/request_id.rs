@@ -4,33 +4,33 @@ use poem::Request;
 use poem::http::HeaderValue;
 
 /// The response header with the id.
-pub const HEADER: &str = "x-request-id";
+pub(crate) const HEADER: &str = "x-request-id";
 
 /// The id of a request.
 #[derive(Clone, Debug)]
-pub struct RequestId(String);
+pub(crate) struct RequestId(String);
 
 impl RequestId {
     /// A new random id of 16 hexadecimal digits.
-    pub fn generate(random: &dyn notestamp_store::Random) -> Self {
+    pub(crate) fn generate(random: &dyn notestamp_store::Random) -> Self {
         let mut bytes = [0; 8];
         random.fill(&mut bytes);
         Self(format!("{:016x}", u64::from_be_bytes(bytes)))
     }
 
     /// The id that the request was given.
-    pub fn of(request: &Request) -> Self {
+    pub(crate) fn of(request: &Request) -> Self {
         let given = request.extensions().get::<Self>();
         given.cloned().expect("the middleware gives every request an id")
     }
 
     /// The value of the response header.
-    pub fn to_header(&self) -> HeaderValue {
+    pub(crate) fn to_header(&self) -> HeaderValue {
         HeaderValue::from_str(&self.0).expect("hexadecimal digits make a header value")
     }
 
     /// The id as text.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }

@@ -8,7 +8,7 @@ use super::path_policy::Policy;
 
 /// Adds the headers to those of a response. A `Content-Security-Policy` or `Cache-Control` that the operation has set
 /// stays.
-pub fn add(headers: &mut HeaderMap, policy: &Policy) {
+pub(crate) fn add(headers: &mut HeaderMap, policy: &Policy) {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     let by_path = [(CONTENT_SECURITY_POLICY, policy.content_security), (CACHE_CONTROL, policy.cache)];

@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 
 /// How fast the client must read a response.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Pace {
+pub(crate) enum Pace {
     /// At a minimum rate, because the response is held in memory until it has been read. The default.
     AtMinimumRate,
     /// At any rate, as long as there is progress: a player reads media at the speed of the recording. Handlers set it

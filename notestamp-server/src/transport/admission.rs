@@ -11,19 +11,19 @@ use crate::config::{CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX};
 
 /// How many connections may be open at once.
 #[derive(Clone, Debug)]
-pub struct ConnectionLimits {
+pub(crate) struct ConnectionLimits {
     /// In total.
-    pub in_all: usize,
+    pub(crate) in_all: usize,
     /// For one address: an IPv4 address, or the /64 of an IPv6 address.
-    pub per_address: usize,
+    pub(crate) per_address: usize,
     /// Trusted proxies, which have no limit per address, since each stands for many clients.
-    pub proxies: TrustedProxies,
+    pub(crate) proxies: TrustedProxies,
 }
 
 impl ConnectionLimits {
     /// The limits if `in_all` connections are possible: one address gets an eighth of them at most, so that a single
     /// address cannot use all.
-    pub fn new(in_all: usize, proxies: TrustedProxies) -> Self {
+    pub(crate) fn new(in_all: usize, proxies: TrustedProxies) -> Self {
         let in_all = in_all.min(CONNECTIONS_MAX);
         Self { in_all, per_address: CONNECTIONS_PER_ADDRESS_MAX.min(in_all.div_ceil(8)), proxies }
     }

@@ -26,7 +26,7 @@ pub fn raise_limit() -> io::Result<()> {
 }
 
 /// Returns how many connections the limit of this process allows.
-pub fn connections_max() -> usize {
+pub(crate) fn connections_max() -> usize {
     getrlimit(Resource::Nofile).current.map_or(CONNECTIONS_MAX, connections_within)
 }
 
@@ -42,34 +42,34 @@ fn connections_within(descriptors: u64) -> usize {
 /// On Linux, `accept` then fails whether or not a connection is waiting, and keeps failing. With one free descriptor it
 /// either accepts a connection or reports that none is waiting.
 #[derive(Debug)]
-pub struct Spare(Option<File>);
+pub(crate) struct Spare(Option<File>);
 
 impl Spare {
     /// Opens the spare descriptor, if one is available.
-    pub fn take() -> Self {
+    pub(crate) fn take() -> Self {
         Self(File::open("/dev/null").ok())
     }
 
     /// Opens it again if it is closed.
-    pub fn restore(&mut self) {
+    pub(crate) fn restore(&mut self) {
         if self.0.is_none() {
             *self = Self::take();
         }
     }
 
     /// Closes it, so that another file can use the descriptor. Returns false if it was closed already.
-    pub fn spend(&mut self) -> bool {
+    pub(crate) fn spend(&mut self) -> bool {
         self.0.take().is_some()
     }
 
     /// Returns whether it is closed.
-    pub fn is_spent(&self) -> bool {
+    pub(crate) fn is_spent(&self) -> bool {
         self.0.is_none()
     }
 }
 
 /// Returns whether an error means that descriptors, or the memory for sockets, are exhausted.
-pub fn are_exhausted(error: &io::Error) -> bool {
+pub(crate) fn are_exhausted(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let kinds = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
     kinds.iter().any(|kind| error.raw_os_error() == Some(kind.raw_os_error()))

@@ -18,7 +18,7 @@ use crate::config::{BODY_RATE_BYTES_MIN, BODY_RATE_WINDOW, HEAD_TIME_MAX, IDLE_T
 ///
 /// A single byte does not, or a client could send a body byte by byte for ever. A body that is fast enough for
 /// [`body_guard`](crate::middleware::body_guard) brings many times this.
-pub const PROGRESS_BYTES_MIN: usize = 16 * 1024;
+pub(crate) const PROGRESS_BYTES_MIN: usize = 16 * 1024;
 
 /// How many bytes the system buffers beyond those that fit into the peer's window.
 ///
@@ -37,15 +37,15 @@ const PROBES: u32 = 8;
 
 /// The timeouts of a connection: how long it waits for its peer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct TimeLimits {
+pub(crate) struct TimeLimits {
     /// Until the first byte of a request.
-    pub idle: Duration,
+    pub(crate) idle: Duration,
     /// Until the head of the request is complete.
-    pub head: Duration,
+    pub(crate) head: Duration,
     /// Between two signs of progress, in a request or a response.
-    pub progress: Duration,
+    pub(crate) progress: Duration,
     /// The window in which the peer must read [`BODY_RATE_BYTES_MIN`] bytes of a response that is held in memory.
-    pub rate_window: Duration,
+    pub(crate) rate_window: Duration,
 }
 
 impl Default for TimeLimits {
@@ -60,7 +60,7 @@ impl Default for TimeLimits {
 }
 
 /// A stream that can try a write without waiting for the system to report room.
-pub trait TryWrite {
+pub(crate) trait TryWrite {
     /// Writes as many bytes as possible without waiting, even if the system has not reported room.
     ///
     /// # Errors
@@ -87,7 +87,7 @@ impl TryWrite for TcpStream {
 /// | a request's body arrives | [`TimeLimits::progress`] for each [`PROGRESS_BYTES_MIN`] |
 /// | a response is sent | [`TimeLimits::progress`] between two writes that the peer makes room for |
 /// | … and is held in memory | [`TimeLimits::rate_window`] for each [`BODY_RATE_BYTES_MIN`] |
-pub struct GuardedStream<S> {
+pub(crate) struct GuardedStream<S> {
     stream: S,
     activity: Arc<Activity>,
     times: TimeLimits,

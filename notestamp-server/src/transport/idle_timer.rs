@@ -10,7 +10,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 ///
 /// Only time spent waiting counts, not the pauses of the server itself. The runtime's timer is created only when there
 /// is something to wait for.
-pub struct IdleTimer {
+pub(crate) struct IdleTimer {
     limit: Duration,
     left: Duration,
     waiting_since: Option<Instant>,
@@ -19,12 +19,12 @@ pub struct IdleTimer {
 
 impl IdleTimer {
     /// A timer with all of `limit` left.
-    pub fn new(limit: Duration) -> Self {
+    pub(crate) fn new(limit: Duration) -> Self {
         Self { limit, left: limit, waiting_since: None, sleep: None }
     }
 
     /// Call it while the peer makes no progress. Ready when the limit is used up.
-    pub fn poll_exhausted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_exhausted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let deadline = *self.waiting_since.get_or_insert_with(Instant::now) + self.left;
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         // The deadline usually moves into the future, so the timer is reset only after it has fired.
@@ -41,20 +41,20 @@ impl IdleTimer {
     }
 
     /// Ends the waiting, because bytes have moved; the time spent is subtracted from what is left.
-    pub fn stop_waiting(&mut self) {
+    pub(crate) fn stop_waiting(&mut self) {
         if let Some(since) = self.waiting_since.take() {
             self.left = self.left.saturating_sub(since.elapsed());
         }
     }
 
     /// Starts again with another limit.
-    pub fn restart(&mut self, limit: Duration) {
+    pub(crate) fn restart(&mut self, limit: Duration) {
         self.limit = limit;
         self.renew();
     }
 
     /// Call it when the peer has made progress: all of the limit is left again.
-    pub fn renew(&mut self) {
+    pub(crate) fn renew(&mut self) {
         self.left = self.limit;
         if let Some(since) = &mut self.waiting_since {
             *since = Instant::now();
@@ -63,7 +63,7 @@ impl IdleTimer {
 }
 
 /// A minimum rate at which a peer must send or read: a number of bytes in each window of waiting.
-pub struct MinimumRate {
+pub(crate) struct MinimumRate {
     timer: IdleTimer,
     bytes_min: u64,
     /// How many bytes have moved since the window began.
@@ -72,17 +72,17 @@ pub struct MinimumRate {
 
 impl MinimumRate {
     /// At least `bytes_min` bytes in each `window`.
-    pub fn new(bytes_min: u64, window: Duration) -> Self {
+    pub(crate) fn new(bytes_min: u64, window: Duration) -> Self {
         Self { timer: IdleTimer::new(window), bytes_min, bytes: 0 }
     }
 
     /// Call it while no bytes move. Ready when the peer has been too slow.
-    pub fn poll_too_slow(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_too_slow(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.timer.poll_exhausted(cx)
     }
 
     /// Counts bytes that have moved; enough of them begin a new window.
-    pub fn moved(&mut self, bytes: u64) {
+    pub(crate) fn moved(&mut self, bytes: u64) {
         self.timer.stop_waiting();
         self.bytes += bytes;
         if self.bytes >= self.bytes_min {
@@ -91,7 +91,7 @@ impl MinimumRate {
     }
 
     /// Begins a new window.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.bytes = 0;
         self.timer.renew();
     }

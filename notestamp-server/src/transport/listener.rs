@@ -16,7 +16,7 @@ const BACKLOG: i32 = 1024;
 ///
 /// # Errors
 /// If the system refuses.
-pub fn bind(address: SocketAddr, all: &[SocketAddr]) -> io::Result<TcpListener> {
+pub(crate) fn bind(address: SocketAddr, all: &[SocketAddr]) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() && all.iter().any(|other| other.is_ipv4() && other.port() == address.port()) {
         socket.set_only_v6(true)?;

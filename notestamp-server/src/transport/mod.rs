@@ -4,17 +4,17 @@
 //! requests, and its flow-control windows let the peer keep responses in memory for any time.
 
 mod activity;
-pub mod admission;
-pub mod descriptors;
-pub mod guarded_stream;
-pub mod idle_timer;
-pub mod listener;
+pub(crate) mod admission;
+pub(crate) mod descriptors;
+pub(crate) mod guarded_stream;
+pub(crate) mod idle_timer;
+pub(crate) mod listener;
 mod response_body;
-pub mod server;
+pub(crate) mod server;
 mod trusted_proxies;
 
-pub use activity::Pace;
-pub use admission::ConnectionLimits;
-pub use guarded_stream::TimeLimits;
-pub use server::Server;
-pub use trusted_proxies::{TrustedProxies, network};
+pub(crate) use activity::Pace;
+pub(crate) use admission::ConnectionLimits;
+pub use descriptors::raise_limit as raise_descriptor_limit;
+pub(crate) use server::Server;
+pub(crate) use trusted_proxies::{TrustedProxies, network};

@@ -1,4 +1,4 @@
-//! Accepts connections and serves HTTP/1 on them, until it is told to stop.
+//! Accepts connections and serves HTTP/1 on them, until the shutdown.
 
 use std::future::poll_fn;
 use std::io;
@@ -27,49 +27,42 @@ use super::response_body::ResponseBody;
 use crate::config::{HEAD_BYTES_MAX, HEADER_FIELDS_MAX};
 use crate::log_limit::LogLimit;
 
-/// The pause after the system has failed to accept, which it goes on doing for as long as descriptors lack.
+/// The pause after an error of `accept`, which repeats as long as no descriptor is free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves an endpoint on any number of addresses.
 #[derive(Debug)]
-pub struct Server {
+pub(crate) struct Server {
     limits: ConnectionLimits,
     times: TimeLimits,
     drain_time_max: Duration,
 }
 
-/// What the connections of a server share.
+/// The state that all connections of a server share.
 struct Shared<E> {
     endpoint: E,
     admission: Arc<Admission>,
     http: http1::Builder,
     times: TimeLimits,
     connections: TaskTracker,
-    /// No request begins any more.
+    /// Cancelled when the shutdown begins: no further request is started.
     stopping: CancellationToken,
-    /// What is still under way is cut off.
+    /// Cancelled when the graceful shutdown has taken too long: all connections are closed.
     cut: CancellationToken,
 }
 
 impl Server {
-    /// A server with so many connections, whose requests may take so long once it has been told to stop.
-    pub fn new(limits: ConnectionLimits, drain_time_max: Duration) -> Self {
+    /// A server with these limits of connections. A graceful shutdown waits `drain_time_max` for requests in progress.
+    pub(crate) fn new(limits: ConnectionLimits, drain_time_max: Duration) -> Self {
         Self { limits, times: TimeLimits::default(), drain_time_max }
     }
 
-    /// With other limits of time.
-    #[must_use]
-    pub fn times(mut self, times: TimeLimits) -> Self {
-        self.times = times;
-        self
-    }
-
-    /// Serves until `stop` is done and all connections are closed.
+    /// Serves until `stop` resolves and all connections are closed.
     ///
-    /// From `stop` on, new connections are refused, idle ones are closed, and so is one that sends a response at the
-    /// pace of its reader, who can go on from there later. Other requests under way are finished, until their time is
-    /// up; their responses say `Connection: close`.
-    pub async fn run<E>(self, listeners: Vec<TcpListener>, endpoint: E, stop: impl Future<Output = ()>)
+    /// From then on, new connections are refused and idle ones are closed. A response at the pace of its reader is cut
+    /// off, since its client can continue with a range request. Other requests in progress are finished, if they take
+    /// no longer than `drain_time_max`; their responses have `Connection: close`.
+    pub(crate) async fn run<E>(self, listeners: Vec<TcpListener>, endpoint: E, stop: impl Future<Output = ()>)
     where
         E: Endpoint<Output = Response> + 'static,
     {
@@ -105,7 +98,8 @@ impl Server {
     }
 }
 
-/// How much of a connection's bytes is held on the way in, and how much on the way out before more is asked for.
+/// How many received bytes of a connection are buffered, and how many bytes to be sent before the response's body is
+/// polled again.
 const BUFFER_BYTES_MAX: usize = 2 * HEAD_BYTES_MAX;
 
 async fn accept<E: Endpoint<Output = Response> + 'static>(listener: TcpListener, shared: Arc<Shared<E>>) {
@@ -156,7 +150,7 @@ async fn accept<E: Endpoint<Output = Response> + 'static>(listener: TcpListener,
     }
 }
 
-/// Waits for descriptors to become free.
+/// Waits before the next `accept`, so that descriptors can become free.
 async fn pause<E>(shared: &Shared<E>, make_room: bool, spare: &mut Spare) {
     if make_room {
         shared.admission.make_room();
@@ -167,13 +161,13 @@ async fn pause<E>(shared: &Shared<E>, make_room: bool, spare: &mut Spare) {
     }
 }
 
-/// Whether an error of `accept` is about the connection that was next, and not about this process.
+/// Returns whether an error of `accept` concerns only the connection that was next, not this process.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-/// Says why there is no room. A client that sends a lot before it listens may not see it.
+/// Responds that the limit of connections is reached. A client that sends much before it reads may not get it.
 fn refuse(stream: &TcpStream, refusal: Refusal) {
     let status = match refusal {
         Refusal::AddressIsFull => "429 Too Many Requests",
@@ -191,7 +185,7 @@ async fn serve<E: Endpoint<Output = Response>>(
     slot: Slot,
     shared: Arc<Shared<E>>,
 ) {
-    // That of the connection: a listener may be on a wildcard.
+    // The address of the connection, because the listener's may be a wildcard.
     let Ok(local) = stream.local_addr() else { return };
     let local = LocalAddr(Addr::SocketAddr(local));
     prepare(&stream);
@@ -202,7 +196,7 @@ async fn serve<E: Endpoint<Output = Response>>(
     let mut connection = pin!(shared.http.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         biased;
-        // How it ended makes no difference any more: the peer is gone, or has been told.
+        // The result does not matter: the peer is gone, or has got an error.
         _ = &mut connection => return,
         () = activity.evicted() => return,
         () = shared.stopping.cancelled() => {}
@@ -210,7 +204,7 @@ async fn serve<E: Endpoint<Output = Response>>(
     connection.as_mut().graceful_shutdown();
     let drained = poll_fn(|cx| {
         let has_ended = connection.as_mut().poll(cx).is_ready();
-        // A reader at its own pace may take hours, and can come back for the rest.
+        // A reader at its own pace may take hours, and can continue later with a range request.
         let may_end = activity.phase().is_idle() || activity.is_streaming();
         if has_ended || may_end { Poll::Ready(()) } else { Poll::Pending }
     });
@@ -220,7 +214,7 @@ async fn serve<E: Endpoint<Output = Response>>(
     }
 }
 
-/// The connection has been closed for the sake of another one before the request began.
+/// The connection was closed to make room for another one before its request began.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection has been closed")]
 struct Evicted;
@@ -384,7 +378,7 @@ mod tests {
     async fn idle_connections_and_slow_heads_are_closed() {
         let short = Duration::from_millis(50);
         let times = TimeLimits { idle: short, head: short, ..TimeLimits::default() };
-        let server = start(Server::new(limits(10, 10), WAIT_MAX).times(times)).await;
+        let server = start(Server { times, ..Server::new(limits(10, 10), WAIT_MAX) }).await;
         assert_eq!(server.ask(b"").await, "");
         assert_eq!(server.ask(b"GET / HTTP/1.1\r\nHo").await, "");
         assert!(server.ask(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.ends_with("here"));

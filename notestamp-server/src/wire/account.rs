@@ -12,7 +12,7 @@ use crate::error::ApiError;
 
 /// An email address and a password.
 #[derive(Debug, Object, Multipart, Deserialize)]
-pub struct Credentials {
+pub(crate) struct Credentials {
     /// An email address.
     username: Option<String>,
     /// A password of 8 to 1,024 bytes.
@@ -21,7 +21,7 @@ pub struct Credentials {
 
 /// Credentials, in any encoding of a form.
 #[derive(Debug, ApiRequest)]
-pub enum CredentialsBody {
+pub(crate) enum CredentialsBody {
     /// A JSON object.
     Json(JsonBody<Credentials>),
     /// A form as browsers send it by default.
@@ -35,7 +35,7 @@ impl CredentialsBody {
     ///
     /// # Errors
     /// 400 if one of them is missing or empty.
-    pub fn into_parts(self) -> Result<(String, Password), ApiError> {
+    pub(crate) fn into_parts(self) -> Result<(String, Password), ApiError> {
         let Credentials { username, password } = match self {
             Self::Json(JsonBody(credentials)) | Self::Form(Form(credentials)) => credentials,
             Self::Multipart(credentials) => credentials,
@@ -46,7 +46,7 @@ impl CredentialsBody {
 
 /// The current password of an account, and the new one.
 #[derive(Debug, Object, Multipart, Deserialize)]
-pub struct PasswordChange {
+pub(crate) struct PasswordChange {
     /// The current password of the account.
     current: Option<String>,
     /// A password of 8 to 1,024 bytes.
@@ -55,7 +55,7 @@ pub struct PasswordChange {
 
 /// The current and the new password, in any encoding of a form.
 #[derive(Debug, ApiRequest)]
-pub enum PasswordChangeBody {
+pub(crate) enum PasswordChangeBody {
     /// A JSON object.
     Json(JsonBody<PasswordChange>),
     /// A form as browsers send it by default.
@@ -69,7 +69,7 @@ impl PasswordChangeBody {
     ///
     /// # Errors
     /// 400 if one of them is missing or empty.
-    pub fn into_parts(self) -> Result<(Password, Password), ApiError> {
+    pub(crate) fn into_parts(self) -> Result<(Password, Password), ApiError> {
         let PasswordChange { current, new } = match self {
             Self::Json(JsonBody(change)) | Self::Form(Form(change)) => change,
             Self::Multipart(change) => change,
@@ -86,32 +86,32 @@ fn present(field: Option<String>, name: &str) -> Result<String, ApiError> {
 /// A new account.
 #[derive(Debug, Object, Serialize)]
 #[oai(read_only_all)]
-pub struct Registered {
+pub(crate) struct Registered {
     /// The email address in its normalized spelling.
-    pub email: String,
+    pub(crate) email: String,
 }
 
 /// The account that signed in, and its projects.
 #[derive(Debug, Object, Serialize)]
 #[oai(read_only_all)]
-pub struct SignedIn {
+pub(crate) struct SignedIn {
     /// The account's email address.
-    pub email: String,
+    pub(crate) email: String,
     /// The account's projects, the latest save first.
-    pub directory: Vec<ProjectMetadata>,
+    pub(crate) directory: Vec<ProjectMetadata>,
 }
 
 /// A confirmation that the operation succeeded.
 #[derive(Debug, Object, Serialize)]
 #[oai(read_only_all)]
-pub struct Message {
+pub(crate) struct Message {
     /// The confirmation in words, for people.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 impl Message {
     /// A message for people.
-    pub fn new(message: &str) -> Self {
+    pub(crate) fn new(message: &str) -> Self {
         Self { message: message.to_owned() }
     }
 }
@@ -119,26 +119,26 @@ impl Message {
 /// A session that has not ended.
 #[derive(Debug, Object, Serialize)]
 #[oai(read_only_all)]
-pub struct SessionEntry {
+pub(crate) struct SessionEntry {
     /// The session's id.
-    pub id: String,
+    pub(crate) id: String,
     /// The time of the sign-in (ISO 8601).
-    pub created: String,
+    pub(crate) created: String,
     /// The time when its tokens were last renewed (ISO 8601).
     #[oai(rename = "lastUsed")]
     #[serde(rename = "lastUsed")]
-    pub last_used: String,
+    pub(crate) last_used: String,
     /// The `User-Agent` header of the sign-in.
     #[oai(rename = "userAgent")]
     #[serde(rename = "userAgent")]
-    pub user_agent: String,
+    pub(crate) user_agent: String,
     /// Whether it is the session of this request.
-    pub current: bool,
+    pub(crate) current: bool,
 }
 
 impl SessionEntry {
     /// Describes a session; `current` says whether the request was made in it.
-    pub fn new(session: &Session, current: bool) -> Self {
+    pub(crate) fn new(session: &Session, current: bool) -> Self {
         Self {
             id: session.id.to_string(),
             created: session.created.to_string(),
@@ -152,23 +152,23 @@ impl SessionEntry {
 /// An account.
 #[derive(Debug, Object, Serialize)]
 #[oai(read_only_all)]
-pub struct Account {
+pub(crate) struct Account {
     /// The account's email address.
-    pub email: String,
+    pub(crate) email: String,
     /// The time when the account was created (ISO 8601).
-    pub created: String,
+    pub(crate) created: String,
     /// The storage that the account uses.
-    pub usage: Usage,
+    pub(crate) usage: Usage,
 }
 
 /// The storage that an account uses.
 #[derive(Debug, Default, Object, Serialize)]
 #[oai(read_only_all)]
-pub struct Usage {
+pub(crate) struct Usage {
     /// The number of projects.
-    pub projects: u64,
+    pub(crate) projects: u64,
     /// The bytes of the distinct media of all projects, and of their current notes.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 impl From<&User> for Account {

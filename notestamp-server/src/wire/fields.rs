@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 /// The fields of a JSON object, not yet validated; of two fields with one name the last wins.
 ///
 /// At most [`ExtraFields::COUNT_MAX`] fields.
-pub(super) struct Fields(pub BTreeMap<String, Box<RawValue>>);
+pub(super) struct Fields(pub(crate) BTreeMap<String, Box<RawValue>>);
 
 impl<'de> Deserialize<'de> for Fields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -11,14 +11,14 @@ use crate::http::{content_type, urlencoded};
 
 /// An `application/x-www-form-urlencoded` body.
 #[derive(Debug)]
-pub struct Form<T>(pub T);
+pub(crate) struct Form<T>(pub(crate) T);
 
 impl<T: DeserializeOwned> Form<T> {
     /// Parses the body of a form.
     ///
     /// # Errors
     /// 400 if it is not UTF-8, or if its fields do not match `T`.
-    pub fn parse(body: &[u8]) -> Result<Self, ApiError> {
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, ApiError> {
         if !urlencoded::is_text(body) {
             return Err(ApiError::bad_request("the body is not UTF-8"));
         }

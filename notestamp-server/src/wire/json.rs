@@ -20,7 +20,7 @@ use crate::http::content_type;
 /// A JSON body. poem-openapi's own goes through `serde_json::Value`, which cannot hold every JSON
 /// text (numbers beyond any float, lone surrogates) that a metadata field may be.
 #[derive(Debug)]
-pub struct Json<T>(pub T);
+pub(crate) struct Json<T>(pub(crate) T);
 
 impl<T: Type + Serialize> Payload for Json<T> {
     const CONTENT_TYPE: &'static str = "application/json; charset=utf-8";
@@ -69,21 +69,21 @@ impl<T: Type + Serialize> Json<T> {
     ///
     /// # Errors
     /// If it cannot be serialized.
-    pub fn write(&self) -> serde_json::Result<WrittenJson<T>> {
+    pub(crate) fn write(&self) -> serde_json::Result<WrittenJson<T>> {
         Ok(WrittenJson { body: serde_json::to_vec(&self.0)?, of: PhantomData })
     }
 }
 
 /// A serialized JSON body.
 #[derive(Debug)]
-pub struct WrittenJson<T> {
+pub(crate) struct WrittenJson<T> {
     body: Vec<u8>,
     of: PhantomData<fn() -> T>,
 }
 
 impl<T> WrittenJson<T> {
     /// The bytes of the body.
-    pub fn as_bytes(&self) -> &[u8] {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.body
     }
 }
@@ -108,7 +108,7 @@ impl<T: Type + Serialize> IntoResponse for WrittenJson<T> {
 
 /// A JSON request body, parsed by serde: a number is not accepted as a string, as poem-openapi's own payload does.
 #[derive(Debug)]
-pub struct JsonBody<T>(pub T);
+pub(crate) struct JsonBody<T>(pub(crate) T);
 
 impl<T: Type> Payload for JsonBody<T> {
     const CONTENT_TYPE: &'static str = "application/json; charset=utf-8";
@@ -141,7 +141,7 @@ impl<T: DeserializeOwned> ParsePayload for JsonBody<T> {
 
 /// A JSON body that is stored as text and sent byte for byte.
 #[derive(Debug)]
-pub struct RawJson(pub String);
+pub(crate) struct RawJson(pub(crate) String);
 
 impl Payload for RawJson {
     const CONTENT_TYPE: &'static str = "application/json";

@@ -14,7 +14,7 @@ use super::json::described;
 
 /// Metadata as a client sends it.
 #[derive(Debug, Default)]
-pub struct MetadataInput {
+pub(crate) struct MetadataInput {
     title: String,
     kind: String,
     label: String,
@@ -36,7 +36,7 @@ impl MetadataInput {
     ///
     /// # Errors
     /// If it is not a JSON object, and those of [`Self::set`].
-    pub fn parse(json: &[u8]) -> Result<Self, InvalidValue> {
+    pub(crate) fn parse(json: &[u8]) -> Result<Self, InvalidValue> {
         let Fields(fields) = serde_json::from_slice(json)
             .map_err(|e| InvalidValue::new("metadata", format!("cannot be read: {e}")))?;
         let mut input = Self::default();
@@ -51,7 +51,7 @@ impl MetadataInput {
     /// # Errors
     /// If a known field is not a text, if a further field is nested too deeply, or if there are too many further
     /// fields.
-    pub fn set(&mut self, name: String, value: Box<RawValue>) -> Result<(), InvalidValue> {
+    pub(crate) fn set(&mut self, name: String, value: Box<RawValue>) -> Result<(), InvalidValue> {
         let known = match name.as_str() {
             "title" => &mut self.title,
             "type" => &mut self.kind,
@@ -78,7 +78,7 @@ impl MetadataInput {
     }
 
     /// Takes the notes that the client sent with the metadata, if any.
-    pub fn take_notes(&mut self) -> Option<Box<RawValue>> {
+    pub(crate) fn take_notes(&mut self) -> Option<Box<RawValue>> {
         self.notes.take()
     }
 
@@ -86,7 +86,7 @@ impl MetadataInput {
     ///
     /// # Errors
     /// If the title is invalid.
-    pub fn into_metadata(self, now: Timestamp) -> Result<Metadata, InvalidValue> {
+    pub(crate) fn into_metadata(self, now: Timestamp) -> Result<Metadata, InvalidValue> {
         Ok(Metadata {
             title: Title::parse(&self.title)?,
             kind: self.kind,
@@ -101,14 +101,14 @@ impl MetadataInput {
 
 /// Metadata as responses carry it.
 #[derive(Debug)]
-pub struct ProjectMetadata {
+pub(crate) struct ProjectMetadata {
     project: Project,
     src: String,
 }
 
 impl ProjectMetadata {
     /// The metadata of a project; `media_url` makes the URL of media that this server keeps.
-    pub fn new(project: Project, media_url: impl FnOnce(ProjectId) -> String) -> Self {
+    pub(crate) fn new(project: Project, media_url: impl FnOnce(ProjectId) -> String) -> Self {
         let src = match project.media {
             Some(_) => media_url(project.id),
             None => project.metadata.src.clone(),

@@ -1,10 +1,10 @@
 //! The shapes of requests and responses, and their conversions from and to the store's values.
 
-pub mod account;
+pub(crate) mod account;
 mod fields;
 mod form;
-pub mod json;
-pub mod metadata;
-pub mod project;
-pub mod project_list;
-pub mod upload;
+pub(crate) mod json;
+pub(crate) mod metadata;
+pub(crate) mod project;
+pub(crate) mod project_list;
+pub(crate) mod upload;

@@ -14,11 +14,11 @@ use crate::config::LIST_LIMIT_MAX;
 
 /// A project with its notes.
 #[derive(Debug, Serialize)]
-pub struct OpenedProject {
+pub(crate) struct OpenedProject {
     /// Its metadata.
-    pub metadata: ProjectMetadata,
+    pub(crate) metadata: ProjectMetadata,
     /// Its notes: a JSON text, exactly as it was saved.
-    pub content: String,
+    pub(crate) content: String,
 }
 
 described!(OpenedProject, "OpenedProject", {
@@ -37,11 +37,11 @@ described!(OpenedProject, "OpenedProject", {
 
 /// A project whose notes are a field beside those of its metadata.
 #[derive(Debug)]
-pub struct ProjectWithNotes {
+pub(crate) struct ProjectWithNotes {
     /// Its metadata.
-    pub metadata: ProjectMetadata,
+    pub(crate) metadata: ProjectMetadata,
     /// Its notes: a JSON text, exactly as it was saved.
-    pub notes: String,
+    pub(crate) notes: String,
 }
 
 impl Serialize for ProjectWithNotes {
@@ -66,9 +66,9 @@ described!(ProjectWithNotes, "ProjectWithNotes", {
 
 /// The response to a save: the project as it has been saved.
 #[derive(Debug, Serialize)]
-pub struct SavedProject {
+pub(crate) struct SavedProject {
     /// Its metadata.
-    pub metadata: ProjectMetadata,
+    pub(crate) metadata: ProjectMetadata,
 }
 
 described!(SavedProject, "SavedProject", {
@@ -83,34 +83,34 @@ described!(SavedProject, "SavedProject", {
 /// The projects that remain after a deletion.
 #[derive(Debug, Object, Serialize)]
 #[oai(read_only_all)]
-pub struct Directory {
+pub(crate) struct Directory {
     /// The account's projects, the latest save first.
-    pub directory: Vec<ProjectMetadata>,
+    pub(crate) directory: Vec<ProjectMetadata>,
 }
 
 /// Whether a title is taken.
 #[derive(Debug, Object, Serialize)]
 #[oai(read_only_all)]
-pub struct Duplicate {
+pub(crate) struct Duplicate {
     /// Whether the account has a project with this title.
     #[oai(rename = "isDuplicate")]
     #[serde(rename = "isDuplicate")]
-    pub is_duplicate: bool,
+    pub(crate) is_duplicate: bool,
 }
 
 /// A URL at which media can be read.
 #[derive(Debug, Object, Serialize)]
 #[oai(read_only_all)]
-pub struct StreamUrl {
+pub(crate) struct StreamUrl {
     /// A signed URL that needs no cookies for 10 to 15 minutes.
     #[oai(rename = "streamURL")]
     #[serde(rename = "streamURL")]
-    pub stream_url: String,
+    pub(crate) stream_url: String,
 }
 
 /// The sort key of a listing.
 #[derive(Clone, Copy, Debug, Enum, Serialize)]
-pub enum SortBy {
+pub(crate) enum SortBy {
     /// The `lastModified` of the metadata.
     #[oai(rename = "lastModified")]
     #[serde(rename = "lastModified")]
@@ -123,7 +123,7 @@ pub enum SortBy {
 
 /// The sort order of a listing.
 #[derive(Clone, Copy, Debug, Enum, Serialize)]
-pub enum SortOrder {
+pub(crate) enum SortOrder {
     /// Ascending: the earliest time or the first title comes first.
     #[oai(rename = "asc")]
     #[serde(rename = "asc")]
@@ -136,19 +136,19 @@ pub enum SortOrder {
 
 /// The parameters of `GET /home/list`, as the client sent them.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct ListParameters {
+pub(crate) struct ListParameters {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub search: Option<String>,
+    pub(crate) search: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", rename = "type")]
-    pub kind: Option<String>,
+    pub(crate) kind: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub sort: Option<SortBy>,
+    pub(crate) sort: Option<SortBy>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub order: Option<SortOrder>,
+    pub(crate) order: Option<SortOrder>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub limit: Option<usize>,
+    pub(crate) limit: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<String>,
+    pub(crate) cursor: Option<String>,
 }
 
 impl ListParameters {
@@ -156,7 +156,7 @@ impl ListParameters {
     ///
     /// # Errors
     /// If the limit or the cursor is invalid.
-    pub fn to_query(&self) -> Result<ListQuery, InvalidValue> {
+    pub(crate) fn to_query(&self) -> Result<ListQuery, InvalidValue> {
         let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         let limit = match self.limit {
             None => None,
@@ -184,7 +184,7 @@ impl ListParameters {
     }
 
     /// A `Link` header (RFC 8288) that names the next page.
-    pub fn next_link(&self, base: &str, next: &Cursor) -> String {
+    pub(crate) fn next_link(&self, base: &str, next: &Cursor) -> String {
         let parameters = Self { cursor: Some(next.to_string()), ..self.clone() };
         let query = serde_urlencoded::to_string(parameters).expect("texts and numbers can be encoded");
         format!("<{base}/home/list?{query}>; rel=\"next\"")

@@ -11,15 +11,15 @@ use crate::config::{PAGE_LEN, ProjectListEntries};
 
 /// The parameters of `GET /project/list`, as the client sent them.
 #[derive(Debug, Default)]
-pub struct PageParameters {
+pub(crate) struct PageParameters {
     /// How many projects come before the page.
-    pub page_param: Option<usize>,
+    pub(crate) page_param: Option<usize>,
     /// A text that titles must contain; letter case counts. Empty counts as absent.
-    pub search_param: Option<String>,
+    pub(crate) search_param: Option<String>,
     /// JSON: `[{"id": "type", "value": "audio"}]`.
-    pub column_filters: Option<String>,
+    pub(crate) column_filters: Option<String>,
     /// JSON: `[{"id": "lastModified", "desc": false}]`.
-    pub sorting: Option<String>,
+    pub(crate) sorting: Option<String>,
 }
 
 /// A condition on a column of the client's table; without a value it is ignored.
@@ -41,7 +41,7 @@ impl PageParameters {
     ///
     /// # Errors
     /// If the filters or the sorting are malformed.
-    pub fn to_query(&self) -> Result<ListQuery, InvalidValue> {
+    pub(crate) fn to_query(&self) -> Result<ListQuery, InvalidValue> {
         let Self { page_param, search_param, column_filters, sorting } = self;
         if page_param.is_none() && search_param.is_none() && column_filters.is_none() && sorting.is_none() {
             return Ok(ListQuery::default());
@@ -84,7 +84,7 @@ fn wanted_type(filters: Vec<ColumnFilter>) -> Result<Option<String>, InvalidValu
 
 /// A page of an account's projects, or all of them.
 #[derive(Debug, Serialize)]
-pub struct ProjectList {
+pub(crate) struct ProjectList {
     projects: Entries,
     /// The offset of the next page; `null` if this page is the last.
     #[serde(rename = "nextOffset")]
@@ -100,7 +100,7 @@ enum Entries {
 
 impl ProjectList {
     /// A page; `next_offset` counts the projects before the next page, and is `None` on the last page.
-    pub fn new(
+    pub(crate) fn new(
         projects: Vec<Project>,
         next_offset: Option<usize>,
         entries: ProjectListEntries,

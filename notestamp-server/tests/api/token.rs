@@ -1,7 +1,7 @@
 //! Tokens made by a test, not by the server.
 
 use jsonwebtoken::{Algorithm, EncodingKey};
-use notestamp_server::auth::SigningKeys;
+use notestamp_server::SigningKeys;
 use notestamp_server::config::{Config, SigningKeySource};
 use serde_json::Value;
 

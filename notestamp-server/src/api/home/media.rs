@@ -14,7 +14,7 @@ use crate::http::content_disposition::Disposition;
 use crate::state::State;
 
 /// The bytes of a project's media.
-pub struct MediaFiles;
+pub(crate) struct MediaFiles;
 
 #[OpenApi(tag = "Tag::Media")]
 impl MediaFiles {

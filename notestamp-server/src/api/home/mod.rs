@@ -3,14 +3,14 @@
 mod media;
 mod projects;
 
-pub use media::MediaFiles;
-pub use projects::Projects;
+pub(crate) use media::MediaFiles;
+pub(crate) use projects::Projects;
 
 use notestamp_store::ProjectId;
 
 use crate::middleware::base_url::BaseUrl;
 
 /// The URL of a project's media in this dialect: it needs the session's cookies.
-pub fn media_url(base: &BaseUrl) -> impl Fn(ProjectId) -> String {
+pub(crate) fn media_url(base: &BaseUrl) -> impl Fn(ProjectId) -> String {
     move |project| format!("{}/home/media/{project}", base.as_str())
 }

@@ -24,7 +24,7 @@ use crate::wire::project::{ListParameters, OpenedProject, SortBy, SortOrder};
 use crate::wire::upload::UploadBody;
 
 /// Saving, listing, opening and deleting projects.
-pub struct Projects;
+pub(crate) struct Projects;
 
 failures! {
     /// The error statuses of listing projects.

@@ -20,7 +20,7 @@ use crate::wire::json::Json;
 use crate::wire::project::StreamUrl;
 
 /// The bytes of a project's media, in the `/project` dialect.
-pub struct ProjectMedia;
+pub(crate) struct ProjectMedia;
 
 #[OpenApi(tag = "Tag::ProjectDialect")]
 impl ProjectMedia {

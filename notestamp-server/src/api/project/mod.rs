@@ -9,8 +9,8 @@ use crate::auth::CurrentUser;
 use crate::middleware::base_url::BaseUrl;
 use crate::state::State;
 
-pub use media::ProjectMedia;
-pub use projects::ProjectDialect;
+pub(crate) use media::ProjectMedia;
+pub(crate) use projects::ProjectDialect;
 
 /// The URL of a project's media in this dialect: it is signed, and so needs no cookies.
 fn media_url<'a>(

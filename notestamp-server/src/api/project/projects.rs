@@ -24,7 +24,7 @@ use crate::wire::project_list::{PageParameters, ProjectList};
 use crate::wire::upload::project_form::ProjectSaveBody;
 
 /// Projects, in the `/project` dialect.
-pub struct ProjectDialect;
+pub(crate) struct ProjectDialect;
 
 failures! {
     /// The error statuses of listing projects.

@@ -14,16 +14,16 @@ use crate::http::multipart::MultipartReader;
 use crate::wire::metadata::ProjectMetadata;
 
 /// A form, not yet read.
-pub struct UploadForm(pub Box<MultipartReader>);
+pub(crate) struct UploadForm(pub(crate) Box<MultipartReader>);
 
 /// Which part of a form holds the notes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct NotesPart {
+pub(crate) struct NotesPart {
     /// The name of the part.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// Whether it is a file part, so that a placeholder for a missing file counts as absent, and the metadata may hold
     /// the notes instead.
-    pub is_file: bool,
+    pub(crate) is_file: bool,
 }
 
 impl Payload for UploadForm {

@@ -15,13 +15,13 @@ use crate::wire::fields::Fields;
 use crate::wire::metadata::{MetadataInput, ProjectMetadata};
 
 /// A JSON body, not yet read.
-pub struct UploadJson(pub Body);
+pub(crate) struct UploadJson(pub(crate) Body);
 
 /// Parses the body.
 ///
 /// # Errors
 /// 400 if it is not a JSON object, or a field is invalid.
-pub fn parse(body: &[u8]) -> Result<UploadTexts, ApiError> {
+pub(crate) fn parse(body: &[u8]) -> Result<UploadTexts, ApiError> {
     let Fields(mut fields) = serde_json::from_slice(body)
         .map_err(|e| ApiError::bad_request(format!("the body cannot be read: {e}")))?;
     let mut texts = UploadTexts::new(CONTENT);

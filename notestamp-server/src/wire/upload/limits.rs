@@ -3,18 +3,18 @@
 use crate::config::Limits;
 
 /// The longest `mediaDigest`, in bytes: a digest has 64 digits, and may have white space around it.
-pub const DIGEST_BYTES_MAX: usize = 1 << 10;
+pub(crate) const DIGEST_BYTES_MAX: usize = 1 << 10;
 
 /// The limits that follow from the largest notes.
 #[derive(Clone, Copy, Debug)]
-pub struct UploadLimits {
+pub(crate) struct UploadLimits {
     /// How many bytes the notes may have.
-    pub notes_bytes_max: usize,
+    pub(crate) notes_bytes_max: usize,
 }
 
 impl UploadLimits {
     /// The limits where notes may have `notes_bytes_max` bytes.
-    pub fn new(notes_bytes_max: u64) -> Self {
+    pub(crate) fn new(notes_bytes_max: u64) -> Self {
         // So much that the limits below do not overflow.
         let most = usize::MAX / 8;
         Self { notes_bytes_max: usize::try_from(notes_bytes_max).unwrap_or(most).min(most) }
@@ -22,18 +22,18 @@ impl UploadLimits {
 
     /// How many bytes the metadata may have in a request. The stored metadata has a separate, smaller limit, but
     /// clients send back what they received, notes included, and escapes may make those longer.
-    pub fn metadata_bytes_max(self) -> usize {
+    pub(crate) fn metadata_bytes_max(self) -> usize {
         2 * self.notes_bytes_max + (64 << 10)
     }
 
     /// How many bytes a body without media may have.
-    pub fn text_body_bytes_max(self) -> usize {
+    pub(crate) fn text_body_bytes_max(self) -> usize {
         2 * self.notes_bytes_max + self.metadata_bytes_max()
     }
 }
 
 /// How many bytes any body may have: media, texts, and the delimiters and headers of a form's parts.
-pub fn body_bytes_max(limits: &Limits) -> u64 {
+pub(crate) fn body_bytes_max(limits: &Limits) -> u64 {
     let texts = UploadLimits::new(limits.notes_bytes_max).text_body_bytes_max();
     limits.media_bytes_max.saturating_add(texts as u64)
 }

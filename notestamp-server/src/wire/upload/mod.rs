@@ -5,33 +5,33 @@
 //! `api::receive_upload`.
 
 mod form;
-pub mod json;
-pub mod limits;
-pub mod placeholder;
-pub mod project_form;
+pub(crate) mod json;
+pub(crate) mod limits;
+pub(crate) mod placeholder;
+pub(crate) mod project_form;
 mod schema;
 mod texts;
-pub mod urlencoded;
+pub(crate) mod urlencoded;
 
 use poem::Body;
 use poem_openapi::ApiRequest;
 
-pub use form::{NotesPart, UploadForm};
-pub use json::UploadJson;
-pub use limits::UploadLimits;
-pub use texts::UploadTexts;
-pub use urlencoded::UploadUrlencoded;
+pub(crate) use form::{NotesPart, UploadForm};
+pub(crate) use json::UploadJson;
+pub(crate) use limits::UploadLimits;
+pub(crate) use texts::UploadTexts;
+pub(crate) use urlencoded::UploadUrlencoded;
 
 use crate::http::multipart::MultipartReader;
 
 /// The field with the media.
-pub const MEDIA_FILE: &str = "mediaFile";
+pub(crate) const MEDIA_FILE: &str = "mediaFile";
 
 /// The field with the notes, in the dialect of `/home`.
 const CONTENT: &str = "content";
 
 /// A save's body, in any form of any dialect.
-pub enum Upload {
+pub(crate) enum Upload {
     /// A form with files: its parts, and which of them holds the notes.
     Form(Box<MultipartReader>, NotesPart),
     /// JSON.
@@ -42,7 +42,7 @@ pub enum Upload {
 
 /// The body of a save.
 #[derive(ApiRequest)]
-pub enum UploadBody {
+pub(crate) enum UploadBody {
     /// Media, notes and metadata, in any order.
     Multipart(UploadForm),
     /// Notes and metadata as JSON, from older clients.

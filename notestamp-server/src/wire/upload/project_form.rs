@@ -15,7 +15,7 @@ use crate::wire::metadata::ProjectMetadata;
 
 /// The body of a save.
 #[derive(ApiRequest)]
-pub enum ProjectSaveBody {
+pub(crate) enum ProjectSaveBody {
     /// Media, notes and metadata, in any order.
     Multipart(ProjectSaveForm),
 }
@@ -24,7 +24,7 @@ pub enum ProjectSaveBody {
 const NOTES_FILE: &str = "notesFile";
 
 /// A `multipart/form-data` body, not yet read.
-pub struct ProjectSaveForm(Box<MultipartReader>);
+pub(crate) struct ProjectSaveForm(Box<MultipartReader>);
 
 impl From<ProjectSaveBody> for Upload {
     fn from(body: ProjectSaveBody) -> Self {

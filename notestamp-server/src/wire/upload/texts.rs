@@ -8,7 +8,7 @@ use crate::error::ApiError;
 use crate::wire::metadata::MetadataInput;
 
 /// The fields that have arrived; of two fields with one name the last wins.
-pub struct UploadTexts {
+pub(crate) struct UploadTexts {
     /// The client's name for the notes, for messages.
     notes_name: &'static str,
     /// Not yet validated.
@@ -19,12 +19,12 @@ pub struct UploadTexts {
 
 impl UploadTexts {
     /// No field has arrived yet. Messages call the notes `notes_name`.
-    pub fn new(notes_name: &'static str) -> Self {
+    pub(crate) fn new(notes_name: &'static str) -> Self {
         Self { notes_name, notes: None, metadata: None, media_digest: None }
     }
 
     /// Sets the notes, which [`into_request`](Self::into_request) validates.
-    pub fn set_notes(&mut self, notes: Bytes) {
+    pub(crate) fn set_notes(&mut self, notes: Bytes) {
         self.notes = Some(notes);
     }
 
@@ -32,7 +32,7 @@ impl UploadTexts {
     ///
     /// # Errors
     /// 400 if it cannot be read.
-    pub fn set_metadata(&mut self, json: &[u8]) -> Result<(), ApiError> {
+    pub(crate) fn set_metadata(&mut self, json: &[u8]) -> Result<(), ApiError> {
         self.metadata = Some(MetadataInput::parse(json).map_err(StoreError::from)?);
         Ok(())
     }
@@ -46,7 +46,7 @@ impl UploadTexts {
     ///
     /// # Errors
     /// 400 if it is not a digest.
-    pub fn set_media_digest(&mut self, text: &str) -> Result<(), ApiError> {
+    pub(crate) fn set_media_digest(&mut self, text: &str) -> Result<(), ApiError> {
         self.media_digest = match text.trim() {
             "" => None,
             digits => Some(digits.parse().map_err(StoreError::from)?),
@@ -58,7 +58,7 @@ impl UploadTexts {
     ///
     /// # Errors
     /// 400 if they are a JSON string that is not Unicode.
-    pub fn use_notes_in_metadata(&mut self) -> Result<(), ApiError> {
+    pub(crate) fn use_notes_in_metadata(&mut self) -> Result<(), ApiError> {
         let in_metadata = self.metadata.as_mut().and_then(MetadataInput::take_notes);
         if self.notes.is_none() {
             self.notes = in_metadata.filter(|notes| notes.get() != "null").map(json_text).transpose()?;
@@ -70,7 +70,11 @@ impl UploadTexts {
     ///
     /// # Errors
     /// 400 if the notes or the metadata are missing or invalid.
-    pub fn into_request(self, precondition: Precondition, now: Timestamp) -> Result<SaveRequest, ApiError> {
+    pub(crate) fn into_request(
+        self,
+        precondition: Precondition,
+        now: Timestamp,
+    ) -> Result<SaveRequest, ApiError> {
         let missing = |what| ApiError::bad_request(format!("{what} is missing"));
         let metadata = self.metadata.ok_or_else(|| missing("metadata"))?;
         let notes = self.notes.ok_or_else(|| missing(self.notes_name))?;

@@ -16,13 +16,13 @@ use crate::wire::form::Form;
 use crate::wire::metadata::{MetadataInput, ProjectMetadata};
 
 /// A form without files, not yet read.
-pub struct UploadUrlencoded(pub Body);
+pub(crate) struct UploadUrlencoded(pub(crate) Body);
 
 /// Parses the body.
 ///
 /// # Errors
 /// 400 if it cannot be read, has too many fields, or a field is invalid.
-pub fn parse(body: &[u8]) -> Result<UploadTexts, ApiError> {
+pub(crate) fn parse(body: &[u8]) -> Result<UploadTexts, ApiError> {
     let Form(fields) = Form::<Vec<(String, String)>>::parse(body)?;
     if fields.len() > ExtraFields::COUNT_MAX {
         return Err(ApiError::bad_request("the body has too many fields"));
