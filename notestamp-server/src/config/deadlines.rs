@@ -28,7 +28,7 @@ pub const REQUEST_END_TIME_MAX: Duration = Duration::from_secs(1);
 /// The timeout of a readiness probe of the stores.
 pub const READINESS_TIME_MAX: Duration = Duration::from_secs(3);
 
-/// How old the outcome of a readiness probe may be: anybody can ask for it, and a probe costs requests to buckets.
+/// How old the outcome of a readiness probe may be: any client can ask for it, and a probe costs requests to buckets.
 pub const READINESS_AGE_MAX: Duration = Duration::from_secs(1);
 
 /// How old cookies may be when the head of their response is written.
@@ -81,3 +81,10 @@ const _: () = {
         "else a URL may have expired when it is made"
     );
 };
+
+/// Else a request is aborted before the store's own error, which says more, is known.
+#[cfg(feature = "mongodb")]
+const _: () = assert!(
+    notestamp_store::records::MongoDbRecords::TIME_MAX.as_secs() + REQUEST_END_TIME_MAX.as_secs()
+        < REQUEST_TIME_MAX.as_secs()
+);

@@ -26,8 +26,8 @@ pub const PAGE_LEN: NonZeroUsize = NonZeroUsize::new(20).expect("it is not 0");
 /// How many sessions of an account are listed at most: the most recently used ones.
 pub const SESSIONS_LISTED_MAX: usize = 1_000;
 
-/// How many bytes of a body must arrive in each [`BODY_RATE_WINDOW`](super::BODY_RATE_WINDOW): 1 KiB/s. The client must also read a response
-/// that is held in memory at this rate.
+/// How many bytes of a body must arrive in each [`BODY_RATE_WINDOW`](super::BODY_RATE_WINDOW): 1 KiB/s. The client must
+/// also read a response that is held in memory at this rate.
 pub const BODY_RATE_BYTES_MIN: u64 = 30 * 1024;
 
 /// How many bytes of an unwanted body are read and dropped before reading stops.
