@@ -59,7 +59,7 @@ impl ListQuery {
             && self.kind.as_ref().is_none_or(|kind| *kind == project.metadata.kind)
     }
 
-    /// The text of `search`, folded like [`Title::folded`].
+    /// The text of `search`, folded like [`Title::folded`](super::Title::folded).
     pub fn folded_search(&self) -> Option<String> {
         self.search.as_deref().map(super::title::fold)
     }
