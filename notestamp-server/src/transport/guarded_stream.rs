@@ -17,7 +17,7 @@ use crate::config::{BODY_RATE_BYTES_MIN, BODY_RATE_WINDOW, HEAD_TIME_MAX, IDLE_T
 /// How many received bytes count as progress while nothing is sent.
 ///
 /// A single byte does not, or a client could send a body byte by byte for ever. A body that is fast enough for
-/// [`body_guard`](crate::middleware::body_guard) brings many times this.
+/// the body guard (`middleware/body_guard.rs`) brings many times this.
 pub(crate) const PROGRESS_BYTES_MIN: usize = 16 * 1024;
 
 /// How many bytes the system buffers beyond those that fit into the peer's window.
