@@ -4,6 +4,7 @@
 #![cfg(feature = "mongodb")]
 #![expect(clippy::unwrap_used, reason = "in a test, to panic is to fail")]
 
+mod abandoned;
 mod damaged;
 mod database;
 mod faults;

@@ -39,9 +39,10 @@
 //!
 //! A method has the time limit [`TIME_MAX`], retries included. After that it fails as unavailable, and the transaction
 //! that it had begun is aborted as soon as the server can be reached. A process that dies within a transaction leaves
-//! its documents locked until the server aborts that transaction (`transactionLifetimeLimitSeconds`, a minute by
-//! default; ten seconds would suffice). Calls that need these documents are unavailable until then.
+//! its documents locked; the other processes end that transaction within seconds, as soon as one of their calls is kept
+//! waiting ([`abandoned`]).
 
+mod abandoned;
 mod account;
 mod account_queue;
 mod bson;
@@ -73,6 +74,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use self::abandoned::Lookout;
 use self::account_queue::AccountQueue;
 use self::collections::Collections;
 use self::error::{BACKEND, Failure, Result as StepResult};
@@ -116,6 +118,7 @@ pub struct MongoDbRecords {
     client: Client,
     collections: Collections,
     account_queue: AccountQueue,
+    lookout: Lookout,
     /// The read concern for lookups of sessions.
     session_reads: ReadConcern,
     /// The calls that are running; closed with the store.
@@ -148,6 +151,7 @@ impl MongoDbRecords {
             collections,
             session_reads,
             account_queue: AccountQueue::default(),
+            lookout: Lookout::default(),
             running: TaskTracker::new(),
         };
         // Building indexes happens only once, and may take long because of the disk.
@@ -159,7 +163,7 @@ impl MongoDbRecords {
     /// Runs an operation that needs no transaction, with the timeout [`TIME_MAX`].
     async fn bounded<T>(&self, operation: impl Future<Output = StepResult<T>>) -> Result<T> {
         let _running = self.begin()?;
-        Ok(within(TIME_MAX, operation).await?)
+        Ok(self.unhindered(within(TIME_MAX, operation)).await?)
     }
 
     /// Registers a running call, which `close` waits for until the returned token is dropped.
@@ -218,6 +222,7 @@ async fn parse(url: &str) -> StepResult<ClientOptions> {
     options.retry_writes = Some(true);
     options.read_concern = Some(ReadConcern::local());
     options.write_concern = Some(durable());
+    options.driver_info = Some(abandoned::driver_info());
     options.selection_criteria = Some(primary());
     Ok(options)
 }
