@@ -56,7 +56,8 @@ async fn after_the_kill_of_any_server_exactly_the_acknowledged_changes_remain() 
     let deployment = Deployment::start(Places::fresh(), SERVERS);
     let rules = Arc::new(Rules {
         servers_die: true,
-        // An account stays locked if its server was killed in the middle of a save: see `transactionLifetimeLimitSeconds`.
+        // If a server was killed in the middle of a save, the others end its transaction, so that its account is no longer
+        // locked.
         away_time_max: Some(REQUEST_TIME_MAX + SLACK),
         ..Rules::default()
     });
