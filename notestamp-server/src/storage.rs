@@ -7,7 +7,7 @@ use notestamp_store::records::MongoDbRecords;
 use notestamp_store::records::{MemoryRecords, RecordStore, SqliteRecords};
 use notestamp_store::{BlobStore, Clock, Error, ObjectKind, SessionTtl, Store, StoreSettings};
 
-use crate::config::{Config, RecordsUrl, Storage, Sweep};
+use crate::config::{Config, RecordsUrl, SESSIONS_OPEN_MAX, Storage, Sweep};
 use crate::data_folder::DataFolderError;
 
 /// Why the stores cannot be opened.
@@ -33,6 +33,8 @@ pub fn settings(config: &Config) -> StoreSettings {
         media_bytes_max: config.limits.media_bytes_max,
         notes_bytes_max: config.limits.notes_bytes_max,
         quota_bytes_max: config.limits.quota_bytes,
+        projects_max: config.limits.projects_max,
+        sessions_open_max: SESSIONS_OPEN_MAX,
         session_ttl: SessionTtl {
             access: config.tokens.access_ttl,
             refresh: config.tokens.refresh_ttl,

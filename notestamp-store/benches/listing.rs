@@ -141,6 +141,7 @@ async fn save(store: &dyn RecordStore, owner: UserId, count: usize) {
             media: None,
             namespace: home,
             quota_bytes_max: None,
+            projects_max: u64::MAX,
             now: NOW,
         };
         store.commit_save(&commit).await

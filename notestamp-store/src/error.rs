@@ -75,6 +75,12 @@ pub enum Error {
         /// The quota, in bytes.
         max: u64,
     },
+    /// The account has as many projects as it may have, and this would be one more.
+    #[error("the account has {max} projects, and may not have more")]
+    TooManyProjects {
+        /// The limit.
+        max: u64,
+    },
     /// Another process, or another part of this process, has opened a resource that only one may open.
     #[error("{what} is in use")]
     InUse {

@@ -65,9 +65,9 @@ impl Log {
         let sessions = stream::iter((0..count).map(signed_out));
         let started = sessions.map(|session| {
             let metadata = self.metadata.clone();
-            async move { metadata.start_session(&session).await }
+            async move { metadata.start_session(&session, usize::MAX, START).await }
         });
-        started.buffer_unordered(256).try_collect::<Vec<()>>().await.unwrap();
+        started.buffer_unordered(256).try_collect::<Vec<bool>>().await.unwrap();
     }
 
     async fn count(&self) -> u64 {

@@ -11,8 +11,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use notestamp_store::records::{RecordStore, SqliteRecords, UserStore};
-use notestamp_store::{Durability, Email, Error, PasswordHash, Result, Timestamp, User, UserId};
+use notestamp_store::records::{RecordStore, SessionStore, SqliteRecords, UserStore};
+use notestamp_store::{
+    Durability, Email, Error, PasswordHash, Result, RevocationReason, Session, SessionId, SessionTtl,
+    Timestamp, TokenId, User, UserId,
+};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -140,6 +143,48 @@ async fn a_newer_schema_is_refused_and_not_changed() {
     open(&path).await.expect("nothing else was changed, and the lock was let go");
 }
 
+/// Gives a database the tables that version 4 has.
+const BACK_TO_VERSION_4: &str = "
+    DROP INDEX sessions_by_user;
+    CREATE INDEX sessions_by_user ON sessions (user, revoked_at, last_used, id);
+    ALTER TABLE sessions DROP COLUMN epoch;
+    ALTER TABLE users DROP COLUMN epoch_begun_reason;
+    ALTER TABLE users DROP COLUMN epoch_begun_at;
+    ALTER TABLE users DROP COLUMN session_epoch;
+    PRAGMA user_version = 4";
+
+/// Sessions as version 4 stored them: without the epoch in which they started.
+#[tokio::test]
+async fn sessions_of_an_older_database_stay_open_and_end_with_all_others() {
+    let (_folder, path) = place();
+    let store = open(&path).await.unwrap();
+    let ada = user(1);
+    store.create_user(&ada).await.unwrap();
+    let (kept, signed_out) = (session(1), session(2));
+    for session in [&kept, &signed_out] {
+        assert!(store.start_session(session, 100, NOW).await.unwrap());
+    }
+    assert!(
+        store.revoke_session(ada.id.into(), signed_out.id, RevocationReason::SignedOut, NOW).await.unwrap()
+    );
+    store.close().await.unwrap();
+    Connection::open(&path).unwrap().execute_batch(BACK_TO_VERSION_4).unwrap();
+
+    let store = open(&path).await.unwrap();
+    assert_eq!(store.find_user(ada.id).await.unwrap(), Some(ada.clone()));
+    assert_eq!(store.list_sessions(ada.id, 10, NOW).await.unwrap(), [kept.clone()]);
+    let logged = store.find_session(signed_out.id).await.unwrap();
+    assert_eq!(logged, Some(signed_out.revoke(NOW, RevocationReason::SignedOut)));
+
+    assert!(store.revoke_all_sessions(ada.id, RevocationReason::PasswordChanged, NOW).await.unwrap());
+    let ended = store.find_session(kept.id).await.unwrap();
+    assert_eq!(ended, Some(kept.revoke(NOW, RevocationReason::PasswordChanged)));
+    let epoch = store.find_user(ada.id).await.unwrap().unwrap().session_epoch;
+    assert!(!store.start_session(&session(3), 100, NOW).await.unwrap());
+    assert!(store.start_session(&session(3).in_epoch(epoch), 100, NOW).await.unwrap());
+    assert_eq!(store.list_sessions(ada.id, 10, NOW).await.unwrap(), [session(3).in_epoch(epoch)]);
+}
+
 /// Addresses as version 2 stored them: only trimmed and in lower case.
 #[tokio::test]
 async fn addresses_of_an_older_database_are_normalized() {
@@ -162,6 +207,7 @@ async fn addresses_of_an_older_database_are_normalized() {
     }
     store.close().await.unwrap();
     let file = Connection::open(&path).unwrap();
+    file.execute_batch(BACK_TO_VERSION_4).unwrap();
     file.execute_batch("DROP TABLE store; PRAGMA user_version = 2").unwrap();
     drop(file);
 
@@ -306,6 +352,15 @@ fn place() -> (TempDir, PathBuf) {
 
 async fn open(path: &Path) -> Result<SqliteRecords> {
     SqliteRecords::open(path, Durability::Full).await
+}
+
+const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+
+/// A session of the first user.
+fn session(n: u8) -> Session {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let ttl = SessionTtl { access: DAY, refresh: DAY, session_max: DAY };
+    Session::start(SessionId::from_bytes([n; 16]), user(1).id, TokenId::from_bytes([n; 16]), "", NOW, &ttl)
 }
 
 fn user(n: u8) -> User {

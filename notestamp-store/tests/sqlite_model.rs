@@ -44,6 +44,7 @@ struct Save {
     shared: bool,
     precondition: Precondition,
     quota: Option<u64>,
+    projects_max: u64,
     /// Whether a sweep doomed its rows as abandoned before the commit.
     late: bool,
     /// Whether the objects that it checks are reported as lost.
@@ -95,11 +96,12 @@ fn save() -> impl Strategy<Value = Save> {
     let media = proptest::option::of((offer, 0..3_u8));
     let quota = proptest::option::weighted(0.2, 50..250_u64);
     let rarely = || proptest::bool::weighted(0.1);
-    let how = (media, any::<bool>(), precondition, quota, rarely(), proptest::bool::weighted(0.3));
+    let limits = (quota, 1..8_u64);
+    let how = (media, any::<bool>(), precondition, limits, rarely(), proptest::bool::weighted(0.3));
     (what, how).prop_map(
         |(
             (user, title, kind, last_modified, notes_size),
-            (media, shared, precondition, quota, late, is_lost),
+            (media, shared, precondition, (quota, projects_max), late, is_lost),
         )| Save {
             user,
             title,
@@ -110,6 +112,7 @@ fn save() -> impl Strategy<Value = Save> {
             shared,
             precondition,
             quota,
+            projects_max,
             late,
             is_lost,
         },
@@ -191,6 +194,7 @@ async fn commit(store: &dyn RecordStore, save: &Save, nth: usize) -> String {
         looks: Vec::new(),
         namespace,
         quota_bytes_max: save.quota,
+        projects_max: save.projects_max,
         now,
     };
     let mut commit = commit;

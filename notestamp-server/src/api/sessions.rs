@@ -9,7 +9,7 @@ use poem_openapi::param::Path;
 
 use super::tag::Tag;
 use crate::auth::{CurrentUser, SessionJar};
-use crate::config::SESSIONS_LISTED_MAX;
+use crate::config::SESSIONS_OPEN_MAX;
 use crate::error::{ApiError, Code, Failed, failures};
 use crate::state::State;
 use crate::wire::account::{Message, SessionEntry};
@@ -36,7 +36,7 @@ impl SessionsApi {
         user: CurrentUser,
         state: Data<&Arc<State>>,
     ) -> Result<Json<Vec<SessionEntry>>, Failed<SessionsFailures>> {
-        let sessions = state.store.list_sessions(user.id, SESSIONS_LISTED_MAX).await?;
+        let sessions = state.store.list_sessions(user.id, SESSIONS_OPEN_MAX).await?;
         let entry = |session: &Session| SessionEntry::new(session, session.id == user.session.id);
         Ok(Json(sessions.iter().map(entry).collect()))
     }

@@ -37,7 +37,7 @@ const RACES_MAX: usize = 3;
 impl SignIn {
     /// Sign in
     ///
-    /// Sets the two cookies of a new session.
+    /// Sets the two cookies of a new session. Of more than 100 open sessions the least recently used one ends.
     #[oai(path = "/auth/signin", method = "post", operation_id = "signIn")]
     async fn sign_in(
         &self,

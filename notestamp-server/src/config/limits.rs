@@ -8,6 +8,9 @@ use super::{InvalidSetting, duration, size};
 /// The largest body other than an upload, in bytes.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 
+/// How many sessions of an account may be open at once. A sign-in beyond it ends the least recently used one.
+pub const SESSIONS_OPEN_MAX: usize = 100;
+
 /// How many parts a multipart body may have.
 pub const MULTIPART_PARTS_MAX: usize = 32;
 
@@ -22,9 +25,6 @@ pub const LIST_LIMIT_MAX: usize = 1_000;
 
 /// How many projects a page of `/project/list` has.
 pub const PAGE_LEN: NonZeroUsize = NonZeroUsize::new(20).expect("it is not 0");
-
-/// How many sessions of an account are listed at most: the most recently used ones.
-pub const SESSIONS_LISTED_MAX: usize = 1_000;
 
 /// How many bytes of a body must arrive in each [`BODY_RATE_WINDOW`](super::BODY_RATE_WINDOW): 1 KiB/s. The client must
 /// also read a response that is held in memory at this rate.
@@ -78,6 +78,10 @@ pub struct Limits {
     /// Bytes that one account may store in total, or `none` for no limit
     #[arg(long = "quota", value_name = "SIZE", default_value = "none", value_parser = parse_quota)]
     pub quota_bytes: Quota,
+
+    /// Most projects that one account may have
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    pub projects_max: u64,
 
     /// Failed sign-ins per time, then further ones are refused with 429: for one account from one
     /// address, and after the comma for one address in total (by default 100/15m); or `off`

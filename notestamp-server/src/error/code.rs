@@ -32,6 +32,7 @@ pub(crate) enum Code {
     /// For the readiness check only: the storage is full, though reads still work. Hence 503, not 507.
     NotReadyStorageFull,
     QuotaExceeded,
+    TooManyProjects,
 }
 
 impl Code {
@@ -63,6 +64,7 @@ impl Code {
             Self::StorageFull => (StatusCode::INSUFFICIENT_STORAGE, "storage_full"),
             Self::NotReadyStorageFull => (StatusCode::SERVICE_UNAVAILABLE, "storage_full"),
             Self::QuotaExceeded => (StatusCode::INSUFFICIENT_STORAGE, "quota_exceeded"),
+            Self::TooManyProjects => (StatusCode::INSUFFICIENT_STORAGE, "too_many_projects"),
         }
     }
 

@@ -30,6 +30,7 @@ impl From<StoreError> for ApiError {
             }
             StoreError::UploadExpired => Self::new(Code::UploadExpired, message),
             StoreError::QuotaExceeded { .. } => Self::new(Code::QuotaExceeded, message),
+            StoreError::TooManyProjects { .. } => Self::new(Code::TooManyProjects, message),
             StoreError::Full { .. } => {
                 Self::new(Code::StorageFull, "the server's storage is full").caused_by(error)
             }

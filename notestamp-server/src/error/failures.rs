@@ -91,7 +91,7 @@ fn describe(status: u16) -> MetaResponse {
         429 => "Too many failed attempts; try again later.",
         500 => "An internal error of the server.",
         503 => "A store is unavailable, or the server is overloaded; try again later.",
-        507 => "The storage is full, or the account's quota is used up.",
+        507 => "The storage is full, the account's quota is used up, or the account has too many projects.",
         _ => "An error.",
     };
     let content_type = "application/json; charset=utf-8";

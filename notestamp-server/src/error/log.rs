@@ -69,7 +69,9 @@ fn log_within(
             tracing::warn!(request_id, code, message, cause, left_out, "request refused temporarily");
         }
         // A full account concerns its owner, not the operator.
-        Code::QuotaExceeded => tracing::debug!(request_id, code, message, cause, "request refused"),
+        Code::QuotaExceeded | Code::TooManyProjects => {
+            tracing::debug!(request_id, code, message, cause, "request refused");
+        }
         _ if status.is_server_error() => {
             tracing::error!(request_id, code, message, cause, left_out, "request failed");
         }
@@ -119,6 +121,7 @@ mod tests {
             (Code::Busy, Level::WARN),
             (Code::TooManyRequests, Level::WARN),
             (Code::QuotaExceeded, Level::DEBUG),
+            (Code::TooManyProjects, Level::DEBUG),
             (Code::TooLarge, Level::DEBUG),
             (Code::Unauthorized, Level::DEBUG),
         ] {

@@ -1,3 +1,6 @@
+use std::time::Duration;
+
+use notestamp_store::Email;
 use reqwest::Method;
 use serde_json::json;
 
@@ -157,6 +160,53 @@ async fn a_quota_counts_distinct_media_and_current_notes() {
     ada.delete_project("a").await.assert_status(200);
     ada.delete_project("b").await.assert_status(200);
     ada.save(more()).await.assert_status(200);
+}
+
+#[apply(api_test)]
+async fn an_account_has_no_more_projects_than_it_may() {
+    let server = TestServer::spawn_with(|config| config.limits.projects_max = 2).await;
+    let ada = server.ada().await;
+    for title in ["a", "b"] {
+        ada.save_project(title).await;
+    }
+    let upload = |title| Upload::of(title).part("notesFile", Some("notes"), Some("application/json"), "[1]");
+    for path in ["/home/upload", "/project/save"] {
+        ada.save_at(path, upload("c")).await.assert_error(507, "too_many_projects");
+        ada.save_at(path, upload("b")).await.assert_status(200);
+    }
+    assert_eq!(ada.titles().await, ["b", "a"]);
+    server.assert_nothing_leaks().await;
+
+    server.signed_in("bob@example.org").await.save_project("c").await;
+    ada.delete_project("a").await.assert_status(200);
+    ada.save_project("c").await;
+}
+
+#[apply(api_test)]
+async fn a_sign_in_beyond_100_open_sessions_ends_the_least_recently_used() {
+    let server = TestServer::spawn().await;
+    let first = server.ada().await;
+    server.advance(Duration::from_secs(1));
+    let second = server.visitor();
+    second.sign_in("ada@example.org").await.assert_status(200);
+    let email = Email::parse("ada@example.org").unwrap();
+    let ada = server.store().find_account_by_email(&email).await.unwrap().unwrap();
+    for _ in 2..100 {
+        server.advance(Duration::from_secs(1));
+        server.store().start_session(&ada, "many").await.unwrap().unwrap();
+    }
+    let open = async |client: &Client| {
+        let sessions = client.get("/auth/sessions").await.assert_status(200).json();
+        sessions.as_array().unwrap().len()
+    };
+    assert_eq!(open(&first).await, 100);
+
+    // The request above was the latest use of the first session, so the second one ends.
+    let last = server.visitor();
+    last.sign_in("ada@example.org").await.assert_status(200);
+    assert_eq!(open(&last).await, 100);
+    second.get("/auth/user").await.assert_error(401, "unauthorized");
+    first.get("/auth/user").await.assert_status(200);
 }
 
 /// 507 is the only 5xx status that is caused by the client.

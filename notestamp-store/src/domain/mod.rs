@@ -22,6 +22,7 @@ mod project;
 mod query;
 mod revision;
 mod session;
+mod session_epoch;
 mod title;
 mod user;
 
@@ -43,6 +44,7 @@ pub use project::{MediaRef, NotesRef, Project};
 pub use query::{ListQuery, Order, Page, Start};
 pub use revision::Revision;
 pub use session::{AccessUse, Refresh, RefreshUse, Revocation, RevocationReason, Session, SessionTtl};
+pub use session_epoch::SessionEpoch;
 pub use title::Title;
 pub use user::{Usage, User};
 

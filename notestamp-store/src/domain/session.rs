@@ -19,6 +19,8 @@ pub struct Session {
     pub id: SessionId,
     /// The account that signed in.
     pub user: UserId,
+    /// The number of the account's [`SessionEpoch`](super::SessionEpoch) in which the session started.
+    pub epoch: u64,
     /// How many refresh tokens came before the current one.
     pub generation: u64,
     /// The refresh token of this generation.
@@ -65,6 +67,8 @@ pub enum RevocationReason {
     PasswordChanged,
     /// A replaced refresh token was used again.
     Replayed,
+    /// Other sessions of the account were used more recently, and it may have no more of them.
+    TooMany,
 }
 
 /// How long a session and its tokens are valid.
@@ -122,7 +126,7 @@ impl Session {
     /// The longest user agent that is kept, in characters.
     pub const USER_AGENT_CHARS_MAX: usize = 256;
 
-    /// A new session, of generation 0.
+    /// A new session, of generation 0, in the account's first epoch.
     pub fn start(
         id: SessionId,
         user: UserId,
@@ -135,6 +139,7 @@ impl Session {
         Self {
             id,
             user,
+            epoch: 0,
             generation: 0,
             current: first,
             previous: None,
@@ -148,6 +153,12 @@ impl Session {
             user_agent: user_agent.chars().take(Self::USER_AGENT_CHARS_MAX).collect(),
             revoked: None,
         }
+    }
+
+    /// Whether the other value is the same state of this session: no two states are equal in these three fields.
+    pub(crate) fn is_unchanged_in(&self, other: &Self) -> bool {
+        let state = |it: &Self| (it.id, it.generation, it.confirmed, it.revoked.is_some());
+        state(self) == state(other)
     }
 
     /// Whether the session is neither revoked nor past its absolute end.
@@ -253,7 +264,8 @@ fn tokens_end(rotated_at: Timestamp, absolute_end: Timestamp, ttl: &SessionTtl) 
 
 impl RevocationReason {
     /// All reasons.
-    pub const ALL: [Self; 4] = [Self::SignedOut, Self::Ended, Self::PasswordChanged, Self::Replayed];
+    pub const ALL: [Self; 5] =
+        [Self::SignedOut, Self::Ended, Self::PasswordChanged, Self::Replayed, Self::TooMany];
 
     /// The word by which backends store the reason.
     pub fn as_str(self) -> &'static str {
@@ -262,6 +274,7 @@ impl RevocationReason {
             Self::Ended => "ended",
             Self::PasswordChanged => "password_changed",
             Self::Replayed => "replayed",
+            Self::TooMany => "too_many",
         }
     }
 

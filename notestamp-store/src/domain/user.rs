@@ -1,4 +1,4 @@
-use super::{Email, PasswordHash, Revision, UserId};
+use super::{Email, PasswordHash, Revision, SessionEpoch, UserId};
 use crate::clock::Timestamp;
 
 /// The user record of an account.
@@ -19,6 +19,8 @@ pub struct User {
     /// At least the revision of every deleted project of the account. A new project begins above it, so that an old
     /// entity tag never matches a new project of the same title.
     pub revision_floor: Revision,
+    /// The sessions that started in an earlier epoch are revoked.
+    pub session_epoch: SessionEpoch,
 }
 
 impl User {
@@ -32,6 +34,7 @@ impl User {
             usage: Usage::default(),
             saves: 0,
             revision_floor: Revision::NONE,
+            session_epoch: SessionEpoch::default(),
         }
     }
 }

@@ -33,6 +33,8 @@ pub struct SaveCommit {
     pub namespace: Namespace,
     /// The most bytes that the account may use; `None` means unlimited.
     pub quota_bytes_max: Option<u64>,
+    /// The most projects that the account may have.
+    pub projects_max: u64,
     /// The time of the save.
     pub now: Timestamp,
 }
@@ -129,6 +131,7 @@ impl SavePlan {
 /// - [`Error::MediaDiffers`] if the project has media with another digest.
 /// - [`Error::MediaNeeded`] if only a digest was sent, and the owner has no media with it.
 /// - [`Error::TooLarge`], [`Error::Invalid`] if the metadata is too large.
+/// - [`Error::TooManyProjects`] if this would be a new project, and the account may have no more.
 /// - [`Error::QuotaExceeded`] if the account would use more than its quota and more than before the save.
 pub fn plan_save(reads: &SaveReads, commit: &SaveCommit) -> Result<SaveDecision> {
     admit(commit.caller, reads.session.as_ref(), commit.now)?;
@@ -136,6 +139,9 @@ pub fn plan_save(reads: &SaveReads, commit: &SaveCommit) -> Result<SaveDecision>
     let old = reads.project.as_ref();
     let current = old.map(|project| project.revision);
     check_precondition(&commit.precondition, current)?;
+    if old.is_none() && user.usage.projects >= commit.projects_max {
+        return Err(Error::TooManyProjects { max: commit.projects_max });
+    }
 
     let mut rows = vec![adopt(reads.notes.as_ref(), &commit.notes, commit.now)?];
     rows.extend(reads.old_notes.as_ref().map(|row| remove_reference(row, commit.now)));

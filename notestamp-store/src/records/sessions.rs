@@ -6,17 +6,28 @@ use crate::clock::Timestamp;
 use crate::domain::{Caller, RevocationReason, Session, SessionId, UserId};
 use crate::error::Result;
 
+/// How many sessions one [`SessionStore::start_session`] revokes at most, so that its transaction stays short.
+pub(crate) const REVOKED_MAX: usize = 1_000;
+
 /// Keeps the sessions. The revoked sessions among them are the log of revoked tokens.
 ///
 /// Every operation that takes effect is serialized with a change that ends its session early: if the session ended
 /// first, the operation is refused ([`admit`](crate::protocol::admit)).
+///
+/// A session that started in an earlier [`SessionEpoch`](crate::SessionEpoch) of its account counts as revoked in every
+/// method, and is returned so.
 #[async_trait]
 pub trait SessionStore: fmt::Debug + Send + Sync {
-    /// Adds a session.
+    /// Adds a session, if its epoch still is that of its account; returns whether it did.
+    ///
+    /// The account then has at most `open_max` sessions that [`list_sessions`](Self::list_sessions) would list, this one
+    /// included: the least recently used others are revoked in the same step
+    /// ([`RevocationReason::TooMany`]). One call revokes at most a thousand, which is fewer than necessary only
+    /// after `open_max` was lowered.
     ///
     /// # Errors
     /// [`Error::NoSuchAccount`](crate::Error::NoSuchAccount) if its account has been removed.
-    async fn start_session(&self, session: &Session) -> Result<()>;
+    async fn start_session(&self, session: &Session, open_max: usize, now: Timestamp) -> Result<bool>;
 
     /// The session of this id, revoked or not; absent if its account has been removed.
     async fn find_session(&self, id: SessionId) -> Result<Option<Session>>;
@@ -39,14 +50,14 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
         now: Timestamp,
     ) -> Result<bool>;
 
-    /// Revokes all sessions of an account that are not revoked yet, except `except`; returns the count.
-    async fn revoke_sessions(
+    /// Revokes all sessions of an account, by beginning its next [`SessionEpoch`](crate::SessionEpoch): one write,
+    /// however many sessions there are. Returns whether the account exists.
+    async fn revoke_all_sessions(
         &self,
         user: UserId,
-        except: Option<SessionId>,
         reason: RevocationReason,
         now: Timestamp,
-    ) -> Result<u64>;
+    ) -> Result<bool>;
 
     /// The sessions of an account that are not revoked and of which a token may still be valid (`tokens_end` after
     /// `now`), the most recently used first; at most `limit`.

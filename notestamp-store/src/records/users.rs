@@ -32,8 +32,9 @@ pub trait UserStore: fmt::Debug + Send + Sync {
     ) -> Result<bool>;
 
     /// Changes the password of the account of `session`, by compare-and-swap: if the hash still is `before`, replaces
-    /// it by `after`, revokes every session of the account, and adds `session`, all in one step. Returns false, and
-    /// changes nothing, if the hash is no longer `before`.
+    /// it by `after`, revokes every session of the account by beginning its next epoch, and adds `session` in that
+    /// epoch, all in one step. Returns the session as it was added; absent if the hash is no longer `before`, and then
+    /// nothing has changed.
     ///
     /// # Errors
     /// [`Error::SessionEnded`](crate::Error::SessionEnded) if the caller's session has ended.
@@ -44,7 +45,7 @@ pub trait UserStore: fmt::Debug + Send + Sync {
         after: &PasswordHash,
         session: &Session,
         now: Timestamp,
-    ) -> Result<bool>;
+    ) -> Result<Option<Session>>;
 
     /// Removes the caller's account; returns whether it existed.
     ///

@@ -56,6 +56,10 @@ pub struct StoreSettings {
     pub notes_bytes_max: u64,
     /// The most bytes that one account may use; `None` means unlimited.
     pub quota_bytes_max: Option<u64>,
+    /// The most projects that one account may have.
+    pub projects_max: u64,
+    /// The most sessions that one account may have open at once. A sign-in beyond it ends the least recently used one.
+    pub sessions_open_max: usize,
     /// The timeout of an upload; a slower upload fails, and nothing of it is kept.
     pub upload_time_max: Duration,
     /// The grace period: how long the sweep spares media that no project refers to.
@@ -72,6 +76,8 @@ impl Default for StoreSettings {
             media_bytes_max: 2 << 30,
             notes_bytes_max: 16 << 20,
             quota_bytes_max: None,
+            projects_max: 20_000,
+            sessions_open_max: 100,
             upload_time_max: Duration::from_secs(6 * 60 * 60),
             sweep_grace: Duration::from_secs(60 * 60),
             session_ttl: SessionTtl {

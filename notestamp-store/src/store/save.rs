@@ -219,6 +219,7 @@ impl Save {
             looks,
             namespace,
             quota_bytes_max: shared.settings.quota_bytes_max,
+            projects_max: shared.settings.projects_max,
             now,
         };
         for _ in 0..RACES_MAX {

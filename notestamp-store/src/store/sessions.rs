@@ -16,20 +16,19 @@ const RACES_MAX: usize = 64;
 impl Store {
     /// Starts a session for an account whose password has just been verified against this user record.
     ///
-    /// Returns `None` where the password has changed since the record was read: the verification is no longer valid.
+    /// Returns `None` if all sessions of the account have been ended since the record was read, as a password change
+    /// does: the verification may no longer be valid.
+    ///
+    /// If the account then has more open sessions than it may have
+    /// ([`sessions_open_max`](crate::StoreSettings::sessions_open_max)), the least recently used ones are ended.
     ///
     /// # Errors
     /// [`Error::NoSuchAccount`] if the account has been removed.
     pub async fn start_session(&self, user: &User, user_agent: &str) -> Result<Option<Session>> {
-        let session = self.new_session(user.id, user_agent);
-        self.shared.records.start_session(&session).await?;
-        // A password change that this read does not see commits later, and revokes this session with all others.
-        let now = self.find_account(user.id).await?.ok_or(Error::NoSuchAccount)?;
-        if now.password_hash == user.password_hash {
-            return Ok(Some(session));
-        }
-        self.revoke_session(user.id, session.id, RevocationReason::PasswordChanged).await?;
-        Ok(None)
+        let session = self.new_session(user, user_agent);
+        let open_max = self.settings().sessions_open_max;
+        let started = self.shared.records.start_session(&session, open_max, session.created).await?;
+        Ok(started.then_some(session))
     }
 
     /// Changes a password that has just been verified against this user record: revokes every session of the account
@@ -47,10 +46,17 @@ impl Store {
         user_agent: &str,
     ) -> Result<Option<Session>> {
         let caller = Caller { user: user.id, session: by };
-        let session = self.new_session(user.id, user_agent);
+        let session = self.new_session(user, user_agent);
         let (before, now) = (&user.password_hash, self.shared.clock.now());
-        let changed = self.shared.records.change_password(caller, before, new, &session, now).await?;
-        Ok(changed.then_some(session))
+        self.shared.records.change_password(caller, before, new, &session, now).await
+    }
+
+    /// Ends every session of an account at once; returns whether there is such an account.
+    ///
+    /// # Errors
+    /// Where the records do not respond.
+    pub async fn revoke_all_sessions(&self, user: UserId, reason: RevocationReason) -> Result<bool> {
+        self.shared.records.revoke_all_sessions(user, reason, self.shared.clock.now()).await
     }
 
     /// The open sessions of an account, at most `limit`, the most recently used first.
@@ -61,10 +67,11 @@ impl Store {
         self.shared.records.list_sessions(user, limit, self.shared.clock.now()).await
     }
 
-    fn new_session(&self, user: UserId, user_agent: &str) -> Session {
+    fn new_session(&self, user: &User, user_agent: &str) -> Session {
         let (now, random) = (self.shared.clock.now(), &*self.shared.random);
         let (id, first) = (SessionId::generate(now, random), TokenId::generate(now, random));
-        Session::start(id, user, first, user_agent, now, &self.settings().session_ttl)
+        let session = Session::start(id, user.id, first, user_agent, now, &self.settings().session_ttl);
+        session.in_epoch(user.session_epoch)
     }
 
     /// The session with this id; `None` where it is absent or has ended.

@@ -43,18 +43,16 @@ pass_on! {
         fn replace_password_hash(id: UserId, before: &PasswordHash, after: &PasswordHash) -> bool;
         fn change_password(
             caller: Caller, before: &PasswordHash, after: &PasswordHash, session: &Session, now: Timestamp
-        ) -> bool;
+        ) -> Option<Session>;
         fn remove_user(caller: Caller, now: Timestamp) -> bool;
         fn purge_removed(limit: usize, now: Timestamp) -> usize;
     }
     SessionStore {
-        fn start_session(session: &Session) -> ();
+        fn start_session(session: &Session, open_max: usize, now: Timestamp) -> bool;
         fn find_session(id: SessionId) -> Option<Session>;
         fn replace_session(before: &Session, after: &Session) -> bool;
         fn revoke_session(caller: Caller, id: SessionId, reason: RevocationReason, now: Timestamp) -> bool;
-        fn revoke_sessions(
-            user: UserId, except: Option<SessionId>, reason: RevocationReason, now: Timestamp
-        ) -> u64;
+        fn revoke_all_sessions(user: UserId, reason: RevocationReason, now: Timestamp) -> bool;
         fn list_sessions(user: UserId, limit: usize, now: Timestamp) -> Vec<Session>;
         fn forget_expired_sessions(limit: usize, now: Timestamp) -> usize;
         fn count_sessions() -> u64;

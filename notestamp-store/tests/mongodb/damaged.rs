@@ -116,7 +116,7 @@ async fn damaged_sessions_accounts_and_objects_affect_no_others() {
     let collection = |name: &str| behind.collection::<Document>(name);
     let (broken, whole) = (session(ada), session(ada));
     for started in [&broken, &whole] {
-        store.start_session(started).await.unwrap();
+        store.start_session(started, 100, NOW).await.unwrap();
     }
     let id = mongodb::bson::Uuid::from_bytes(*broken.id.as_bytes());
     let damage = doc! { "$set": { "generation": "none" } };
@@ -148,7 +148,7 @@ async fn damaged_sessions_accounts_and_objects_affect_no_others() {
 
     store.forget_expired_sessions(MANY, Timestamp::MAX).await.unwrap();
     assert_eq!(store.count_sessions().await.unwrap(), 0);
-    store.start_session(&session(bob)).await.unwrap();
+    store.start_session(&session(bob), 100, NOW).await.unwrap();
     for owner in [ada, bob] {
         assert!(store.remove_user(owner.into(), NOW).await.unwrap());
     }

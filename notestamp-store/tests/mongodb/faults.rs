@@ -93,7 +93,7 @@ async fn a_hanging_server_is_unavailable_in_time_and_recovers() {
     let (found, created, started, pinged) = tokio::join!(
         timed(async { store.find_user(ada).await.map(drop) }),
         timed(async { store.create_user(&user("bob")).await }),
-        timed(async { store.start_session(&session(ada)).await }),
+        timed(async { store.start_session(&session(ada), 100, NOW).await.map(drop) }),
         timed(async { store.ping().await }),
     );
     let saved = saving.await.unwrap();
@@ -140,12 +140,12 @@ async fn no_session_remains_if_its_account_is_removed_while_it_starts() {
     let ada = account(&store, "ada").await;
     // The session is written by an update, in a transaction that has written to the user record.
     let disturbance = server.disturb("update", 1, doc! { "blockConnection": true, "blockTimeMS": 500 }).await;
-    let start = tokio::spawn(async move { store.start_session(&session(ada)).await });
+    let start = tokio::spawn(async move { store.start_session(&session(ada), 100, NOW).await });
     disturbance.has_begun().await;
     assert!(other.remove_user(ada.into(), NOW).await.unwrap());
     while other.purge_removed(10, NOW).await.unwrap() > 0 {}
     let started = start.await.unwrap();
-    assert!(matches!(started, Ok(()) | Err(Error::NoSuchAccount)), "{started:?}");
+    assert!(matches!(started, Ok(true) | Err(Error::NoSuchAccount)), "{started:?}");
     assert_eq!(other.count_sessions().await.unwrap(), 0, "{started:?}");
 }
 

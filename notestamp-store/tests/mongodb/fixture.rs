@@ -67,6 +67,7 @@ pub(crate) async fn save(
         looks: Vec::new(),
         namespace,
         quota_bytes_max: None,
+        projects_max: u64::MAX,
         now: NOW,
     };
     let rows = if media.is_some() { vec![notes, row] } else { vec![notes] };

@@ -144,7 +144,7 @@ async fn every_other_operation_walks_an_index() {
     for n in 0..20 {
         let owner = account(&store, &format!("other{n}")).await;
         project(&store, owner, "Song", Some(b"song")).await;
-        store.start_session(&session(owner)).await.unwrap();
+        store.start_session(&session(owner), 100, NOW).await.unwrap();
     }
     let client = behind(&database).await;
     let operations = profile(&client, use_everything(&store)).await;
@@ -158,6 +158,53 @@ async fn every_other_operation_walks_an_index() {
     judged.into_iter().for_each(assert_walks_an_index);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
+async fn all_sessions_end_by_as_many_writes_as_one() {
+    let database = TestDatabase::new();
+    let store = database.open().await;
+    let client = behind(&database).await;
+    let mut writes = Vec::new();
+    for count in [1, 120] {
+        let ada = user(&format!("ada{count}"));
+        store.create_user(&ada).await.unwrap();
+        let start = async |epoch| {
+            for _ in 0..count {
+                assert!(store.start_session(&session(ada.id).in_epoch(epoch), 1_000, NOW).await.unwrap());
+            }
+        };
+        start(ada.session_epoch).await;
+        let ended = profile(&client, async {
+            assert!(store.revoke_all_sessions(ada.id, RevocationReason::Ended, NOW).await.unwrap());
+        })
+        .await;
+        start(store.find_user(ada.id).await.unwrap().unwrap().session_epoch).await;
+        let changed = profile(&client, async {
+            let (after, new) = (PasswordHash::new("$argon2id$other"), session(ada.id));
+            let changed = store.change_password(ada.id.into(), &ada.password_hash, &after, &new, NOW).await;
+            assert!(changed.unwrap().is_some());
+        })
+        .await;
+        start(store.find_user(ada.id).await.unwrap().unwrap().session_epoch).await;
+        let removed = profile(&client, async {
+            assert!(store.remove_user(ada.id.into(), NOW).await.unwrap());
+        })
+        .await;
+        writes.push([ended, changed, removed].map(|operations| documents_written(&operations)));
+    }
+    assert_eq!(writes[0], writes[1]);
+    assert!(writes[0].iter().all(|count| (1..=4).contains(count)), "{writes:?}");
+}
+
+/// How many documents these operations have changed, added or deleted.
+fn documents_written(operations: &[Document]) -> i64 {
+    let counts = ["nModified", "ninserted", "ndeleted", "nUpserted"];
+    let count = |it: &Document, name: &str| {
+        it.get(name).map_or(0, |n| n.as_i64().or(n.as_i32().map(i64::from)).unwrap())
+    };
+    operations.iter().flat_map(|it| counts.map(|name| count(it, name))).sum()
+}
+
 /// Calls every method except those that scan everything.
 async fn use_everything(store: &MongoDbRecords) {
     let ada = user("ada");
@@ -168,14 +215,17 @@ async fn use_everything(store: &MongoDbRecords) {
     assert!(store.replace_password_hash(ada.id, &ada.password_hash, &hash).await.unwrap());
 
     let started = session(ada.id);
-    store.start_session(&started).await.unwrap();
+    store.start_session(&started, 100, NOW).await.unwrap();
     store.find_session(started.id).await.unwrap().unwrap();
     assert!(store.replace_session(&started, &started).await.unwrap());
     assert_eq!(store.list_sessions(ada.id, 10, NOW).await.unwrap().len(), 1);
     store.revoke_session(ada.id.into(), started.id, RevocationReason::Ended, NOW).await.unwrap();
-    store.revoke_sessions(ada.id, None, RevocationReason::Ended, NOW).await.unwrap();
+    store.revoke_all_sessions(ada.id, RevocationReason::Ended, NOW).await.unwrap();
     store.forget_expired_sessions(1, Timestamp::MAX).await.unwrap();
-    store.start_session(&session(ada.id)).await.unwrap();
+    let epoch = store.find_user(ada.id).await.unwrap().unwrap().session_epoch;
+    for _ in 0..3 {
+        store.start_session(&session(ada.id).in_epoch(epoch), 2, NOW).await.unwrap();
+    }
 
     let song = project(store, ada.id, "Song", Some(b"song")).await;
     project(store, ada.id, "Same song", Some(b"song")).await;

@@ -69,7 +69,7 @@ async fn no_save_at_one_process_follows_the_end_of_its_session_at_another() {
     let mut ended_first = 0;
     for round in 0..ROUNDS {
         let session = session(ada);
-        here.start_session(&session).await.unwrap();
+        here.start_session(&session, 100, NOW).await.unwrap();
         let mut commit = save(&*here, ada, "one", None, Namespace::Owner(ada)).await.unwrap();
         commit.caller = Caller::by_session(ada, session.id);
         let notes = commit.notes.object;

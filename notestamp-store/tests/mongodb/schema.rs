@@ -12,8 +12,8 @@ use mongodb::bson::{Document, doc};
 use mongodb::options::IndexOptions;
 use notestamp_store::records::{MongoDbRecords, ProjectStore, RecordStore, SessionStore, UserStore};
 use notestamp_store::{
-    BlobStore, Email, Error, ListQuery, Metadata, Notes, ObjectKind, PasswordHash, SaveRequest, Store, User,
-    UserId,
+    BlobStore, Email, Error, ListQuery, Metadata, Notes, ObjectKind, PasswordHash, RevocationReason,
+    SaveRequest, Store, User, UserId,
 };
 use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
@@ -79,6 +79,46 @@ async fn an_older_database_is_migrated_when_it_is_opened() {
         }
     }
     assert!(meta.find_one(doc! {}).await.unwrap().unwrap().get_i64("version").unwrap() > 1);
+}
+
+/// Sessions as version 4 stored them: without the epoch in which they started.
+#[tokio::test]
+#[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
+async fn sessions_of_an_older_database_stay_open_and_end_with_all_others() {
+    let database = TestDatabase::new();
+    let store = database.open().await;
+    let ada = account(&store, "ada").await;
+    let (kept, signed_out) = (session(ada), session(ada));
+    for session in [&kept, &signed_out] {
+        assert!(store.start_session(session, 100, NOW).await.unwrap());
+    }
+    assert!(store.revoke_session(ada.into(), signed_out.id, RevocationReason::SignedOut, NOW).await.unwrap());
+    store.close().await.unwrap();
+    let behind = behind(&database).await;
+    let sessions = behind.collection::<Document>("sessions");
+    sessions.update_many(doc! {}, doc! { "$unset": { "epoch": "" } }).await.unwrap();
+    sessions.drop_index("sessions_by_epoch").await.unwrap();
+    let keys = doc! { "user": 1, "is_revoked": 1, "last_used": 1, "_id": 1 };
+    let name = IndexOptions::builder().name("sessions_by_user".to_owned()).build();
+    sessions.create_index(IndexModel::builder().keys(keys).options(name).build()).await.unwrap();
+    let meta = behind.collection::<Document>("meta");
+    meta.update_one(doc! {}, doc! { "$set": { "version": 4_i64 } }).await.unwrap();
+
+    let [store, other] = [database.open().await, database.open().await];
+    assert_eq!(store.list_sessions(ada, 10, NOW).await.unwrap(), [kept.clone()]);
+    let logged = store.find_session(signed_out.id).await.unwrap();
+    assert_eq!(logged, Some(signed_out.revoke(NOW, RevocationReason::SignedOut)));
+    let names = sessions.list_index_names().await.unwrap();
+    assert!(!names.contains(&"sessions_by_user".to_owned()), "{names:?}");
+
+    assert!(other.revoke_all_sessions(ada, RevocationReason::PasswordChanged, NOW).await.unwrap());
+    let ended = store.find_session(kept.id).await.unwrap();
+    assert_eq!(ended, Some(kept.revoke(NOW, RevocationReason::PasswordChanged)));
+    let epoch = store.find_user(ada).await.unwrap().unwrap().session_epoch;
+    assert!(!store.start_session(&session(ada), 100, NOW).await.unwrap());
+    let new = session(ada).in_epoch(epoch);
+    assert!(store.start_session(&new, 100, NOW).await.unwrap());
+    assert_eq!(other.list_sessions(ada, 10, NOW).await.unwrap(), [new]);
 }
 
 /// Addresses as version 2 stored them: only trimmed and in lower case.
@@ -156,7 +196,7 @@ async fn many_processes_that_open_a_new_store_at_once_agree_on_its_id() {
     assert!(again.len() == 1 && again != ids, "{again:?}");
     assert_eq!(
         meta.find_one(doc! { "_id": "schema" }).await.unwrap().unwrap().get_i64("version").unwrap(),
-        4
+        5
     );
 }
 
@@ -195,7 +235,7 @@ async fn mongodb_deletes_no_session_by_its_own_clock() {
     let database = TestDatabase::new();
     let store = database.open().await;
     let started = session(account(&store, "ada").await);
-    store.start_session(&started).await.unwrap();
+    store.start_session(&started, 100, NOW).await.unwrap();
     store.close().await.unwrap();
     let sessions = behind(&database).await.collection::<Document>("sessions");
     let by_server = IndexOptions::builder()

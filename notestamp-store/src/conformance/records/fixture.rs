@@ -88,6 +88,11 @@ pub(super) async fn account(store: &dyn RecordStore) -> UserId {
     id
 }
 
+/// Starts a session where the number of open sessions is not limited.
+pub(super) async fn begin(store: &dyn RecordStore, session: &Session) {
+    assert!(store.start_session(session, MANY, NOW).await.unwrap(), "{session:?}");
+}
+
 /// A session of this account, not stored yet.
 pub(super) fn session(user: UserId) -> Session {
     Session::start(session_id(), user, token_id(), "Mozilla/5.0", NOW, &TTL)
@@ -121,6 +126,7 @@ pub(super) async fn save_as(store: &dyn RecordStore, owner: UserId, metadata: Me
         looks: Vec::new(),
         namespace: Namespace::Owner(owner),
         quota_bytes_max: None,
+        projects_max: u64::MAX,
         now: NOW,
     };
     Save { store, commit }
@@ -157,6 +163,11 @@ impl Save<'_> {
 
     pub(super) fn quota(mut self, max: u64) -> Self {
         self.commit.quota_bytes_max = Some(max);
+        self
+    }
+
+    pub(super) fn projects_max(mut self, max: u64) -> Self {
+        self.commit.projects_max = max;
         self
     }
 

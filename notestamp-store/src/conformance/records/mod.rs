@@ -27,6 +27,7 @@ pub mod projects;
 pub mod races;
 pub mod removal;
 pub mod saves;
+pub mod session_epochs;
 pub mod sessions;
 pub mod users;
 
@@ -64,13 +65,19 @@ macro_rules! records_conformance {
                 a_session_of_an_unknown_account_is_refused
                 a_session_round_trips
                 a_session_that_has_changed_is_not_replaced
-                all_sessions_but_one_are_revoked
                 an_unknown_session_is_absent
                 every_field_of_a_session_is_replaced
                 every_reason_of_a_revocation_round_trips
                 expired_sessions_are_forgotten_in_bounded_steps
                 revoked_and_expired_sessions_are_not_listed
                 sessions_are_listed_latest_used_first
+            }
+            session_epochs {
+                a_session_beyond_the_limit_ends_the_least_recently_used
+                a_session_that_was_revoked_alone_keeps_its_reason
+                a_sign_in_that_began_before_all_sessions_ended_is_refused
+                an_epoch_round_trips_and_nothing_else_of_the_account_changes
+                none_of_the_old_sessions_is_admitted_and_new_ones_are
             }
             ended_sessions {
                 a_caller_without_a_session_is_admitted
@@ -104,6 +111,7 @@ macro_rules! records_conformance {
                 each_precondition_is_enforced
                 metadata_that_is_too_large_is_refused
                 the_first_save_creates_a_project
+                the_limit_of_projects_is_enforced
                 the_quota_is_enforced
                 the_second_save_replaces_the_first
                 usage_is_exact_after_each_operation
@@ -185,6 +193,8 @@ macro_rules! records_conformance {
                 racing_savers_of_lost_bytes_store_them_once
                 racing_saves_of_one_title_are_all_counted
                 racing_saves_stay_within_the_quota
+                racing_saves_stay_within_the_limit_of_projects
+                racing_sign_ins_stay_within_the_limit_of_sessions
             }
         }
     };

@@ -76,7 +76,7 @@ pub async fn of_racing_removals_one_succeeds(store: Store) {
 
 pub async fn of_racing_refreshes_one_succeeds(store: Store) {
     let before = session(account(&*store).await);
-    store.start_session(&before).await.unwrap();
+    begin(&*store, &before).await;
     let successors: Vec<_> = (0..RACERS)
         .map(|_| Session {
             generation: 1,
@@ -98,14 +98,15 @@ pub async fn of_racing_refreshes_one_succeeds(store: Store) {
 pub async fn a_revocation_is_not_undone_by_a_racing_refresh(store: Store) {
     let ada = account(&*store).await;
     for _ in 0..ROUNDS {
-        let before = session(ada);
-        store.start_session(&before).await.unwrap();
+        let epoch = store.find_user(ada).await.unwrap().unwrap().session_epoch;
+        let before = session(ada).in_epoch(epoch);
+        begin(&*store, &before).await;
         let act = |revokes: bool| {
             let (store, before) = (Arc::clone(&store), before.clone());
             async move {
                 if revokes {
                     let reason = RevocationReason::SignedOut;
-                    assert_eq!(store.revoke_sessions(ada, None, reason, NOW).await.unwrap(), 1);
+                    assert!(store.revoke_all_sessions(ada, reason, NOW).await.unwrap());
                 } else {
                     let after = Session { generation: 1, ..before.clone() };
                     store.replace_session(&before, &after).await.unwrap();
@@ -126,7 +127,7 @@ pub async fn no_session_outlives_the_removal_that_it_raced(store: Store) {
             async move {
                 match removes {
                     true => assert!(store.remove_user(ada.into(), NOW).await.unwrap()),
-                    false => drop(store.start_session(&started).await),
+                    false => drop(store.start_session(&started, MANY, NOW).await),
                 }
             }
         };
@@ -257,6 +258,30 @@ pub async fn racing_saves_stay_within_the_quota(store: Store) {
     let refused = count(&outcomes, |it| matches!(it, Err(Error::QuotaExceeded { max: 30 })));
     assert_eq!(refused, RACERS - 3, "{outcomes:?}");
     assert_eq!(usage(&*store, ada).await, (3, 30));
+}
+
+pub async fn racing_saves_stay_within_the_limit_of_projects(store: Store) {
+    let ada = account(&*store).await;
+    let mut commits = Vec::new();
+    for racer in 0..RACERS {
+        commits.push(save(&*store, ada, &format!("title {racer}")).await.projects_max(3).commit);
+    }
+    let outcomes = commit_all(&store, commits).await;
+    assert_eq!(count(&outcomes, is_saved), 3, "{outcomes:?}");
+    let refused = count(&outcomes, |it| matches!(it, Err(Error::TooManyProjects { max: 3 })));
+    assert_eq!(refused, RACERS - 3, "{outcomes:?}");
+    assert_eq!(usage(&*store, ada).await.0, 3);
+}
+
+pub async fn racing_sign_ins_stay_within_the_limit_of_sessions(store: Store) {
+    const OPEN_MAX: usize = 3;
+    let ada = account(&*store).await;
+    let sign_in = |_| {
+        let store = Arc::clone(&store);
+        async move { store.start_session(&session(ada), OPEN_MAX, NOW).await.unwrap() }
+    };
+    assert_eq!(race((0..RACERS).map(sign_in)).await, [true; RACERS]);
+    assert_eq!(store.list_sessions(ada, RACERS, NOW).await.unwrap().len(), OPEN_MAX);
 }
 
 pub async fn of_racing_deletes_one_succeeds(store: Store) {
@@ -405,7 +430,7 @@ pub async fn racing_purges_purge_each_project_once(store: Store) {
     save(&*store, bob, "Song").await.shared().media(b"song").await.project().await;
     for at in 0..10 {
         save(&*store, ada, &format!("title {at}")).await.shared().media(b"song").await.project().await;
-        store.start_session(&session(ada)).await.unwrap();
+        begin(&*store, &session(ada)).await;
     }
     store.remove_user(ada.into(), NOW).await.unwrap();
     let purge = |_| {
@@ -461,8 +486,7 @@ const ENDS: [End; 5] = [
         .boxed()
     },
     |store, ended| {
-        async move { Ok(store.revoke_sessions(ended.user, None, RevocationReason::Ended, NOW).await? > 0) }
-            .boxed()
+        async move { store.revoke_all_sessions(ended.user, RevocationReason::Ended, NOW).await }.boxed()
     },
     |store, ended| {
         async move {
@@ -475,7 +499,8 @@ const ENDS: [End; 5] = [
         async move {
             let new = session(ended.user);
             let caller = ended.user.into();
-            store.change_password(caller, &hash("first"), &hash("second"), &new, NOW).await
+            let changed = store.change_password(caller, &hash("first"), &hash("second"), &new, NOW).await;
+            Ok(changed?.is_some())
         }
         .boxed()
     },
@@ -486,7 +511,7 @@ pub async fn no_save_follows_the_end_of_its_session(store: Store) {
     for end in ENDS {
         let ada = account(&*store).await;
         let ended = session(ada);
-        store.start_session(&ended).await.unwrap();
+        begin(&*store, &ended).await;
         let mut commits = Vec::new();
         for racer in 1..RACERS {
             commits.push(save(&*store, ada, &format!("title {racer}")).await.by(&ended).commit);
@@ -519,7 +544,7 @@ pub async fn no_deletion_follows_the_end_of_its_session(store: Store) {
     for _ in 0..ROUNDS {
         let ada = account(&*store).await;
         let ended = session(ada);
-        store.start_session(&ended).await.unwrap();
+        begin(&*store, &ended).await;
         save(&*store, ada, "Song").await.project().await;
         let act = |ends: bool| {
             let (store, ended) = (Arc::clone(&store), ended.clone());

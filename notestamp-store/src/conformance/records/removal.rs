@@ -44,15 +44,15 @@ pub async fn the_address_of_a_removed_account_is_free_at_once(store: &dyn Record
 pub async fn sessions_of_a_removed_account_are_refused_at_once(store: &dyn RecordStore) {
     let (ada, bob) = (account(store).await, account(store).await);
     let (session_of_ada, session_of_bob) = (session(ada), session(bob));
-    store.start_session(&session_of_ada).await.unwrap();
-    store.start_session(&session_of_bob).await.unwrap();
+    begin(store, &session_of_ada).await;
+    begin(store, &session_of_bob).await;
     store.remove_user(ada.into(), NOW).await.unwrap();
 
     assert_eq!(store.find_session(session_of_ada.id).await.unwrap(), None);
     assert_eq!(store.list_sessions(ada, MANY, NOW).await.unwrap(), []);
     let confirmed = Session { confirmed: true, ..session_of_ada.clone() };
     assert!(!store.replace_session(&session_of_ada, &confirmed).await.unwrap());
-    let refused = store.start_session(&session(ada)).await;
+    let refused = store.start_session(&session(ada), MANY, NOW).await;
     assert!(matches!(refused, Err(Error::NoSuchAccount)), "{refused:?}");
 
     assert_eq!(store.list_sessions(bob, MANY, NOW).await.unwrap(), [session_of_bob]);
@@ -90,11 +90,11 @@ pub async fn a_purge_is_bounded_and_complete(store: &dyn RecordStore) {
     notes.push(save(store, bob, "four").await.project().await.notes.object);
     let unsaved = save(store, ada, "five").await.commit.notes.object;
     for user in [ada, ada, bob] {
-        store.start_session(&session(user)).await.unwrap();
+        begin(store, &session(user)).await;
     }
-    store.revoke_sessions(bob, None, RevocationReason::SignedOut, NOW).await.unwrap();
+    assert!(store.revoke_all_sessions(bob, RevocationReason::SignedOut, NOW).await.unwrap());
     let spare = account(store).await;
-    store.start_session(&session(spare)).await.unwrap();
+    begin(store, &session(spare)).await;
     save(store, spare, "one").await.media(b"same").await.project().await;
     let spared = snapshot(store, spare).await;
     store.remove_user(ada.into(), NOW).await.unwrap();
@@ -140,7 +140,7 @@ pub async fn a_purge_is_bounded_and_complete(store: &dyn RecordStore) {
 pub async fn a_purge_without_removed_accounts_returns_nothing(store: &dyn RecordStore) {
     assert_eq!(store.purge_removed(MANY, NOW).await.unwrap(), 0);
     let ada = account(store).await;
-    store.start_session(&session(ada)).await.unwrap();
+    begin(store, &session(ada)).await;
     save(store, ada, "Song").await.project().await;
     let before = snapshot(store, ada).await;
     assert_eq!(store.purge_removed(MANY, NOW).await.unwrap(), 0);

@@ -205,6 +205,23 @@ pub async fn the_quota_is_enforced(store: &dyn RecordStore) {
     assert_eq!(usage(store, ada).await, (2, 13));
 }
 
+pub async fn the_limit_of_projects_is_enforced(store: &dyn RecordStore) {
+    let ada = account(store).await;
+    for text in ["One", "Two"] {
+        save(store, ada, text).await.projects_max(2).project().await;
+    }
+    let third = save(store, ada, "Three").await.projects_max(2);
+    let before = snapshot(store, ada).await;
+    let refused = third.outcome().await;
+    assert!(matches!(refused, Err(Error::TooManyProjects { max: 2 })), "{refused:?}");
+    assert_eq!(snapshot(store, ada).await, before);
+
+    // Projects that exist can be saved, also if the limit is lower by now; and a deletion makes room.
+    save(store, ada, "One").await.projects_max(1).project().await;
+    store.delete_project(ada.into(), &title("Two"), NOW).await.unwrap();
+    save(store, ada, "Three").await.projects_max(2).project().await;
+}
+
 pub async fn usage_is_exact_after_each_operation(store: &dyn RecordStore) {
     let (ada, bob) = (account(store).await, account(store).await);
     let check = async |projects, bytes| {

@@ -2,7 +2,7 @@
 
 use super::fixture::*;
 use crate::clock::Timestamp;
-use crate::domain::{Refresh, Revocation, RevocationReason, Session, UserId};
+use crate::domain::{Refresh, RevocationReason, Session, UserId};
 use crate::error::Error;
 use crate::records::RecordStore;
 
@@ -24,7 +24,7 @@ pub async fn a_session_round_trips(store: &dyn RecordStore) {
     };
     let plain = Session { user_agent: String::new(), ..session(user) };
     for stored in [fresh, rich, plain] {
-        store.start_session(&stored).await.unwrap();
+        begin(store, &stored).await;
         assert_eq!(store.find_session(stored.id).await.unwrap(), Some(stored));
     }
 }
@@ -33,7 +33,7 @@ pub async fn every_reason_of_a_revocation_round_trips(store: &dyn RecordStore) {
     let user = account(store).await;
     for reason in RevocationReason::ALL {
         let open = session(user);
-        store.start_session(&open).await.unwrap();
+        begin(store, &open).await;
         let revoked = open.clone().revoke(NOW.after(SECOND), reason);
         assert!(store.replace_session(&open, &revoked).await.unwrap());
         assert_eq!(store.find_session(open.id).await.unwrap(), Some(revoked));
@@ -42,7 +42,7 @@ pub async fn every_reason_of_a_revocation_round_trips(store: &dyn RecordStore) {
 
 pub async fn every_field_of_a_session_is_replaced(store: &dyn RecordStore) {
     let before = session(account(store).await);
-    store.start_session(&before).await.unwrap();
+    begin(store, &before).await;
     let later = NOW.after(HOUR);
     let Refresh::Rotated(rotated) = before.clone().refresh(before.current, 0, token_id(), later, &TTL) else {
         panic!("the current token rotates")
@@ -65,14 +65,14 @@ pub async fn an_unknown_session_is_absent(store: &dyn RecordStore) {
 
 pub async fn a_session_of_an_unknown_account_is_refused(store: &dyn RecordStore) {
     let orphan = session(user_id());
-    let refused = store.start_session(&orphan).await;
+    let refused = store.start_session(&orphan, MANY, NOW).await;
     assert!(matches!(refused, Err(Error::NoSuchAccount)), "{refused:?}");
     assert_eq!(store.find_session(orphan.id).await.unwrap(), None);
 }
 
 pub async fn a_session_that_has_changed_is_not_replaced(store: &dyn RecordStore) {
     let stored = Session { generation: 7, ..session(account(store).await) };
-    store.start_session(&stored).await.unwrap();
+    begin(store, &stored).await;
     let stale = [
         Session { generation: 6, ..stored.clone() },
         Session { generation: 8, ..stored.clone() },
@@ -91,38 +91,16 @@ pub async fn a_session_that_has_changed_is_not_replaced(store: &dyn RecordStore)
 
 pub async fn a_revoked_session_is_not_reopened_by_a_stale_replacement(store: &dyn RecordStore) {
     let open = session(account(store).await);
-    store.start_session(&open).await.unwrap();
-    store.revoke_sessions(open.user, None, RevocationReason::SignedOut, NOW).await.unwrap();
+    begin(store, &open).await;
+    assert!(store.revoke_all_sessions(open.user, RevocationReason::SignedOut, NOW).await.unwrap());
     let confirmed = Session { confirmed: true, ..open.clone() };
     assert!(!store.replace_session(&open, &confirmed).await.unwrap());
     assert!(store.find_session(open.id).await.unwrap().unwrap().revoked.is_some());
 }
 
-pub async fn all_sessions_but_one_are_revoked(store: &dyn RecordStore) {
-    let (ada, bob) = (account(store).await, account(store).await);
-    let (kept, open, other) = (session(ada), session(ada), session(bob));
-    let ended = session(ada).revoke(NOW, RevocationReason::Ended);
-    for session in [&kept, &open, &ended, &other] {
-        store.start_session(session).await.unwrap();
-    }
-    let at = NOW.after(SECOND);
-    let reason = RevocationReason::PasswordChanged;
-    assert_eq!(store.revoke_sessions(ada, Some(kept.id), reason, at).await.unwrap(), 1);
-    assert_eq!(store.revoke_sessions(ada, Some(kept.id), reason, at).await.unwrap(), 0);
-
-    let revoked = Session { revoked: Some(Revocation { at, reason }), ..open };
-    for session in [&kept, &revoked, &ended, &other] {
-        assert_eq!(store.find_session(session.id).await.unwrap().as_ref(), Some(session));
-    }
-    assert_eq!(store.revoke_sessions(ada, Some(other.id), reason, at).await.unwrap(), 1);
-    assert_eq!(store.revoke_sessions(bob, None, reason, at).await.unwrap(), 1);
-    assert_eq!(store.revoke_sessions(user_id(), None, reason, at).await.unwrap(), 0);
-    assert_eq!(store.count_sessions().await.unwrap(), 4);
-}
-
 async fn start(store: &dyn RecordStore, user: UserId, used: u32, end: Timestamp) -> Session {
     let started = Session { last_used: NOW.after(used * SECOND), tokens_end: end, ..session(user) };
-    store.start_session(&started).await.unwrap();
+    begin(store, &started).await;
     started
 }
 
@@ -144,7 +122,7 @@ pub async fn revoked_and_expired_sessions_are_not_listed(store: &dyn RecordStore
     start(store, ada, 0, NOW).await;
     let open = start(store, ada, 0, Timestamp::from_millis(NOW.as_millis() + 1)).await;
     let revoked = session(ada).revoke(NOW, RevocationReason::SignedOut);
-    store.start_session(&revoked).await.unwrap();
+    begin(store, &revoked).await;
     assert_eq!(store.list_sessions(ada, MANY, NOW).await.unwrap(), [open]);
     // Revoked sessions stay on record as the log; the limit counts listed sessions only.
     assert_eq!(store.find_session(revoked.id).await.unwrap(), Some(revoked));
@@ -158,10 +136,10 @@ pub async fn expired_sessions_are_forgotten_in_bounded_steps(store: &dyn RecordS
     let expired = start(store, ada, 0, NOW.before(HOUR)).await;
     let revoked = session(ada).revoke(NOW, RevocationReason::SignedOut);
     let revoked = Session { tokens_end: NOW.before(SECOND), ..revoked };
-    store.start_session(&revoked).await.unwrap();
+    begin(store, &revoked).await;
     let open = start(store, ada, 0, Timestamp::from_millis(NOW.as_millis() + 1)).await;
     let logged = session(ada).revoke(NOW, RevocationReason::SignedOut);
-    store.start_session(&logged).await.unwrap();
+    begin(store, &logged).await;
 
     let forgotten = [2, 1, 0];
     for count in forgotten {

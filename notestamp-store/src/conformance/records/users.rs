@@ -77,13 +77,15 @@ pub async fn a_changed_password_ends_every_session_and_starts_one(store: &dyn Re
     store.create_user(&bob).await.unwrap();
     let (old, other, others, new) = (session(ada.id), session(ada.id), session(bob.id), session(ada.id));
     for session in [&old, &other, &others] {
-        store.start_session(session).await.unwrap();
+        begin(store, session).await;
     }
 
     let later = NOW.after(SECOND);
     let changed =
-        store.change_password(ada.id.into(), &ada.password_hash, &hash("second"), &new, later).await.unwrap();
-    assert!(changed);
+        store.change_password(ada.id.into(), &ada.password_hash, &hash("second"), &new, later).await;
+    let epoch = ada.session_epoch.next(later, RevocationReason::PasswordChanged);
+    let new = new.in_epoch(epoch);
+    assert_eq!(changed.unwrap().as_ref(), Some(&new));
     assert_eq!(store.find_user(ada.id).await.unwrap().unwrap().password_hash, hash("second"));
     for ended in [old, other] {
         let expected = ended.revoke(later, RevocationReason::PasswordChanged);
@@ -98,18 +100,16 @@ pub async fn a_password_is_changed_only_as_it_was_read(store: &dyn RecordStore) 
     let ada = user("ada@example.org");
     store.create_user(&ada).await.unwrap();
     let (old, new) = (session(ada.id), session(ada.id));
-    store.start_session(&old).await.unwrap();
+    begin(store, &old).await;
 
-    assert!(
-        !store.change_password(ada.id.into(), &hash("not this"), &hash("second"), &new, NOW).await.unwrap()
-    );
+    let changed = store.change_password(ada.id.into(), &hash("not this"), &hash("second"), &new, NOW).await;
+    assert_eq!(changed.unwrap(), None);
     assert_eq!(store.find_user(ada.id).await.unwrap(), Some(ada.clone()));
     assert_eq!(store.find_session(old.id).await.unwrap(), Some(old));
     assert_eq!(store.find_session(new.id).await.unwrap(), None);
 
     store.remove_user(ada.id.into(), NOW).await.unwrap();
-    assert!(
-        !store.change_password(ada.id.into(), &ada.password_hash, &hash("second"), &new, NOW).await.unwrap()
-    );
+    let changed = store.change_password(ada.id.into(), &ada.password_hash, &hash("second"), &new, NOW).await;
+    assert_eq!(changed.unwrap(), None);
     assert_eq!(store.find_session(new.id).await.unwrap(), None);
 }

@@ -85,7 +85,7 @@ impl State {
         let live = digest.and_then(|digest| self.ledger.live_media(commit.namespace, digest));
         let offered = commit.media.as_ref().and_then(|offer| offer.object());
         SaveReads {
-            session: commit.caller.session.and_then(|id| self.session(id)).cloned(),
+            session: commit.caller.session.and_then(|id| self.session(id)),
             user: self.users.get(&commit.caller.user).cloned(),
             project: project.cloned(),
             notes: self.ledger.get(commit.notes.object).cloned(),

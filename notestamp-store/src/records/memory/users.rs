@@ -49,15 +49,16 @@ impl UserStore for MemoryRecords {
         after: &PasswordHash,
         session: &Session,
         now: Timestamp,
-    ) -> Result<bool> {
+    ) -> Result<Option<Session>> {
         let mut state = self.lock()?;
         state.admit(caller, now)?;
         let user = state.users.get_mut(&session.user).filter(|user| user.password_hash == *before);
-        let Some(user) = user else { return Ok(false) };
+        let Some(user) = user else { return Ok(None) };
         user.password_hash.clone_from(after);
-        state.revoke_sessions(session.user, None, RevocationReason::PasswordChanged, now);
+        user.session_epoch = user.session_epoch.next(now, RevocationReason::PasswordChanged);
+        let session = session.clone().in_epoch(user.session_epoch);
         state.sessions.insert(session.id, session.clone());
-        Ok(true)
+        Ok(Some(session))
     }
 
     async fn remove_user(&self, caller: Caller, now: Timestamp) -> Result<bool> {

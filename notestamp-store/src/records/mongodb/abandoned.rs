@@ -24,8 +24,9 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use super::error::{Failure, Result};
-use super::{MongoDbRecords, TIME_MAX, primary};
+use tokio_util::task::TaskTracker;
+
+use super::error::Result;
 
 /// A call that takes longer than this may be waiting for an abandoned transaction.
 const WAIT_MAX: Duration = Duration::from_secs(1);
@@ -40,10 +41,11 @@ const LOOK_PAUSE: Duration = Duration::from_secs(1);
 const UNCONNECTED_IDLE_MIN: Duration = Duration::from_millis(500);
 
 /// A transaction that is idle after this time is abandoned, even if its connection is open: no living process keeps one
-/// open for longer than [`TIME_MAX`]. The process stands still, or a router (`mongos`) keeps the connection.
-const OPEN_TIME_MAX: Duration = Duration::from_secs(6);
+/// open for longer than its calls may take. The process stands still, or a router (`mongos`) keeps the connection.
+pub(super) const OPEN_TIME_MAX: Duration = Duration::from_secs(6);
 
-const _: () = assert!(OPEN_TIME_MAX.as_millis() > TIME_MAX.as_millis());
+/// How long a look may take.
+const LOOK_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// The name by which the server knows the connections of this crate.
 const DRIVER_NAME: &str = "notestamp-store";
@@ -54,16 +56,18 @@ pub(super) fn driver_info() -> DriverInfo {
 }
 
 /// Looks for abandoned transactions, one look at a time.
-#[derive(Clone, Debug)]
-pub(super) struct Lookout(Arc<Semaphore>);
-
-impl Default for Lookout {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(1)))
-    }
+pub(super) struct Lookout {
+    client: Client,
+    /// The tasks that the store waits for when it is closed.
+    running: TaskTracker,
+    permits: Arc<Semaphore>,
 }
 
-impl MongoDbRecords {
+impl Lookout {
+    pub(super) fn new(client: Client, running: TaskTracker) -> Self {
+        Self { client, running, permits: Arc::new(Semaphore::new(1)) }
+    }
+
     /// Awaits an operation. While it takes long, abandoned transactions are ended in the background.
     pub(super) async fn unhindered<T>(&self, operation: impl Future<Output = T>) -> T {
         let mut operation = pin!(operation);
@@ -77,10 +81,10 @@ impl MongoDbRecords {
 
     /// Starts a look, unless one is running or has just ended.
     fn end_abandoned_soon(&self) {
-        let Ok(permit) = Arc::clone(&self.lookout.0).try_acquire_owned() else { return };
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else { return };
         let (client, running) = (self.client.clone(), self.running.token());
         tokio::spawn(async move {
-            match timeout(TIME_MAX, end_abandoned(&client)).await {
+            match timeout(LOOK_TIME_MAX, end_abandoned(&client)).await {
                 Ok(Ok(0)) => {}
                 Ok(Ok(ended)) => {
                     tracing::warn!(ended, "ended transactions that another process had left open");
@@ -100,8 +104,7 @@ impl MongoDbRecords {
 /// Ends the sessions whose transactions are abandoned; returns their count.
 async fn end_abandoned(client: &Client) -> Result<usize> {
     let admin = client.database("admin");
-    let mut found =
-        admin.aggregate(operations()).selection_criteria(primary()).await?.with_type::<Operation>();
+    let mut found = admin.aggregate(operations()).await?.with_type::<Operation>();
     let mut connections = HashSet::new();
     let mut transactions = Vec::new();
     while let Some(operation) = found.try_next().await? {
@@ -122,11 +125,7 @@ async fn end_abandoned(client: &Client) -> Result<usize> {
     }
     let sessions: Vec<Document> = transactions.into_iter().map(|(_, _, id)| doc! { "id": id }).collect();
     let ended = sessions.len();
-    admin
-        .run_command(doc! { "killSessions": sessions })
-        .selection_criteria(primary())
-        .await
-        .map_err(Failure::from)?;
+    admin.run_command(doc! { "killSessions": sessions }).await?;
     Ok(ended)
 }
 

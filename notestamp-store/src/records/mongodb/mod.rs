@@ -87,6 +87,8 @@ const DATABASE_DEFAULT: &str = "notestamp";
 
 const TIME_MAX: Duration = MongoDbRecords::TIME_MAX;
 
+const _: () = assert!(abandoned::OPEN_TIME_MAX.as_millis() > TIME_MAX.as_millis());
+
 /// Settings of the driver, unless the URL sets others. The driver's defaults are longer than [`TIME_MAX`].
 const SERVER_SELECTION_TIME_MAX: Duration = Duration::from_secs(3);
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(2);
@@ -146,13 +148,15 @@ impl MongoDbRecords {
         let database = client.default_database().expect("the options name one");
         let collections = Collections::of(&database);
         let session_reads = within(TIME_MAX, session_reads(&client)).await?;
+        let running = TaskTracker::new();
+        let lookout = Lookout::new(client.clone(), running.clone());
         let store = Self {
             client,
             collections,
             session_reads,
             account_queue: AccountQueue::default(),
-            lookout: Lookout::default(),
-            running: TaskTracker::new(),
+            lookout,
+            running,
         };
         // Building indexes happens only once, and may take long because of the disk.
         within(4 * TIME_MAX, schema::prepare(&store.collections)).await?;
@@ -163,7 +167,7 @@ impl MongoDbRecords {
     /// Runs an operation that needs no transaction, with the timeout [`TIME_MAX`].
     async fn bounded<T>(&self, operation: impl Future<Output = StepResult<T>>) -> Result<T> {
         let _running = self.begin()?;
-        Ok(self.unhindered(within(TIME_MAX, operation)).await?)
+        Ok(self.lookout.unhindered(within(TIME_MAX, operation)).await?)
     }
 
     /// Registers a running call, which `close` waits for until the returned token is dropped.

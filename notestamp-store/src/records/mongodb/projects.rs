@@ -103,7 +103,7 @@ async fn save_reads(transaction: &mut Transaction, commit: &SaveCommit) -> StepR
     // First, so that of several concurrent saves of one account only one continues.
     let owner = commit.caller.user;
     let Some(user) = account::lock(transaction, owner).await? else { return Ok(SaveReads::default()) };
-    let session = sessions::find_of(transaction, commit.caller).await?;
+    let session = sessions::find_of(transaction, commit.caller, user.session_epoch).await?;
     let project = find_one(transaction, titled(owner, &commit.metadata.title)).await?;
     let digest = commit.media.as_ref().map(|offer| offer.digest());
     let owned = match digest {
@@ -148,7 +148,7 @@ async fn delete_titled(
 ) -> StepResult<Deleted> {
     let absent = || Failure::from(Error::NoSuchProject);
     let user = account::lock(transaction, caller.user).await?;
-    sessions::admit(transaction, caller, user.is_some(), now).await?;
+    sessions::admit(transaction, caller, user.as_ref().map(|user| user.session_epoch), now).await?;
     let user = user.ok_or_else(absent)?;
     let project = find_one(transaction, titled(caller.user, title)).await?.ok_or_else(absent)?;
     check_precondition(precondition, Some(project.revision))?;

@@ -16,7 +16,7 @@ use crate::domain::{Title, UserId};
 use crate::records::respelling::{report_collision, respelled};
 
 /// The version that this program writes. A program that writes an older version must not run at the same time.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
 
 /// The last version in which projects have no n-grams of their titles.
 const WITHOUT_GRAMS: i64 = 1;
@@ -29,12 +29,18 @@ const WITHOUT_ONE_SPELLING: i64 = 2;
 /// documents do not differ.
 const WITHOUT_IDENTITY: i64 = 3;
 
+/// The last version in which sessions do not carry the epoch in which they started.
+const WITHOUT_EPOCHS: i64 = 4;
+
 /// How many documents one step of a migration processes at most.
 const BATCH: i64 = 1_000;
 
 /// An index of earlier versions, by which MongoDB deleted sessions by its own clock, even if that was wrong for a
 /// moment.
 const SESSIONS_EXPIRY: &str = "sessions_ended";
+
+/// The index of earlier versions for the sessions of an account.
+const SESSIONS_WITHOUT_EPOCH: &str = "sessions_by_user";
 
 /// Creates the collections and indexes that are absent. Idempotent; processes may run it concurrently.
 ///
@@ -49,7 +55,7 @@ pub(super) async fn prepare(collections: &Collections) -> Result<()> {
         Some(found) if found > VERSION => {
             return Err(Failure::NewerSchema { database: database(), found, known: VERSION });
         }
-        Some(VERSION | WITHOUT_IDENTITY | WITHOUT_ONE_SPELLING | WITHOUT_GRAMS) => {}
+        Some(VERSION | WITHOUT_EPOCHS | WITHOUT_IDENTITY | WITHOUT_ONE_SPELLING | WITHOUT_GRAMS) => {}
         Some(_) => return Err(Failure::Field { field: "meta.version" }),
         None if names.iter().any(|name| !name.starts_with("system.")) => {
             return Err(Failure::ForeignSchema { database: database() });
@@ -58,7 +64,9 @@ pub(super) async fn prepare(collections: &Collections) -> Result<()> {
     }
     create_collections(collections).await?;
     collections.users.create_indexes(users()).await?;
-    drop_index(&collections.sessions, SESSIONS_EXPIRY).await?;
+    for unused in [SESSIONS_EXPIRY, SESSIONS_WITHOUT_EPOCH] {
+        drop_index(&collections.sessions, unused).await?;
+    }
     collections.sessions.create_indexes(sessions()).await?;
     collections.projects.create_indexes(projects()).await?;
     collections.objects.create_indexes(objects()).await?;
@@ -74,6 +82,7 @@ pub(super) async fn migrate(collections: &Collections) -> Result<bool> {
         Some(WITHOUT_GRAMS) => add_some_grams(collections).await?,
         Some(WITHOUT_ONE_SPELLING) => respell_some_addresses(collections).await?,
         Some(WITHOUT_IDENTITY) => migrated(collections, WITHOUT_IDENTITY).await?,
+        Some(WITHOUT_EPOCHS) => add_some_epochs(collections).await?,
         _ => return Ok(false),
     }
     Ok(true)
@@ -83,6 +92,21 @@ pub(super) async fn migrate(collections: &Collections) -> Result<bool> {
 async fn migrated(collections: &Collections, found: i64) -> Result<()> {
     let migrated = doc! { "$set": { "version": found + 1 }, "$unset": { RESPELLED_UP_TO: "" } };
     collections.meta.update_one(doc! { "_id": "schema", "version": found }, migrated).await?;
+    Ok(())
+}
+
+/// Sessions of an older version belong to the first epoch of their account.
+async fn add_some_epochs(collections: &Collections) -> Result<()> {
+    let sessions = collections.sessions.clone_with_type::<Document>();
+    let old =
+        sessions.find(doc! { "epoch": { "$exists": false } }).projection(doc! { "_id": 1 }).limit(BATCH);
+    let old: Vec<Document> = old.await?.try_collect().await?;
+    if old.is_empty() {
+        return migrated(collections, WITHOUT_EPOCHS).await;
+    }
+    let ids: Vec<&Bson> = old.iter().filter_map(|session| session.get("_id")).collect();
+    let first = doc! { "$set": { "epoch": 0_i64 } };
+    sessions.update_many(doc! { "_id": { "$in": ids } }, first).await?;
     Ok(())
 }
 
@@ -213,7 +237,7 @@ fn users() -> Vec<IndexModel> {
 
 fn sessions() -> Vec<IndexModel> {
     vec![
-        index("sessions_by_user", doc! { "user": 1, "is_revoked": 1, "last_used": 1, "_id": 1 }),
+        index("sessions_by_epoch", doc! { "user": 1, "epoch": 1, "is_revoked": 1, "last_used": 1, "_id": 1 }),
         index("sessions_by_tokens_end", doc! { "tokens_end": 1 }),
     ]
 }

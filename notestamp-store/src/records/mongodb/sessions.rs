@@ -5,20 +5,22 @@ use mongodb::bson::{Document, RawDocumentBuf, doc, serialize_to_document};
 use super::bson::{date, limit as document_limit, uuid};
 use super::documents::readable;
 use super::documents::sessions::SessionDocument;
-use super::error::Result as StepResult;
+use super::error::{Failure, Result as StepResult};
 use super::transaction::Transaction;
 use super::{MongoDbRecords, TIME_MAX, account};
 use crate::clock::Timestamp;
-use crate::domain::{Caller, RevocationReason, Session, SessionId, UserId};
+use crate::domain::{Caller, RevocationReason, Session, SessionEpoch, SessionId, UserId};
 use crate::error::{Error, Result};
 use crate::protocol;
+use crate::records::sessions::REVOKED_MAX;
 use crate::records::{RecordKind, SessionStore};
 
 #[async_trait]
 impl SessionStore for MongoDbRecords {
-    async fn start_session(&self, session: &Session) -> Result<()> {
-        self.account_transaction(session.user, session, |transaction, started| {
-            start(transaction, started).boxed()
+    async fn start_session(&self, session: &Session, open_max: usize, now: Timestamp) -> Result<bool> {
+        let context = (session, open_max, now);
+        self.account_transaction(session.user, &context, |transaction, (session, open_max, now)| {
+            start(transaction, session, *open_max, *now).boxed()
         })
         .await
     }
@@ -29,8 +31,8 @@ impl SessionStore for MongoDbRecords {
             // Without this limit the server would go on waiting for a majority after our timeout.
             let found = found.read_concern(self.session_reads.clone()).max_time(TIME_MAX).await?;
             let Some(session) = found.map(Session::try_from).transpose()? else { return Ok(None) };
-            let is_present = account::is_present(&self.collections, session.user).await?;
-            Ok(is_present.then_some(session))
+            let epoch = account::find_epoch(&self.collections, session.user).await?;
+            Ok(epoch.map(|epoch| epoch.apply_to(session)))
         })
         .await
     }
@@ -44,7 +46,8 @@ impl SessionStore for MongoDbRecords {
                 .await;
         }
         self.bounded(async {
-            if !account::is_present(&self.collections, before.user).await? {
+            let epoch = account::find_epoch(&self.collections, before.user).await?;
+            if epoch.is_none_or(|epoch| !epoch.apply_to(before.clone()).is_unchanged_in(before)) {
                 return Ok(false);
             }
             let replaced = self.collections.sessions.update_one(as_it_was(before), keep(after)?).await?;
@@ -67,18 +70,17 @@ impl SessionStore for MongoDbRecords {
         .await
     }
 
-    async fn revoke_sessions(
+    async fn revoke_all_sessions(
         &self,
         user: UserId,
-        except: Option<SessionId>,
         reason: RevocationReason,
         now: Timestamp,
-    ) -> Result<u64> {
-        let context = (user, except, reason, now);
-        self.account_transaction(user, &context, |transaction, (user, except, reason, now)| {
+    ) -> Result<bool> {
+        self.account_transaction(user, &(user, reason, now), |transaction, (user, reason, now)| {
             async move {
-                account::touch(transaction, *user).await?;
-                revoke_all(transaction, *user, *except, *reason, *now).await
+                let Some(epoch) = account::lock_epoch(transaction, *user).await? else { return Ok(false) };
+                account::update_epoch(transaction, *user, epoch.next(*now, *reason)).await?;
+                Ok(true)
             }
             .boxed()
         })
@@ -104,38 +106,57 @@ impl SessionStore for MongoDbRecords {
     }
 }
 
-/// The session of this id in the transaction's snapshot. The caller must check that its account exists.
-async fn find(transaction: &mut Transaction, id: SessionId) -> StepResult<Option<Session>> {
+/// The session of this id in the transaction's snapshot, if it is of this account, whose epoch this is.
+async fn find(
+    transaction: &mut Transaction,
+    user: UserId,
+    epoch: SessionEpoch,
+    id: SessionId,
+) -> StepResult<Option<Session>> {
     let Transaction { session, collections } = transaction;
-    let found = collections.sessions.find_one(doc! { "_id": uuid(id.as_bytes()) }).session(session);
-    found.await?.map(Session::try_from).transpose()
+    let of_user = doc! { "_id": uuid(id.as_bytes()), "user": uuid(user.as_bytes()) };
+    let found = collections.sessions.find_one(of_user).session(session).await?;
+    let found = found.map(Session::try_from).transpose()?;
+    Ok(found.map(|session| epoch.apply_to(session)))
 }
 
-/// The session by which the caller acts; absent if the caller names none.
-pub(super) async fn find_of(transaction: &mut Transaction, caller: Caller) -> StepResult<Option<Session>> {
+/// The session by which the caller acts; absent if the caller names none. `epoch` is that of the caller's account.
+async fn find_of(
+    transaction: &mut Transaction,
+    caller: Caller,
+    epoch: SessionEpoch,
+) -> StepResult<Option<Session>> {
     match caller.session {
-        Some(id) => find(transaction, id).await,
+        Some(id) => find(transaction, caller.user, epoch, id).await,
         None => Ok(None),
     }
 }
 
 /// Refuses a caller whose session has ended, or whose account is absent. The transaction has written to the user
-/// record before, and passes on whether it exists.
+/// record before, and passes on its epoch, which is absent with the account.
 pub(super) async fn admit(
     transaction: &mut Transaction,
     caller: Caller,
-    is_present: bool,
+    epoch: Option<SessionEpoch>,
     now: Timestamp,
 ) -> StepResult<()> {
-    let session = find_of(transaction, caller).await?.filter(|_| is_present);
+    let session = match epoch {
+        Some(epoch) => find_of(transaction, caller, epoch).await?,
+        None => None,
+    };
     Ok(protocol::admit(caller, session.as_ref(), now)?)
 }
 
 /// Ends a session by compare-and-swap: returns false if it has changed since it was read.
 async fn end(transaction: &mut Transaction, before: &Session, after: &Session) -> StepResult<bool> {
-    if !account::touch(transaction, before.user).await? {
+    let epoch = account::lock_epoch(transaction, before.user).await?;
+    if epoch.is_none_or(|epoch| !epoch.apply_to(before.clone()).is_unchanged_in(before)) {
         return Ok(false);
     }
+    replace(transaction, before, after).await
+}
+
+async fn replace(transaction: &mut Transaction, before: &Session, after: &Session) -> StepResult<bool> {
     let Transaction { session, collections } = transaction;
     let replaced = collections.sessions.update_one(as_it_was(before), keep(after)?).session(session);
     Ok(replaced.await?.matched_count > 0)
@@ -148,12 +169,11 @@ async fn revoke(
     reason: RevocationReason,
     now: Timestamp,
 ) -> StepResult<bool> {
-    let is_present = account::touch(transaction, caller.user).await?;
-    admit(transaction, caller, is_present, now).await?;
-    let open = find(transaction, id).await?;
-    let open = open.filter(|session| is_present && session.user == caller.user && session.is_open(now));
-    match open {
-        Some(before) => end(transaction, &before, &before.clone().revoke(now, reason)).await,
+    let epoch = account::lock_epoch(transaction, caller.user).await?;
+    admit(transaction, caller, epoch, now).await?;
+    let Some(epoch) = epoch else { return Ok(false) };
+    match find(transaction, caller.user, epoch, id).await?.filter(|session| session.is_open(now)) {
+        Some(before) => replace(transaction, &before, &before.clone().revoke(now, reason)).await,
         None => Ok(false),
     }
 }
@@ -168,30 +188,49 @@ fn as_it_was(session: &Session) -> Document {
     }
 }
 
-/// Revokes the sessions of an account that are not revoked yet, except `except`; returns the count.
-///
-/// The transaction must have written to the user record before.
-pub(super) async fn revoke_all(
+async fn start(
     transaction: &mut Transaction,
-    user: UserId,
-    except: Option<SessionId>,
-    reason: RevocationReason,
+    started: &Session,
+    open_max: usize,
     now: Timestamp,
-) -> StepResult<u64> {
-    let Transaction { session, collections } = transaction;
-    let mut open = doc! { "user": uuid(user.as_bytes()), "is_revoked": false };
-    if let Some(except) = except {
-        open.insert("_id", doc! { "$ne": uuid(except.as_bytes()) });
+) -> StepResult<bool> {
+    let epoch = account::lock_epoch(transaction, started.user).await?;
+    let epoch = epoch.ok_or_else(|| Failure::from(Error::NoSuchAccount))?;
+    if started.epoch != epoch.number {
+        return Ok(false);
     }
-    let revoked = doc! { "at": date(now), "reason": reason.as_str() };
-    let revoke = doc! { "$set": { "is_revoked": true, "revoked": revoked } };
-    Ok(collections.sessions.update_many(open, revoke).session(session).await?.modified_count)
+    revoke_surplus(transaction, started.user, epoch, open_max.saturating_sub(1), now).await?;
+    put(transaction, started).await?;
+    Ok(true)
 }
 
-pub(super) async fn start(transaction: &mut Transaction, started: &Session) -> StepResult<()> {
-    if account::lock(transaction, started.user).await?.is_none() {
-        return Err(Error::NoSuchAccount.into());
+/// Revokes the open sessions of an account, except the `kept` most recently used ones.
+async fn revoke_surplus(
+    transaction: &mut Transaction,
+    user: UserId,
+    epoch: SessionEpoch,
+    kept: usize,
+    now: Timestamp,
+) -> StepResult<()> {
+    let Transaction { session, collections } = transaction;
+    let sessions = collections.sessions.clone_with_type::<Document>();
+    let surplus =
+        sessions.find(open(user, epoch, now)).projection(doc! { "_id": 1 }).sort(latest_used_first());
+    let surplus = surplus.skip(kept as u64).limit(REVOKED_MAX as i64);
+    let mut surplus = surplus.session(&mut *session).await?;
+    let surplus: Vec<_> =
+        surplus.stream(&mut *session).map_ok(|session| session.get("_id").cloned()).try_collect().await?;
+    if surplus.is_empty() {
+        return Ok(());
     }
+    let revoked = doc! { "at": date(now), "reason": RevocationReason::TooMany.as_str() };
+    let revoke = doc! { "$set": { "is_revoked": true, "revoked": revoked } };
+    sessions.update_many(doc! { "_id": { "$in": surplus } }, revoke).session(session).await?;
+    Ok(())
+}
+
+/// Adds a session.
+pub(super) async fn put(transaction: &mut Transaction, started: &Session) -> StepResult<()> {
     let Transaction { session, collections } = transaction;
     let new = doc! { "_id": uuid(started.id.as_bytes()) };
     collections.sessions.update_one(new, keep(started)?).upsert(true).session(session).await?;
@@ -204,17 +243,13 @@ async fn list(
     limit: usize,
     now: Timestamp,
 ) -> StepResult<Vec<Session>> {
+    let Some(epoch) = account::find_epoch_within(transaction, user).await? else { return Ok(Vec::new()) };
     let Transaction { session, collections } = transaction;
-    let id = uuid(user.as_bytes());
-    let users = collections.users.clone_with_type::<Document>();
-    if users.find_one(doc! { "_id": id }).session(&mut *session).await?.is_none() {
-        return Ok(Vec::new());
-    }
     let sessions = collections.sessions.clone_with_type::<RawDocumentBuf>();
     let (mut listed, mut skip) = (Vec::new(), 0);
     // Damaged sessions do not shorten the list.
     while let Some(wanted) = document_limit(limit - listed.len()) {
-        let found = sessions.find(open(user, now)).sort(latest_used_first()).skip(skip).limit(wanted);
+        let found = sessions.find(open(user, epoch, now)).sort(latest_used_first()).skip(skip).limit(wanted);
         let mut found = found.session(&mut *session).await?;
         let found: Vec<RawDocumentBuf> = found.stream(&mut *session).try_collect().await?;
         listed.extend(readable::<SessionDocument, Session>(RecordKind::Session, &found));
@@ -238,8 +273,10 @@ async fn forget_expired(transaction: &mut Transaction, limit: usize, now: Timest
     Ok(found.len())
 }
 
-fn open(user: UserId, now: Timestamp) -> Document {
-    doc! { "user": uuid(user.as_bytes()), "is_revoked": false, "tokens_end": { "$gt": date(now) } }
+fn open(user: UserId, epoch: SessionEpoch, now: Timestamp) -> Document {
+    let epoch = i64::try_from(epoch.number).unwrap_or(i64::MAX);
+    let user = uuid(user.as_bytes());
+    doc! { "user": user, "epoch": epoch, "is_revoked": false, "tokens_end": { "$gt": date(now) } }
 }
 
 fn latest_used_first() -> Document {

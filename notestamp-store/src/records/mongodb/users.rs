@@ -2,14 +2,14 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 use mongodb::bson::{Document, doc};
 
-use super::account::touch;
+use super::account::{epoch_fields, lock_epoch, update_epoch, with_epoch};
 use super::bson::uuid;
 use super::documents::users::{RemovedUser, UserDocument};
 use super::error::{Result as StepResult, is_duplicate_key};
 use super::transaction::Transaction;
 use super::{MongoDbRecords, purge, sessions};
 use crate::clock::Timestamp;
-use crate::domain::{Caller, Email, PasswordHash, RevocationReason, Session, User, UserId};
+use crate::domain::{Caller, Email, PasswordHash, RevocationReason, Session, SessionEpoch, User, UserId};
 use crate::error::{Error, Result};
 use crate::records::UserStore;
 
@@ -55,7 +55,7 @@ impl UserStore for MongoDbRecords {
         after: &PasswordHash,
         session: &Session,
         now: Timestamp,
-    ) -> Result<bool> {
+    ) -> Result<Option<Session>> {
         let context = (caller, before, after, session, now);
         self.account_transaction(
             session.user,
@@ -100,30 +100,36 @@ async fn change_password(
     after: &PasswordHash,
     new: &Session,
     now: Timestamp,
-) -> StepResult<bool> {
-    let is_present = touch(transaction, new.user).await?;
-    sessions::admit(transaction, caller, is_present, now).await?;
+) -> StepResult<Option<Session>> {
+    let epoch = lock_epoch(transaction, new.user).await?;
+    sessions::admit(transaction, caller, epoch, now).await?;
+    let Some(epoch) = epoch else { return Ok(None) };
     let Transaction { session, collections } = &mut *transaction;
     let unchanged = doc! { "_id": uuid(new.user.as_bytes()), "password_hash": before.as_phc() };
     let replace = doc! { "$set": { "password_hash": after.as_phc() }, "$inc": { "writes": 1 } };
     let replaced = collections.users.update_one(unchanged, replace).session(session).await?;
     if replaced.matched_count == 0 {
-        return Ok(false);
+        return Ok(None);
     }
-    sessions::revoke_all(transaction, new.user, None, RevocationReason::PasswordChanged, now).await?;
-    sessions::start(transaction, new).await?;
-    Ok(true)
+    let next = epoch.next(now, RevocationReason::PasswordChanged);
+    update_epoch(transaction, new.user, next).await?;
+    let started = new.clone().in_epoch(next);
+    sessions::put(transaction, &started).await?;
+    Ok(Some(started))
 }
 
 async fn remove(transaction: &mut Transaction, caller: Caller, now: Timestamp) -> StepResult<bool> {
     let id = uuid(caller.user.as_bytes());
     let Transaction { session, collections } = &mut *transaction;
-    let removed = collections.users.delete_one(doc! { "_id": id }).session(session).await?;
-    sessions::admit(transaction, caller, removed.deleted_count > 0, now).await?;
-    let Transaction { session, collections } = transaction;
-    if removed.deleted_count == 0 {
+    let users = with_epoch(collections);
+    let removed = users.find_one_and_delete(doc! { "_id": id });
+    let removed = removed.projection(epoch_fields()).session(session).await?;
+    let epoch = removed.map(SessionEpoch::try_from).transpose()?;
+    sessions::admit(transaction, caller, epoch, now).await?;
+    if epoch.is_none() {
         return Ok(false);
     }
+    let Transaction { session, collections } = transaction;
     let remember = collections.removed_users.replace_one(doc! { "_id": id }, RemovedUser { id });
     remember.upsert(true).session(session).await?;
     Ok(true)

@@ -3,13 +3,34 @@
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::error::Result;
-use super::rows::users::from_row;
-use crate::domain::{User, UserId};
+use super::rows::users::{epoch_from_row, from_row};
+use crate::domain::{SessionEpoch, User, UserId};
 
 /// The user record of this id; absent if the account has been removed.
 pub(super) fn find(connection: &Connection, id: UserId) -> Result<Option<User>> {
     let mut statement = connection.prepare_cached("SELECT * FROM users WHERE id = ?1")?;
     statement.query_row([id.as_bytes()], |row| Ok(from_row(row))).optional()?.transpose()
+}
+
+/// The epoch of the sessions of this account; absent if the account has been removed.
+pub(super) fn find_epoch(connection: &Connection, id: UserId) -> Result<Option<SessionEpoch>> {
+    let find = "SELECT session_epoch, epoch_begun_at, epoch_begun_reason FROM users WHERE id = ?1";
+    let mut statement = connection.prepare_cached(find)?;
+    statement.query_row([id.as_bytes()], |row| Ok(epoch_from_row(row))).optional()?.transpose()
+}
+
+/// Writes the epoch of the sessions of this account.
+pub(super) fn update_epoch(connection: &Connection, id: UserId, epoch: SessionEpoch) -> Result<()> {
+    let update = "
+        UPDATE users SET session_epoch = :number, epoch_begun_at = :at, epoch_begun_reason = :reason
+        WHERE id = :id";
+    connection.prepare_cached(update)?.execute(named_params! {
+        ":id": id.as_bytes(),
+        ":number": epoch.number,
+        ":at": epoch.begun_by.map(|revocation| revocation.at.as_millis()),
+        ":reason": epoch.begun_by.map(|revocation| revocation.reason.as_str()),
+    })?;
+    Ok(())
 }
 
 /// Writes the fields of a user record that a save or a deletion changes.

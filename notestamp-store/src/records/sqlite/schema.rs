@@ -20,6 +20,7 @@ const MIGRATIONS: &[fn(&Connection) -> Result<()>] = &[
     to_version_2,
     to_version_3,
     |database| Ok(database.execute_batch(VERSION_4)?),
+    |database| Ok(database.execute_batch(VERSION_5)?),
 ];
 
 /// Migrates the tables to the current version, in one transaction.
@@ -172,6 +173,19 @@ CREATE TABLE store (
     notes_marked INTEGER NOT NULL DEFAULT 0 CHECK (notes_marked IN (0, 1)),
     media_marked INTEGER NOT NULL DEFAULT 0 CHECK (media_marked IN (0, 1))
 ) STRICT;
+";
+
+/// The epoch of an account's sessions: those of an earlier epoch are revoked. So the index of the open sessions begins
+/// with the account and the epoch.
+const VERSION_5: &str = "
+ALTER TABLE users ADD COLUMN session_epoch INTEGER NOT NULL DEFAULT 0 CHECK (session_epoch >= 0);
+ALTER TABLE users ADD COLUMN epoch_begun_at INTEGER CHECK ((epoch_begun_at IS NULL) = (session_epoch = 0));
+ALTER TABLE users ADD COLUMN epoch_begun_reason TEXT
+    CHECK ((epoch_begun_reason IS NULL) = (session_epoch = 0));
+
+ALTER TABLE sessions ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0 CHECK (epoch >= 0);
+DROP INDEX sessions_by_user;
+CREATE INDEX sessions_by_user ON sessions (user, epoch, revoked_at, last_used, id);
 ";
 
 fn to_version_2(database: &Connection) -> Result<()> {

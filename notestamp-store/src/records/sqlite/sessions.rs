@@ -1,21 +1,23 @@
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, named_params};
 
-use super::SqliteRecords;
 use super::columns::row_limit;
-use super::error::{Result as StepResult, unless_damaged};
+use super::error::{Failure, Result as StepResult, unless_damaged};
 use super::rows::sessions::{execute_with, from_row};
+use super::rows::users::epoch_from_row;
+use super::{SqliteRecords, account};
 use crate::clock::Timestamp;
 use crate::domain::{Caller, RevocationReason, Session, SessionId, UserId};
 use crate::error::{Error, Result};
 use crate::protocol;
+use crate::records::sessions::REVOKED_MAX;
 use crate::records::{RecordKind, SessionStore};
 
 #[async_trait]
 impl SessionStore for SqliteRecords {
-    async fn start_session(&self, session: &Session) -> Result<()> {
+    async fn start_session(&self, session: &Session, open_max: usize, now: Timestamp) -> Result<bool> {
         let session = session.clone();
-        self.write_essential(move |connection| start(connection, &session)).await
+        self.write_essential(move |connection| start(connection, &session, open_max, now)).await
     }
 
     async fn find_session(&self, id: SessionId) -> Result<Option<Session>> {
@@ -26,15 +28,8 @@ impl SessionStore for SqliteRecords {
         let (before, after) = (before.clone(), after.clone());
         let ends_it = after.revoked.is_some();
         let step = move |connection: &Connection| {
-            let unchanged = connection.prepare_cached(IS_UNCHANGED)?.query_one(
-                named_params! {
-                    ":id": before.id.as_bytes(),
-                    ":generation": before.generation,
-                    ":confirmed": before.confirmed,
-                    ":revoked": before.revoked.is_some(),
-                },
-                |row| row.get(0),
-            )?;
+            let stored = find(connection, before.id)?;
+            let unchanged = stored.is_some_and(|stored| stored.is_unchanged_in(&before));
             if unchanged {
                 execute_with(connection, REPLACE, &after)?;
             }
@@ -60,14 +55,13 @@ impl SessionStore for SqliteRecords {
         .await
     }
 
-    async fn revoke_sessions(
+    async fn revoke_all_sessions(
         &self,
         user: UserId,
-        except: Option<SessionId>,
         reason: RevocationReason,
         now: Timestamp,
-    ) -> Result<u64> {
-        self.write_essential(move |connection| revoke_all(connection, user, except, reason, now)).await
+    ) -> Result<bool> {
+        self.write_essential(move |connection| revoke_all(connection, user, reason, now)).await
     }
 
     async fn list_sessions(&self, user: UserId, limit: usize, now: Timestamp) -> Result<Vec<Session>> {
@@ -102,7 +96,10 @@ impl SessionStore for SqliteRecords {
 /// The session of this id; absent if its account has been removed.
 fn find(connection: &Connection, id: SessionId) -> StepResult<Option<Session>> {
     let mut statement = connection.prepare_cached(FIND)?;
-    statement.query_row([id.as_bytes()], |row| Ok(from_row(row))).optional()?.transpose()
+    let found = statement.query_row([id.as_bytes()], |row| {
+        Ok(from_row(row).and_then(|session| Ok(epoch_from_row(row)?.apply_to(session))))
+    });
+    found.optional()?.transpose()
 }
 
 /// The session by which the caller acts; absent if the caller names none.
@@ -118,67 +115,76 @@ pub(super) fn admit(connection: &Connection, caller: Caller, now: Timestamp) -> 
     Ok(protocol::admit(caller, find_of(connection, caller)?.as_ref(), now)?)
 }
 
-/// Adds a session, if its account exists.
-pub(super) fn start(connection: &Connection, session: &Session) -> StepResult<()> {
-    match execute_with(connection, START, session)? {
-        0 => Err(Error::NoSuchAccount.into()),
-        _ => Ok(()),
+/// Adds a session, if its epoch is that of its account, and revokes those that are too many then.
+fn start(connection: &Connection, session: &Session, open_max: usize, now: Timestamp) -> StepResult<bool> {
+    let epoch = account::find_epoch(connection, session.user)?;
+    let epoch = epoch.ok_or_else(|| Failure::from(Error::NoSuchAccount))?;
+    if session.epoch != epoch.number {
+        return Ok(false);
     }
+    connection.prepare_cached(REVOKE_SURPLUS)?.execute(named_params! {
+        ":user": session.user.as_bytes(),
+        ":epoch": epoch.number,
+        ":now": now.as_millis(),
+        ":kept": row_limit(open_max.saturating_sub(1)),
+        ":limit": row_limit(REVOKED_MAX),
+        ":reason": RevocationReason::TooMany.as_str(),
+    })?;
+    insert(connection, session)?;
+    Ok(true)
 }
 
-/// Revokes the sessions of an account that are not revoked yet, except `except`; returns the count.
-pub(super) fn revoke_all(
+fn revoke_all(
     connection: &Connection,
     user: UserId,
-    except: Option<SessionId>,
     reason: RevocationReason,
     now: Timestamp,
-) -> StepResult<u64> {
-    let revoked = connection.prepare_cached(REVOKE)?.execute(named_params! {
-        ":user": user.as_bytes(),
-        ":except": except.as_ref().map(SessionId::as_bytes),
-        ":revoked_at": now.as_millis(),
-        ":revoked_reason": reason.as_str(),
-    })?;
-    Ok(revoked as u64)
+) -> StepResult<bool> {
+    let Some(epoch) = account::find_epoch(connection, user)? else { return Ok(false) };
+    account::update_epoch(connection, user, epoch.next(now, reason))?;
+    Ok(true)
 }
 
-const START: &str = "
+/// Adds a session of an account that exists.
+pub(super) fn insert(connection: &Connection, session: &Session) -> StepResult<()> {
+    execute_with(connection, INSERT, session).map(drop)
+}
+
+const INSERT: &str = "
     INSERT INTO sessions
-        (id, user, generation, current, previous, rotated_at, refresh_expires, confirmed, created,
+        (id, user, epoch, generation, current, previous, rotated_at, refresh_expires, confirmed, created,
          last_used, absolute_end, tokens_end, user_agent, revoked_at, revoked_reason)
-    SELECT
-        :id, :user, :generation, :current, :previous, :rotated_at, :refresh_expires, :confirmed, :created,
-        :last_used, :absolute_end, :tokens_end, :user_agent, :revoked_at, :revoked_reason
-    WHERE EXISTS (SELECT 1 FROM users WHERE id = :user)";
+    VALUES
+        (:id, :user, :epoch, :generation, :current, :previous, :rotated_at, :refresh_expires, :confirmed,
+         :created, :last_used, :absolute_end, :tokens_end, :user_agent, :revoked_at, :revoked_reason)";
 
 const REPLACE: &str = "
     UPDATE sessions SET
-        user = :user, generation = :generation, current = :current, previous = :previous,
+        user = :user, epoch = :epoch, generation = :generation, current = :current, previous = :previous,
         rotated_at = :rotated_at, refresh_expires = :refresh_expires, confirmed = :confirmed,
         created = :created, last_used = :last_used, absolute_end = :absolute_end,
         tokens_end = :tokens_end, user_agent = :user_agent, revoked_at = :revoked_at,
         revoked_reason = :revoked_reason
     WHERE id = :id";
 
+/// The columns of the session, and those of its account's epoch.
 const FIND: &str = "
-    SELECT * FROM sessions WHERE id = ?1 AND EXISTS (SELECT 1 FROM users WHERE id = sessions.user)";
+    SELECT sessions.*, session_epoch, epoch_begun_at, epoch_begun_reason
+    FROM sessions JOIN users ON users.id = sessions.user
+    WHERE sessions.id = ?1";
 
-const IS_UNCHANGED: &str = "
-    SELECT EXISTS (
-        SELECT 1 FROM sessions
-        WHERE id = :id AND generation = :generation AND confirmed = :confirmed
-            AND (revoked_at IS NOT NULL) = :revoked
-            AND EXISTS (SELECT 1 FROM users WHERE id = sessions.user))";
-
-const REVOKE: &str = "
-    UPDATE sessions SET revoked_at = :revoked_at, revoked_reason = :revoked_reason
-    WHERE user = :user AND revoked_at IS NULL AND id IS NOT :except";
+const REVOKE_SURPLUS: &str = "
+    UPDATE sessions SET revoked_at = :now, revoked_reason = :reason
+    WHERE id IN (
+        SELECT id FROM sessions
+        WHERE user = :user AND epoch = :epoch AND revoked_at IS NULL AND tokens_end > :now
+        ORDER BY last_used DESC, id DESC
+        LIMIT :limit OFFSET :kept)";
 
 const LIST: &str = "
     SELECT * FROM sessions
-    WHERE user = :user AND revoked_at IS NULL AND tokens_end > :now
-        AND EXISTS (SELECT 1 FROM users WHERE id = :user)
+    WHERE user = :user AND epoch = (SELECT session_epoch FROM users WHERE id = :user)
+        AND revoked_at IS NULL AND tokens_end > :now
     ORDER BY last_used DESC, id DESC";
 
 const FORGET_EXPIRED: &str = "
@@ -186,16 +192,57 @@ const FORGET_EXPIRED: &str = "
         (SELECT id FROM sessions WHERE tokens_end <= :now ORDER BY tokens_end LIMIT :limit)";
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::domain::{Email, PasswordHash, SessionTtl, TokenId, User};
     use crate::records::sqlite::schema::{empty_database, query_plan};
+    use crate::records::sqlite::users;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+
+    /// Creates an account that has so many open sessions; returns it and one more session, not stored yet.
+    pub(in crate::records::sqlite) fn user_with_sessions(
+        database: &Connection,
+        count: u16,
+    ) -> (User, Session) {
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        let ttl = SessionTtl { access: DAY, refresh: DAY, session_max: DAY };
+        let email = Email::parse("ada@example.org").unwrap();
+        let user = User::new(UserId::from_bytes([1; 16]), email, PasswordHash::new("$argon2id$"), NOW);
+        assert!(users::insert(database, &user).unwrap());
+        let session = |n: u16| {
+            let mut id = [0; 16];
+            id[..2].copy_from_slice(&n.to_be_bytes());
+            Session::start(SessionId::from_bytes(id), user.id, TokenId::from_bytes(id), "", NOW, &ttl)
+        };
+        for n in 0..count {
+            assert!(start(database, &session(n), usize::from(u16::MAX), NOW).unwrap());
+        }
+        (user.clone(), session(count))
+    }
+
+    #[test]
+    fn ending_all_sessions_writes_one_row_however_many_they_are() {
+        for count in [0, 1, 300] {
+            let database = empty_database();
+            let (user, _) = user_with_sessions(&database, count);
+            let rows = database.total_changes();
+            assert!(revoke_all(&database, user.id, RevocationReason::Ended, NOW).unwrap());
+            assert_eq!(database.total_changes() - rows, 1, "of {count} sessions");
+        }
+    }
 
     #[test]
     fn each_statement_over_many_sessions_walks_an_index() {
         let database = empty_database();
         for (sql, step) in [
-            (LIST, "SEARCH sessions USING INDEX sessions_by_user (user=? AND revoked_at=?)"),
-            (REVOKE, "SEARCH sessions USING INDEX sessions_by_user (user=? AND revoked_at=?)"),
+            (LIST, "SEARCH sessions USING INDEX sessions_by_user (user=? AND epoch=? AND revoked_at=?)"),
+            (
+                REVOKE_SURPLUS,
+                "SEARCH sessions USING INDEX sessions_by_user (user=? AND epoch=? AND revoked_at=?)",
+            ),
             (FORGET_EXPIRED, "SEARCH sessions USING INDEX sessions_by_tokens_end (tokens_end<?)"),
         ] {
             let plan = query_plan(&database, sql);

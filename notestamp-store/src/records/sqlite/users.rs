@@ -1,6 +1,7 @@
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, named_params};
 
+use super::account::{find_epoch, update_epoch};
 use super::error::Result as StepResult;
 use super::rows::users::from_row;
 use super::{SqliteRecords, account, purge, sessions};
@@ -51,17 +52,10 @@ impl UserStore for SqliteRecords {
         after: &PasswordHash,
         session: &Session,
         now: Timestamp,
-    ) -> Result<bool> {
+    ) -> Result<Option<Session>> {
         let (before, after, session) = (before.clone(), after.clone(), session.clone());
         self.write_essential(move |connection| {
-            sessions::admit(connection, caller, now)?;
-            let replaced = replace_hash(connection, session.user, &before, &after)?;
-            if replaced {
-                let reason = RevocationReason::PasswordChanged;
-                sessions::revoke_all(connection, session.user, None, reason, now)?;
-                sessions::start(connection, &session)?;
-            }
-            Ok(replaced)
+            change_password(connection, caller, &before, &after, &session, now)
         })
         .await
     }
@@ -86,6 +80,26 @@ impl UserStore for SqliteRecords {
     }
 }
 
+fn change_password(
+    connection: &Connection,
+    caller: Caller,
+    before: &PasswordHash,
+    after: &PasswordHash,
+    session: &Session,
+    now: Timestamp,
+) -> StepResult<Option<Session>> {
+    sessions::admit(connection, caller, now)?;
+    let Some(epoch) = find_epoch(connection, session.user)? else { return Ok(None) };
+    if !replace_hash(connection, session.user, before, after)? {
+        return Ok(None);
+    }
+    let next = epoch.next(now, RevocationReason::PasswordChanged);
+    update_epoch(connection, session.user, next)?;
+    let session = session.clone().in_epoch(next);
+    sessions::insert(connection, &session)?;
+    Ok(Some(session))
+}
+
 /// Compare-and-swap: returns false if the hash is no longer `before`.
 fn replace_hash(
     connection: &Connection,
@@ -103,10 +117,14 @@ fn replace_hash(
 }
 
 /// Adds a user record, if no account has its email address; returns whether it was added.
-fn insert(connection: &Connection, user: &User) -> StepResult<bool> {
+pub(super) fn insert(connection: &Connection, user: &User) -> StepResult<bool> {
     let insert = "
-        INSERT INTO users (id, email, password_hash, created, usage_projects, usage_bytes, saves, revision_floor)
-        VALUES (:id, :email, :password_hash, :created, :usage_projects, :usage_bytes, :saves, :revision_floor)
+        INSERT INTO users
+            (id, email, password_hash, created, usage_projects, usage_bytes, saves, revision_floor,
+             session_epoch, epoch_begun_at, epoch_begun_reason)
+        VALUES
+            (:id, :email, :password_hash, :created, :usage_projects, :usage_bytes, :saves, :revision_floor,
+             :session_epoch, :epoch_begun_at, :epoch_begun_reason)
         ON CONFLICT (email) DO NOTHING";
     let inserted = connection.prepare_cached(insert)?.execute(named_params! {
         ":id": user.id.as_bytes(),
@@ -117,6 +135,30 @@ fn insert(connection: &Connection, user: &User) -> StepResult<bool> {
         ":usage_bytes": user.usage.bytes,
         ":saves": user.saves,
         ":revision_floor": user.revision_floor.get(),
+        ":session_epoch": user.session_epoch.number,
+        ":epoch_begun_at": user.session_epoch.begun_by.map(|revocation| revocation.at.as_millis()),
+        ":epoch_begun_reason": user.session_epoch.begun_by.map(|revocation| revocation.reason.as_str()),
     })?;
     Ok(inserted > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::sqlite::schema::empty_database;
+
+    #[test]
+    fn a_password_change_writes_the_same_count_of_rows_for_any_count_of_sessions() {
+        let written = [0, 1, 300].map(|count| {
+            let database = empty_database();
+            let (user, session) = sessions::tests::user_with_sessions(&database, count);
+            let (before, after) = (&user.password_hash, PasswordHash::new("$argon2id$other"));
+            let rows = database.total_changes();
+            let caller = user.id.into();
+            let changed = change_password(&database, caller, before, &after, &session, user.created).unwrap();
+            assert!(changed.is_some());
+            database.total_changes() - rows
+        });
+        assert_eq!(written, [3; 3], "the hash, the epoch and the new session");
+    }
 }

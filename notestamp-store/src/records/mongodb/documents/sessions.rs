@@ -10,6 +10,7 @@ pub(in crate::records::mongodb) struct SessionDocument {
     #[serde(rename = "_id")]
     id: Uuid,
     user: Uuid,
+    epoch: u64,
     generation: u64,
     current: Uuid,
     previous: Option<Uuid>,
@@ -26,20 +27,33 @@ pub(in crate::records::mongodb) struct SessionDocument {
 }
 
 #[derive(Serialize, Deserialize)]
-struct RevocationDocument {
+pub(super) struct RevocationDocument {
     at: DateTime,
     reason: String,
 }
 
+impl RevocationDocument {
+    pub(super) fn of(revocation: Revocation) -> Self {
+        Self { at: date(revocation.at), reason: revocation.reason.as_str().to_owned() }
+    }
+}
+
+impl TryFrom<RevocationDocument> for Revocation {
+    type Error = Failure;
+
+    fn try_from(document: RevocationDocument) -> Result<Self> {
+        let reason = RevocationReason::parse(&document.reason);
+        let reason = reason.ok_or(Failure::Field { field: "the reason of a revocation" })?;
+        Ok(Self { at: timestamp(document.at), reason })
+    }
+}
+
 impl SessionDocument {
     pub(in crate::records::mongodb) fn of(session: &Session) -> Self {
-        let revoked = |revoked: Revocation| RevocationDocument {
-            at: date(revoked.at),
-            reason: revoked.reason.as_str().to_owned(),
-        };
         Self {
             id: uuid(session.id.as_bytes()),
             user: uuid(session.user.as_bytes()),
+            epoch: session.epoch,
             generation: session.generation,
             current: uuid(session.current.as_bytes()),
             previous: session.previous.map(|previous| uuid(previous.as_bytes())),
@@ -52,7 +66,7 @@ impl SessionDocument {
             tokens_end: date(session.tokens_end),
             user_agent: session.user_agent.clone(),
             is_revoked: session.revoked.is_some(),
-            revoked: session.revoked.map(revoked),
+            revoked: session.revoked.map(RevocationDocument::of),
         }
     }
 }
@@ -61,13 +75,10 @@ impl TryFrom<SessionDocument> for Session {
     type Error = Failure;
 
     fn try_from(document: SessionDocument) -> Result<Self> {
-        let revoked = |revoked: RevocationDocument| match RevocationReason::parse(&revoked.reason) {
-            Some(reason) => Ok(Revocation { at: timestamp(revoked.at), reason }),
-            None => Err(Failure::Field { field: "sessions.revoked.reason" }),
-        };
         Ok(Self {
             id: SessionId::from_bytes(document.id.bytes()),
             user: UserId::from_bytes(document.user.bytes()),
+            epoch: document.epoch,
             generation: document.generation,
             current: TokenId::from_bytes(document.current.bytes()),
             previous: document.previous.map(|previous| TokenId::from_bytes(previous.bytes())),
@@ -79,7 +90,7 @@ impl TryFrom<SessionDocument> for Session {
             absolute_end: timestamp(document.absolute_end),
             tokens_end: timestamp(document.tokens_end),
             user_agent: document.user_agent,
-            revoked: document.revoked.map(revoked).transpose()?,
+            revoked: document.revoked.map(Revocation::try_from).transpose()?,
         })
     }
 }

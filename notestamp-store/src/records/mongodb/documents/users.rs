@@ -1,7 +1,8 @@
 use mongodb::bson::{DateTime, Uuid};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Email, PasswordHash, Revision, Usage, User, UserId};
+use super::sessions::RevocationDocument;
+use crate::domain::{Email, PasswordHash, Revision, SessionEpoch, Usage, User, UserId};
 use crate::records::mongodb::bson::{date, timestamp, uuid};
 use crate::records::mongodb::error::{Failure, Result};
 
@@ -17,8 +18,23 @@ pub(in crate::records::mongodb) struct UserDocument {
     /// Absent if an earlier version has written the document.
     #[serde(default)]
     revision_floor: u64,
+    /// Absent in an account's first epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_epoch: Option<EpochDocument>,
     /// Incremented by each transaction that relies on the record, to make concurrent ones conflict.
     writes: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(in crate::records::mongodb) struct EpochDocument {
+    number: u64,
+    begun_by: RevocationDocument,
+}
+
+/// The part of a user record that concerns the epoch of its sessions.
+#[derive(Deserialize)]
+pub(in crate::records::mongodb) struct WithEpoch {
+    session_epoch: Option<EpochDocument>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -52,6 +68,7 @@ impl UserDocument {
             usage: UsageDocument::of(user),
             saves: user.saves,
             revision_floor: user.revision_floor.get(),
+            session_epoch: EpochDocument::of(user.session_epoch),
             writes: 0,
         }
     }
@@ -60,6 +77,25 @@ impl UserDocument {
 impl UsageFields {
     pub(in crate::records::mongodb) fn of(user: &User) -> Self {
         Self { usage: UsageDocument::of(user), saves: user.saves, revision_floor: user.revision_floor.get() }
+    }
+}
+
+impl EpochDocument {
+    /// Absent for an account's first epoch.
+    pub(in crate::records::mongodb) fn of(epoch: SessionEpoch) -> Option<Self> {
+        let begun_by = RevocationDocument::of(epoch.begun_by?);
+        Some(Self { number: epoch.number, begun_by })
+    }
+}
+
+impl TryFrom<WithEpoch> for SessionEpoch {
+    type Error = Failure;
+
+    fn try_from(document: WithEpoch) -> Result<Self> {
+        let Some(EpochDocument { number, begun_by }) = document.session_epoch else {
+            return Ok(Self::default());
+        };
+        Ok(Self { number, begun_by: Some(begun_by.try_into()?) })
     }
 }
 
@@ -73,8 +109,8 @@ impl TryFrom<UserDocument> for User {
     type Error = Failure;
 
     fn try_from(document: UserDocument) -> Result<Self> {
-        let UserDocument { id, email, password_hash, created, usage, saves, revision_floor, writes: _ } =
-            document;
+        let UserDocument { id, email, password_hash, created, usage, saves, revision_floor, .. } = document;
+        let session_epoch = WithEpoch { session_epoch: document.session_epoch };
         Ok(Self {
             id: UserId::from_bytes(id.bytes()),
             email: Email::stored(email),
@@ -83,6 +119,7 @@ impl TryFrom<UserDocument> for User {
             usage: Usage { projects: usage.projects, bytes: usage.bytes },
             saves,
             revision_floor: Revision::new(revision_floor),
+            session_epoch: session_epoch.try_into()?,
         })
     }
 }

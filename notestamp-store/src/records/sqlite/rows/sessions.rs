@@ -15,6 +15,7 @@ pub(in crate::records::sqlite) fn from_row(row: &Row<'_>) -> Result<Session> {
     Ok(Session {
         id: SessionId::from_bytes(row.get("id")?),
         user: UserId::from_bytes(row.get("user")?),
+        epoch: row.get("epoch")?,
         generation: row.get("generation")?,
         current: TokenId::from_bytes(row.get("current")?),
         previous: row.get::<_, Option<_>>("previous")?.map(TokenId::from_bytes),
@@ -39,6 +40,7 @@ pub(in crate::records::sqlite) fn execute_with(
     Ok(connection.prepare_cached(sql)?.execute(named_params! {
         ":id": session.id.as_bytes(),
         ":user": session.user.as_bytes(),
+        ":epoch": session.epoch,
         ":generation": session.generation,
         ":current": session.current.as_bytes(),
         ":previous": session.previous.as_ref().map(TokenId::as_bytes),
