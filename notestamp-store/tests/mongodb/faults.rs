@@ -179,7 +179,7 @@ async fn an_interrupted_transaction_is_retried_from_the_beginning() {
     let server = Mongod::replica_set().await;
     let (store, other) = two_handles(&server).await;
     let ada = account(&store, "ada").await;
-    for (n, command) in (1_u64..).zip(["findAndModify", "find", "update"]) {
+    for (n, command) in (1_u64..).zip(["findAndModify", "aggregate", "update"]) {
         for fault in [
             doc! { "closeConnection": true },
             doc! { "errorCode": 112, "errorLabels": ["TransientTransactionError"] },

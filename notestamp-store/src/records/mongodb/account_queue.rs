@@ -35,6 +35,14 @@ pub(super) struct Turn<'a> {
     held: Option<OwnedMutexGuard<()>>,
 }
 
+impl Turn<'_> {
+    /// Whether others wait for this turn to end.
+    pub(super) fn is_awaited(&self) -> bool {
+        // One is in the map, one is this turn's own, and each waiting turn holds another.
+        self.turns.lock().get(&self.account).is_some_and(|queue| Arc::strong_count(queue) > 2)
+    }
+}
+
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let mut queues = self.turns.lock();
@@ -61,6 +69,7 @@ mod tests {
         assert!(poll!(&mut second).is_pending() && poll!(&mut third).is_pending());
         drop(turns.wait(bob).await);
 
+        assert!(first.is_awaited());
         drop(first);
         assert!(poll!(&mut third).is_pending(), "the second comes first");
         let second = second.await;
@@ -74,6 +83,7 @@ mod tests {
         let turns = AccountQueue::default();
         let ada = UserId::from_bytes([1; 16]);
         let first = turns.wait(ada).await;
+        assert!(!first.is_awaited());
         let mut second = turns.wait(ada).boxed();
         assert!(poll!(&mut second).is_pending());
         drop(first);

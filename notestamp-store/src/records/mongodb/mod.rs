@@ -37,6 +37,11 @@
 //! - A unique index refuses what the snapshot does not show: a concurrent save of the same bytes was committed first.
 //!   This transaction is retried too, and then finds the other save's row.
 //!
+//! Of the transactions of one account, one runs at a time in a process ([`account_queue`]). A transaction for which
+//! others wait is committed twice: first so that they can see it (`w: 1`), and then durably (`w: "majority"`, which
+//! includes the journal unless the replica set is configured with `writeConcernMajorityJournalDefault: false`). Only after the
+//! second commit does its method return.
+//!
 //! A method has the time limit [`TIME_MAX`], retries included. After that it fails as unavailable, and the transaction
 //! that it had begun is aborted as soon as the server can be reached. A process that dies within a transaction leaves
 //! its documents locked; the other processes end that transaction within seconds, as soon as one of their calls is kept
@@ -55,6 +60,7 @@ mod listing;
 mod objects;
 mod projects;
 mod purge;
+mod save_reads;
 mod schema;
 mod sessions;
 mod transaction;

@@ -138,15 +138,6 @@ pub(super) async fn find_readable(
     find_some(transaction, doc! { "_id": { "$in": ids } }, limit).await
 }
 
-/// The live media row of this namespace and digest.
-pub(super) async fn find_live(
-    transaction: &mut Transaction,
-    namespace: Namespace,
-    digest: Digest,
-) -> StepResult<Option<Object>> {
-    Ok(find(transaction, live(namespace, digest)).await?.pop())
-}
-
 /// Writes rows that exist, all in one command.
 ///
 /// # Errors
@@ -220,7 +211,8 @@ async fn find(transaction: &mut Transaction, filter: Document) -> StepResult<Vec
     found.into_iter().map(Object::try_from).collect()
 }
 
-fn live(namespace: Namespace, digest: Digest) -> Document {
+/// The filter for the live media of this digest in this namespace.
+pub(super) fn live(namespace: Namespace, digest: Digest) -> Document {
     doc! {
         "namespace": namespace_owner(namespace),
         "digest": binary(&digest),

@@ -1,13 +1,12 @@
 use async_trait::async_trait;
 use futures_util::FutureExt;
-use mongodb::bson::{Document, RawDocumentBuf, Uuid, deserialize_from_slice, doc, serialize_to_bson};
+use mongodb::bson::{Document, RawDocumentBuf, Uuid, doc, serialize_to_bson};
 use mongodb::options::Hint;
-use serde::Deserialize;
 
-use super::bson::{binary, uuid};
-use super::documents::log_damage;
+use super::bson::uuid;
 use super::documents::projects::{MediaDocument, ProjectDocument};
 use super::error::{Failure, Result as StepResult};
+use super::save_reads::{readable_media, save_reads, titled, with_media};
 use super::transaction::Transaction;
 use super::{MongoDbRecords, account, listing, objects, sessions};
 use crate::clock::Timestamp;
@@ -16,10 +15,8 @@ use crate::domain::{
     User, UserId,
 };
 use crate::error::{Error, Result};
-use crate::protocol::{
-    DeleteReads, SaveCommit, SaveDecision, SaveReads, check_precondition, plan_delete, plan_save,
-};
-use crate::records::{Deleted, ProjectStore, RecordKind, SaveOutcome};
+use crate::protocol::{DeleteReads, SaveCommit, SaveDecision, check_precondition, plan_delete, plan_save};
+use crate::records::{Deleted, ProjectStore, SaveOutcome};
 
 #[async_trait]
 impl ProjectStore for MongoDbRecords {
@@ -99,46 +96,6 @@ async fn save(transaction: &mut Transaction, commit: &SaveCommit) -> StepResult<
     Ok(SaveOutcome::Saved { project: Box::new(plan.project), doomed })
 }
 
-async fn save_reads(transaction: &mut Transaction, commit: &SaveCommit) -> StepResult<SaveReads> {
-    // First, so that of several concurrent saves of one account only one continues.
-    let owner = commit.caller.user;
-    let Some(user) = account::lock(transaction, owner).await? else { return Ok(SaveReads::default()) };
-    let session = sessions::find_of(transaction, commit.caller, user.session_epoch).await?;
-    let project = find_one(transaction, titled(owner, &commit.metadata.title)).await?;
-    let digest = commit.media.as_ref().map(|offer| offer.digest());
-    let owned = match digest {
-        None => None,
-        Some(digest) => {
-            let Transaction { session, collections } = &mut *transaction;
-            let projects = collections.projects.clone_with_type::<RawDocumentBuf>();
-            let found = projects.find_one(with_media(owner, digest)).projection(doc! { "media": 1 });
-            found.session(session).await?.and_then(|found| readable_media(&found))
-        }
-    };
-    let offered = commit.media.as_ref().and_then(|offer| offer.object());
-    let old_notes = project.as_ref().map(|project| project.notes.object);
-    let kept = commit.kept_media(project.as_ref());
-    let named = [kept, owned].map(|media| media.map(|media| media.object));
-    let ids = [Some(commit.notes.object), old_notes, offered, named[0], named[1]];
-    let rows = objects::find_readable(transaction, &ids.into_iter().flatten().collect::<Vec<_>>()).await?;
-    let row = |id: Option<ObjectId>| rows.iter().find(|row| Some(row.id) == id).cloned();
-    let live = match digest {
-        Some(digest) => objects::find_live(transaction, commit.namespace, digest).await?,
-        None => None,
-    };
-    let same_bytes = SaveReads::distinct(named.into_iter().map(row).chain([live]).flatten());
-    Ok(SaveReads {
-        session,
-        user: Some(user),
-        notes: row(Some(commit.notes.object)),
-        old_notes: row(old_notes),
-        media: row(offered),
-        project,
-        owned,
-        rows: same_bytes,
-    })
-}
-
 async fn delete_titled(
     transaction: &mut Transaction,
     caller: Caller,
@@ -199,17 +156,6 @@ async fn find_one(transaction: &mut Transaction, filter: Document) -> StepResult
     collections.projects.find_one(filter).session(session).await?.map(Project::try_from).transpose()
 }
 
-/// The media of a project. What cannot be read is not had: a save that brings the bytes needs none of it.
-fn readable_media(project: &RawDocumentBuf) -> Option<MediaRef> {
-    #[derive(Deserialize)]
-    struct WithMedia {
-        media: MediaDocument,
-    }
-    let read = deserialize_from_slice::<WithMedia>(project.as_bytes());
-    let read = read.map_err(|error| mongodb::error::Error::from(error).into());
-    log_damage(RecordKind::Project, read.and_then(|it| MediaRef::try_from(it.media)))
-}
-
 /// Adds a project, or replaces the one of its id.
 async fn put(transaction: &mut Transaction, project: &Project) -> StepResult<()> {
     let Transaction { session, collections } = transaction;
@@ -231,12 +177,4 @@ async fn repoint(transaction: &mut Transaction, lost: &[ObjectId], media: MediaR
     let referring = doc! { "media.object": { "$in": lost } };
     let repointed = projects.update_many(referring, repoint).hint(Hint::Name("projects_by_media".to_owned()));
     Ok(repointed.session(session).await.map(drop)?)
-}
-
-fn titled(owner: UserId, title: &Title) -> Document {
-    doc! { "owner": uuid(owner.as_bytes()), "title": title.as_str() }
-}
-
-fn with_media(owner: UserId, digest: Digest) -> Document {
-    doc! { "owner": uuid(owner.as_bytes()), "media.digest": binary(&digest) }
 }

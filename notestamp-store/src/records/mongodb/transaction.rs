@@ -7,10 +7,11 @@ use futures_util::future::BoxFuture;
 use mongodb::ClientSession;
 use mongodb::bson::{Bson, doc};
 use mongodb::error::{Error as DriverError, UNKNOWN_TRANSACTION_COMMIT_RESULT};
-use mongodb::options::{ReadConcern, SessionOptions, TransactionOptions};
+use mongodb::options::{Acknowledgment, ReadConcern, TransactionOptions, WriteConcern};
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
+use super::account_queue::Turn;
 use super::collections::Collections;
 use super::error::{Failure, Result as StepResult};
 use super::{MongoDbRecords, TIME_MAX, durable, primary};
@@ -63,16 +64,15 @@ impl MongoDbRecords {
         let _running = self.begin()?;
         let mut last = None;
         let committed = timeout(TIME_MAX, async {
-            let _turn = match account {
+            let mut turn = match account {
                 Some(account) => Some(self.account_queue.wait(account).await),
                 None => None,
             };
-            let options = SessionOptions::builder().default_transaction_options(options()).build();
-            let session = self.client.start_session().with_options(options).await?;
+            let session = self.client.start_session().await?;
             let mut running = Running::of(Transaction { session, collections: self.collections.clone() });
             let mut attempts = 0;
             loop {
-                match running.transaction().attempt(context, &step).await {
+                match running.transaction().attempt(context, &step, &mut turn).await {
                     Err(failure) if failure.is_transient() => last = Some(failure.to_string()),
                     Ok(value) => {
                         running.is_committed();
@@ -90,15 +90,28 @@ impl MongoDbRecords {
 }
 
 impl Transaction {
-    async fn attempt<C, T, F>(&mut self, context: &C, step: &F) -> StepResult<T>
+    /// Runs the step once.
+    ///
+    /// If others wait for this turn with the account, the transaction is committed in two steps: the turn ends when the
+    /// others can see the commit, and the method returns when the commit is durable. So the waits for the journals, up to
+    /// a tenth of a second each, do not add up. A later commit is durable only together with this one. The other
+    /// transactions are committed in one step.
+    async fn attempt<C, T, F>(&mut self, context: &C, step: &F, turn: &mut Option<Turn<'_>>) -> StepResult<T>
     where
         C: ?Sized,
         F: for<'t> Fn(&'t mut Self, &'t C) -> BoxFuture<'t, StepResult<T>>,
     {
-        self.session.start_transaction().await?;
+        let is_awaited = turn.as_ref().is_some_and(Turn::is_awaited);
+        let first = if is_awaited { visible() } else { durable() };
+        self.session.start_transaction().with_options(options(first)).await?;
         match step(self, context).await {
             Ok(value) => {
                 self.commit().await?;
+                if is_awaited {
+                    *turn = None;
+                    // The driver sends a repeated commit with `w: "majority"`.
+                    self.commit().await?;
+                }
                 Ok(value)
             }
             Err(failure) => {
@@ -214,10 +227,15 @@ const DOUBLINGS_MAX: usize = 5;
 
 /// Options of a transaction: it reads a snapshot of what a majority has, or will have by the time of the commit; see
 /// the module documentation.
-fn options() -> TransactionOptions {
+fn options(write_concern: WriteConcern) -> TransactionOptions {
     TransactionOptions::builder()
         .read_concern(ReadConcern::snapshot())
-        .write_concern(durable())
+        .write_concern(write_concern)
         .selection_criteria(primary())
         .build()
+}
+
+/// The write concern of a commit that is to be repeated with a durable one: the primary has made it visible.
+fn visible() -> WriteConcern {
+    WriteConcern::builder().w(Acknowledgment::Nodes(1)).build()
 }

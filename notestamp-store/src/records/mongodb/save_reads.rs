@@ -1,0 +1,126 @@
+//! What the commit of a save reads.
+//!
+//! A transaction keeps all other transactions of its account waiting for as long as its commands take, each of which is
+//! an exchange with the server. So everything but the user record is read by one command.
+
+use futures_util::TryStreamExt;
+use mongodb::bson::{Document, RawDocumentBuf, Uuid, deserialize_from_slice, doc};
+use mongodb::error::Error as DriverError;
+use serde::Deserialize;
+
+use super::account;
+use super::bson::{binary, uuid};
+use super::documents::objects::ObjectDocument;
+use super::documents::projects::{MediaDocument, ProjectDocument};
+use super::documents::sessions::SessionDocument;
+use super::documents::{log_damage, read, readable};
+use super::error::{Failure, Result};
+use super::objects::live;
+use super::transaction::Transaction;
+use crate::domain::{Digest, MediaRef, Object, ObjectId, Project, Session, Title, UserId};
+use crate::protocol::{SaveCommit, SaveReads};
+use crate::records::RecordKind;
+
+/// Reads what the commit needs, after this transaction has written to the user record.
+pub(super) async fn save_reads(transaction: &mut Transaction, commit: &SaveCommit) -> Result<SaveReads> {
+    // First, so that of several concurrent saves of one account only one continues.
+    let Some(user) = account::lock(transaction, commit.caller.user).await? else {
+        return Ok(SaveReads::default());
+    };
+    let Found { session, project, owned, rows, live } = find(transaction, commit).await?;
+    let session = session.first().map(read::<SessionDocument, Session>).transpose()?;
+    let session = session.map(|session| user.session_epoch.apply_to(session));
+    let project = project.first().map(read::<ProjectDocument, Project>).transpose()?;
+    let owned = owned.first().and_then(readable_media);
+    let rows = readable::<ObjectDocument, Object>(RecordKind::Object, &rows);
+    let live = live.first().map(read::<ObjectDocument, Object>).transpose()?;
+
+    let row = |id: Option<ObjectId>| rows.iter().find(|row| Some(row.id) == id).cloned();
+    let kept = commit.kept_media(project.as_ref());
+    let named = [kept, owned].map(|media| row(media.map(|media| media.object)));
+    Ok(SaveReads {
+        session,
+        user: Some(user),
+        notes: row(Some(commit.notes.object)),
+        old_notes: row(project.as_ref().map(|project| project.notes.object)),
+        media: row(commit.media.as_ref().and_then(|offer| offer.object())),
+        project,
+        owned,
+        rows: SaveReads::distinct(named.into_iter().chain([live]).flatten()),
+    })
+}
+
+/// The documents, each kind empty if there are none.
+#[derive(Deserialize)]
+struct Found {
+    session: Vec<RawDocumentBuf>,
+    project: Vec<RawDocumentBuf>,
+    owned: Vec<RawDocumentBuf>,
+    rows: Vec<RawDocumentBuf>,
+    live: Vec<RawDocumentBuf>,
+}
+
+async fn find(transaction: &mut Transaction, commit: &SaveCommit) -> Result<Found> {
+    let Transaction { session, collections } = transaction;
+    let found = collections.users.aggregate(lookups(commit)).session(&mut *session).await?;
+    let found: Vec<RawDocumentBuf> = found.with_type().stream(session).try_collect().await?;
+    let found = found.first().ok_or(Failure::RowLost)?;
+    Ok(deserialize_from_slice(found.as_bytes()).map_err(DriverError::from)?)
+}
+
+/// From the user record to everything else. Each lookup walks an index.
+fn lookups(commit: &SaveCommit) -> Vec<Document> {
+    let owner = commit.caller.user;
+    let nothing = doc! { "$in": [] };
+    let session = match commit.caller.session {
+        Some(id) => doc! { "_id": uuid(id.as_bytes()), "user": uuid(owner.as_bytes()) },
+        None => doc! { "_id": nothing.clone() },
+    };
+    let (owned, live) = match commit.media.as_ref().map(|offer| offer.digest()) {
+        Some(digest) => (with_media(owner, digest), live(commit.namespace, digest)),
+        None => (doc! { "_id": nothing.clone() }, doc! { "_id": nothing }),
+    };
+    let offered = commit.media.as_ref().and_then(|offer| offer.object());
+    let new: Vec<Uuid> =
+        [commit.notes.object].into_iter().chain(offered).map(|id| uuid(id.as_bytes())).collect();
+    let lookup = |from: &str, matching: Document, name: &str| {
+        let pipeline = [doc! { "$match": matching }, doc! { "$limit": 1 }];
+        doc! { "$lookup": { "from": from, "pipeline": pipeline, "as": name } }
+    };
+    let referred = [
+        doc! { "$literal": new }.into(),
+        "$project.notes.object".into(),
+        "$project.media.object".into(),
+        "$owned.media.object".into(),
+    ];
+    let referred: Vec<mongodb::bson::Bson> = referred.into();
+    vec![
+        doc! { "$match": { "_id": uuid(owner.as_bytes()) } },
+        doc! { "$project": { "_id": 1 } },
+        lookup("sessions", session, "session"),
+        lookup("projects", titled(owner, &commit.metadata.title), "project"),
+        lookup("projects", owned, "owned"),
+        lookup("objects", live, "live"),
+        doc! { "$set": { "referred": { "$concatArrays": referred } } },
+        doc! { "$lookup": { "from": "objects", "localField": "referred", "foreignField": "_id", "as": "rows" } },
+    ]
+}
+
+pub(super) fn titled(owner: UserId, title: &Title) -> Document {
+    doc! { "owner": uuid(owner.as_bytes()), "title": title.as_str() }
+}
+
+pub(super) fn with_media(owner: UserId, digest: Digest) -> Document {
+    doc! { "owner": uuid(owner.as_bytes()), "media.digest": binary(&digest) }
+}
+
+/// The media of a project. What cannot be read is not had: a save that brings the bytes needs none of it.
+pub(super) fn readable_media(project: &RawDocumentBuf) -> Option<MediaRef> {
+    #[derive(Deserialize)]
+    struct WithMedia {
+        media: MediaDocument,
+    }
+    let read = deserialize_from_slice::<WithMedia>(project.as_bytes());
+    let read = read.map_err(|error| mongodb::error::Error::from(error).into());
+    log_damage(RecordKind::Project, read.and_then(|it| MediaRef::try_from(it.media)))
+}
