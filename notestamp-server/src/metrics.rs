@@ -1,23 +1,30 @@
 //! Metrics for the operator, in the text format of OpenMetrics (which Prometheus reads).
 
+use std::fmt;
 use std::time::Duration;
 
 use notestamp_store::SweepReport;
+use notestamp_store::records::{RecordKind, damaged_omitted};
 use poem::http::Method;
 use poem::{Endpoint, IntoResponse as _, Request, Response};
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+
+use crate::error::Code;
 
 /// The counters and histograms of one server.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
+    errors: Family<ErrorLabels, Counter>,
     request_seconds: Histogram,
     requests_under_way: Gauge,
     sweep_deleted: Counter,
@@ -31,12 +38,40 @@ struct RequestLabels {
     status: u16,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ErrorLabels {
+    code: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RecordLabels {
+    record: &'static str,
+}
+
+/// Reads the store's counts of damaged records when the metrics are read.
+#[derive(Debug)]
+struct DamagedRecords;
+
+impl Collector for DamagedRecords {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Damaged records that were omitted from a list, a sign-in or a sweep";
+        let mut family =
+            encoder.encode_descriptor("damaged_records_omitted", help, None, MetricType::Counter)?;
+        for kind in RecordKind::ALL {
+            let labels = RecordLabels { record: kind.as_str() };
+            ConstCounter::new(damaged_omitted(kind)).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
 impl Metrics {
     /// All metrics at zero.
     pub(crate) fn new() -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("notestamp"),
             requests: Family::default(),
+            errors: Family::default(),
             // From 1.5 ms to 3 s: most responses are quick; slower ones, such as to uploads, count in the last bucket.
             request_seconds: Histogram::new((0..12).map(|n| 0.001 * f64::from(1 << n) * 1.5)),
             requests_under_way: Gauge::default(),
@@ -46,6 +81,8 @@ impl Metrics {
         };
         let registry = &mut metrics.registry;
         registry.register("http_requests", "Requests with a response", metrics.requests.clone());
+        let errors = metrics.errors.clone();
+        registry.register("http_errors", "Error responses by the code in their body", errors);
         registry.register_with_unit(
             "http_request",
             "Time until the response began",
@@ -64,6 +101,9 @@ impl Metrics {
             "Sessions forgotten after their last token expired",
             forgotten,
         );
+        registry.register_collector(Box::new(DamagedRecords));
+        // From the start, so that an increase from 0 to 1 can be seen.
+        drop(metrics.errors.get_or_create(&ErrorLabels { code: Code::Damaged.as_str() }));
         metrics
     }
 
@@ -85,6 +125,11 @@ impl Metrics {
         };
         self.requests.get_or_create(&RequestLabels { method, status }).inc();
         self.request_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Counts an error response.
+    pub fn error_answered(&self, code: Code) {
+        self.errors.get_or_create(&ErrorLabels { code: code.as_str() }).inc();
     }
 
     /// Counts the outcome of a sweep.
@@ -140,12 +185,16 @@ mod tests {
         metrics.request_answered(&Method::GET, 200, Duration::from_millis(3));
         metrics.request_answered(&Method::from_bytes(b"MADEUP").unwrap(), 405, Duration::ZERO);
         let _under_way = metrics.request_begins();
+        metrics.error_answered(Code::TooLarge);
         let text = metrics.text();
         for line in [
             "notestamp_http_requests_total{method=\"GET\",status=\"200\"} 1",
             "notestamp_http_requests_total{method=\"other\",status=\"405\"} 1",
             "notestamp_http_request_seconds_count 2",
             "notestamp_http_requests_under_way 1",
+            "notestamp_http_errors_total{code=\"too_large\"} 1",
+            "notestamp_http_errors_total{code=\"damaged\"} 0",
+            "notestamp_damaged_records_omitted_total{record=\"project\"} 0",
             "# EOF",
         ] {
             assert!(text.lines().any(|it| it == line), "{line} is not in\n{text}");

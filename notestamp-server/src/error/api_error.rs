@@ -131,6 +131,8 @@ impl ApiError {
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, CHALLENGE);
         }
+        // For the metrics.
+        response.extensions_mut().insert(self.code);
         for (name, value) in &self.headers {
             response.headers_mut().insert(name, value.clone());
         }

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::request_id::RequestId;
+use crate::error::Code;
 use crate::metrics::Metrics;
 
 /// Runs a request in its span of the log, and counts it with its status and duration.
@@ -20,6 +21,9 @@ pub(crate) async fn observe(
     let response = response.instrument(span.clone()).await;
     let status = response.status().as_u16();
     metrics.request_answered(method, status, begun.elapsed());
+    if let Some(code) = response.extensions().get::<Code>() {
+        metrics.error_answered(*code);
+    }
     span.in_scope(|| tracing::debug!(status, "response"));
     response
 }

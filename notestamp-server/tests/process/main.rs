@@ -5,6 +5,7 @@
 mod client;
 mod connections;
 mod crash;
+mod damaged;
 mod durability;
 mod file_errors;
 mod full_disk;

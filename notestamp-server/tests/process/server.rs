@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ pub struct Server {
     child: Child,
     pid: u32,
     pub url: String,
+    /// The lines of its standard output after the first address.
+    said: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
@@ -76,8 +79,21 @@ impl Server {
         let url = lines.find_map(|line| Some(line.strip_prefix("listening on ")?.to_owned()));
         let url = url.expect("it says where it listens");
         // A full pipe that no test reads would block the server.
-        thread::spawn(move || lines.for_each(drop));
-        Self { pid: child.id(), child, url }
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let heard = said.clone();
+        thread::spawn(move || lines.for_each(|line| heard.lock().unwrap().push(line)));
+        Self { pid: child.id(), child, url, said }
+    }
+
+    /// The URL of the metrics of a server that was started with `--metrics-listen`.
+    pub fn metrics_url(&self) -> String {
+        let mut found = None;
+        wait_until("it says where its metrics are", || {
+            let said = self.said.lock().unwrap();
+            found = said.iter().find_map(|line| line.strip_prefix("metrics on ")).map(str::to_owned);
+            found.is_some()
+        });
+        found.expect("it was found")
     }
 
     /// Kills the process with SIGKILL.

@@ -9,6 +9,7 @@ mod damaged;
 mod identity;
 mod memory;
 mod objects;
+mod omitted;
 mod projects;
 #[cfg(any(feature = "mongodb", feature = "sqlite"))]
 mod respelling;
@@ -26,6 +27,8 @@ pub use memory::MemoryRecords;
 #[cfg(feature = "mongodb")]
 pub use mongodb::MongoDbRecords;
 pub use objects::ObjectLedger;
+pub use omitted::damaged_omitted;
+pub(crate) use omitted::omit_damaged;
 pub use projects::{Deleted, ProjectStore, SaveOutcome};
 pub use sessions::SessionStore;
 #[cfg(feature = "sqlite")]
@@ -42,8 +45,8 @@ pub use users::UserStore;
 /// - A failed call has changed nothing, with one exception: after [`Error::Unavailable`] the outcome is unknown.
 /// - Bounded: a step over many records takes a limit, and the caller repeats it.
 /// - The current time is always an argument; a backend does not read a clock for it.
-/// - A damaged record is [`Error::Corrupt`] if it is read by itself. Lists, purges and sweeps leave it out, log it and go
-///   on; the other records of its account are not affected.
+/// - A damaged record is [`Error::Corrupt`] if it is read by itself. Lists, purges and sweeps omit it, log it, count
+///   it ([`damaged_omitted`]) and go on; the other records of its account are not affected.
 ///
 /// Clones of an `Arc` share one backend. The module `conformance` holds the suite that every backend passes.
 ///

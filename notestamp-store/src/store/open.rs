@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::domain::{Digest, Namespace, NotesRef, Project, Title, UserId};
 use crate::error::{Error, Result};
+use crate::records::{RecordKind, omit_damaged};
 
 use super::Store;
 
@@ -71,7 +72,7 @@ impl Store {
             Ok(row) => row.and_then(|row| row.content).map(|(digest, _)| digest),
             // Only the row is known to be damaged, so the notes are returned.
             Err(Error::Corrupt(damage)) => {
-                tracing::error!(object = %notes.object, damage, "notes cannot be verified: their digest is damaged");
+                omit_damaged(RecordKind::Object, &format_args!("{}: {damage}", notes.object));
                 return Ok(bytes);
             }
             Err(error) => return Err(error),

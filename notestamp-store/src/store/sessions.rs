@@ -6,6 +6,7 @@ use crate::domain::{
 };
 use crate::error::{Error, Result};
 use crate::protocol;
+use crate::records::{RecordKind, omit_damaged};
 
 use super::Store;
 
@@ -214,7 +215,7 @@ impl Store {
     async fn find_session(&self, id: SessionId) -> Result<Option<Session>> {
         match self.shared.records.find_session(id).await {
             Err(Error::Corrupt(damage)) => {
-                tracing::error!(session = %id, damage, "the record of a session is damaged");
+                omit_damaged(RecordKind::Session, &format_args!("{id}: {damage}"));
                 Ok(None)
             }
             found => found,

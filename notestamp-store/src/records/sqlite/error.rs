@@ -12,7 +12,7 @@ use super::beside;
 use crate::disk;
 use crate::domain::InvalidValue;
 use crate::error::Error;
-use crate::records::RecordKind;
+use crate::records::{RecordKind, omit_damaged};
 
 /// The name of this backend in errors and logs.
 pub(super) const BACKEND: &str = "sqlite";
@@ -157,11 +157,11 @@ impl From<JoinError> for Failure {
     }
 }
 
-/// Leaves out a record that is damaged: it is logged, and the check reports it.
+/// Omits a damaged record: it is logged and counted, and the check reports it.
 pub(super) fn unless_damaged<T>(kind: RecordKind, read: Result<T>) -> Option<Result<T>> {
     match read {
         Err(damage) if damage.is_damage() => {
-            tracing::error!(record = kind.as_str(), error = %damage, "a damaged record is omitted");
+            omit_damaged(kind, &damage);
             None
         }
         read => Some(read),

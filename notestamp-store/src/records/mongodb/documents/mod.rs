@@ -10,7 +10,7 @@ use mongodb::error::Error as DriverError;
 use serde::de::DeserializeOwned;
 
 use super::error::{Failure, Result};
-use crate::records::RecordKind;
+use crate::records::{RecordKind, omit_damaged};
 
 /// Converts a document into the value that it stores.
 pub(in crate::records::mongodb) fn read<D, T>(document: &RawDocumentBuf) -> Result<T>
@@ -21,7 +21,7 @@ where
     deserialize_from_slice::<D>(document.as_bytes()).map_err(DriverError::from)?.try_into()
 }
 
-/// The values of these documents. Damaged documents are omitted and logged.
+/// The values of these documents. Damaged documents are omitted, logged and counted.
 pub(in crate::records::mongodb) fn readable<D, T>(kind: RecordKind, documents: &[RawDocumentBuf]) -> Vec<T>
 where
     D: DeserializeOwned,
@@ -30,10 +30,7 @@ where
     documents.iter().filter_map(|document| log_damage(kind, read::<D, T>(document))).collect()
 }
 
-/// The value that was read; absent if it is damaged, which is logged.
+/// The value that was read; absent if it is damaged, which is logged and counted.
 pub(in crate::records::mongodb) fn log_damage<T>(kind: RecordKind, read: Result<T>) -> Option<T> {
-    read.inspect_err(|damage| {
-        tracing::error!(record = kind.as_str(), error = %damage, "a damaged record is omitted");
-    })
-    .ok()
+    read.inspect_err(|damage| omit_damaged(kind, damage)).ok()
 }
