@@ -128,7 +128,7 @@ impl Metrics {
     }
 
     /// Counts an error response.
-    pub fn error_answered(&self, code: Code) {
+    pub(crate) fn error_answered(&self, code: Code) {
         self.errors.get_or_create(&ErrorLabels { code: code.as_str() }).inc();
     }
 

@@ -1,7 +1,6 @@
 //! The response with the bytes of a project's media, the same for every route that serves media.
 
-use futures_util::TryStreamExt as _;
-use notestamp_store::{MediaRef, PresignedHeaders, Project};
+use notestamp_store::{Caller, MediaRef, PresignedHeaders, Project};
 use poem::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE,
     CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION,
@@ -16,6 +15,7 @@ use poem_openapi::types::Type as _;
 use super::conditional::is_not_modified;
 use super::media_headers::{content_disposition, content_type, is_played};
 use super::requested_title::requested_title;
+use super::session_watch::SessionWatch;
 use crate::auth::CurrentUser;
 use crate::config::MediaDelivery;
 use crate::entity_tags;
@@ -109,7 +109,7 @@ pub(crate) async fn media_by_title(
     disposition: Disposition,
 ) -> MediaResult {
     let project = state.store.find_project(user.id, &requested_title(title)?).await?;
-    media_response(state, request, project, disposition).await
+    media_response(state, user, request, project, disposition).await
 }
 
 /// The sandbox for audio and video (CSP Level 3). A player in a separate tab requests its URL a second time, and the
@@ -118,8 +118,11 @@ pub(crate) async fn media_by_title(
 const PLAYED_IN_A_TAB: &str = "sandbox allow-same-origin";
 
 /// Responds to a request for media: evaluates the preconditions, then the range (RFC 9110, 13.2.2).
+///
+/// The bytes are sent only while the session of the caller is open.
 pub(crate) async fn media_response(
     state: &State,
+    caller: impl Into<Caller>,
     request: &Request,
     project: Project,
     disposition: Disposition,
@@ -127,6 +130,7 @@ pub(crate) async fn media_response(
     let Some(media) = project.media else {
         return Err(no_media().into());
     };
+    let watch = SessionWatch::new(state, caller.into());
     let tag = entity_tags::of_digest(&media.digest);
     let media_type = project.media_type();
     // A browser caches the media and revalidates it on each use: a project's media may be replaced, and a session may
@@ -168,7 +172,7 @@ pub(crate) async fn media_response(
     }
     let bytes = state.store.read_media(&project, &media, Some(range)).await?;
     let response = response.extension(Pace::OfReader);
-    Ok(MediaResponse(response.body(Body::from_bytes_stream(bytes.map_err(std::io::Error::other)))))
+    Ok(MediaResponse(response.body(Body::from_bytes_stream(watch.over(bytes)))))
 }
 
 /// Redirects a media player to a presigned URL, if the operator has chosen that and the blob store can presign.

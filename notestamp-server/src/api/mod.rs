@@ -14,6 +14,7 @@ mod project;
 mod receive_upload;
 mod requested_title;
 mod save_project;
+mod session_watch;
 mod sessions;
 mod sign_in;
 mod tag;

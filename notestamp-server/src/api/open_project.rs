@@ -28,7 +28,7 @@ pub(crate) struct OpenedText {
 /// # Errors
 /// [`OpenFailures`].
 pub(crate) async fn open(state: &State, user: &CurrentUser, title: &str) -> Result<OpenedText, ApiError> {
-    let opened = state.store.open_project(user.id, &requested_title(title)?).await?;
+    let opened = state.store.open_project(user, &requested_title(title)?).await?;
     let notes = String::from_utf8(opened.notes.into())
         .map_err(|e| ApiError::new(Code::Damaged, "the notes are damaged").caused_by(e))?;
     let revision = entity_tags::of_revision(opened.project.revision);

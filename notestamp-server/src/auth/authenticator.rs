@@ -134,16 +134,16 @@ impl Authenticator {
         self.cookies.clear(&jar.cookies);
     }
 
-    /// Returns the user on whose behalf a URL grants its project's media without cookies; `None` if the signature is
+    /// Returns the caller on whose behalf a URL grants its project's media without cookies; `None` if the signature is
     /// invalid, the URL has expired, or its session has ended.
     ///
     /// # Errors
     /// Those of the store.
-    pub(crate) async fn grantor(&self, grant: &MediaGrant) -> Result<Option<UserId>, ApiError> {
+    pub(crate) async fn grantor(&self, grant: &MediaGrant) -> Result<Option<Caller>, ApiError> {
         if !self.media_urls.verify(grant) || self.clock.now().as_secs() >= grant.expires {
             return Ok(None);
         }
         let session = self.store.find_open_session(grant.session).await?;
-        Ok(session.map(|session| session.user))
+        Ok(session.map(|session| Caller::by_session(session.user, session.id)))
     }
 }

@@ -263,6 +263,12 @@ impl Client {
         self.send(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
     }
 
+    /// Sends a GET with the cookies, and reads no more than the head of the response.
+    pub async fn begin_get(&self, path: &str) -> reqwest::Response {
+        let request = self.request(Method::GET, path);
+        request.header(COOKIE, self.cookie_header().unwrap_or_default()).send().await.unwrap()
+    }
+
     pub async fn head(&self, path: &str) -> ServerResponse {
         self.send(self.request(Method::HEAD, path)).await
     }

@@ -153,3 +153,62 @@ async fn a_held_upload_of_an_open_session_is_saved() {
     held.finish().await.assert_status(200);
     assert_eq!(scene.look(End::SignedOut).await.unwrap().0, r#"["after"]"#);
 }
+
+/// More than fits into the buffers of a connection.
+const MEDIA_BYTES: usize = 24 << 20;
+
+/// How old the last look at the session may be while media is sent.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Begins to read the media of Ada, by her cookies and by a URL that needs none.
+async fn begin_streams(scene: &Scene) -> [reqwest::Response; 2] {
+    scene.ada.save(Upload::of("song").media(&vec![7; MEDIA_BYTES])).await.assert_status(200);
+    let granted = scene.ada.get("/media/stream/song").await.assert_status(200).json();
+    let granted = granted["streamURL"].as_str().unwrap().strip_prefix(&scene.server.origin()).unwrap();
+    let mut streams =
+        [scene.ada.begin_get("/home/media-file/song").await, scene.server.visitor().begin_get(granted).await];
+    for stream in &mut streams {
+        assert_eq!((stream.status().as_u16(), stream.content_length()), (200, Some(MEDIA_BYTES as u64)));
+        assert!(stream.chunk().await.unwrap().is_some());
+    }
+    streams
+}
+
+#[apply(api_test)]
+async fn a_media_stream_whose_session_ends_is_cut_before_its_end() {
+    for end in ENDS {
+        let scene = Scene::new().await;
+        let streams = begin_streams(&scene).await;
+        end.of(&scene.server, &scene.ada, &scene.elsewhere).await;
+        scene.server.advance(LOOK_EVERY);
+        for mut stream in streams {
+            let mut bytes = 0;
+            let cut = loop {
+                match stream.chunk().await {
+                    Ok(Some(chunk)) => bytes += chunk.len(),
+                    Ok(None) => break false,
+                    Err(_) => break true,
+                }
+            };
+            assert!(cut, "the client must not take {bytes} bytes for all of the media");
+            assert!(bytes < MEDIA_BYTES, "{end:?}");
+        }
+    }
+}
+
+#[apply(api_test)]
+async fn a_media_stream_of_an_open_session_goes_on_however_long_it_takes() {
+    let scene = Scene::new().await;
+    let streams = begin_streams(&scene).await;
+    // What ends another session does not end this one.
+    scene.elsewhere.sign_out().await.assert_status(200);
+    for mut stream in streams {
+        let mut bytes = 0;
+        while let Some(chunk) = stream.chunk().await.unwrap() {
+            scene.server.advance(Duration::from_millis(1));
+            bytes += chunk.len();
+        }
+        assert!(bytes > MEDIA_BYTES / 2);
+        scene.server.advance(LOOK_EVERY);
+    }
+}

@@ -1,83 +1,30 @@
 //! A response does not set cookies that are old by the time when it begins.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use futures_util::stream::BoxStream;
+use futures_util::FutureExt as _;
 use notestamp_store::records::MemoryRecords;
 use notestamp_store::{BlobStore, ManualClock, ObjectKind, SessionTtl, Store, StoreSettings, Timestamp};
 use object_store::memory::InMemory;
-use object_store::path::Path;
-use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
-};
 
 use crate::harness::{self, REFRESH};
-use crate::stores::Memory;
+use crate::stores::{HookedObjects, Memory};
 
 type TestServer = harness::TestServer<Memory>;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A blob backend whose reads are slow.
-#[derive(Debug)]
-struct SlowObjects {
-    inner: InMemory,
-    clock: Arc<ManualClock>,
-    seconds: Arc<AtomicU64>,
-}
-
-impl fmt::Display for SlowObjects {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("slow")
-    }
-}
-
-#[async_trait]
-impl ObjectStore for SlowObjects {
-    async fn put_opts(&self, to: &Path, bytes: PutPayload, options: PutOptions) -> Result<PutResult> {
-        self.inner.put_opts(to, bytes, options).await
-    }
-
-    async fn put_multipart_opts(
-        &self,
-        to: &Path,
-        options: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        self.inner.put_multipart_opts(to, options).await
-    }
-
-    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.clock.advance(SECOND * u32::try_from(self.seconds.load(Ordering::SeqCst)).unwrap());
-        self.inner.get_opts(location, options).await
-    }
-
-    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.inner.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.inner.copy_opts(from, to, options).await
-    }
-}
-
 /// A server that needs this many seconds to read media.
 async fn server(access_ttl: Duration) -> (TestServer, Arc<AtomicU64>) {
     let clock = Arc::new(ManualClock::new(Timestamp::parse_iso8601(harness::START).unwrap()));
     let seconds = Arc::new(AtomicU64::new(0));
-    let slow = SlowObjects { inner: InMemory::new(), clock: clock.clone(), seconds: seconds.clone() };
+    let (time, takes) = (clock.clone(), seconds.clone());
+    let slow = HookedObjects::new(move || {
+        time.advance(SECOND * u32::try_from(takes.load(Ordering::SeqCst)).unwrap());
+        std::future::ready(()).boxed()
+    });
     let notes = BlobStore::new(ObjectKind::Notes, Arc::new(InMemory::new()));
     let media = BlobStore::new(ObjectKind::Media, Arc::new(slow));
     let settings = StoreSettings::default();

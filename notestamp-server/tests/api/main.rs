@@ -148,4 +148,5 @@ mod every_operation;
 mod late_cookies;
 mod log;
 mod openapi;
+mod slow_notes;
 mod token;

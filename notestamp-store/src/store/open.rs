@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::domain::{Digest, Namespace, NotesRef, Project, Title, UserId};
+use crate::domain::{Caller, Digest, Namespace, NotesRef, Project, Title, UserId};
 use crate::error::{Error, Result};
 use crate::records::{RecordKind, omit_damaged};
 
@@ -37,12 +37,22 @@ async fn digest_of(bytes: Bytes) -> (Bytes, Digest) {
 const RACES_MAX: usize = 16;
 
 impl Store {
-    /// Opens the project of this title.
+    /// Opens the caller's project of this title.
+    ///
+    /// If the caller names a session, it was still open after the notes had been read, however long that took.
     ///
     /// # Errors
+    /// - [`Error::SessionEnded`] if the caller's session has ended.
     /// - [`Error::NoSuchProject`] if the account has no project of this title.
     /// - [`Error::Corrupt`] if the notes are missing, or differ from what was saved.
-    pub async fn open_project(&self, owner: UserId, title: &Title) -> Result<Opened> {
+    pub async fn open_project(&self, caller: impl Into<Caller>, title: &Title) -> Result<Opened> {
+        let caller = caller.into();
+        let opened = self.read_project(caller.user, title).await?;
+        self.admit(caller).await?;
+        Ok(opened)
+    }
+
+    async fn read_project(&self, owner: UserId, title: &Title) -> Result<Opened> {
         let mut project = self.find_project(owner, title).await?;
         for _ in 0..RACES_MAX {
             match self.read_notes(owner, project.notes).await {

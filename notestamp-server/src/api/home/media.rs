@@ -33,7 +33,7 @@ impl MediaFiles {
         // A text that is not an id names no project.
         let id: ProjectId = id.0.parse().map_err(|_| ApiError::new(Code::NotFound, "project not found"))?;
         let project = state.store.find_project_by_id(user.id, id).await?;
-        media_response(&state, request, project, Disposition::Inline).await
+        media_response(&state, &user, request, project, Disposition::Inline).await
     }
 
     /// Read a project's media by its title

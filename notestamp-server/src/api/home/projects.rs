@@ -138,7 +138,7 @@ impl Projects {
             cursor: cursor.0,
         };
         let query = parameters.to_query().map_err(notestamp_store::Error::from)?;
-        let page = state.store.list_projects(user.id, &query).await?;
+        let page = state.store.list_projects(&user, &query).await?;
         let link = page.next.map(|next| parameters.next_link(base.as_str(), &next));
         let Json(projects) = entries(page.projects, &base);
         Ok(Linked::new(Conditional::list(headers, projects, link.as_deref())?, link))

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use notestamp_store::ProjectId;
+use notestamp_store::{Caller, ProjectId};
 use poem::Request;
 use poem::web::Data;
 use poem_openapi::OpenApi;
@@ -54,14 +54,14 @@ impl ProjectMedia {
             Some(grant) => state.auth.grantor(&grant).await?,
             None => None,
         };
-        let user = match granted {
-            Some(user) => user,
-            None => state.auth.authenticate(&jar).await?.id,
+        let caller = match granted {
+            Some(caller) => caller,
+            None => Caller::from(&state.auth.authenticate(&jar).await?),
         };
         // A text that is not an id names no project.
         let project = project.ok_or_else(|| ApiError::new(Code::NotFound, "project not found"))?;
-        let project = state.store.find_project_by_id(user, project).await?;
-        media_response(&state, request, project, Disposition::Inline).await
+        let project = state.store.find_project_by_id(caller.user, project).await?;
+        media_response(&state, caller, request, project, Disposition::Inline).await
     }
 
     /// Read a project's media by its title, to show it in the page

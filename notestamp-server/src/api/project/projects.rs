@@ -127,7 +127,7 @@ impl ProjectDialect {
         };
         let query = parameters.to_query().map_err(StoreError::from)?;
         let session = user.session.id;
-        let page = state.store.list_projects(user.id, &state.offset_cursors.resume(session, &query)).await?;
+        let page = state.store.list_projects(&user, &state.offset_cursors.resume(session, &query)).await?;
         let next_offset = page.next.is_some().then(|| query.skip + page.projects.len());
         if let (Some(offset), Some(place)) = (next_offset, page.next) {
             state.offset_cursors.remember(session, &query, offset, place);

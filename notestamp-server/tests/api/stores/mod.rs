@@ -1,5 +1,6 @@
 //! The sets of stores that the tests run over.
 
+mod hooked_objects;
 #[cfg(all(feature = "mongodb", feature = "s3"))]
 mod mongodb_s3;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use notestamp_server::config::{self, Config, Invocation};
 use tempfile::TempDir;
 
+pub use hooked_objects::HookedObjects;
 #[cfg(all(feature = "mongodb", feature = "s3"))]
 pub use mongodb_s3::MongoDbS3;
 
