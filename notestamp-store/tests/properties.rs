@@ -6,9 +6,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use notestamp_store::{
-    AccessUse, Cursor, Digest, Email, Hasher, LastModified, MediaType, Metadata, Namespace, Notes, NotesRef,
-    ObjectId, Project, ProjectId, Random, Refresh, Revision, RevocationReason, Session, SessionId,
-    SessionTtl, Sort, Timestamp, Title, TokenId, UserId,
+    AccessUse, Cursor, Digest, Email, Hasher, LastModified, MediaType, Metadata, MonotonicTime, Namespace,
+    Notes, NotesRef, ObjectId, Project, ProjectId, Random, Refresh, Revision, RevocationReason, Session,
+    SessionId, SessionTtl, Sort, Timestamp, Title, TokenId, UserId,
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -247,6 +247,15 @@ const TTL: SessionTtl = SessionTtl {
     session_max: Duration::from_secs(7_200),
 };
 
+/// By how much the clock is set: more than the grace, and less than what ends a session.
+const CLOCK_STEP: Duration = Duration::from_secs(600);
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Step {
+    Ahead,
+    Back,
+}
+
 /// An event in the life of a session.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Event {
@@ -258,11 +267,13 @@ enum Event {
     Unheard,
     /// This much time passes.
     Wait(Duration),
+    /// The civil clock is set, and no time passes.
+    ClockStep(Step),
     /// The session is revoked.
     Revoke,
 }
 
-const EVENTS: [Event; 10] = [
+const EVENTS: [Event; 12] = [
     Event::Refresh(0),
     Event::Refresh(1),
     Event::Refresh(2),
@@ -272,6 +283,8 @@ const EVENTS: [Event; 10] = [
     Event::Wait(Duration::from_secs(10)),
     Event::Wait(Session::GRACE),
     Event::Wait(TTL.session_max),
+    Event::ClockStep(Step::Ahead),
+    Event::ClockStep(Step::Back),
     Event::Revoke,
 ];
 
@@ -280,10 +293,11 @@ const EVENTS: [Event; 10] = [
 struct Life {
     session: Session,
     now: Timestamp,
+    monotonic: MonotonicTime,
     /// The refresh token of each generation, as it was first issued.
     given_out: Vec<TokenId>,
     /// When the latest refresh token was first issued.
-    rotated_at: Timestamp,
+    rotated_at: MonotonicTime,
     /// Whether a token of the latest generation has been seen.
     seen: bool,
     /// Whether the session was revoked, by a request or after a replay.
@@ -295,7 +309,14 @@ impl Life {
         let now = Timestamp::from_millis(1_700_000_000_123);
         let (id, user, first) = (SessionId::from_bytes([1; 16]), UserId::from_bytes([2; 16]), token(0));
         let session = Session::start(id, user, first, "agent", now, &TTL);
-        Self { session, now, given_out: vec![first], rotated_at: now, seen: false, ended: false }
+        let monotonic = MonotonicTime::new(Duration::ZERO);
+        let (given_out, rotated_at) = (vec![first], monotonic);
+        Self { session, now, monotonic, given_out, rotated_at, seen: false, ended: false }
+    }
+
+    /// The time since the latest rotation, as the process that has rotated knows it.
+    fn since(&self) -> Option<Duration> {
+        Some(self.monotonic.since(self.rotated_at))
     }
 
     fn generation(&self) -> u64 {
@@ -312,7 +333,11 @@ impl Life {
             Event::Refresh(ago) => self.refreshed(self.generation().checked_sub(ago)?),
             Event::Access(ago) => self.accessed(self.generation().checked_sub(ago)?),
             Event::Unheard => self.unheard(),
-            Event::Wait(time) => Self { now: self.now.after(time), ..self.clone() },
+            Event::Wait(time) => {
+                Self { now: self.now.after(time), monotonic: self.monotonic.after(time), ..self.clone() }
+            }
+            Event::ClockStep(Step::Ahead) => Self { now: self.now.after(CLOCK_STEP), ..self.clone() },
+            Event::ClockStep(Step::Back) => Self { now: self.now.before(CLOCK_STEP), ..self.clone() },
             Event::Revoke => self.revoked(),
         };
         next.check(self);
@@ -323,20 +348,21 @@ impl Life {
     fn refreshed(&self, generation: u64) -> Self {
         let presented = self.given_out[usize::try_from(generation).expect("a few")];
         let successor = token(self.generation() + 1);
-        let answer = self.session.clone().refresh(presented, generation, successor, self.now, &TTL);
+        let answer =
+            self.session.clone().refresh(presented, generation, successor, self.now, self.since(), &TTL);
         let ago = self.generation() - generation;
         if self.is_over() {
             assert_eq!(answer, Refresh::Refused, "what has ended stays refused");
             return self.clone();
         }
-        let in_grace = self.now.since(self.rotated_at) < Session::GRACE;
+        let in_grace = self.monotonic.since(self.rotated_at) < Session::GRACE;
         match answer {
             Refresh::Rotated(session) => {
                 assert_eq!(ago, 0, "only the current token rotates");
                 assert_eq!((session.current, session.previous), (successor, Some(presented)));
                 assert_eq!((session.confirmed, session.rotated_at), (false, self.now));
                 let given_out = self.given_out.iter().copied().chain([successor]).collect();
-                Self { session, given_out, rotated_at: self.now, seen: false, ..self.clone() }
+                Self { session, given_out, rotated_at: self.monotonic, seen: false, ..self.clone() }
             }
             Refresh::SameSuccessor(session) => {
                 assert_eq!(ago, 1, "only the token before the current one is spared");
@@ -378,7 +404,8 @@ impl Life {
 
     fn unheard(&self) -> Self {
         let generation = self.generation() + 1;
-        let refresh = self.session.clone().refresh(token(99), generation, token(98), self.now, &TTL);
+        let refresh =
+            self.session.clone().refresh(token(99), generation, token(98), self.now, self.since(), &TTL);
         assert_eq!(refresh, Refresh::Refused);
         let access = self.session.clone().use_access(generation, self.now);
         assert_eq!(access, AccessUse::Refused);
@@ -486,7 +513,7 @@ fn the_previous_token_is_valid_within_the_grace_period_even_if_confirmed() {
 fn a_session_is_remembered_for_as_long_as_its_longest_token() {
     let life = Life::begin();
     let shorter = SessionTtl { refresh: Duration::from_secs(60), ..TTL };
-    let next = life.session.clone().refresh(token(0), 0, token(1), life.now, &shorter);
+    let next = life.session.clone().refresh(token(0), 0, token(1), life.now, life.since(), &shorter);
     let Refresh::Rotated(rotated) = next else { panic!("the current token rotates") };
     assert!(rotated.refresh_expires < life.session.refresh_expires);
     assert_eq!(rotated.tokens_end, life.session.tokens_end);

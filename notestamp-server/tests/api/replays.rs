@@ -135,3 +135,25 @@ async fn other_sessions_outlive_a_replay() {
     assert_out(&ada).await;
     elsewhere.get("/home/list").await.assert_status(200);
 }
+
+#[apply(api_test)]
+async fn a_clock_that_is_set_makes_no_thief_of_a_second_tab_and_no_longer_grace() {
+    const STEP: Duration = Duration::from_secs(10 * 60);
+    for is_ahead in [true, false] {
+        let server = TestServer::spawn().await;
+        let ada = server.ada().await;
+        let (tab, thief) = (ada.twin(), ada.twin());
+        refresh(&ada).await;
+        ada.get("/home/list").await.assert_status(200).assert_sets_no_cookie();
+        if is_ahead {
+            server.set_clock_ahead(STEP);
+        } else {
+            server.set_clock_back(STEP);
+        }
+        refresh(&tab).await;
+        assert_eq!(tab.cookie(REFRESH), ada.cookie(REFRESH));
+        server.advance(GRACE);
+        assert_refused(&thief).await;
+        assert_out(&ada).await;
+    }
+}

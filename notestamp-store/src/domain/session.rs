@@ -123,6 +123,10 @@ impl Session {
     /// How long the previous refresh token stays valid after a rotation, even if its successor is confirmed.
     pub const GRACE: Duration = Duration::from_secs(30);
 
+    /// By how much the civil clocks of two processes may differ. A rotation that lies further in the future than this
+    /// was recorded by a clock that has been set since.
+    pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(30);
+
     /// The longest user agent that is kept, in characters.
     pub const USER_AGENT_CHARS_MAX: usize = 256;
 
@@ -166,17 +170,28 @@ impl Session {
         self.revoked.is_none() && now < self.absolute_end
     }
 
+    /// The time since the last rotation by the civil clock; `None` if the clock has been set back since, and so does not
+    /// tell.
+    pub fn since_rotation(&self, now: Timestamp) -> Option<Duration> {
+        (now.after(Self::CLOCK_SKEW_MAX) >= self.rotated_at).then(|| now.since(self.rotated_at))
+    }
+
     /// Decides about a refresh token. The caller has verified that it is authentic and has not expired; `next` is the
     /// id of the new token, if the session is rotated.
+    ///
+    /// `since_rotation` is the time since the last rotation, by a clock that was not set in between, as far as that is
+    /// known. Where it is `None`, the previous token of a confirmed generation is refused, and the session stays: it is
+    /// neither valid for as long as a clock was set back, nor a replay because a clock was set.
     pub fn refresh(
         self,
         presented: TokenId,
         generation: u64,
         next: TokenId,
         now: Timestamp,
+        since_rotation: Option<Duration>,
         ttl: &SessionTtl,
     ) -> Refresh {
-        match self.judge(presented, generation, now) {
+        match self.judge(presented, generation, now, since_rotation) {
             Presented::Current => Refresh::Rotated(Self {
                 generation: self.generation + 1,
                 current: next,
@@ -198,8 +213,14 @@ impl Session {
     /// are valid, and the same are replays, as in [`refresh`](Self::refresh).
     ///
     /// The current token confirms its generation, as an access token does: the client has received it.
-    pub fn use_refresh(self, presented: TokenId, generation: u64, now: Timestamp) -> RefreshUse {
-        match self.judge(presented, generation, now) {
+    pub fn use_refresh(
+        self,
+        presented: TokenId,
+        generation: u64,
+        now: Timestamp,
+        since_rotation: Option<Duration>,
+    ) -> RefreshUse {
+        match self.judge(presented, generation, now, since_rotation) {
             Presented::Current if !self.confirmed => RefreshUse::Confirmed(self.confirm(now)),
             Presented::Current | Presented::Previous => RefreshUse::Good(self),
             Presented::Replayed => RefreshUse::Replayed(self.revoke(now, RevocationReason::Replayed)),
@@ -220,18 +241,26 @@ impl Session {
     }
 
     /// The relation of the presented refresh token to the session.
-    fn judge(&self, presented: TokenId, generation: u64, now: Timestamp) -> Presented {
+    fn judge(
+        &self,
+        presented: TokenId,
+        generation: u64,
+        now: Timestamp,
+        since_rotation: Option<Duration>,
+    ) -> Presented {
         if !self.is_open(now) || generation > self.generation {
             return Presented::Refused;
         }
         if presented == self.current {
             return Presented::Current;
         }
-        let in_grace = now < self.rotated_at.after(Self::GRACE);
-        if self.previous == Some(presented) && (in_grace || !self.confirmed) {
-            return Presented::Previous;
+        match since_rotation {
+            _ if self.previous != Some(presented) => Presented::Replayed,
+            _ if !self.confirmed => Presented::Previous,
+            Some(since) if since < Self::GRACE => Presented::Previous,
+            Some(_) => Presented::Replayed,
+            None => Presented::Refused,
         }
-        Presented::Replayed
     }
 
     fn confirm(self, now: Timestamp) -> Self {
@@ -251,7 +280,8 @@ enum Presented {
     /// The previous token, while it is still valid.
     Previous,
     Replayed,
-    /// The session has ended, or never had this token.
+    /// The session has ended, or never had this token; or it is the previous one, and a clock that was set leaves open
+    /// whether it still is valid.
     Refused,
 }
 
@@ -306,7 +336,7 @@ mod tests {
         let first = Session::start(id, user, token(0), "a browser", START, &TTL);
         (1..=times).fold(first, |session, n| {
             let now = START.after(60 * SECOND * u32::from(n));
-            match session.refresh(token(n - 1), u64::from(n) - 1, token(n), now, &TTL) {
+            match session.refresh(token(n - 1), u64::from(n) - 1, token(n), now, None, &TTL) {
                 Refresh::Rotated(session) => session,
                 other => panic!("{other:?}"),
             }
@@ -321,21 +351,50 @@ mod tests {
     fn the_current_refresh_token_is_served_without_rotation_and_confirms_once() {
         let before = rotated(1);
         let now = before.rotated_at.after(10 * SECOND);
-        let RefreshUse::Confirmed(after) = before.clone().use_refresh(token(1), 1, now) else {
+        let RefreshUse::Confirmed(after) = before.clone().use_refresh(token(1), 1, now, None) else {
             panic!("it is the first of its generation")
         };
         assert_eq!(after, Session { confirmed: true, last_used: now, ..before });
-        assert_eq!(after.clone().use_refresh(token(1), 1, now), RefreshUse::Good(after));
+        assert_eq!(after.clone().use_refresh(token(1), 1, now, None), RefreshUse::Good(after));
     }
 
     #[test]
     fn the_previous_refresh_token_is_served_without_rotation_while_it_is_valid_and_confirms_nothing() {
         let unconfirmed = rotated(1);
         let late = unconfirmed.rotated_at.after(1_000 * SECOND);
-        assert_eq!(unconfirmed.clone().use_refresh(token(0), 0, late), RefreshUse::Good(unconfirmed.clone()));
+        assert_eq!(
+            unconfirmed.clone().use_refresh(token(0), 0, late, None),
+            RefreshUse::Good(unconfirmed.clone())
+        );
         let confirmed = confirmed(unconfirmed);
-        let in_grace = confirmed.rotated_at.after(Session::GRACE - SECOND);
-        assert_eq!(confirmed.clone().use_refresh(token(0), 0, in_grace), RefreshUse::Good(confirmed));
+        let in_grace = Some(Session::GRACE - SECOND);
+        // Only the time since the rotation decides, and not what the civil clock shows.
+        for now in [START.before(1_000 * SECOND), late] {
+            let used = confirmed.clone().use_refresh(token(0), 0, now, in_grace);
+            assert_eq!(used, RefreshUse::Good(confirmed.clone()));
+        }
+    }
+
+    #[test]
+    fn where_the_time_since_the_rotation_is_unknown_the_previous_refresh_token_is_refused_and_the_session_stays()
+     {
+        let session = confirmed(rotated(1));
+        let now = session.rotated_at.before(Session::CLOCK_SKEW_MAX + SECOND);
+        assert_eq!(session.since_rotation(now), None);
+        assert_eq!(session.clone().refresh(token(0), 0, token(9), now, None, &TTL), Refresh::Refused);
+        assert_eq!(session.clone().use_refresh(token(0), 0, now, None), RefreshUse::Refused);
+        // What needs no grace is as it is with any clock: the current token, and one that is two steps behind.
+        assert_eq!(session.clone().use_refresh(token(1), 1, now, None), RefreshUse::Good(session));
+        let replayed = rotated(2).use_refresh(token(0), 0, now, None);
+        assert!(matches!(replayed, RefreshUse::Replayed(_)), "{replayed:?}");
+    }
+
+    #[test]
+    fn clocks_that_differ_by_little_tell_the_time_since_the_rotation() {
+        let session = rotated(1);
+        let at = session.rotated_at;
+        assert_eq!(session.since_rotation(at.before(Session::CLOCK_SKEW_MAX)), Some(Duration::ZERO));
+        assert_eq!(session.since_rotation(at.after(7 * SECOND)), Some(7 * SECOND));
     }
 
     #[test]
@@ -346,7 +405,9 @@ mod tests {
             (rotated(2), token(0), 0, rotated(2).rotated_at),
             (rotated(1), token(9), 1, after_grace),
         ] {
-            let RefreshUse::Replayed(after) = session.clone().use_refresh(presented, generation, now) else {
+            let RefreshUse::Replayed(after) =
+                session.clone().use_refresh(presented, generation, now, Some(Session::GRACE))
+            else {
                 panic!("{presented:?} of {session:?}")
             };
             assert_eq!(after, session.revoke(now, RevocationReason::Replayed));
@@ -357,9 +418,9 @@ mod tests {
     fn ended_sessions_and_unknown_generations_are_refused_without_rotation_too() {
         let now = rotated(1).rotated_at;
         let ended = rotated(1).revoke(now, RevocationReason::SignedOut);
-        assert_eq!(ended.use_refresh(token(1), 1, now), RefreshUse::Refused);
-        assert_eq!(rotated(1).use_refresh(token(1), 1, rotated(1).absolute_end), RefreshUse::Refused);
-        assert_eq!(rotated(1).use_refresh(token(2), 2, now), RefreshUse::Refused);
+        assert_eq!(ended.use_refresh(token(1), 1, now, None), RefreshUse::Refused);
+        assert_eq!(rotated(1).use_refresh(token(1), 1, rotated(1).absolute_end, None), RefreshUse::Refused);
+        assert_eq!(rotated(1).use_refresh(token(2), 2, now, None), RefreshUse::Refused);
     }
 
     /// In every state of a session, `refresh` and `use_refresh` agree on which tokens are valid.
@@ -368,8 +429,9 @@ mod tests {
         for session in [rotated(0), rotated(1), rotated(2), confirmed(rotated(1)), confirmed(rotated(2))] {
             for (n, seconds) in (0..4).flat_map(|n| [0, 29, 30, 1_000, 8_000].map(|seconds| (n, seconds))) {
                 let now = session.rotated_at.after(seconds * SECOND);
-                let rotating = session.clone().refresh(token(n), u64::from(n), token(99), now, &TTL);
-                let without = session.clone().use_refresh(token(n), u64::from(n), now);
+                let since = session.since_rotation(now);
+                let rotating = session.clone().refresh(token(n), u64::from(n), token(99), now, since, &TTL);
+                let without = session.clone().use_refresh(token(n), u64::from(n), now, since);
                 assert!(
                     matches!(
                         (&rotating, &without),

@@ -11,11 +11,12 @@ mod media;
 mod open;
 mod reaper;
 mod reservation;
+mod rotations;
 mod save;
 mod sessions;
 mod sweep;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio_util::task::TaskTracker;
@@ -28,6 +29,7 @@ use crate::random::{OsRandom, Random};
 use crate::records::{RecordStore, StoreIdentity};
 
 use clock_looks::{ClockLook, ClockLooks};
+use rotations::Rotations;
 
 pub use check::CheckReport;
 pub use open::Opened;
@@ -112,6 +114,7 @@ struct Shared {
     settings: StoreSettings,
     clock: Arc<dyn Clock>,
     clock_looks: Mutex<ClockLooks>,
+    rotations: Mutex<Rotations>,
     random: Arc<dyn Random>,
     /// Tasks that continue after their caller's future has returned or was dropped; `close` waits for them.
     tasks: TaskTracker,
@@ -160,8 +163,9 @@ impl StoreBuilder {
         let Self { records, notes, media, settings, clock, random } = self;
         let tasks = TaskTracker::new();
         let reapers = Arc::new(tokio::sync::Semaphore::new(REAPERS_MAX));
-        let clock_looks = Mutex::new(ClockLooks::new(&*clock));
-        let shared = Shared { records, notes, media, settings, clock, clock_looks, random, tasks, reapers };
+        let (clock_looks, rotations) = (Mutex::new(ClockLooks::new(&*clock)), Mutex::default());
+        let shared =
+            Shared { records, notes, media, settings, clock, clock_looks, rotations, random, tasks, reapers };
         // The identities can be compared only if all three backends respond.
         let pinged = futures_util::try_join!(shared.records.ping(), shared.notes.ping(), shared.media.ping());
         match pinged {
@@ -245,6 +249,10 @@ impl Shared {
     fn look_at_clock(&self) -> ClockLook {
         let mut looks = self.clock_looks.lock().unwrap_or_else(PoisonError::into_inner);
         looks.look(&*self.clock)
+    }
+
+    fn rotations(&self) -> MutexGuard<'_, Rotations> {
+        self.rotations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn blobs(&self, kind: ObjectKind) -> &BlobStore {

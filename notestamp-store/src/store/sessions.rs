@@ -1,5 +1,7 @@
 //! Sessions: the pure state machine of [`Session`] decides, and a compare-and-swap commits its decision.
 
+use std::time::Duration;
+
 use crate::domain::{
     AccessUse, Caller, PasswordHash, Refresh, RefreshUse, RevocationReason, Session, SessionId, TokenId,
     User, UserId,
@@ -122,14 +124,19 @@ impl Store {
                 return Decision::Keep(None);
             }
             let (now, ttl) = (self.shared.clock.now(), &self.settings().session_ttl);
-            match session.refresh(token, generation, next, now, ttl) {
+            let since = self.since_rotation(&session);
+            match session.refresh(token, generation, next, now, since, ttl) {
                 Refresh::Rotated(after) => Decision::Replace { answer: Some(after.clone()), after },
                 Refresh::SameSuccessor(session) => Decision::Keep(Some(session)),
                 Refresh::Replayed(after) => replayed(after),
                 Refresh::Refused => Decision::Keep(None),
             }
         };
-        Ok(self.decide_session(id, decide).await?.flatten())
+        let refreshed = self.decide_session(id, decide).await?.flatten();
+        if let Some(rotated) = refreshed.as_ref().filter(|session| session.current == next) {
+            self.shared.rotations().remember(rotated, self.shared.clock.monotonic());
+        }
+        Ok(refreshed)
     }
 
     /// Uses a refresh token without rotation, for a request whose response sets no cookies: returns the session, or
@@ -148,7 +155,8 @@ impl Store {
             if session.user != user {
                 return Decision::Keep(None);
             }
-            match session.use_refresh(token, generation, self.shared.clock.now()) {
+            let (now, since) = (self.shared.clock.now(), self.since_rotation(&session));
+            match session.use_refresh(token, generation, now, since) {
                 RefreshUse::Good(session) => Decision::Keep(Some(session)),
                 RefreshUse::Confirmed(after) => Decision::Note { answer: Some(after.clone()), after },
                 RefreshUse::Replayed(after) => replayed(after),
@@ -156,6 +164,19 @@ impl Store {
             }
         };
         Ok(self.decide_session(id, decide).await?.flatten())
+    }
+
+    /// The time since the last rotation of a session; `None` where it cannot be known.
+    ///
+    /// This process knows it of its own rotations, whatever happens to the civil clock. Of those of other processes, and
+    /// of those before its start, it has only the civil time in the record, and compares that with the time that all
+    /// its readings of the last hour agree on: a clock that is set ahead makes no replay.
+    fn since_rotation(&self, session: &Session) -> Option<Duration> {
+        let rotated = self.shared.rotations().of(session);
+        match rotated {
+            Some(rotated) => Some(self.shared.clock.monotonic().since(rotated)),
+            None => session.since_rotation(self.shared.look_at_clock().now),
+        }
     }
 
     /// Revokes one session of the caller's account; returns whether that session was open.

@@ -9,6 +9,7 @@ use crate::error::{Error, Result, error_chain};
 use crate::protocol::StaleBefore;
 
 use super::Store;
+use super::clock_looks::ClockLook;
 
 /// The most records in one step of a sweep: other transactions wait only for that step.
 const STEP: usize = 256;
@@ -85,12 +86,18 @@ impl Store {
         }
     }
 
-    /// The times before which a reservation and unreferenced media are stale.
+    /// The times before which a reservation and unreferenced media are stale. In its first hour, a process dooms no
+    /// reservations by their age.
     fn stale_before(&self) -> StaleBefore {
-        let (now, settings) = (self.shared.look_at_clock().now, self.settings());
+        let (ClockLook { now, is_confirmed }, settings) = (self.shared.look_at_clock(), self.settings());
         // A writer stops at its deadline; the margin covers its last write.
         let margin = MARGIN_MIN.max(settings.upload_time_max / 2);
-        let reserved = now.before(settings.upload_time_max.saturating_add(margin));
+        let reserved = match is_confirmed {
+            true => now.before(settings.upload_time_max.saturating_add(margin)),
+            // A process that has just started cannot know whether its clock is ahead, and the reservations belong to
+            // uploads at other processes. Unreferenced media is not in use, so it needs no such care.
+            false => Timestamp::MIN,
+        };
         // This includes the present millisecond: without a grace period, one sweep is enough.
         let unreferenced = now.after(Duration::from_millis(1)).before(settings.sweep_grace);
         StaleBefore { reserved, unreferenced }

@@ -9,15 +9,21 @@ mod faulty_metadata;
 mod faulty_objects;
 mod world;
 
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::stream;
 use notestamp_store::records::{MemoryRecords, ObjectLedger, RecordStore};
 use notestamp_store::{
-    BlobStore, Error, ManualClock, Namespace, Object, ObjectId, ObjectKind, OsRandom, Result, Store,
+    BlobStore, Email, Error, ManualClock, Metadata, Namespace, Notes, Object, ObjectId, ObjectKind, OsRandom,
+    PasswordHash, Result, SaveRequest, Store, SweepReport, Title,
 };
 use object_store::memory::InMemory;
 
 use faults::{FAILURES, Fault, Faults, HANGS};
+use faulty_metadata::FaultyMetadata;
 use faulty_objects::FaultyObjects;
 use world::{Media, NOW, Step, World, attempt, let_time_pass};
 
@@ -324,4 +330,44 @@ async fn random_lives_with_faults_agree_with_the_model_in_sqlite() {
         let records = SqliteRecords::open(path, Durability::Relaxed).await.unwrap();
         random_life(seed, Arc::new(records)).await;
     }
+}
+
+#[tokio::test]
+async fn a_process_that_starts_while_its_clock_is_ahead_takes_no_upload_and_no_session_of_another() {
+    const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+    let records: Arc<dyn RecordStore> = Arc::new(MemoryRecords::new());
+    let blobs = |kind| BlobStore::new(kind, Arc::new(InMemory::new()));
+    let (notes, media) = (blobs(ObjectKind::Notes), blobs(ObjectKind::Media));
+    let clock = Arc::new(ManualClock::new(NOW));
+    let open = async || {
+        // Records that other processes have open too.
+        let shared = FaultyMetadata { inner: Arc::clone(&records), faults: Arc::new(Faults::none()) };
+        let store = Store::builder(Arc::new(shared), notes.clone(), media.clone());
+        store.clock(clock.clone()).open().await.unwrap()
+    };
+    let running = open().await;
+    let hash = PasswordHash::new("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA".to_owned());
+    let user = running.create_account(Email::parse("ada@example.org").unwrap(), hash).await.unwrap();
+    let session = running.start_session(&user, "a browser").await.unwrap().unwrap();
+    let mut save = running.begin_save(user.id);
+    save.write_media(stream::iter([Ok::<_, Infallible>(Bytes::from(vec![7; 1 << 20]))])).await.unwrap();
+
+    clock.step_to(NOW.after(7 * MONTH));
+    let fresh = open().await;
+    assert_eq!(fresh.sweep().await.unwrap(), SweepReport::default());
+    assert_eq!(fresh.forget_expired_sessions(100).await.unwrap(), 0);
+    clock.step_to(NOW);
+    let request = SaveRequest::new(
+        Metadata::new(Title::parse("title").unwrap(), NOW),
+        Notes::parse(b"[]".to_vec()).unwrap(),
+    );
+    save.commit(request).await.unwrap();
+    assert!(running.find_open_session(session.id).await.unwrap().is_some());
+
+    // After an hour it knows its clock, and takes what a process that is gone has reserved.
+    let mut abandoned = running.begin_save(user.id);
+    abandoned.write_media(stream::iter([Ok::<_, Infallible>(Bytes::from(vec![8; 1 << 20]))])).await.unwrap();
+    std::mem::forget(abandoned);
+    let_time_pass(&fresh, &clock);
+    assert_eq!(fresh.sweep().await.unwrap().doomed, 1);
 }

@@ -177,7 +177,7 @@ impl Fixture {
 }
 
 impl Parts {
-    async fn open(&self, settings: StoreSettings, clock: &Arc<ManualClock>) -> Store {
+    pub async fn open(&self, settings: StoreSettings, clock: &Arc<ManualClock>) -> Store {
         let store = Store::builder(self.metadata.clone(), self.notes.clone(), self.media.clone());
         store.settings(settings).clock(clock.clone()).open().await.unwrap()
     }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "all of it is tests, helpers too")]
 
+mod clock_steps;
 mod damaged;
 mod fixture;
 mod identity;
@@ -33,6 +34,11 @@ macro_rules! on_every_backend {
 }
 
 on_every_backend! {
+    clock_steps {
+        a_clock_that_is_set_ahead_makes_no_replay
+        a_clock_that_is_set_back_prolongs_no_grace
+        a_rotation_by_another_process_is_judged_by_the_clock_as_far_as_it_can_be_believed
+    }
     saves {
         a_saved_project_is_read_as_it_was_saved
         a_later_save_replaces_the_notes_and_keeps_the_media

@@ -44,7 +44,8 @@ pub async fn every_field_of_a_session_is_replaced(store: &dyn RecordStore) {
     let before = session(account(store).await);
     begin(store, &before).await;
     let later = NOW.after(HOUR);
-    let Refresh::Rotated(rotated) = before.clone().refresh(before.current, 0, token_id(), later, &TTL) else {
+    let Refresh::Rotated(rotated) = before.clone().refresh(before.current, 0, token_id(), later, None, &TTL)
+    else {
         panic!("the current token rotates")
     };
     assert!(store.replace_session(&before, &rotated).await.unwrap());
