@@ -31,11 +31,13 @@ pub(super) struct StorageArgs {
     #[arg(long, value_name = "DIR", default_value = "./notestamp-data", value_parser = parse_data_folder)]
     data: DataFolder,
 
-    /// Record store: sqlite:PATH, mongodb://… or memory: [default: SQLite in the data folder]
+    /// Record store: sqlite:PATH, mongodb://HOST,…/DATABASE?replicaSet=NAME or memory:
+    /// [default: SQLite in the data folder]
     #[arg(long, value_name = "URL", value_parser = RecordsUrl::parse)]
     metadata: Option<RecordsUrl>,
 
-    /// Blob store of notes: file:///PATH, s3://BUCKET/PREFIX (and more: docs/operating.md) or memory:///
+    /// Blob store of notes: file:///PATH, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX az://CONTAINER/PREFIX (in a build
+    /// with the features gcs, azure) or memory:///
     /// [default: in the data folder]
     #[arg(long, value_name = "URL", value_parser = BlobUrl::parse)]
     notes: Option<BlobUrl>,

@@ -376,8 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn where_the_time_since_the_rotation_is_unknown_the_previous_refresh_token_is_refused_and_the_session_stays()
-     {
+    fn the_previous_refresh_token_is_refused_without_revocation_if_the_time_since_the_rotation_is_unknown() {
         let session = confirmed(rotated(1));
         let now = session.rotated_at.before(Session::CLOCK_SKEW_MAX + SECOND);
         assert_eq!(session.since_rotation(now), None);
