@@ -179,10 +179,17 @@ impl MultipartReader {
 
     /// Reads the headers between a delimiter and the content.
     async fn read_head(&mut self) -> Result<PartHead, MultipartError> {
+        const END: &[u8] = b"\r\n\r\n";
+        let mut searched = 0;
         let end = loop {
-            match memmem::find(&self.buffer, b"\r\n\r\n") {
+            // The end may begin in the last bytes that were searched.
+            let from = usize::saturating_sub(searched, END.len() - 1);
+            match memmem::find(&self.buffer[from..], END).map(|at| from + at) {
                 Some(end) if end <= PART_HEAD_BYTES_MAX => break end,
-                None if self.buffer.len() <= PART_HEAD_BYTES_MAX => self.receive().await?,
+                None if self.buffer.len() <= PART_HEAD_BYTES_MAX => {
+                    searched = self.buffer.len();
+                    self.receive().await?;
+                }
                 _ => return Err(MultipartError::Malformed("the headers of a part are too large")),
             }
         };
@@ -196,7 +203,8 @@ impl MultipartReader {
         PartHead::parse(&lines).map_err(MultipartError::Malformed)
     }
 
-    /// Waits for the next frame and appends it to the buffer.
+    /// Waits for the next frame and appends it to the buffer. The buffer grows by doubling, so that many small frames are
+    /// copied a few times only.
     async fn receive(&mut self) -> Result<(), MultipartError> {
         let frame = match self.frames.next().await {
             Some(Ok(frame)) => frame,
@@ -206,8 +214,8 @@ impl MultipartReader {
         if self.buffer.is_empty() {
             self.buffer = frame;
         } else {
-            let mut joined = BytesMut::with_capacity(self.buffer.len() + frame.len());
-            joined.extend_from_slice(&self.buffer);
+            let buffer = std::mem::take(&mut self.buffer).try_into_mut();
+            let mut joined = buffer.unwrap_or_else(|shared| BytesMut::from(&*shared));
             joined.extend_from_slice(&frame);
             self.buffer = joined.freeze();
         }
@@ -342,6 +350,19 @@ mod tests {
         let part = reader.next_part().await.unwrap().unwrap();
         assert_eq!(part.text(4).await.unwrap(), "seen");
         assert!(reader.next_part().await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_head_that_comes_byte_by_byte_is_copied_a_few_times_only() {
+        let head = "x".repeat(PART_HEAD_BYTES_MAX);
+        let mut reader = reader(in_pieces(head.as_bytes(), 1));
+        let (mut copies, mut place) = (0, reader.buffer.as_ptr());
+        for _ in 0..head.len() {
+            reader.receive().await.unwrap();
+            copies += usize::from(reader.buffer.as_ptr() != place);
+            place = reader.buffer.as_ptr();
+        }
+        assert!(copies < 100, "{copies} copies");
     }
 
     #[tokio::test]
