@@ -35,7 +35,7 @@ pub struct Session {
     pub confirmed: bool,
     /// When the user signed in.
     pub created: Timestamp,
-    /// When a token was last rotated or confirmed.
+    /// When the session was last used: exact to [`Session::USE_NOTED_EVERY`].
     pub last_used: Timestamp,
     /// When the session ends at the latest; refreshes do not extend it.
     pub absolute_end: Timestamp,
@@ -122,6 +122,9 @@ pub enum AccessUse {
 impl Session {
     /// How long the previous refresh token stays valid after a rotation, even if its successor is confirmed.
     pub const GRACE: Duration = Duration::from_secs(30);
+
+    /// How often the use of a session is written down, besides rotations and confirmations.
+    pub const USE_NOTED_EVERY: Duration = Duration::from_secs(60 * 60);
 
     /// By how much the civil clocks of two processes may differ. A rotation that lies further in the future than this
     /// was recorded by a clock that has been set since.
@@ -261,6 +264,12 @@ impl Session {
             Some(_) => Presented::Replayed,
             None => Presented::Refused,
         }
+    }
+
+    /// The session with this use written down; `None` if a use has been written down a short while ago.
+    pub fn noted(&self, now: Timestamp) -> Option<Self> {
+        let is_due = now.since(self.last_used) >= Self::USE_NOTED_EVERY;
+        is_due.then(|| Self { last_used: now, ..self.clone() })
     }
 
     fn confirm(self, now: Timestamp) -> Self {

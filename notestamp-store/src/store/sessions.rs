@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::clock::Timestamp;
 use crate::domain::{
     AccessUse, Caller, PasswordHash, Refresh, RefreshUse, RevocationReason, Session, SessionId, TokenId,
     User, UserId,
@@ -96,8 +97,9 @@ impl Store {
             if session.user != user {
                 return Decision::Keep(None);
             }
-            match session.use_access(generation, self.shared.clock.now()) {
-                AccessUse::Good(session) => Decision::Keep(Some(session)),
+            let now = self.shared.clock.now();
+            match session.use_access(generation, now) {
+                AccessUse::Good(session) => used(session, now),
                 AccessUse::Confirmed(after) => Decision::Note { answer: Some(after.clone()), after },
                 AccessUse::Refused => Decision::Keep(None),
             }
@@ -157,7 +159,7 @@ impl Store {
             }
             let (now, since) = (self.shared.clock.now(), self.since_rotation(&session));
             match session.use_refresh(token, generation, now, since) {
-                RefreshUse::Good(session) => Decision::Keep(Some(session)),
+                RefreshUse::Good(session) => used(session, now),
                 RefreshUse::Confirmed(after) => Decision::Note { answer: Some(after.clone()), after },
                 RefreshUse::Replayed(after) => replayed(after),
                 RefreshUse::Refused => Decision::Keep(None),
@@ -273,6 +275,14 @@ impl Store {
             backend: self.shared.records.name(),
             source: "a session changes faster than it can be decided".into(),
         })
+    }
+}
+
+/// A request with a valid token. A session that only saves is never rotated, so its use is written down here.
+fn used(session: Session, now: Timestamp) -> Decision<Option<Session>> {
+    match session.noted(now) {
+        Some(after) => Decision::Note { answer: Some(after.clone()), after },
+        None => Decision::Keep(Some(session)),
     }
 }
 

@@ -30,9 +30,9 @@ impl Rotated {
         let (user, session) = (self.user.id, self.session.id);
         let refreshed = store.refresh_session(user, session, self.replaced, 0).await.unwrap();
         let used = store.use_refresh_token(user, session, self.replaced, 0).await.unwrap();
-        assert_eq!(refreshed, used);
-        if let Some(found) = &refreshed {
-            assert_eq!(found.current, self.session.current, "it is answered with the same successor");
+        assert_eq!(refreshed.is_some(), used.is_some());
+        for found in refreshed.iter().chain(&used) {
+            assert_eq!(found.current, self.session.current, "the successor is the same");
         }
         refreshed.is_some()
     }
@@ -83,5 +83,23 @@ pub async fn a_rotation_by_another_process_is_judged_by_the_clock_as_far_as_it_c
     it.clock.advance(Session::GRACE);
     assert!(!session.is_replaced_token_valid_at(&other).await);
     assert!(!session.is_open(&it).await, "by a clock that nobody has set, it is a replay");
+    it
+}
+
+pub async fn the_use_of_a_session_is_written_down_once_an_hour(it: Fixture) -> Fixture {
+    let session = Rotated::new(&it).await;
+    let (user, id) = (session.user.id, session.session.id);
+    let mut expected = session.session.last_used;
+    for minute in 1..=130 {
+        it.clock.advance(Duration::from_secs(60));
+        let used = it.store.use_session(user, id, 1).await.unwrap().unwrap();
+        let refreshed =
+            it.store.use_refresh_token(user, id, session.session.current, 1).await.unwrap().unwrap();
+        if minute % 60 == 0 {
+            expected = it.clock.now();
+        }
+        let found = it.store.find_open_session(id).await.unwrap().unwrap();
+        assert_eq!([used.last_used, refreshed.last_used, found.last_used], [expected; 3], "minute {minute}");
+    }
     it
 }

@@ -37,6 +37,7 @@ on_every_backend! {
     clock_steps {
         a_clock_that_is_set_ahead_makes_no_replay
         a_clock_that_is_set_back_prolongs_no_grace
+        the_use_of_a_session_is_written_down_once_an_hour
         a_rotation_by_another_process_is_judged_by_the_clock_as_far_as_it_can_be_believed
     }
     saves {
