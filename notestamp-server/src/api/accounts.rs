@@ -4,6 +4,7 @@ use notestamp_store::Email;
 use poem::web::Data;
 use poem_openapi::{ApiResponse, OpenApi};
 
+use super::sets_cookies::SetsCookies;
 use super::tag::Tag;
 use crate::auth::{CurrentUser, SessionJar};
 use crate::error::{ApiError, Failed, failures};
@@ -72,11 +73,11 @@ impl Accounts {
         user: CurrentUser,
         state: Data<&Arc<State>>,
         jar: SessionJar,
-    ) -> Result<Json<Message>, Failed<RemoveFailures>> {
+    ) -> Result<SetsCookies<Json<Message>>, Failed<RemoveFailures>> {
         state.store.remove_account(&user).await?;
         tracing::info!(user = %user.id, "account removed");
         state.sweep_soon.notify_one();
         state.auth.clear_cookies(&jar);
-        Ok(Json(Message::new("the account was removed")))
+        Ok(SetsCookies(Json(Message::new("the account was removed"))))
     }
 }

@@ -59,10 +59,6 @@ impl ApiResponse for MediaResponse {
         let of_bytes = || {
             let mut headers = kept();
             headers.extend([
-                header(
-                    &CONTENT_TYPE,
-                    "The media type, if browsers can show it safely; else `application/octet-stream`.",
-                ),
                 header(&CONTENT_LENGTH, "The number of bytes in the body."),
                 header(&ACCEPT_RANGES, "`bytes`: range requests are supported."),
                 header(&CONTENT_DISPOSITION, "The name for the file when the browser saves it."),

@@ -16,6 +16,7 @@ mod requested_title;
 mod save_project;
 mod session_watch;
 mod sessions;
+mod sets_cookies;
 mod sign_in;
 mod tag;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use poem::web::Data;
 use poem_openapi::OpenApi;
 
+use super::sets_cookies::SetsCookies;
 use super::tag::Tag;
 use crate::auth::{CurrentUser, FailureReason, SessionJar};
 use crate::error::{ApiError, Code, Failed, failures};
@@ -34,7 +35,7 @@ impl PasswordApi {
         client: Client,
         jar: SessionJar,
         body: PasswordChangeBody,
-    ) -> Result<Json<Message>, Failed<ChangePasswordFailures>> {
+    ) -> Result<SetsCookies<Json<Message>>, Failed<ChangePasswordFailures>> {
         let (current, new) = body.into_parts()?;
         new.check_new().map_err(notestamp_store::Error::from)?;
         // The body may arrive long after the head: if the session has ended since, the response must not tell whether
@@ -53,6 +54,7 @@ impl PasswordApi {
         let session = changed.ok_or_else(ApiError::unauthorized)?;
         state.auth.set_cookies(&jar, &session);
         tracing::info!(user = %user.id, session = %session.id, "password changed");
-        Ok(Json(Message::new("the password was changed, and all other sessions were ended")))
+        let message = "the password was changed, and all other sessions were ended";
+        Ok(SetsCookies(Json(Message::new(message))))
     }
 }

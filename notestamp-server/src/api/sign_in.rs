@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use notestamp_store::{Email, ListQuery, PasswordHash, RevocationReason, User};
+use poem::http::HeaderMap;
+use poem::http::header::USER_AGENT;
 use poem::web::Data;
 use poem_openapi::OpenApi;
-use poem_openapi::param::Header;
 
 use super::home::media_url;
+use super::sets_cookies::SetsCookies;
 use super::tag::Tag;
 use crate::auth::{FailureReason, Password, SessionJar};
 use crate::error::{ApiError, Code, Failed, failures};
@@ -28,7 +30,7 @@ failures! {
     SignOutFailures: 403 507;
 }
 
-type SignedInOr = Result<Json<SignedIn>, Failed<SignInFailures>>;
+type SignedInOr = Result<SetsCookies<Json<SignedIn>>, Failed<SignInFailures>>;
 
 /// How many times a sign-in verifies the password at most: it retries if the stored hash has changed meanwhile.
 const RACES_MAX: usize = 3;
@@ -45,10 +47,10 @@ impl SignIn {
         base: BaseUrl,
         client: Client,
         jar: SessionJar,
-        #[oai(name = "User-Agent")] user_agent: Header<Option<String>>,
+        headers: &HeaderMap,
         body: CredentialsBody,
     ) -> SignedInOr {
-        sign_in(&state, &base, &client, &jar, user_agent.0, body).await
+        sign_in(&state, &base, &client, &jar, headers, body).await
     }
 
     /// Sign in, at the path that other clients use
@@ -59,10 +61,10 @@ impl SignIn {
         base: BaseUrl,
         client: Client,
         jar: SessionJar,
-        #[oai(name = "User-Agent")] user_agent: Header<Option<String>>,
+        headers: &HeaderMap,
         body: CredentialsBody,
     ) -> SignedInOr {
-        sign_in(&state, &base, &client, &jar, user_agent.0, body).await
+        sign_in(&state, &base, &client, &jar, headers, body).await
     }
 
     /// Sign out
@@ -73,7 +75,7 @@ impl SignIn {
         &self,
         state: Data<&Arc<State>>,
         jar: SessionJar,
-    ) -> Result<Json<Message>, Failed<SignOutFailures>> {
+    ) -> Result<SetsCookies<Json<Message>>, Failed<SignOutFailures>> {
         sign_out(&state, &jar).await
     }
 
@@ -83,7 +85,7 @@ impl SignIn {
         &self,
         state: Data<&Arc<State>>,
         jar: SessionJar,
-    ) -> Result<Json<Message>, Failed<SignOutFailures>> {
+    ) -> Result<SetsCookies<Json<Message>>, Failed<SignOutFailures>> {
         sign_out(&state, &jar).await
     }
 }
@@ -93,7 +95,7 @@ async fn sign_in(
     base: &BaseUrl,
     client: &Client,
     jar: &SessionJar,
-    user_agent: Option<String>,
+    headers: &HeaderMap,
     body: CredentialsBody,
 ) -> SignedInOr {
     let (username, password) = body.into_parts()?;
@@ -115,7 +117,7 @@ async fn sign_in(
         };
         let directory = state.store.list_projects(account.id, &ListQuery::default()).await?;
         // Starts the session last: cookies that are older than `late_cookies` allows would be left out.
-        let user_agent = user_agent.as_deref().unwrap_or_default();
+        let user_agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let Some(session) = state.store.start_session(&account, user_agent).await? else {
             continue;
         };
@@ -123,7 +125,7 @@ async fn sign_in(
         tracing::info!(user = %account.id, session = %session.id, "signed in");
         let entry = |project| ProjectMetadata::new(project, media_url(base));
         let directory = directory.projects.into_iter().map(entry).collect();
-        return Ok(Json(SignedIn { email: account.email.as_str().to_owned(), directory }));
+        return Ok(SetsCookies(Json(SignedIn { email: account.email.as_str().to_owned(), directory })));
     }
     attempt.fail(FailureReason::WrongPassword);
     Err(bad_credentials().into())
@@ -160,7 +162,10 @@ fn bad_credentials() -> ApiError {
     ApiError::new(Code::BadCredentials, "no account has this address and password")
 }
 
-async fn sign_out(state: &State, jar: &SessionJar) -> Result<Json<Message>, Failed<SignOutFailures>> {
+async fn sign_out(
+    state: &State,
+    jar: &SessionJar,
+) -> Result<SetsCookies<Json<Message>>, Failed<SignOutFailures>> {
     let (access, refresh) = state.auth.presented(jar);
     for token in [access.authentic(), refresh.authentic()].into_iter().flatten() {
         let reason = RevocationReason::SignedOut;
@@ -169,5 +174,5 @@ async fn sign_out(state: &State, jar: &SessionJar) -> Result<Json<Message>, Fail
         }
     }
     state.auth.clear_cookies(jar);
-    Ok(Json(Message::new("signed out")))
+    Ok(SetsCookies(Json(Message::new("signed out"))))
 }

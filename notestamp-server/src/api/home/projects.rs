@@ -125,6 +125,7 @@ impl Projects {
         /// The sort order; by default, titles ascend and times descend.
         order: Query<Option<SortOrder>>,
         /// The maximum number of projects, 1 to 1,000, else 400; without it, the list is complete.
+        #[oai(validator(minimum(value = "1"), maximum(value = "1000")))]
         limit: Query<Option<usize>>,
         /// The start of the page: the `cursor` in the `Link` header of the previous page.
         cursor: Query<Option<String>>,

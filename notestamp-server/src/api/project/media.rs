@@ -4,7 +4,7 @@ use notestamp_store::{Caller, ProjectId};
 use poem::Request;
 use poem::web::Data;
 use poem_openapi::OpenApi;
-use poem_openapi::param::{Path, Query};
+use poem_openapi::param::{Header, Path, Query};
 
 use super::media_url;
 use crate::api::media_response::{MediaResult, media_by_title, media_response, no_media};
@@ -35,6 +35,18 @@ impl ProjectMedia {
         &self,
         state: Data<&Arc<State>>,
         request: &Request,
+        /// Tags, or `*`: the response is 412 unless one of them is the `ETag` of the media.
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
+        /// Tags, or `*`: the response is 304 if one of them is the `ETag` of the media.
+        #[oai(name = "If-None-Match")]
+        _if_none_match: Header<Option<String>>,
+        /// `bytes=FIRST-LAST`, `bytes=FIRST-` or `bytes=-COUNT`: the response is 206 with these bytes.
+        #[oai(name = "Range")]
+        _range: Header<Option<String>>,
+        /// A tag: the `Range` counts only if it is the `ETag` of the media.
+        #[oai(name = "If-Range")]
+        _if_range: Header<Option<String>>,
         jar: SessionJar,
         /// The project's id.
         id: Path<String>,
@@ -66,11 +78,24 @@ impl ProjectMedia {
 
     /// Read a project's media by its title, to show it in the page
     #[oai(path = "/project/media/:title", method = "get", operation_id = "readProjectMedia")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn by_title(
         &self,
         user: CurrentUser,
         state: Data<&Arc<State>>,
         request: &Request,
+        /// Tags, or `*`: the response is 412 unless one of them is the `ETag` of the media.
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
+        /// Tags, or `*`: the response is 304 if one of them is the `ETag` of the media.
+        #[oai(name = "If-None-Match")]
+        _if_none_match: Header<Option<String>>,
+        /// `bytes=FIRST-LAST`, `bytes=FIRST-` or `bytes=-COUNT`: the response is 206 with these bytes.
+        #[oai(name = "Range")]
+        _range: Header<Option<String>>,
+        /// A tag: the `Range` counts only if it is the `ETag` of the media.
+        #[oai(name = "If-Range")]
+        _if_range: Header<Option<String>>,
         /// The project's title, percent-encoded as one segment of the path.
         title: Path<String>,
     ) -> MediaResult {
@@ -79,11 +104,24 @@ impl ProjectMedia {
 
     /// Read a project's media by its title, to save it as a file
     #[oai(path = "/media/download/:title", method = "get", operation_id = "downloadMedia")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn download(
         &self,
         user: CurrentUser,
         state: Data<&Arc<State>>,
         request: &Request,
+        /// Tags, or `*`: the response is 412 unless one of them is the `ETag` of the media.
+        #[oai(name = "If-Match")]
+        _if_match: Header<Option<String>>,
+        /// Tags, or `*`: the response is 304 if one of them is the `ETag` of the media.
+        #[oai(name = "If-None-Match")]
+        _if_none_match: Header<Option<String>>,
+        /// `bytes=FIRST-LAST`, `bytes=FIRST-` or `bytes=-COUNT`: the response is 206 with these bytes.
+        #[oai(name = "Range")]
+        _range: Header<Option<String>>,
+        /// A tag: the `Range` counts only if it is the `ETag` of the media.
+        #[oai(name = "If-Range")]
+        _if_range: Header<Option<String>>,
         /// The project's title, percent-encoded as one segment of the path.
         title: Path<String>,
     ) -> MediaResult {
