@@ -13,8 +13,10 @@ use crate::auth::{
     Authenticator, MediaUrls, Passwords, SessionCookies, SigningKeyError, SigningKeys, Throttle, Tokens,
 };
 use crate::config::{CONNECTIONS_MAX, Config, METRICS_CONNECTIONS_MAX, READINESS_AGE_MAX, SHUTDOWN_TIME_MAX};
+use crate::error;
 use crate::maintenance;
 use crate::metrics::{Metrics, MetricsEndpoint};
+use crate::middleware::request_id::RequestId;
 use crate::middleware::{self, Middleware};
 use crate::offset_cursors::OffsetCursors;
 use crate::once_per::OncePer;
@@ -173,7 +175,12 @@ impl App {
             tokio::spawn(server.run(vec![listener], endpoint, stopping.clone().cancelled_owned()))
         });
         let listeners = self.listeners.into_iter().map(|(_, listener)| listener).collect();
-        Server::new(self.connection_limits, SHUTDOWN_TIME_MAX).run(listeners, self.middleware, stop).await;
+        let random = self.state.auth.random.clone();
+        let server =
+            Server::new(self.connection_limits, SHUTDOWN_TIME_MAX).error_bodies(Arc::new(move |status| {
+                error::body_below_http(status, RequestId::generate(&*random).as_str())
+            }));
+        server.run(listeners, self.middleware, stop).await;
         stopping.cancel();
         if let Err(error) = maintenance.await {
             tracing::error!(%error, "the maintenance task panicked");

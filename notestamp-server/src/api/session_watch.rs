@@ -2,20 +2,13 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt as _, stream};
 use notestamp_store::{ByteStream, Caller, Clock, Error as StoreError, MonotonicTime, Store, error_chain};
 
+use crate::config::{SESSION_CHECK_INTERVAL, SESSION_UNKNOWN_TIME_MAX};
 use crate::state::State;
-
-/// How old the last look at the session may be when bytes are sent.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-
-/// How long a stream goes on while the records do not say whether its session is open. An election of a new primary is
-/// over sooner; a process that is cut off from the records for longer may have missed the end of the session.
-const UNKNOWN_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// The most bytes that are sent between two looks at the time.
 const PIECE_BYTES_MAX: usize = 256 << 10;
@@ -59,7 +52,7 @@ impl SessionWatch {
     /// Looks at the session, unless that was done a moment ago.
     async fn look(&mut self) -> io::Result<()> {
         let now = self.clock.monotonic();
-        if now.since(self.looked) < LOOK_EVERY {
+        if now.since(self.looked) < SESSION_CHECK_INTERVAL {
             return Ok(());
         }
         let admitted = self.store.admit(self.caller).await;
@@ -81,6 +74,6 @@ impl SessionWatch {
     }
 
     fn may_go_on(&self, now: MonotonicTime) -> bool {
-        now.since(self.seen_open) < UNKNOWN_TIME_MAX
+        now.since(self.seen_open) < SESSION_UNKNOWN_TIME_MAX
     }
 }

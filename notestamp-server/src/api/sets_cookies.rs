@@ -8,7 +8,7 @@ use poem_openapi::types::Type as _;
 
 /// A response that sets or removes the two cookies of a session. The [cookie jar](crate::auth::SessionJar) writes them;
 /// this only tells the description.
-pub struct SetsCookies<R>(pub R);
+pub(crate) struct SetsCookies<R>(pub(crate) R);
 
 impl<R: IntoResponse> IntoResponse for SetsCookies<R> {
     fn into_response(self) -> Response {

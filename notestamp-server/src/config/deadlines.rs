@@ -10,6 +10,17 @@ pub const IDLE_TIME_MAX: Duration = Duration::from_secs(75);
 /// How long the head of a request may take, from its first byte on.
 pub const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
 
+/// How long a request without a response is still processed after its client has stopped sending. Almost every such client
+/// has disconnected; one that has only closed its own direction gets the response if it begins within this time.
+pub const HALF_CLOSED_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// How often the session is checked while media is sent.
+pub const SESSION_CHECK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How long media is still sent while the records do not tell whether its session is open. An election of a new primary is
+/// over sooner; a process that is cut off from the records for longer may have missed the end of the session.
+pub const SESSION_UNKNOWN_TIME_MAX: Duration = Duration::from_secs(30);
+
 /// How long a connection may make no progress in the middle of a request or a response.
 pub const PROGRESS_TIME_MAX: Duration = Duration::from_secs(120);
 
@@ -48,6 +59,11 @@ pub const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(20);
 const IDLE_TIME_OF_PROXIES: Duration = Duration::from_secs(60);
 
 const _: () = {
+    assert!(
+        SESSION_CHECK_INTERVAL.as_secs() < SESSION_UNKNOWN_TIME_MAX.as_secs()
+            && REQUEST_TIME_MAX.as_secs() < SESSION_UNKNOWN_TIME_MAX.as_secs(),
+        "else one check that fails cuts a stream of media"
+    );
     assert!(
         IDLE_TIME_MAX.as_secs() > IDLE_TIME_OF_PROXIES.as_secs(),
         "else a proxy uses a connection that is closing"

@@ -140,6 +140,22 @@ impl ApiError {
     }
 }
 
+/// The body of a response to what is refused before it is a request, with an id of its own.
+pub(crate) fn body_below_http(status: StatusCode, request_id: &str) -> String {
+    let (code, message) = match status {
+        StatusCode::TOO_MANY_REQUESTS => (Code::TooManyRequests, "too many connections from this address"),
+        StatusCode::SERVICE_UNAVAILABLE => (Code::Busy, "too many connections"),
+        StatusCode::REQUEST_TIMEOUT => (Code::RequestTimeout, "the head of the request arrives too slowly"),
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+            (Code::HeadTooLarge, "the head of the request is too large")
+        }
+        _ => (Code::BadRequest, "the head of the request is malformed"),
+    };
+    let (code, request_id) = (code.as_str().to_owned(), request_id.to_owned());
+    let body = ErrorBody { code, message: message.to_owned(), request_id };
+    serde_json::to_string(&body).expect("three texts are valid JSON")
+}
+
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)

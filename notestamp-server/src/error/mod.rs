@@ -6,7 +6,7 @@ mod conversions;
 mod failures;
 mod log;
 
-pub(crate) use api_error::ApiError;
+pub(crate) use api_error::{ApiError, body_below_http};
 pub(crate) use code::Code;
 pub(crate) use failures::failures;
 pub(crate) use failures::{Failed, Failures};

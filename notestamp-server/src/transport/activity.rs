@@ -27,13 +27,22 @@ pub(super) enum Phase {
     Response,
     /// Sending the end of a response whose body has been read completely.
     ResponseEnd,
+    /// The response has been sent, and the rest of the request's body is read and dropped.
+    Draining,
     /// Closed to make room for another connection.
     Evicted,
 }
 
 impl Phase {
-    const ALL: [Self; 6] =
-        [Self::Idle, Self::Head, Self::Request, Self::Response, Self::ResponseEnd, Self::Evicted];
+    const ALL: [Self; 7] = [
+        Self::Idle,
+        Self::Head,
+        Self::Request,
+        Self::Response,
+        Self::ResponseEnd,
+        Self::Draining,
+        Self::Evicted,
+    ];
 
     fn from_bits(bits: u8) -> Self {
         Self::ALL[usize::from(bits)]
@@ -47,8 +56,8 @@ impl Phase {
 
 /// The phase of one connection.
 ///
-/// Only the connection itself changes its phase, except for [`evict`](Self::evict), which any task may call: that is a
-/// compare-and-swap, so that a connection is never closed after it has begun a request.
+/// Only the connection itself changes its phase, except for [`evict`](Self::evict) and [`end_body`](Self::end_body), which
+/// any task may call: each change is a compare-and-swap, so that a connection is never closed after it has begun a request.
 #[derive(Debug)]
 pub(super) struct Activity {
     phase: AtomicU8,
@@ -56,6 +65,9 @@ pub(super) struct Activity {
     /// A sequence number: greater than that of every connection that became idle earlier.
     idle_since: AtomicU64,
     evicted: Notify,
+    /// Whether the body of the last request may still be read.
+    has_body: AtomicBool,
+    hung_up: Notify,
 }
 
 /// The next value of [`Activity::idle_since`].
@@ -69,11 +81,13 @@ impl Activity {
             is_held: AtomicBool::new(true),
             idle_since: AtomicU64::new(IDLE_ORDER.fetch_add(1, Ordering::Relaxed)),
             evicted: Notify::new(),
+            has_body: AtomicBool::new(false),
+            hung_up: Notify::new(),
         }
     }
 
     pub(super) fn phase(&self) -> Phase {
-        Phase::from_bits(self.phase.load(Ordering::Acquire))
+        Phase::from_bits(self.phase.load(Ordering::SeqCst))
     }
 
     /// A number that orders connections by when they became idle.
@@ -116,9 +130,39 @@ impl Activity {
     /// Call it when all bytes to be sent have been written to the system.
     pub(super) fn flushed(&self) {
         if self.phase() == Phase::ResponseEnd {
-            self.idle_since.store(IDLE_ORDER.fetch_add(1, Ordering::Relaxed), Ordering::Release);
-            self.shift(Phase::ResponseEnd, Phase::Idle);
+            self.shift(Phase::ResponseEnd, Phase::Draining);
+            self.drained();
         }
+    }
+
+    /// Call it when a request has a body, before it is read.
+    pub(super) fn begin_body(&self) {
+        self.has_body.store(true, Ordering::SeqCst);
+    }
+
+    /// Call it when the body of the request is no longer read.
+    pub(super) fn end_body(&self) {
+        self.has_body.store(false, Ordering::SeqCst);
+        self.drained();
+    }
+
+    /// Becomes idle if the response has been sent and the body of the request is no longer read. Of two tasks that call
+    /// this after their part of it, at least one sees the other's.
+    fn drained(&self) {
+        if self.phase() == Phase::Draining && !self.has_body.load(Ordering::SeqCst) {
+            self.idle_since.store(IDLE_ORDER.fetch_add(1, Ordering::Relaxed), Ordering::Release);
+            self.shift(Phase::Draining, Phase::Idle);
+        }
+    }
+
+    /// Call it when the peer is gone, and the response to its request is not needed.
+    pub(super) fn hang_up(&self) {
+        self.hung_up.notify_one();
+    }
+
+    /// Waits until the peer is gone.
+    pub(super) async fn hung_up(&self) {
+        self.hung_up.notified().await;
     }
 
     /// Compare-and-swap: closes the connection if it is idle, and returns whether it was.
@@ -138,7 +182,7 @@ impl Activity {
 
     fn shift(&self, from: Phase, to: Phase) {
         // In any other phase nothing changes.
-        let _ = self.phase.compare_exchange(from as u8, to as u8, Ordering::AcqRel, Ordering::Acquire);
+        let _ = self.phase.compare_exchange(from as u8, to as u8, Ordering::SeqCst, Ordering::SeqCst);
     }
 }
 
@@ -167,6 +211,27 @@ mod tests {
         assert!(activity.evict());
         assert!(!activity.begin_request(), "what has been evicted begins no request");
         assert!(!activity.evict(), "it gives way once");
+    }
+
+    #[test]
+    fn it_is_not_idle_while_the_rest_of_a_body_is_read() {
+        for drained_first in [true, false] {
+            let activity = Activity::new();
+            assert!(activity.begin_request());
+            activity.begin_body();
+            activity.begin_response(Pace::AtMinimumRate);
+            activity.end_response();
+            if drained_first {
+                activity.end_body();
+                assert!(!activity.evict(), "the response is not sent yet");
+                activity.flushed();
+            } else {
+                activity.flushed();
+                assert!(!activity.phase().is_idle() && !activity.evict(), "its body is still read");
+                activity.end_body();
+            }
+            assert!(activity.evict());
+        }
     }
 
     #[test]

@@ -6,13 +6,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::{Buf as _, Bytes};
+use poem::http::StatusCode;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::activity::{Activity, Pace, Phase};
 use super::idle_timer::{IdleTimer, MinimumRate};
-use crate::config::{BODY_RATE_BYTES_MIN, BODY_RATE_WINDOW, HEAD_TIME_MAX, IDLE_TIME_MAX, PROGRESS_TIME_MAX};
+use super::refusal::{self, ErrorBodies};
+use crate::config::{
+    BODY_RATE_BYTES_MIN, BODY_RATE_WINDOW, HALF_CLOSED_TIME_MAX, HEAD_TIME_MAX, IDLE_TIME_MAX,
+    PROGRESS_TIME_MAX,
+};
 
 /// How many received bytes count as progress while nothing is sent.
 ///
@@ -46,6 +52,8 @@ pub(crate) struct TimeLimits {
     pub(crate) progress: Duration,
     /// The window in which the peer must read [`BODY_RATE_BYTES_MIN`] bytes of a response that is held in memory.
     pub(crate) rate_window: Duration,
+    /// From when the peer sends no more until its request is dropped, if no response has begun by then.
+    pub(crate) half_closed: Duration,
 }
 
 impl Default for TimeLimits {
@@ -55,26 +63,40 @@ impl Default for TimeLimits {
             head: HEAD_TIME_MAX,
             progress: PROGRESS_TIME_MAX,
             rate_window: BODY_RATE_WINDOW,
+            half_closed: HALF_CLOSED_TIME_MAX,
         }
     }
 }
 
-/// A stream that can try a write without waiting for the system to report room.
-pub(crate) trait TryWrite {
+/// What a connection needs of its socket besides reading and writing.
+pub(crate) trait Socket {
     /// Writes as many bytes as possible without waiting, even if the system has not reported room.
     ///
     /// # Errors
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if no byte can be written.
     fn write_now(&self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Ready when the peer sends no more, without reading what it has sent: `Ok` after its last byte, an error after a
+    /// reset. Pending while there is something to read.
+    fn poll_end(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 
-impl TryWrite for TcpStream {
+impl Socket for TcpStream {
     fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
         let socket = SockRef::from(self);
         // Only a write that was blocked for a while is tried like this, so the peer is slow. The option may be unsupported.
         #[cfg(any(target_os = "linux", target_os = "android"))]
         let _ = socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX_SLOW);
         socket.send(bytes)
+    }
+
+    fn poll_end(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut byte = [0];
+        match ready!(self.poll_peek(cx, &mut ReadBuf::new(&mut byte))) {
+            Ok(0) => Poll::Ready(Ok(())),
+            Ok(_) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
+        }
     }
 }
 
@@ -101,6 +123,11 @@ pub(crate) struct GuardedStream<S> {
     probe: IdleTimer,
     /// Whether a write is waiting for the peer to make room.
     is_blocked: bool,
+    /// Runs while a request has no response yet, and its peer sends no more.
+    half_closed: IdleTimer,
+    error_bodies: ErrorBodies,
+    /// What is left to write of a response that takes the place of one without a body.
+    refusal: Option<Bytes>,
 }
 
 /// Sets the socket options that guarding needs: no delay for writes, and a small buffer for unsent bytes.
@@ -112,7 +139,12 @@ pub(super) fn prepare(stream: &TcpStream) {
 }
 
 impl<S> GuardedStream<S> {
-    pub(super) fn new(stream: S, activity: Arc<Activity>, times: TimeLimits) -> Self {
+    pub(super) fn new(
+        stream: S,
+        activity: Arc<Activity>,
+        times: TimeLimits,
+        error_bodies: ErrorBodies,
+    ) -> Self {
         Self {
             stream,
             phase: Phase::Idle,
@@ -122,6 +154,9 @@ impl<S> GuardedStream<S> {
             rate: MinimumRate::new(BODY_RATE_BYTES_MIN, times.rate_window),
             probe: IdleTimer::new(times.progress / PROBES),
             is_blocked: false,
+            half_closed: IdleTimer::new(times.half_closed),
+            error_bodies,
+            refusal: None,
             times,
         }
     }
@@ -137,10 +172,15 @@ impl<S> GuardedStream<S> {
         self.timer.restart(match phase {
             Phase::Idle => self.times.idle,
             Phase::Head => self.times.head,
-            Phase::Request | Phase::Response | Phase::ResponseEnd | Phase::Evicted => self.times.progress,
+            Phase::Request | Phase::Response | Phase::ResponseEnd | Phase::Draining | Phase::Evicted => {
+                self.times.progress
+            }
         });
         if phase == Phase::Response {
             self.rate.restart();
+        }
+        if phase == Phase::Request {
+            self.half_closed.restart(self.times.half_closed);
         }
     }
 
@@ -172,7 +212,26 @@ impl<S> GuardedStream<S> {
     }
 }
 
-impl<S: TryWrite> GuardedStream<S> {
+impl<S: Socket> GuardedStream<S> {
+    /// Drops the request if its peer is gone: at once after a reset, and after [`TimeLimits::half_closed`] where the peer
+    /// only sends no more. It may have closed the connection or just its half of it, and TCP does not say which before
+    /// something is sent.
+    fn watch_peer(&mut self, cx: &mut Context<'_>) {
+        self.follow_phase();
+        if self.phase != Phase::Request {
+            return;
+        }
+        match self.stream.poll_end(cx) {
+            Poll::Pending => {}
+            Poll::Ready(Err(_)) => self.activity.hang_up(),
+            Poll::Ready(Ok(())) => {
+                if self.half_closed.poll_exhausted(cx).is_ready() {
+                    self.activity.hang_up();
+                }
+            }
+        }
+    }
+
     /// Completes a write whose first attempt returned `written`; while it is blocked, watches the timers and retries.
     /// `bytes` are the first bytes to be written.
     fn poll_written(
@@ -207,11 +266,34 @@ impl<S: TryWrite> GuardedStream<S> {
     }
 }
 
+impl<S: AsyncWrite + Socket + Unpin> GuardedStream<S> {
+    /// Whether these are the bytes of a response that HTTP/1 makes by itself: before a request has begun, to a head that
+    /// it refuses. If so, prepares the same with a body.
+    fn replaces(&mut self, bytes: &[u8]) -> bool {
+        if self.refusal.is_none()
+            && self.phase.is_idle()
+            && let Some(status) = refusal::status_of(bytes)
+        {
+            self.refusal = Some(refusal::response(status, &self.error_bodies));
+        }
+        self.refusal.is_some()
+    }
+
+    fn poll_refusal(&mut self, cx: &mut Context<'_>, replaced: usize) -> Poll<io::Result<usize>> {
+        while let Some(mut left) = self.refusal.clone().filter(|left| !left.is_empty()) {
+            let written = Pin::new(&mut self.stream).poll_write(cx, &left);
+            left.advance(ready!(self.poll_written(cx, written, &left))?);
+            self.refusal = Some(left);
+        }
+        Poll::Ready(Ok(replaced))
+    }
+}
+
 fn timed_out() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "the client is too slow")
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for GuardedStream<S> {
+impl<S: AsyncRead + Socket + Unpin> AsyncRead for GuardedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -224,6 +306,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for GuardedStream<S> {
             Poll::Pending if self.is_blocked => Poll::Pending,
             Poll::Pending => {
                 ready!(self.timer.poll_exhausted(cx));
+                if self.phase == Phase::Head {
+                    let response = refusal::response(StatusCode::REQUEST_TIMEOUT, &self.error_bodies);
+                    // It fits into the empty buffers of the connection; whether the peer is there makes no difference.
+                    let _ = self.stream.write_now(&response);
+                }
                 Poll::Ready(Err(timed_out()))
             }
             Poll::Ready(read) => {
@@ -234,9 +321,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for GuardedStream<S> {
     }
 }
 
-impl<S: AsyncWrite + TryWrite + Unpin> AsyncWrite for GuardedStream<S> {
+impl<S: AsyncWrite + Socket + Unpin> AsyncWrite for GuardedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.follow_phase();
+        if self.replaces(bytes) {
+            return self.poll_refusal(cx, bytes.len());
+        }
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.poll_written(cx, written, bytes)
     }
@@ -247,8 +337,11 @@ impl<S: AsyncWrite + TryWrite + Unpin> AsyncWrite for GuardedStream<S> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.follow_phase();
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
         let first = slices.iter().find(|slice| !slice.is_empty());
+        if self.replaces(first.map_or(&[], |slice| slice)) {
+            return self.poll_refusal(cx, slices.iter().map(|slice| slice.len()).sum());
+        }
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
         self.poll_written(cx, written, first.map_or(&[], |slice| slice))
     }
 
@@ -260,6 +353,8 @@ impl<S: AsyncWrite + TryWrite + Unpin> AsyncWrite for GuardedStream<S> {
     // `poll_flush` is called, all bytes have been written.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.activity.flushed();
+        // HTTP/1 reads nothing between a request and its response, but flushes whenever it is polled.
+        self.watch_peer(cx);
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
@@ -278,9 +373,13 @@ mod tests {
 
     use super::*;
 
-    impl TryWrite for DuplexStream {
+    impl Socket for DuplexStream {
         fn write_now(&self, _bytes: &[u8]) -> io::Result<usize> {
             Err(io::ErrorKind::WouldBlock.into())
+        }
+
+        fn poll_end(&self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
         }
     }
 
@@ -288,7 +387,8 @@ mod tests {
     fn connection(window: usize) -> (GuardedStream<DuplexStream>, Arc<Activity>, DuplexStream) {
         let (ours, peer) = duplex(window);
         let activity = Arc::new(Activity::new());
-        (GuardedStream::new(ours, activity.clone(), TimeLimits::default()), activity, peer)
+        let ours = GuardedStream::new(ours, activity.clone(), TimeLimits::default(), refusal::no_bodies());
+        (ours, activity, peer)
     }
 
     /// One in the middle of a request.
@@ -430,7 +530,7 @@ mod tests {
         prepare(&ours);
         let activity = Arc::new(Activity::new());
         let times = TimeLimits { progress: PROGRESS_TIME_MAX / SCALE, ..TimeLimits::default() };
-        let mut ours = GuardedStream::new(ours, activity.clone(), times);
+        let mut ours = GuardedStream::new(ours, activity.clone(), times, refusal::no_bodies());
         assert!(activity.begin_request());
         activity.begin_response(Pace::OfReader);
         let sending = async {

@@ -9,6 +9,8 @@ pub(crate) mod descriptors;
 pub(crate) mod guarded_stream;
 pub(crate) mod idle_timer;
 pub(crate) mod listener;
+mod refusal;
+mod request_body;
 mod response_body;
 pub(crate) mod server;
 mod trusted_proxies;

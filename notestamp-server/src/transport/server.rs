@@ -11,9 +11,10 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use poem::http::StatusCode;
 use poem::http::uri::Scheme;
 use poem::web::{LocalAddr, RemoteAddr};
-use poem::{Addr, Endpoint, Response};
+use poem::{Addr, Body, Endpoint, Request, Response};
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,8 @@ use super::activity::{Activity, Pace};
 use super::admission::{Admission, ConnectionLimits, Refusal, Slot};
 use super::descriptors::{self, Spare};
 use super::guarded_stream::{GuardedStream, TimeLimits, prepare};
+use super::refusal::{self, ErrorBodies};
+use super::request_body::RequestBody;
 use super::response_body::ResponseBody;
 use crate::config::{HEAD_BYTES_MAX, HEADER_FIELDS_MAX};
 use crate::log_limit::LogLimit;
@@ -31,11 +34,11 @@ use crate::log_limit::LogLimit;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves an endpoint on any number of addresses.
-#[derive(Debug)]
 pub(crate) struct Server {
     limits: ConnectionLimits,
     times: TimeLimits,
     drain_time_max: Duration,
+    error_bodies: ErrorBodies,
 }
 
 /// The state that all connections of a server share.
@@ -44,6 +47,7 @@ struct Shared<E> {
     admission: Arc<Admission>,
     http: http1::Builder,
     times: TimeLimits,
+    error_bodies: ErrorBodies,
     connections: TaskTracker,
     /// Cancelled when the shutdown begins: no further request is started.
     stopping: CancellationToken,
@@ -54,7 +58,15 @@ struct Shared<E> {
 impl Server {
     /// A server with these limits of connections. A graceful shutdown waits `drain_time_max` for requests in progress.
     pub(crate) fn new(limits: ConnectionLimits, drain_time_max: Duration) -> Self {
-        Self { limits, times: TimeLimits::default(), drain_time_max }
+        let (times, error_bodies) = (TimeLimits::default(), refusal::no_bodies());
+        Self { limits, times, drain_time_max, error_bodies }
+    }
+
+    /// With these bodies for what is refused before it is a request.
+    #[must_use]
+    pub(crate) fn error_bodies(mut self, error_bodies: ErrorBodies) -> Self {
+        self.error_bodies = error_bodies;
+        self
     }
 
     /// Serves until `stop` resolves and all connections are closed.
@@ -70,13 +82,14 @@ impl Server {
         // The streams watch the time: they know idle connections from slow heads.
         http.header_read_timeout(None).max_header_size(HEAD_BYTES_MAX).max_headers(HEADER_FIELDS_MAX);
         http.max_buf_size(BUFFER_BYTES_MAX);
-        // A client may say that it sends no more, and listen.
+        // A client may say that it sends no more, and listen. The streams watch whether it is gone.
         http.half_close(true);
         let shared = Arc::new(Shared {
             endpoint,
             admission: Admission::new(self.limits),
             http,
             times: self.times,
+            error_bodies: self.error_bodies,
             connections: TaskTracker::new(),
             stopping: CancellationToken::new(),
             cut: CancellationToken::new(),
@@ -141,7 +154,7 @@ async fn accept<E: Endpoint<Output = Response> + 'static>(listener: TcpListener,
                 if let Some(left_out) = REFUSALS.admit() {
                     tracing::warn!(peer = %peer.ip(), ?refusal, left_out, "connection refused");
                 }
-                refuse(&stream, refusal);
+                refuse(&stream, refusal, &shared.error_bodies);
             }
         }
         if has_taken_the_spare {
@@ -168,15 +181,13 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// Responds that the limit of connections is reached. A client that sends much before it reads may not get it.
-fn refuse(stream: &TcpStream, refusal: Refusal) {
+fn refuse(stream: &TcpStream, refusal: Refusal, bodies: &ErrorBodies) {
     let status = match refusal {
-        Refusal::AddressIsFull => "429 Too Many Requests",
-        Refusal::AllIsFull => "503 Service Unavailable",
+        Refusal::AddressIsFull => StatusCode::TOO_MANY_REQUESTS,
+        Refusal::AllIsFull => StatusCode::SERVICE_UNAVAILABLE,
     };
-    let head =
-        format!("HTTP/1.1 {status}\r\nRetry-After: 2\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     // A new connection has room for this; whether the peer is still there makes no difference.
-    let _ = SockRef::from(stream).send(head.as_bytes());
+    let _ = SockRef::from(stream).send(&refusal::response(status, bodies));
 }
 
 async fn serve<E: Endpoint<Output = Response>>(
@@ -190,7 +201,7 @@ async fn serve<E: Endpoint<Output = Response>>(
     let local = LocalAddr(Addr::SocketAddr(local));
     prepare(&stream);
     let activity = &slot.activity;
-    let stream = GuardedStream::new(stream, activity.clone(), shared.times);
+    let stream = GuardedStream::new(stream, activity.clone(), shared.times, shared.error_bodies.clone());
     // Boxed, so that an idle connection has no room for the future of a request.
     let service = service_fn(|request| Box::pin(respond(request, &local, &peer, activity, &shared.endpoint)));
     let mut connection = pin!(shared.http.serve_connection(TokioIo::new(stream), service));
@@ -214,10 +225,16 @@ async fn serve<E: Endpoint<Output = Response>>(
     }
 }
 
-/// The connection was closed to make room for another one before its request began.
+/// Why a request gets no response.
 #[derive(Debug, thiserror::Error)]
-#[error("the connection has been closed")]
-struct Evicted;
+enum Unanswered {
+    /// Its connection was closed for the sake of another one before the request began.
+    #[error("the connection has been closed")]
+    Evicted,
+    /// Its client is gone.
+    #[error("the peer has hung up")]
+    HungUp,
+}
 
 async fn respond<E: Endpoint<Output = Response>>(
     request: hyper::Request<Incoming>,
@@ -225,12 +242,22 @@ async fn respond<E: Endpoint<Output = Response>>(
     peer: &RemoteAddr,
     activity: &Arc<Activity>,
     endpoint: &E,
-) -> Result<hyper::Response<ResponseBody>, Evicted> {
+) -> Result<hyper::Response<ResponseBody>, Unanswered> {
     if !activity.begin_request() {
-        return Err(Evicted);
+        return Err(Unanswered::Evicted);
     }
-    let request = (request, local.clone(), peer.clone(), Scheme::HTTP).into();
-    let mut response = endpoint.get_response(request).await;
+    let has_body = !hyper::body::Body::is_end_stream(request.body());
+    let mut request = Request::from((request, local.clone(), peer.clone(), Scheme::HTTP));
+    if has_body {
+        let body = RequestBody::new(request.take_body(), activity.clone());
+        request.set_body(Body::from_bytes_stream(body));
+    }
+    let mut response = tokio::select! {
+        biased;
+        response = endpoint.get_response(request) => response,
+        // The work for it ends here. What must come to an end, such as a commit, runs in a task of its own.
+        () = activity.hung_up() => return Err(Unanswered::HungUp),
+    };
     let pace = response.extensions_mut().remove().unwrap_or(Pace::AtMinimumRate);
     activity.begin_response(pace);
     let response = hyper::Response::from(response);
@@ -243,10 +270,9 @@ mod tests {
 
     use bytes::Bytes;
     use futures_util::{StreamExt as _, stream};
-    use poem::{Body, Request};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpSocket;
-    use tokio::sync::oneshot;
+    use tokio::sync::{oneshot, watch};
     use tokio::task::JoinHandle;
 
     use super::*;
@@ -280,10 +306,13 @@ mod tests {
     }
 
     async fn start(server: Server) -> Running {
+        start_over(server, poem::endpoint::make(endpoint)).await
+    }
+
+    async fn start_over(server: Server, endpoint: impl Endpoint<Output = Response> + 'static) -> Running {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let endpoint = poem::endpoint::make(endpoint);
         let done = tokio::spawn(server.run(vec![listener], endpoint, async {
             let _ = stopped.await;
         }));
@@ -360,6 +389,80 @@ mod tests {
         assert!(until_closed(connection).await.ends_with("\r\n\r\ndone"));
     }
 
+    /// A server whose `/wait` never responds, and how many requests wait there.
+    async fn start_waiting(half_closed: Duration) -> (Running, watch::Receiver<usize>) {
+        struct Gone(watch::Sender<usize>);
+        impl Drop for Gone {
+            fn drop(&mut self) {
+                self.0.send_modify(|count| *count -= 1);
+            }
+        }
+        let (waiting, count) = watch::channel(0);
+        let endpoint = poem::endpoint::make(move |_: Request| {
+            let waiting = waiting.clone();
+            async move {
+                waiting.send_modify(|count| *count += 1);
+                let _gone = Gone(waiting);
+                std::future::pending::<poem::Result<Response>>().await
+            }
+        });
+        let times = TimeLimits { half_closed, ..TimeLimits::default() };
+        let server = Server { times, ..Server::new(limits(10, 10), WAIT_MAX) };
+        (start_over(server, endpoint).await, count)
+    }
+
+    #[tokio::test]
+    async fn a_request_whose_client_resets_the_connection_is_dropped_at_once() {
+        let (server, mut waiting) = start_waiting(10 * WAIT_MAX).await;
+        let mut connection = server.connect().await;
+        connection.write_all(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        waiting.wait_for(|count| *count == 1).await.unwrap();
+        SockRef::from(&connection).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(connection);
+        let dropped = waiting.wait_for(|count| *count == 0);
+        tokio::time::timeout(WAIT_MAX, dropped).await.expect("it is dropped").unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_request_whose_client_sends_no_more_is_dropped_a_while_later() {
+        let half_closed = Duration::from_millis(200);
+        let (server, mut waiting) = start_waiting(half_closed).await;
+        let mut connection = server.connect().await;
+        connection.write_all(b"POST /wait HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx").await.unwrap();
+        waiting.wait_for(|count| *count == 1).await.unwrap();
+        let closed = tokio::time::Instant::now();
+        drop(connection);
+        let dropped = waiting.wait_for(|count| *count == 0);
+        tokio::time::timeout(WAIT_MAX, dropped).await.expect("it is dropped").unwrap();
+        assert!(closed.elapsed() >= half_closed, "a client may just have said all");
+    }
+
+    #[tokio::test]
+    async fn what_is_refused_before_it_is_a_request_has_a_body_of_the_shape_of_all_errors() {
+        let bodies: ErrorBodies = Arc::new(|status| format!("{{\"status\":{}}}", status.as_u16()));
+        let short = Duration::from_millis(50);
+        let times = TimeLimits { head: short, ..TimeLimits::default() };
+        let server = Server { times, ..Server::new(limits(2, 1), WAIT_MAX) }.error_bodies(bodies);
+        let server = start(server).await;
+        let is_refused = |said: &str, status: u16| {
+            let body = format!("{{\"status\":{status}}}");
+            assert!(said.starts_with(&format!("HTTP/1.1 {status} ")) && said.ends_with(&body), "{said}");
+            assert!(said.contains("\r\nContent-Type: application/json"), "{said}");
+            assert!(said.contains(&format!("\r\nContent-Length: {}\r\n", body.len())), "{said}");
+            assert_eq!(said.matches("HTTP/1.1").count(), 1, "{said}");
+        };
+        let long = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "x".repeat(HEAD_BYTES_MAX));
+        is_refused(&server.ask(long.as_bytes()).await, 431);
+        is_refused(&server.ask(b"GET / HTTP/1.1\r\nHost x\r\n\r\n").await, 400);
+        is_refused(&server.ask(b"GET / HTTP/1.1\r\nHo").await, 408);
+        let mut download = server.connect().await;
+        get(&mut download, "/media").await.unwrap();
+        is_refused(&until_closed(server.connect().await).await, 429);
+        let mut other = server.connect_from(2).await;
+        get(&mut other, "/media").await.unwrap();
+        is_refused(&until_closed(server.connect_from(3).await).await, 503);
+    }
+
     #[tokio::test]
     async fn a_head_beyond_its_limits_is_431() {
         let server = start_with(10, 10).await;
@@ -380,7 +483,7 @@ mod tests {
         let times = TimeLimits { idle: short, head: short, ..TimeLimits::default() };
         let server = start(Server { times, ..Server::new(limits(10, 10), WAIT_MAX) }).await;
         assert_eq!(server.ask(b"").await, "");
-        assert_eq!(server.ask(b"GET / HTTP/1.1\r\nHo").await, "");
+        assert!(server.ask(b"GET / HTTP/1.1\r\nHo").await.starts_with("HTTP/1.1 408 "));
         assert!(server.ask(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.ends_with("here"));
     }
 
