@@ -161,6 +161,8 @@ async fn a_save_whose_commit_is_in_doubt_is_committed_once() {
         doc! { "closeConnection": true },
         // The commit is done, but perhaps not on a majority.
         doc! { "writeConcernError": not_replicated },
+        // The commit is done, and another process has ended the session meanwhile.
+        doc! { "writeConcernError": doc! { "code": 11_601, "codeName": "Interrupted", "errmsg": "ended" } },
     ];
     for (n, doubt) in (1_u64..).zip(doubts) {
         let commit = save(&store, ada, "Song", None, Namespace::Owner(ada)).await.unwrap();

@@ -37,8 +37,18 @@ async fn try_open(folder: &Path) -> Result<Store, Error> {
 /// Turns the database into one of an earlier version, without a store id, and then runs `sql` on it.
 fn make_older(folder: &Path, sql: &str) {
     let file = rusqlite::Connection::open(folder.join("metadata.db")).unwrap();
+    file.execute_batch(WITHOUT_EPOCHS).unwrap();
     file.execute_batch(&format!("DROP TABLE store; PRAGMA user_version = 2; {sql}")).unwrap();
 }
+
+/// Takes back what version 5 has added.
+const WITHOUT_EPOCHS: &str = "
+    DROP INDEX sessions_by_user;
+    CREATE INDEX sessions_by_user ON sessions (user, revoked_at, last_used, id);
+    ALTER TABLE sessions DROP COLUMN epoch;
+    ALTER TABLE users DROP COLUMN epoch_begun_reason;
+    ALTER TABLE users DROP COLUMN epoch_begun_at;
+    ALTER TABLE users DROP COLUMN session_epoch;";
 
 /// The file that holds the store's id in a blob store.
 fn id_file(folder: &Path, kind: ObjectKind) -> PathBuf {

@@ -3,7 +3,10 @@
 use std::error::Error as _;
 use std::time::Duration;
 
-use mongodb::error::{Error as DriverError, ErrorKind, TRANSIENT_TRANSACTION_ERROR, WriteFailure};
+use mongodb::error::{
+    Error as DriverError, ErrorKind, TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT,
+    WriteFailure,
+};
 
 use crate::domain::InvalidValue;
 use crate::error::Error;
@@ -59,7 +62,9 @@ impl Failure {
     pub(super) fn is_transient(&self) -> bool {
         match self {
             Self::Driver(error) => {
-                error.contains_label(TRANSIENT_TRANSACTION_ERROR) || is_duplicate_key(error)
+                error.contains_label(TRANSIENT_TRANSACTION_ERROR)
+                    || is_duplicate_key(error)
+                    || codes(error).contains(&INTERRUPTED)
             }
             Self::DuplicateKey => true,
             _ => false,
@@ -99,7 +104,15 @@ pub(super) fn is_duplicate_key(error: &DriverError) -> bool {
     codes(error).contains(&DUPLICATE_KEY)
 }
 
+/// Whether a commit must be repeated to know its outcome: it was not answered, is not on a majority yet, or was
+/// interrupted because another process ended this session as abandoned.
+pub(super) fn is_commit_in_doubt(error: &DriverError) -> bool {
+    error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) || codes(error).contains(&INTERRUPTED)
+}
+
 const DUPLICATE_KEY: i32 = 11_000;
+/// The session of the operation was ended. Its transaction is aborted, unless the operation was its commit.
+const INTERRUPTED: i32 = 11_601;
 const OUT_OF_DISK_SPACE: i32 = 14_031;
 
 /// Errors after which a retry may succeed, at this server or at another after an election: the retryable codes of the

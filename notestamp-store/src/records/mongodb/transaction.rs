@@ -6,14 +6,14 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use mongodb::ClientSession;
 use mongodb::bson::{Bson, doc};
-use mongodb::error::{Error as DriverError, UNKNOWN_TRANSACTION_COMMIT_RESULT};
+use mongodb::error::Error as DriverError;
 use mongodb::options::{Acknowledgment, ReadConcern, TransactionOptions, WriteConcern};
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
 use super::account_queue::Turn;
 use super::collections::Collections;
-use super::error::{Failure, Result as StepResult};
+use super::error::{Failure, Result as StepResult, is_commit_in_doubt};
 use super::{MongoDbRecords, TIME_MAX, durable, primary};
 use crate::domain::UserId;
 use crate::error::Result;
@@ -131,7 +131,7 @@ impl Transaction {
         let mut attempts = 0;
         loop {
             match self.session.commit_transaction().await {
-                Err(error) if error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) => {
+                Err(error) if is_commit_in_doubt(&error) => {
                     sleep(self.pause(attempts)).await;
                     attempts += 1;
                 }
