@@ -172,7 +172,7 @@ async fn sessions_of_an_older_database_stay_open_and_end_with_all_others() {
 
     let store = open(&path).await.unwrap();
     assert_eq!(store.find_user(ada.id).await.unwrap(), Some(ada.clone()));
-    assert_eq!(store.list_sessions(ada.id, 10, NOW).await.unwrap(), [kept.clone()]);
+    assert_eq!(store.list_sessions(ada.id, 10, NOW).await.unwrap(), std::slice::from_ref(&kept));
     let logged = store.find_session(signed_out.id).await.unwrap();
     assert_eq!(logged, Some(signed_out.revoke(NOW, RevocationReason::SignedOut)));
 

@@ -1,13 +1,14 @@
 //! Transactions that a process has left open: the others end them, without waiting for the server's own limit of a minute.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mongodb::bson::{Document, Uuid, doc};
 use mongodb::options::{ClientOptions, DriverInfo};
 use mongodb::{Client, ClientSession};
 use notestamp_store::records::{MongoDbRecords, ProjectStore, SaveOutcome};
 use notestamp_store::{Error, Namespace, UserId};
+use tokio::time::Instant;
 
 use crate::fixture::{account, save};
 use crate::server::Mongod;

@@ -111,7 +111,7 @@ const _: () = {
 /// - It needs a replica set, of at least one node, or a sharded cluster, because transactions do.
 /// - It sets read and write concerns itself, and retries reads and writes, whatever the URL says. Open the store again after a replica set of one
 ///   node has got more nodes.
-/// - It does not use the server's clock.
+/// - No record depends on the server's clock.
 ///
 /// ```no_run
 /// use notestamp_store::records::{RecordStore, MongoDbRecords};
