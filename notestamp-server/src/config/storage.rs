@@ -36,8 +36,8 @@ pub(super) struct StorageArgs {
     #[arg(long, value_name = "URL", value_parser = RecordsUrl::parse)]
     metadata: Option<RecordsUrl>,
 
-    /// Blob store of notes: file:///PATH, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX az://CONTAINER/PREFIX (in a build
-    /// with the features gcs, azure) or memory:///
+    /// Blob store of notes: file:///PATH, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX and az://CONTAINER/PREFIX (in a build
+    /// with the features gcs and azure), or memory:///
     /// [default: in the data folder]
     #[arg(long, value_name = "URL", value_parser = BlobUrl::parse)]
     notes: Option<BlobUrl>,
