@@ -5,6 +5,8 @@ mod mongodb;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
+#[cfg(any(feature = "mongodb", feature = "sqlite"))]
+mod account_queue;
 mod damaged;
 mod identity;
 mod memory;

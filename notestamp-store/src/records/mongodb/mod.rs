@@ -37,7 +37,7 @@
 //! - A unique index refuses what the snapshot does not show: a concurrent save of the same bytes was committed first.
 //!   This transaction is retried too, and then finds the other save's row.
 //!
-//! Of the transactions of one account, one runs at a time in a process ([`account_queue`]). A transaction for which
+//! Of the transactions of one account, one runs at a time in a process ([`AccountQueue`]). A transaction for which
 //! others wait is committed twice: first so that they can see it (`w: 1`), and then durably (`w: "majority"`, which
 //! includes the journal unless the replica set is configured with `writeConcernMajorityJournalDefault: false`). Only after the
 //! second commit does its method return.
@@ -49,7 +49,6 @@
 
 mod abandoned;
 mod account;
-mod account_queue;
 mod bson;
 mod collections;
 mod damage;
@@ -81,9 +80,9 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use self::abandoned::Lookout;
-use self::account_queue::AccountQueue;
 use self::collections::Collections;
 use self::error::{BACKEND, Failure, Result as StepResult};
+use super::account_queue::AccountQueue;
 use super::{DamagedPage, RecordKey, RecordKind, RecordStore, StoreIdentity};
 use crate::domain::{InvalidValue, ObjectKind, StoreId};
 use crate::error::Result;

@@ -11,12 +11,12 @@ use mongodb::options::{Acknowledgment, ReadConcern, TransactionOptions, WriteCon
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
-use super::account_queue::Turn;
 use super::collections::Collections;
 use super::error::{Failure, Result as StepResult, is_commit_in_doubt};
 use super::{MongoDbRecords, TIME_MAX, durable, primary};
 use crate::domain::UserId;
 use crate::error::Result;
+use crate::records::account_queue::Turn;
 
 /// A running transaction: every read and write with its session belongs to it.
 pub(super) struct Transaction {
@@ -96,7 +96,7 @@ impl Transaction {
     /// others can see the commit, and the method returns when the commit is durable. So the waits for the journals, up to
     /// a tenth of a second each, do not add up. A later commit is durable only together with this one. The other
     /// transactions are committed in one step.
-    async fn attempt<C, T, F>(&mut self, context: &C, step: &F, turn: &mut Option<Turn<'_>>) -> StepResult<T>
+    async fn attempt<C, T, F>(&mut self, context: &C, step: &F, turn: &mut Option<Turn>) -> StepResult<T>
     where
         C: ?Sized,
         F: for<'t> Fn(&'t mut Self, &'t C) -> BoxFuture<'t, StepResult<T>>,

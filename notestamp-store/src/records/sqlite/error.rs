@@ -48,6 +48,8 @@ pub(super) enum Failure {
     Column { column: &'static str },
     #[error("the database is closed")]
     Closed,
+    #[error("the caller no longer waits for the query")]
+    CallerGone,
     #[error("a step panicked: {message}")]
     Panicked { message: String },
 }
@@ -210,7 +212,8 @@ impl Failure {
             Self::Closed => Class::Unavailable,
             Self::Outcome(Error::Full { .. }) => Class::Full,
             Self::Column { .. } | Self::ForeignSchema { .. } => Class::Corrupt,
-            Self::NewerSchema { .. }
+            Self::CallerGone
+            | Self::NewerSchema { .. }
             | Self::NoWriteAheadLog { .. }
             | Self::Panicked { .. }
             | Self::Outcome(_) => Class::Other,

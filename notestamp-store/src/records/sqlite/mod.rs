@@ -34,7 +34,7 @@ use self::readers::{BUSY_TIMEOUT, Readers, STATEMENTS_MAX};
 use self::writer::{Priority, Writer};
 use super::{DamagedPage, RecordKey, RecordKind, RecordStore, StoreIdentity};
 use crate::disk::{self, Reserve};
-use crate::domain::{ObjectKind, StoreId};
+use crate::domain::{ObjectKind, StoreId, UserId};
 use crate::durability::Durability;
 use crate::error::Result;
 
@@ -105,6 +105,16 @@ impl SqliteRecords {
         F: FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     {
         Ok(self.readers.read(query).await?)
+    }
+
+    /// Runs a query over many of an account's projects: it takes its turn among those of its account, and leaves
+    /// readers free for other queries.
+    async fn read_list<T, F>(&self, account: UserId, query: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    {
+        Ok(self.readers.read_list(account, query).await?)
     }
 
     async fn write<T, F>(&self, step: F) -> Result<T>

@@ -39,7 +39,7 @@ impl ProjectStore for SqliteRecords {
 
     async fn list_projects(&self, owner: UserId, query: &ListQuery) -> Result<Page> {
         let query = query.clone();
-        self.read(move |connection| listing::list(connection, owner, &query)).await
+        self.read_list(owner, move |connection| listing::list(connection, owner, &query)).await
     }
 
     async fn commit_save(&self, commit: &SaveCommit) -> Result<SaveOutcome> {

@@ -1,7 +1,7 @@
-//! A queue for each account: of this process's transactions that write to one account, one runs at a time.
+//! A queue for each account: of its steps in this process, one runs at a time, in the order in which they came.
 //!
-//! Concurrent transactions on one account would only abort each other repeatedly: the more there are, the fewer are
-//! committed. Correctness does not depend on the queue; transactions of other processes still conflict.
+//! So one account cannot keep all of a shared resource to itself, and steps that would only abort each other do not
+//! run concurrently. Correctness does not depend on the queue.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,15 +10,15 @@ use tokio::sync::{Mutex as Queue, OwnedMutexGuard};
 
 use crate::domain::UserId;
 
-/// The transactions that wait, by account; first come, first served.
-#[derive(Default)]
-pub(super) struct AccountQueue(Mutex<HashMap<UserId, Arc<Queue<()>>>>);
+/// The steps that wait, by account; first come, first served. Clones share the queues.
+#[derive(Clone, Default, Debug)]
+pub(super) struct AccountQueue(Arc<Mutex<HashMap<UserId, Arc<Queue<()>>>>>);
 
 impl AccountQueue {
-    /// Waits until no other transaction of this process has a turn with this account.
-    pub(super) async fn wait(&self, account: UserId) -> Turn<'_> {
+    /// Waits until no other step of this process has a turn with this account.
+    pub(super) async fn wait(&self, account: UserId) -> Turn {
         let queue = Arc::clone(self.lock().entry(account).or_default());
-        let mut turn = Turn { turns: self, account, held: None };
+        let mut turn = Turn { turns: self.clone(), account, held: None };
         turn.held = Some(queue.lock_owned().await);
         turn
     }
@@ -29,13 +29,13 @@ impl AccountQueue {
 }
 
 /// A turn with an account, or a place in its queue; dropping it ends either.
-pub(super) struct Turn<'a> {
-    turns: &'a AccountQueue,
+pub(super) struct Turn {
+    turns: AccountQueue,
     account: UserId,
     held: Option<OwnedMutexGuard<()>>,
 }
 
-impl Turn<'_> {
+impl Turn {
     /// Whether others wait for this turn to end.
     pub(super) fn is_awaited(&self) -> bool {
         // One is in the map, one is this turn's own, and each waiting turn holds another.
@@ -43,7 +43,7 @@ impl Turn<'_> {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Turn {
     fn drop(&mut self) {
         let mut queues = self.turns.lock();
         self.held = None;
