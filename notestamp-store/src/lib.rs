@@ -25,5 +25,6 @@ pub use durability::Durability;
 pub use error::{Error, Result, error_chain};
 pub use random::{OsRandom, Random};
 pub use store::{
-    CheckReport, Dedup, Opened, Save, SaveRequest, Store, StoreBuilder, StoreSettings, SweepReport,
+    CheckReport, Dedup, Opened, ProjectStream, Save, SaveRequest, Store, StoreBuilder, StoreSettings,
+    SweepReport,
 };

@@ -31,7 +31,7 @@ pub use mongodb::MongoDbRecords;
 pub use objects::ObjectLedger;
 pub use omitted::damaged_omitted;
 pub(crate) use omitted::omit_damaged;
-pub use projects::{Deleted, ProjectStore, SaveOutcome};
+pub use projects::{Deleted, ListStart, ProjectStore, SaveOutcome};
 pub use sessions::SessionStore;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteRecords;

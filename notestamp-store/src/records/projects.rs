@@ -1,4 +1,5 @@
 use std::fmt;
+use std::num::NonZeroUsize;
 
 use async_trait::async_trait;
 
@@ -26,6 +27,17 @@ pub trait ProjectStore: fmt::Debug + Send + Sync {
     ///
     /// A client that follows the cursors gets each project exactly once, if it is neither saved nor deleted meanwhile.
     async fn list_projects(&self, owner: UserId, query: &ListQuery) -> Result<Page>;
+
+    /// Begins to read a list of any length in chunks: the first `len` projects that a query selects, and the ids of all
+    /// that follow, read from one snapshot. Empty if the owner's account has been removed.
+    ///
+    /// The query's limit is ignored. The ids, of 16 bytes each, are all that grows with the list. Because they are read
+    /// together with the first projects, a later save changes neither the order of the list nor what belongs to it.
+    async fn start_list(&self, owner: UserId, query: &ListQuery, len: NonZeroUsize) -> Result<ListStart>;
+
+    /// This owner's projects of these ids, in the order of the ids. Projects that are absent are left out; all are, if
+    /// the owner's account has been removed.
+    async fn find_projects_by_ids(&self, owner: UserId, ids: &[ProjectId]) -> Result<Vec<Project>>;
 
     /// Commits a save: reads [`SaveReads`], calls [`plan_save`], writes the plan, all in one transaction.
     ///
@@ -61,6 +73,15 @@ pub trait ProjectStore: fmt::Debug + Send + Sync {
     async fn delete_project(&self, caller: Caller, title: &Title, now: Timestamp) -> Result<Deleted> {
         self.delete_project_if(caller, title, &Precondition::None, now).await
     }
+}
+
+/// The start of a list: what [`ProjectStore::start_list`] returns.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ListStart {
+    /// The first projects, in the requested order.
+    pub projects: Vec<Project>,
+    /// The ids of all projects after these, in the same order.
+    pub rest: Vec<ProjectId>,
 }
 
 /// The outcome of [`ProjectStore::commit_save`].

@@ -32,6 +32,7 @@ use clock_looks::{ClockLook, ClockLooks};
 use rotations::Rotations;
 
 pub use check::CheckReport;
+pub use list::ProjectStream;
 pub use open::Opened;
 pub use save::{Save, SaveRequest};
 pub use sweep::SweepReport;

@@ -1,12 +1,13 @@
 //! A record store with fault injection.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use notestamp_store::protocol::{SaveCommit, StaleBefore};
 use notestamp_store::records::{
-    DamagedPage, Deleted, ObjectLedger, ProjectStore, RecordKey, RecordKind, RecordStore, SaveOutcome,
-    SessionStore, StoreIdentity, UserStore,
+    DamagedPage, Deleted, ListStart, ObjectLedger, ProjectStore, RecordKey, RecordKind, RecordStore,
+    SaveOutcome, SessionStore, StoreIdentity, UserStore,
 };
 use notestamp_store::{
     Caller, Digest, Email, Error, ListQuery, MediaRef, Namespace, Object, ObjectId, ObjectKind, Page,
@@ -62,6 +63,8 @@ pass_on! {
         fn find_project_by_id(owner: UserId, id: ProjectId) -> Option<Project>;
         fn find_owned_media(owner: UserId, digest: Digest) -> Option<MediaRef>;
         fn list_projects(owner: UserId, query: &ListQuery) -> Page;
+        fn start_list(owner: UserId, query: &ListQuery, len: NonZeroUsize) -> ListStart;
+        fn find_projects_by_ids(owner: UserId, ids: &[ProjectId]) -> Vec<Project>;
         fn commit_save(commit: &SaveCommit) -> SaveOutcome;
         fn delete_project_if(caller: Caller, title: &Title, precondition: &Precondition, now: Timestamp) -> Deleted;
     }

@@ -2,7 +2,7 @@
 
 use super::fixture::*;
 use crate::domain::{Cursor, LastModified, ListQuery, Metadata, Order, Project, Sort, Start, Title, UserId};
-use crate::records::RecordStore;
+use crate::records::{ListStart, RecordStore};
 
 const SORTS: [Sort; 3] = [Sort::Saved, Sort::LastModified, Sort::Title];
 const ORDERS: [Option<Order>; 3] = [None, Some(Order::Ascending), Some(Order::Descending)];
@@ -356,6 +356,91 @@ pub async fn unchanged_projects_are_listed_once_while_others_change(store: &dyn 
             met.retain(|text| text.starts_with("untouched"));
             met.sort();
             assert_eq!(met, untouched, "{sort:?} {order:?}");
+        }
+    }
+}
+
+pub async fn a_list_starts_with_projects_and_ends_with_ids(store: &dyn RecordStore) {
+    let (ada, bob) = (account(store).await, account(store).await);
+    save_all(store, bob, &["song", "other"]).await;
+    for (at, text) in ["Song", "song b", "Else", "song a", "SONG", "last song"].into_iter().enumerate() {
+        let kind = ["audio", "youtube"][at % 2].to_owned();
+        save_as(store, ada, Metadata { kind, ..metadata(text) }).await.project().await;
+    }
+    for sort in SORTS {
+        for order in ORDERS {
+            for (search, kind, skip) in
+                [(None, None, 0), (Some("song"), None, 0), (None, Some("audio"), 1), (Some("no"), None, 0)]
+            {
+                let (search, kind) = (search.map(str::to_owned), kind.map(str::to_owned));
+                let start = Start::First(sort);
+                let query = ListQuery { search, kind, start, order, skip, ..ListQuery::default() };
+                let all = store.list_projects(ada, &query).await.unwrap().projects;
+                for len in [1, 2, all.len().max(1), MANY] {
+                    // Whatever the limit.
+                    let limited = ListQuery { limit: by(1).limit, ..query.clone() };
+                    let start = store.start_list(ada, &limited, by(len).limit.unwrap()).await.unwrap();
+                    let (first, rest) = all.split_at(len.min(all.len()));
+                    assert_eq!(start.projects, first, "{query:?}");
+                    assert_eq!(start.rest, rest.iter().map(|it| it.id).collect::<Vec<_>>(), "{query:?}");
+                }
+            }
+        }
+    }
+}
+
+pub async fn projects_are_found_in_the_order_of_their_ids_in_the_request(store: &dyn RecordStore) {
+    let (ada, bob) = (account(store).await, account(store).await);
+    save_all(store, ada, &["a", "b", "c"]).await;
+    save_all(store, bob, &["of bob"]).await;
+    let [c, b, a] = <[Project; 3]>::try_from(snapshot(store, ada).await.projects).unwrap();
+    let of_bob = snapshot(store, bob).await.projects[0].id;
+    let found = store.find_projects_by_ids(ada, &[b.id, of_bob, a.id, project_id(), c.id]).await.unwrap();
+    assert_eq!(found, [b.clone(), a.clone(), c]);
+    store.delete_project(ada.into(), &title("b"), NOW).await.unwrap();
+    assert_eq!(store.find_projects_by_ids(ada, &[b.id, a.id]).await.unwrap(), std::slice::from_ref(&a));
+    assert_eq!(store.find_projects_by_ids(ada, &[]).await.unwrap(), []);
+    store.remove_user(ada.into(), NOW).await.unwrap();
+    assert_eq!(store.find_projects_by_ids(ada, &[a.id]).await.unwrap(), []);
+    let start = store.start_list(ada, &ListQuery::default(), by(2).limit.unwrap()).await.unwrap();
+    assert_eq!(start, ListStart::default());
+}
+
+pub async fn a_started_list_contains_what_existed_throughout_once_and_in_order(store: &dyn RecordStore) {
+    for sort in SORTS {
+        for order in ORDERS {
+            let ada = account(store).await;
+            for at in 0..10 {
+                save_all(
+                    store,
+                    ada,
+                    &[&format!("kept {at}"), &format!("saved {at}"), &format!("deleted {at}")],
+                )
+                .await;
+            }
+            let query = ListQuery { start: Start::First(sort), order, ..ListQuery::default() };
+            let mut expected = titles(store, ada, &query).await;
+            let start = store.start_list(ada, &query, by(2).limit.unwrap()).await.unwrap();
+            let mut met = start.projects;
+            for (step, ids) in start.rest.chunks(2).enumerate() {
+                if step < 10 {
+                    let deleted = title(&format!("deleted {step}"));
+                    store.delete_project(ada.into(), &deleted, NOW).await.unwrap();
+                    // A project of a deleted title is another project.
+                    save_all(
+                        store,
+                        ada,
+                        &[&format!("saved {step}"), &format!("new {step}"), deleted.as_str()],
+                    )
+                    .await;
+                }
+                met.extend(store.find_projects_by_ids(ada, ids).await.unwrap());
+            }
+            let mut met: Vec<_> = met.iter().map(|it| it.metadata.title.as_str().to_owned()).collect();
+            // Deleted projects may have been met before their deletion.
+            met.retain(|text| !text.starts_with("deleted"));
+            expected.retain(|text| !text.starts_with("deleted"));
+            assert_eq!(met, expected, "{sort:?} {order:?}");
         }
     }
 }

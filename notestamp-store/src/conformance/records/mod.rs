@@ -150,11 +150,14 @@ macro_rules! records_conformance {
                 a_contained_text_is_literal_and_compares_letter_case
                 a_cursor_stays_valid_after_its_project_is_deleted
                 a_cursor_without_a_limit_lists_the_rest
+                a_list_starts_with_projects_and_ends_with_ids
                 a_page_at_an_offset_is_a_slice_of_the_list
                 a_search_finds_the_current_title
                 a_search_in_many_titles_finds_rare_and_common_texts
                 a_search_is_literal_and_ignores_letter_case
+                a_started_list_contains_what_existed_throughout_once_and_in_order
                 a_type_is_compared_exactly
+                projects_are_found_in_the_order_of_their_ids_in_the_request
                 pages_with_any_limit_list_all_projects_in_order
                 unchanged_projects_are_listed_once_while_others_change
                 each_sort_has_both_orders

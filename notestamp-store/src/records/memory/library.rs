@@ -4,6 +4,7 @@ use std::ops::Bound::{Excluded, Unbounded};
 use crate::domain::{
     Cursor, Digest, ListQuery, MediaRef, ObjectId, Order, Page, Project, ProjectId, Sort, Title,
 };
+use crate::records::ListStart;
 
 /// The projects of one account, with an index for each way to find them.
 #[derive(Debug, Default)]
@@ -70,6 +71,19 @@ impl Library {
     }
 
     pub(super) fn page(&self, query: &ListQuery) -> Page {
+        let found = self.selected(query).take(query.wanted().unwrap_or(usize::MAX));
+        Page::of(found.cloned().collect(), query)
+    }
+
+    /// The first `len` projects that a query selects, and the ids of the others.
+    pub(super) fn start(&self, query: &ListQuery, len: usize) -> ListStart {
+        let mut selected = self.selected(query);
+        let projects = selected.by_ref().take(len).cloned().collect();
+        ListStart { projects, rest: selected.map(|project| project.id).collect() }
+    }
+
+    /// What a query selects, without its limit.
+    fn selected<'a>(&'a self, query: &'a ListQuery) -> impl Iterator<Item = &'a Project> {
         let after = query.after().map_or(Unbounded, |cursor| Excluded(cursor.clone()));
         let places = &self.places[query.sort() as usize];
         let following: Box<dyn Iterator<Item = _>> = match query.order() {
@@ -77,7 +91,6 @@ impl Library {
             Order::Descending => Box::new(places.range((Unbounded, after)).rev()),
         };
         let following = following.filter_map(|(_, id)| self.projects.get(id));
-        let admitted = following.filter(|project| query.admits(project)).skip(query.skip);
-        Page::of(admitted.take(query.wanted().unwrap_or(usize::MAX)).cloned().collect(), query)
+        following.filter(|project| query.admits(project)).skip(query.skip)
     }
 }

@@ -1,3 +1,5 @@
+use std::num::NonZeroUsize;
+
 use async_trait::async_trait;
 
 use super::library::Library;
@@ -10,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::protocol::{
     DeleteReads, SaveCommit, SaveDecision, SaveReads, check_precondition, plan_delete, plan_save,
 };
-use crate::records::{Deleted, ProjectStore, SaveOutcome};
+use crate::records::{Deleted, ListStart, ProjectStore, SaveOutcome};
 
 #[async_trait]
 impl ProjectStore for MemoryRecords {
@@ -30,6 +32,17 @@ impl ProjectStore for MemoryRecords {
         let state = self.lock()?;
         let page = state.library(owner).map(|library| library.page(query));
         Ok(page.unwrap_or_else(Page::empty))
+    }
+
+    async fn start_list(&self, owner: UserId, query: &ListQuery, len: NonZeroUsize) -> Result<ListStart> {
+        let state = self.lock()?;
+        Ok(state.library(owner).map(|library| library.start(query, len.get())).unwrap_or_default())
+    }
+
+    async fn find_projects_by_ids(&self, owner: UserId, ids: &[ProjectId]) -> Result<Vec<Project>> {
+        let state = self.lock()?;
+        let library = state.library(owner);
+        Ok(ids.iter().filter_map(|id| library?.get(*id)).cloned().collect())
     }
 
     async fn commit_save(&self, commit: &SaveCommit) -> Result<SaveOutcome> {

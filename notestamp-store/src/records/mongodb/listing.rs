@@ -1,5 +1,7 @@
-//! Pages of projects. Each is either a walk along one index, from the cursor to the limit, or a lookup of the few
+//! Pages of projects, and the starts of whole lists. Each is either a walk along one index, from the cursor to the limit, or a lookup of the few
 //! projects that contain a searched n-gram.
+
+use std::num::NonZeroUsize;
 
 use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, Document, RawDocumentBuf, doc, serialize_to_bson};
@@ -7,12 +9,12 @@ use mongodb::error::Error as DriverError;
 use mongodb::options::Hint;
 
 use super::bson::{limit as document_limit, uuid};
-use super::documents::projects::{LastModifiedPlace, ProjectDocument, TitlePlace};
+use super::documents::projects::{IdDocument, LastModifiedPlace, ProjectDocument, TitlePlace};
 use super::documents::readable;
 use super::error::Result;
 use super::transaction::Transaction;
-use crate::domain::{Cursor, ListQuery, Order, Page, Project, Sort, UserId};
-use crate::records::RecordKind;
+use crate::domain::{Cursor, ListQuery, Order, Page, Project, ProjectId, Sort, Start, UserId};
+use crate::records::{ListStart, RecordKind};
 
 /// More than any account has projects, and so small that its sum with a limit fits into 64 bits, as MongoDB requires.
 const SKIP_MAX: u64 = 1 << 62;
@@ -24,22 +26,13 @@ const BY_GRAM: &str = "projects_by_gram";
 
 /// A page of an owner's projects.
 pub(super) async fn list(transaction: &mut Transaction, owner: UserId, query: &ListQuery) -> Result<Page> {
-    let Transaction { session, collections } = transaction;
+    let Transaction { session, collections } = &mut *transaction;
     let id = doc! { "_id": uuid(owner.as_bytes()) };
     if collections.users.clone_with_type::<Document>().find_one(id).session(&mut *session).await?.is_none() {
         return Ok(Page::empty());
     }
-    // If many projects contain each n-gram, a walk in the sort order soon finds enough of them for a page.
-    let mut rare = None;
-    for gram in query.lookups() {
-        let filter = doc! { "owner": uuid(owner.as_bytes()), "grams": gram };
-        let found = collections.projects.count_documents(filter.clone()).limit(CANDIDATES_MAX + 1);
-        let found = found.hint(Hint::Name(BY_GRAM.to_owned())).session(&mut *session).await?;
-        if found <= CANDIDATES_MAX {
-            rare = Some(filter);
-            break;
-        }
-    }
+    let rare = rare(transaction, owner, query).await?;
+    let Transaction { session, collections } = transaction;
     let Listing { filter, sort, index, limit } = Listing::of(owner, query, rare)?;
     let skip = u64::try_from(query.skip).unwrap_or(SKIP_MAX).min(SKIP_MAX);
     let raw = collections.projects.clone_with_type::<RawDocumentBuf>();
@@ -63,6 +56,56 @@ pub(super) async fn list(transaction: &mut Transaction, owner: UserId, query: &L
         }
     }
     Ok(Page::of(projects, query))
+}
+
+/// The first `len` of an owner's projects that a query selects, and the ids of all others.
+pub(super) async fn start(
+    transaction: &mut Transaction,
+    owner: UserId,
+    query: &ListQuery,
+    len: NonZeroUsize,
+) -> Result<ListStart> {
+    let first = ListQuery { limit: Some(len), ..query.clone() };
+    let Page { projects, next } = list(transaction, owner, &first).await?;
+    let rest = match next {
+        None => Vec::new(),
+        Some(next) => {
+            let rest = ListQuery { start: Start::After(next), limit: None, skip: 0, ..query.clone() };
+            ids(transaction, owner, &rest).await?
+        }
+    };
+    Ok(ListStart { projects, rest })
+}
+
+/// The ids of all projects that a query selects.
+async fn ids(transaction: &mut Transaction, owner: UserId, query: &ListQuery) -> Result<Vec<ProjectId>> {
+    let rare = rare(transaction, owner, query).await?;
+    let Transaction { session, collections } = transaction;
+    let Listing { filter, sort, index, .. } = Listing::of(owner, query, rare)?;
+    let raw = collections.projects.clone_with_type::<RawDocumentBuf>();
+    let found = raw.find(filter).sort(sort).hint(Hint::Name(index)).projection(doc! { "_id": 1 });
+    let mut found = found.session(&mut *session).await?;
+    let mut ids = Vec::new();
+    let mut found = found.stream(session);
+    while let Some(document) = found.try_next().await? {
+        ids.extend(readable::<IdDocument, ProjectId>(RecordKind::Project, &[document]));
+    }
+    Ok(ids)
+}
+
+/// An n-gram that few projects contain, as a filter. If many projects contain each n-gram, there is none: then a walk
+/// in the sort order soon finds enough of them for a page.
+async fn rare(transaction: &mut Transaction, owner: UserId, query: &ListQuery) -> Result<Option<Document>> {
+    let Transaction { session, collections } = transaction;
+    for gram in query.lookups() {
+        let filter = doc! { "owner": uuid(owner.as_bytes()), "grams": gram };
+        let found = collections.projects.count_documents(filter.clone()).limit(CANDIDATES_MAX + 1);
+        let found = found.hint(Hint::Name(BY_GRAM.to_owned())).session(&mut *session).await?;
+        if found <= CANDIDATES_MAX {
+            return Ok(Some(filter));
+        }
+    }
+    Ok(None)
 }
 
 /// A query on the collection of projects.

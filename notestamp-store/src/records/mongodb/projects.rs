@@ -1,10 +1,14 @@
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+
 use async_trait::async_trait;
-use futures_util::FutureExt;
+use futures_util::{FutureExt, TryStreamExt};
 use mongodb::bson::{Document, RawDocumentBuf, Uuid, doc, serialize_to_bson};
 use mongodb::options::Hint;
 
 use super::bson::uuid;
 use super::documents::projects::{MediaDocument, ProjectDocument};
+use super::documents::readable;
 use super::error::{Failure, Result as StepResult};
 use super::save_reads::{readable_media, save_reads, titled, with_media};
 use super::transaction::Transaction;
@@ -16,7 +20,7 @@ use crate::domain::{
 };
 use crate::error::{Error, Result};
 use crate::protocol::{DeleteReads, SaveCommit, SaveDecision, check_precondition, plan_delete, plan_save};
-use crate::records::{Deleted, ProjectStore, SaveOutcome};
+use crate::records::{Deleted, ListStart, ProjectStore, RecordKind, SaveOutcome};
 
 #[async_trait]
 impl ProjectStore for MongoDbRecords {
@@ -42,6 +46,28 @@ impl ProjectStore for MongoDbRecords {
     async fn list_projects(&self, owner: UserId, query: &ListQuery) -> Result<Page> {
         self.transaction(&(owner, query), |transaction, (owner, query)| {
             listing::list(transaction, *owner, query).boxed()
+        })
+        .await
+    }
+
+    async fn start_list(&self, owner: UserId, query: &ListQuery, len: NonZeroUsize) -> Result<ListStart> {
+        self.transaction(&(owner, query), move |transaction, (owner, query)| {
+            listing::start(transaction, *owner, query, len).boxed()
+        })
+        .await
+    }
+
+    async fn find_projects_by_ids(&self, owner: UserId, ids: &[ProjectId]) -> Result<Vec<Project>> {
+        let wanted: Vec<Uuid> = ids.iter().map(|id| uuid(id.as_bytes())).collect();
+        self.bounded(async {
+            let projects = self.collections.projects.clone_with_type::<RawDocumentBuf>();
+            let filter = doc! { "_id": { "$in": wanted }, "owner": uuid(owner.as_bytes()) };
+            let found: Vec<_> =
+                projects.find(filter).projection(doc! { "grams": 0 }).await?.try_collect().await?;
+            let found = readable::<ProjectDocument, Project>(RecordKind::Project, &found);
+            let mut found: HashMap<_, _> = found.into_iter().map(|project| (project.id, project)).collect();
+            let in_order = ids.iter().filter_map(|id| found.remove(id)).collect();
+            Ok(if account::is_present(&self.collections, owner).await? { in_order } else { Vec::new() })
         })
         .await
     }

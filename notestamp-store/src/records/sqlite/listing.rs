@@ -1,13 +1,13 @@
-//! Pages of projects. Each is either a walk along one index, from the cursor to the limit, or a lookup of the few
-//! projects that contain the searched n-grams.
+//! Pages of projects, and the starts of whole lists. Each is either a walk along one index, from the cursor to the limit,
+//! or a lookup of the few projects that contain the searched n-grams.
 
 use rusqlite::{Connection, ToSql};
 
 use super::error::{Result, unless_damaged};
 use super::ngrams;
 use super::rows::projects::from_row;
-use crate::domain::{Cursor, ListQuery, Order, Page, Project, Sort, UserId};
-use crate::records::RecordKind;
+use crate::domain::{Cursor, ListQuery, Order, Page, Project, ProjectId, Sort, UserId};
+use crate::records::{ListStart, RecordKind};
 
 /// A page of an owner's projects.
 pub(super) fn list(connection: &Connection, owner: UserId, query: &ListQuery) -> Result<Page> {
@@ -21,6 +21,33 @@ pub(super) fn list(connection: &Connection, owner: UserId, query: &ListQuery) ->
     // skips or repeats another project.
     let found = found.take(query.wanted().unwrap_or(usize::MAX)).collect::<Result<Vec<Project>>>()?;
     Ok(Page::of(found, query))
+}
+
+/// The first `len` projects that a query selects, and the ids of all others.
+pub(super) fn start(
+    connection: &Connection,
+    owner: UserId,
+    query: &ListQuery,
+    len: usize,
+) -> Result<ListStart> {
+    let listing = Listing::of(owner, query, ngrams::rare(connection, owner, query)?);
+    let params: Vec<_> = listing.params.iter().map(|(name, value)| (*name, &**value)).collect();
+    let mut statement = connection.prepare_cached(&listing.sql)?;
+    let mut rows = statement.query(&*params)?;
+    let (mut start, mut skip) = (ListStart::default(), query.skip);
+    // SQLite reads a column only if it is asked for: of the rest no more than the ids.
+    while let Some(row) = rows.next()? {
+        if skip == 0 && start.projects.len() >= len {
+            start.rest.push(ProjectId::from_bytes(row.get("id")?));
+        } else if let Some(project) = unless_damaged(RecordKind::Project, from_row(row)) {
+            let project = project?;
+            match skip.checked_sub(1) {
+                Some(left) => skip = left,
+                None => start.projects.push(project),
+            }
+        }
+    }
+    Ok(start)
 }
 
 /// An SQL statement and its parameters.
@@ -100,7 +127,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Timestamp;
-    use crate::domain::{ProjectId, Start, Title};
+    use crate::domain::{Start, Title};
     use crate::records::sqlite::schema::{empty_database, query_plan};
 
     fn every_listing() -> Vec<ListQuery> {

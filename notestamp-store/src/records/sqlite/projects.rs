@@ -1,3 +1,5 @@
+use std::num::NonZeroUsize;
+
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Params, named_params};
 
@@ -13,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::protocol::{
     DeleteReads, SaveCommit, SaveDecision, SaveReads, check_precondition, plan_delete, plan_save,
 };
-use crate::records::{Deleted, ProjectStore, RecordKind, SaveOutcome};
+use crate::records::{Deleted, ListStart, ProjectStore, RecordKind, SaveOutcome};
 
 #[async_trait]
 impl ProjectStore for SqliteRecords {
@@ -23,14 +25,7 @@ impl ProjectStore for SqliteRecords {
     }
 
     async fn find_project_by_id(&self, owner: UserId, id: ProjectId) -> Result<Option<Project>> {
-        self.read(move |connection| {
-            query_one(
-                connection,
-                FIND_BY_ID,
-                named_params! { ":owner": owner.as_bytes(), ":id": id.as_bytes() },
-            )
-        })
-        .await
+        self.read(move |connection| find_by_id(connection, owner, id)).await
     }
 
     async fn find_owned_media(&self, owner: UserId, digest: Digest) -> Result<Option<MediaRef>> {
@@ -40,6 +35,26 @@ impl ProjectStore for SqliteRecords {
     async fn list_projects(&self, owner: UserId, query: &ListQuery) -> Result<Page> {
         let query = query.clone();
         self.read_list(owner, move |connection| listing::list(connection, owner, &query)).await
+    }
+
+    async fn start_list(&self, owner: UserId, query: &ListQuery, len: NonZeroUsize) -> Result<ListStart> {
+        let query = query.clone();
+        self.read_list(owner, move |connection| listing::start(connection, owner, &query, len.get())).await
+    }
+
+    async fn find_projects_by_ids(&self, owner: UserId, ids: &[ProjectId]) -> Result<Vec<Project>> {
+        let ids = ids.to_vec();
+        self.read_list(owner, move |connection| {
+            let snapshot = connection.unchecked_transaction()?;
+            let mut projects = Vec::with_capacity(ids.len());
+            for id in ids {
+                let found = find_by_id(&snapshot, owner, id).transpose();
+                projects
+                    .extend(found.and_then(|found| unless_damaged(RecordKind::Project, found)).transpose()?);
+            }
+            Ok(projects)
+        })
+        .await
     }
 
     async fn commit_save(&self, commit: &SaveCommit) -> Result<SaveOutcome> {
@@ -194,6 +209,11 @@ fn delete(connection: &Connection, project: Project, now: Timestamp) -> StepResu
 
 fn find(connection: &Connection, owner: UserId, title: &Title) -> StepResult<Option<Project>> {
     query_one(connection, FIND, named_params! { ":owner": owner.as_bytes(), ":title": title.as_str() })
+}
+
+fn find_by_id(connection: &Connection, owner: UserId, id: ProjectId) -> StepResult<Option<Project>> {
+    let params = named_params! { ":owner": owner.as_bytes(), ":id": id.as_bytes() };
+    query_one(connection, FIND_BY_ID, params)
 }
 
 fn query_one(connection: &Connection, sql: &str, params: impl Params) -> StepResult<Option<Project>> {

@@ -47,6 +47,21 @@ pub(in crate::records::mongodb) struct LastModifiedPlace {
     id: Uuid,
 }
 
+/// Of a project only its id.
+#[derive(Deserialize)]
+pub(in crate::records::mongodb) struct IdDocument {
+    #[serde(rename = "_id")]
+    id: Uuid,
+}
+
+impl TryFrom<IdDocument> for ProjectId {
+    type Error = Failure;
+
+    fn try_from(document: IdDocument) -> Result<Self, Failure> {
+        Ok(Self::from_bytes(document.id.bytes()))
+    }
+}
+
 /// The sort key of the listings by title.
 #[derive(Serialize, Deserialize)]
 pub(in crate::records::mongodb) struct TitlePlace {
