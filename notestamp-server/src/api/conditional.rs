@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::entity_tags;
 use crate::error::{ApiError, Code};
 use crate::http::entity_tag::{EntityTag, ReadCondition, read_condition};
-use crate::wire::json::{Json, WrittenJson};
+use crate::wire::json::{Json, StreamedJson};
 
 /// Returns whether the response is 304: whether the client already has the representation that `current` names.
 /// Preconditions are evaluated before ranges (RFC 9110, 13.2.2).
@@ -51,8 +51,8 @@ impl<P: IntoResponse> Conditional<P> {
     }
 }
 
-impl<T: Type + Serialize> Conditional<WrittenJson<T>> {
-    /// Responds with a list, or a page of one, or with 304. `link` names the next page.
+impl<T: Type + Serialize> Conditional<StreamedJson<T>> {
+    /// Responds with a page of a list, or with 304. `link` names the next page.
     ///
     /// Its entity tag is strong: the digest of the response's bytes and of the link, since a page may stay the same
     /// while a later page appears or disappears. So the tag changes exactly when the response does; newly signed media
@@ -60,13 +60,13 @@ impl<T: Type + Serialize> Conditional<WrittenJson<T>> {
     ///
     /// # Errors
     /// Those of [`is_not_modified`].
-    pub(crate) fn list(headers: &HeaderMap, list: T, link: Option<&str>) -> Result<Self, ApiError> {
+    pub(crate) fn page(headers: &HeaderMap, page: T, link: Option<&str>) -> Result<Self, ApiError> {
         let failed = |error| ApiError::new(Code::Internal, "the list cannot be written").caused_by(error);
-        let written = Json(list).write().map_err(failed)?;
+        let written = Json(page).write().map_err(failed)?;
         let mut hasher = Hasher::new();
         hasher.update(written.as_bytes());
         hasher.update(link.unwrap_or_default().as_bytes());
-        Self::new(headers, &entity_tags::of_digest(&hasher.finish().0), written)
+        Self::new(headers, &entity_tags::of_digest(&hasher.finish().0), written.into())
     }
 }
 

@@ -19,6 +19,7 @@ mod sessions;
 mod sets_cookies;
 mod sign_in;
 mod tag;
+mod whole_list;
 
 use poem_openapi::OpenApiService;
 

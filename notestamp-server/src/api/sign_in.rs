@@ -11,13 +11,14 @@ use poem_openapi::OpenApi;
 use super::home::media_url;
 use super::sets_cookies::SetsCookies;
 use super::tag::Tag;
+use super::whole_list::WholeList;
 use crate::auth::{FailureReason, Password, SessionJar};
 use crate::error::{ApiError, Code, Failed, failures};
 use crate::middleware::base_url::BaseUrl;
 use crate::middleware::client_address::Client;
 use crate::state::State;
 use crate::wire::account::{CredentialsBody, Message, SignedIn};
-use crate::wire::json::Json;
+use crate::wire::json::{Json, StreamedJson};
 use crate::wire::metadata::ProjectMetadata;
 
 /// Signing in and out.
@@ -30,7 +31,7 @@ failures! {
     SignOutFailures: 403 507;
 }
 
-type SignedInOr = Result<SetsCookies<Json<SignedIn>>, Failed<SignInFailures>>;
+type SignedInOr = Result<SetsCookies<StreamedJson<SignedIn>>, Failed<SignInFailures>>;
 
 /// How many times a sign-in verifies the password at most: it retries if the stored hash has changed meanwhile.
 const RACES_MAX: usize = 3;
@@ -91,7 +92,7 @@ impl SignIn {
 }
 
 async fn sign_in(
-    state: &State,
+    state: &Arc<State>,
     base: &BaseUrl,
     client: &Client,
     jar: &SessionJar,
@@ -115,7 +116,10 @@ async fn sign_in(
                 return Err(bad_credentials().into());
             }
         };
-        let directory = state.store.list_projects(account.id, &ListQuery::default()).await?;
+        let media_url = media_url(base);
+        let entry = move |project| ProjectMetadata::new(project, &media_url);
+        let empty = SignedIn { email: account.email.as_str().to_owned(), directory: Vec::new() };
+        let list = WholeList::read(state, account.id, &ListQuery::default(), &empty, entry).await?;
         // Starts the session last: cookies that are older than `late_cookies` allows would be left out.
         let user_agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let Some(session) = state.store.start_session(&account, user_agent).await? else {
@@ -123,9 +127,7 @@ async fn sign_in(
         };
         state.auth.set_cookies(jar, &session);
         tracing::info!(user = %account.id, session = %session.id, "signed in");
-        let entry = |project| ProjectMetadata::new(project, media_url(base));
-        let directory = directory.projects.into_iter().map(entry).collect();
-        return Ok(SetsCookies(Json(SignedIn { email: account.email.as_str().to_owned(), directory })));
+        return Ok(SetsCookies(list.by_session(session.id).into_body()));
     }
     attempt.fail(FailureReason::WrongPassword);
     Err(bad_credentials().into())

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use poem::http::StatusCode;
-use poem::{FromRequest as _, IntoResponse, Request, RequestBody, Response};
+use poem::{Body, FromRequest as _, IntoResponse, Request, RequestBody, Response};
 use poem_openapi::ApiResponse;
 use poem_openapi::payload::{ParsePayload, Payload};
 use poem_openapi::registry::{
@@ -103,6 +103,54 @@ impl<T: Type + Serialize> Payload for WrittenJson<T> {
 impl<T: Type + Serialize> IntoResponse for WrittenJson<T> {
     fn into_response(self) -> Response {
         Response::builder().content_type(Self::CONTENT_TYPE).body(self.body)
+    }
+}
+
+/// A JSON body that is written while it is sent. If that fails in the middle, the connection breaks off.
+#[derive(Debug)]
+pub(crate) struct StreamedJson<T> {
+    body: Body,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T> StreamedJson<T> {
+    /// The body with the serialization of a `T`.
+    pub(crate) fn new(body: Body) -> Self {
+        Self { body, of: PhantomData }
+    }
+}
+
+impl<T> From<WrittenJson<T>> for StreamedJson<T> {
+    fn from(written: WrittenJson<T>) -> Self {
+        Self::new(written.body.into())
+    }
+}
+
+impl<T: Type + Serialize> Payload for StreamedJson<T> {
+    const CONTENT_TYPE: &'static str = Json::<T>::CONTENT_TYPE;
+
+    fn schema_ref() -> MetaSchemaRef {
+        T::schema_ref()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: Type + Serialize> IntoResponse for StreamedJson<T> {
+    fn into_response(self) -> Response {
+        Response::builder().content_type(Self::CONTENT_TYPE).body(self.body)
+    }
+}
+
+impl<T: Type + Serialize> ApiResponse for StreamedJson<T> {
+    fn meta() -> MetaResponses {
+        Json::<T>::meta()
+    }
+
+    fn register(registry: &mut Registry) {
+        <Self as Payload>::register(registry);
     }
 }
 

@@ -85,38 +85,41 @@ fn wanted_type(filters: Vec<ColumnFilter>) -> Result<Option<String>, InvalidValu
 /// A page of an account's projects, or all of them.
 #[derive(Debug, Serialize)]
 pub(crate) struct ProjectList {
-    projects: Entries,
+    projects: Vec<ProjectListEntry>,
     /// The offset of the next page; `null` if this page is the last.
     #[serde(rename = "nextOffset")]
     next_offset: Option<usize>,
 }
 
+/// One project in the list.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-enum Entries {
-    Objects(Vec<ProjectMetadata>),
-    Titles(Vec<String>),
+pub(crate) enum ProjectListEntry {
+    /// Its metadata.
+    Object(Box<ProjectMetadata>),
+    /// Its title, for clients that expect only titles.
+    Title(String),
+}
+
+impl ProjectListEntry {
+    /// The entry of a project.
+    pub(crate) fn new(
+        project: Project,
+        entries: ProjectListEntries,
+        media_url: impl Fn(ProjectId) -> String,
+    ) -> Self {
+        match entries {
+            ProjectListEntries::Objects => {
+                Self::Object(Box::new(ProjectMetadata::new(project, media_url).map_src(url_or_nothing)))
+            }
+            ProjectListEntries::Titles => Self::Title(project.metadata.title.as_str().to_owned()),
+        }
+    }
 }
 
 impl ProjectList {
     /// A page; `next_offset` counts the projects before the next page, and is `None` on the last page.
-    pub(crate) fn new(
-        projects: Vec<Project>,
-        next_offset: Option<usize>,
-        entries: ProjectListEntries,
-        media_url: impl Fn(ProjectId) -> String,
-    ) -> Self {
-        let projects = projects.into_iter();
-        let projects = match entries {
-            ProjectListEntries::Objects => {
-                let entry = |project| ProjectMetadata::new(project, &media_url).map_src(url_or_nothing);
-                Entries::Objects(projects.map(entry).collect())
-            }
-            ProjectListEntries::Titles => {
-                let title = |project: Project| project.metadata.title.as_str().to_owned();
-                Entries::Titles(projects.map(title).collect())
-            }
-        };
+    pub(crate) fn new(projects: Vec<ProjectListEntry>, next_offset: Option<usize>) -> Self {
         Self { projects, next_offset }
     }
 }

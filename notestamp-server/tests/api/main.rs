@@ -52,6 +52,7 @@ mod memory {
     mod sign_in;
     mod signing_keys;
     mod titles;
+    mod whole_lists;
 }
 
 /// SQLite and files in one folder: the default of the server.
@@ -87,6 +88,7 @@ mod embedded {
     mod sign_in;
     mod signing_keys;
     mod titles;
+    mod whole_lists;
 }
 
 /// MongoDB and a bucket, which several servers can share.
@@ -141,6 +143,7 @@ mod mongodb_s3 {
     mod sign_in;
     mod signing_keys;
     mod titles;
+    mod whole_lists;
 }
 
 mod data_folder;

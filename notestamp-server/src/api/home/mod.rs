@@ -11,6 +11,7 @@ use notestamp_store::ProjectId;
 use crate::middleware::base_url::BaseUrl;
 
 /// The URL of a project's media in this dialect: it needs the session's cookies.
-pub(crate) fn media_url(base: &BaseUrl) -> impl Fn(ProjectId) -> String {
+pub(crate) fn media_url(base: &BaseUrl) -> impl Fn(ProjectId) -> String + Send + use<> {
+    let base = base.clone();
     move |project| format!("{}/home/media/{project}", base.as_str())
 }

@@ -12,13 +12,14 @@ use crate::api::delete_project::{DeleteFailures, delete};
 use crate::api::open_project::{OpenFailures, open};
 use crate::api::save_project::{SaveFailures, save};
 use crate::api::tag::Tag;
+use crate::api::whole_list::WholeList;
 use crate::auth::CurrentUser;
 use crate::entity_tags;
 use crate::error::{ApiError, Failed, failures};
 use crate::middleware::base_url::BaseUrl;
 use crate::middleware::request_deadline::RequestDeadline;
 use crate::state::State;
-use crate::wire::json::{Json, WrittenJson};
+use crate::wire::json::{Json, StreamedJson};
 use crate::wire::metadata::ProjectMetadata;
 use crate::wire::project::{ListParameters, OpenedProject, SortBy, SortOrder};
 use crate::wire::upload::UploadBody;
@@ -31,7 +32,7 @@ failures! {
     ListFailures: 400 401 412;
 }
 
-type Directory = Json<Vec<ProjectMetadata>>;
+type Directory = StreamedJson<Vec<ProjectMetadata>>;
 
 #[derive(ApiResponse)]
 enum SaveResponse {
@@ -129,7 +130,7 @@ impl Projects {
         limit: Query<Option<usize>>,
         /// The start of the page: the `cursor` in the `Link` header of the previous page.
         cursor: Query<Option<String>>,
-    ) -> Result<Linked<Conditional<WrittenJson<Vec<ProjectMetadata>>>>, Failed<ListFailures>> {
+    ) -> Result<Linked<Conditional<Directory>>, Failed<ListFailures>> {
         let parameters = ListParameters {
             search: search.0,
             kind: r#type.0,
@@ -139,10 +140,15 @@ impl Projects {
             cursor: cursor.0,
         };
         let query = parameters.to_query().map_err(notestamp_store::Error::from)?;
+        let entry = entry(&base);
+        if query.limit.is_none() {
+            let list = WholeList::read(&state, &user, &query, &Vec::new(), entry).await?;
+            return Ok(Linked::new(list.conditional(headers, base.as_str()).await?, None));
+        }
         let page = state.store.list_projects(&user, &query).await?;
         let link = page.next.map(|next| parameters.next_link(base.as_str(), &next));
-        let Json(projects) = entries(page.projects, &base);
-        Ok(Linked::new(Conditional::list(headers, projects, link.as_deref())?, link))
+        let projects = page.projects.into_iter().map(entry).collect();
+        Ok(Linked::new(Conditional::page(headers, projects, link.as_deref())?, link))
     }
 
     /// Delete a project
@@ -170,11 +176,12 @@ impl Projects {
     }
 }
 
-async fn directory(state: &State, user: &CurrentUser, base: &BaseUrl) -> Result<Directory, ApiError> {
-    let all = state.store.list_projects(user, &ListQuery::default()).await?;
-    Ok(entries(all.projects, base))
+async fn directory(state: &Arc<State>, user: &CurrentUser, base: &BaseUrl) -> Result<Directory, ApiError> {
+    let list = WholeList::read(state, user, &ListQuery::default(), &Vec::new(), entry(base)).await?;
+    Ok(list.into_body())
 }
 
-fn entries(projects: Vec<Project>, base: &BaseUrl) -> Directory {
-    Json(projects.into_iter().map(|project| ProjectMetadata::new(project, media_url(base))).collect())
+fn entry(base: &BaseUrl) -> impl Fn(Project) -> ProjectMetadata + Send + use<> {
+    let media_url = media_url(base);
+    move |project| ProjectMetadata::new(project, &media_url)
 }

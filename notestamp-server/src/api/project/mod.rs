@@ -3,6 +3,8 @@
 mod media;
 mod projects;
 
+use std::sync::Arc;
+
 use notestamp_store::ProjectId;
 
 use crate::auth::CurrentUser;
@@ -13,11 +15,11 @@ pub(crate) use media::ProjectMedia;
 pub(crate) use projects::ProjectDialect;
 
 /// The URL of a project's media in this dialect: it is signed, and so needs no cookies.
-fn media_url<'a>(
-    state: &'a State,
-    user: &'a CurrentUser,
-    base: &'a BaseUrl,
-) -> impl Fn(ProjectId) -> String + 'a {
-    let now = state.clock.now();
-    move |project| state.auth.media_urls.url(base, project, user.session.id, now)
+fn media_url(
+    state: &Arc<State>,
+    user: &CurrentUser,
+    base: &BaseUrl,
+) -> impl Fn(ProjectId) -> String + Send + use<> {
+    let (state, session, base, now) = (Arc::clone(state), user.session.id, base.clone(), state.clock.now());
+    move |project| state.auth.media_urls.url(&base, project, session, now)
 }

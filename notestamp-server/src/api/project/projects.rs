@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use notestamp_store::{Error as StoreError, ListQuery, Title};
+use notestamp_store::{Error as StoreError, ListQuery, ProjectId, Title};
 use poem::http::HeaderMap;
 use poem::web::Data;
 use poem_openapi::OpenApi;
@@ -12,15 +12,16 @@ use crate::api::delete_project::{DeleteFailures, delete};
 use crate::api::open_project::{OpenFailures, open};
 use crate::api::save_project::{SaveFailures, save};
 use crate::api::tag::Tag;
+use crate::api::whole_list::WholeList;
 use crate::auth::CurrentUser;
 use crate::error::{Failed, failures};
 use crate::middleware::base_url::BaseUrl;
 use crate::middleware::request_deadline::RequestDeadline;
 use crate::state::State;
-use crate::wire::json::{Json, RawJson, WrittenJson};
+use crate::wire::json::{Json, RawJson, StreamedJson};
 use crate::wire::metadata::ProjectMetadata;
 use crate::wire::project::{Directory, Duplicate, ProjectWithNotes, SavedProject};
-use crate::wire::project_list::{PageParameters, ProjectList};
+use crate::wire::project_list::{PageParameters, ProjectList, ProjectListEntry};
 use crate::wire::upload::project_form::ProjectSaveBody;
 
 /// Projects, in the `/project` dialect.
@@ -118,7 +119,7 @@ impl ProjectDialect {
         column_filters: Query<Option<String>>,
         /// JSON: `[{"id": "lastModified", "desc": false}]` reverses the order: the earliest first.
         sorting: Query<Option<String>>,
-    ) -> Result<Conditional<WrittenJson<ProjectList>>, Failed<ListFailures>> {
+    ) -> Result<Conditional<StreamedJson<ProjectList>>, Failed<ListFailures>> {
         let parameters = PageParameters {
             page_param: page_param.0,
             search_param: search_param.0,
@@ -126,15 +127,23 @@ impl ProjectDialect {
             sorting: sorting.0,
         };
         let query = parameters.to_query().map_err(StoreError::from)?;
+        let (media_url, entries) = (media_url(&state, &user, &base), state.project_list);
+        // All signatures change together, whichever projects have media.
+        let variant = format!("{entries:?} {}", media_url(ProjectId::from_bytes([0; 16])));
+        let entry = move |project| ProjectListEntry::new(project, entries, &media_url);
+        if query.limit.is_none() {
+            let empty = ProjectList::new(Vec::new(), None);
+            let list = WholeList::read(&state, &user, &query, &empty, entry).await?;
+            return Ok(list.conditional(headers, &variant).await?);
+        }
         let session = user.session.id;
         let page = state.store.list_projects(&user, &state.offset_cursors.resume(session, &query)).await?;
         let next_offset = page.next.is_some().then(|| query.skip + page.projects.len());
         if let (Some(offset), Some(place)) = (next_offset, page.next) {
             state.offset_cursors.remember(session, &query, offset, place);
         }
-        let media_url = media_url(&state, &user, &base);
-        let list = ProjectList::new(page.projects, next_offset, state.project_list, media_url);
-        Ok(Conditional::list(headers, list, None)?)
+        let list = ProjectList::new(page.projects.into_iter().map(entry).collect(), next_offset);
+        Ok(Conditional::page(headers, list, None)?)
     }
 
     /// Delete a project
@@ -156,12 +165,13 @@ impl ProjectDialect {
         _if_none_match: Header<Option<String>>,
         /// The project's title, percent-encoded as one segment of the path.
         title: Path<String>,
-    ) -> Result<Json<Directory>, Failed<DeleteFailures>> {
+    ) -> Result<StreamedJson<Directory>, Failed<DeleteFailures>> {
         delete(&state, &user, headers, &title.0).await?;
-        let all = state.store.list_projects(&user, &ListQuery::default()).await?;
         let media_url = media_url(&state, &user, &base);
-        let directory = all.projects.into_iter().map(|project| ProjectMetadata::new(project, &media_url));
-        Ok(Json(Directory { directory: directory.collect() }))
+        let entry = move |project| ProjectMetadata::new(project, &media_url);
+        let empty = Directory { directory: Vec::new() };
+        let list = WholeList::read(&state, &user, &ListQuery::default(), &empty, entry).await?;
+        Ok(list.into_body())
     }
 
     /// Get the notes of a project
