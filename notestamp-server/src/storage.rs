@@ -35,6 +35,7 @@ pub fn settings(config: &Config) -> StoreSettings {
         quota_bytes_max: config.limits.quota_bytes,
         projects_max: config.limits.projects_max,
         sessions_open_max: SESSIONS_OPEN_MAX,
+        memory_bytes_max: config.limits.memory_bytes_max,
         session_ttl: SessionTtl {
             access: config.tokens.access_ttl,
             refresh: config.tokens.refresh_ttl,

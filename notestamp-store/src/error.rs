@@ -127,6 +127,9 @@ pub enum Error {
         #[source]
         source: Box<dyn StdError + Send + Sync>,
     },
+    /// Too many bytes of other requests are held in memory: a retry later may succeed. The operation changed nothing.
+    #[error("too many bytes are held in memory")]
+    OutOfMemory,
     /// The body that the caller supplied ended with an error; nothing of it is kept.
     #[error("the connection was closed before the end of the body")]
     Body(#[source] Box<dyn StdError + Send + Sync>),

@@ -11,6 +11,7 @@ mod domain;
 mod durability;
 mod error;
 mod iso8601;
+mod memory;
 pub mod protocol;
 mod random;
 pub mod records;
@@ -23,6 +24,7 @@ pub use clock::{Clock, ManualClock, MonotonicTime, SystemClock, Timestamp};
 pub use domain::*;
 pub use durability::Durability;
 pub use error::{Error, Result, error_chain};
+pub use memory::{MemoryBudget, MemoryScope, MemoryShare};
 pub use random::{OsRandom, Random};
 pub use store::{
     CheckReport, Dedup, Opened, ProjectStream, Save, SaveRequest, Store, StoreBuilder, StoreSettings,

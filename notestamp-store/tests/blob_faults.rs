@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
-use notestamp_store::{BlobStore, Error, Ingest, Namespace, ObjectId, ObjectKind, Result};
+use notestamp_store::{BlobStore, Error, Ingest, MemoryBudget, Namespace, ObjectId, ObjectKind, Result};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
@@ -22,8 +22,6 @@ use tokio::sync::{Semaphore, watch};
 /// The part size and parallelism of a store that is not known to be local.
 const PART: usize = 8 << 20;
 const IN_FLIGHT_MAX: usize = 4;
-/// The parallelism of all its uploads together.
-const ALL_IN_FLIGHT_MAX: usize = 64;
 
 #[tokio::test]
 async fn a_failure_of_any_part_leaves_nothing() {
@@ -175,25 +173,28 @@ async fn a_slow_backend_holds_the_writer_back() {
 }
 
 #[tokio::test]
-async fn many_uploads_at_once_have_a_limit_in_common() {
+async fn many_uploads_at_once_share_a_memory_budget() {
     const UPLOADS: usize = 20;
+    const HELD_MAX: usize = 8;
     let (store, backend) = faulty(Faults { gated: true, ..Faults::default() });
+    let budget = MemoryBudget::new((HELD_MAX * PART) as u64);
     let writers: Vec<_> = (0..UPLOADS)
         .map(|_| {
-            let store = store.clone();
+            let (store, scope) = (store.clone(), budget.scope(None, None));
             tokio::spawn(async move {
-                let mut ingest = begin(&store);
+                let mut ingest = begin(&store).within(scope);
                 write_parts(&mut ingest, IN_FLIGHT_MAX).await.unwrap();
                 ingest.stage().await.ok().unwrap().abort().await
             })
         })
         .collect();
-    backend.wait_for(|seen| seen.in_flight == ALL_IN_FLIGHT_MAX).await;
+    backend.wait_for(|seen| seen.in_flight == HELD_MAX).await;
     backend.gate.add_permits(UPLOADS * IN_FLIGHT_MAX);
     for writer in writers {
         writer.await.unwrap().unwrap();
     }
-    assert_eq!(backend.seen().in_flight_peak, ALL_IN_FLIGHT_MAX);
+    assert!(backend.seen().in_flight_peak <= HELD_MAX);
+    assert_eq!(budget.bytes_held(), 0);
 }
 
 #[tokio::test]

@@ -1,13 +1,16 @@
 //! Opens a project, for both dialects.
 
+use bytes::Bytes;
 use notestamp_store::Project;
 
+use super::receive_upload::in_background;
 use super::requested_title::requested_title;
 use crate::auth::CurrentUser;
 use crate::entity_tags;
 use crate::error::{ApiError, Code, failures};
 use crate::http::entity_tag::EntityTag;
 use crate::state::State;
+use crate::transport::HeldMemory;
 
 failures! {
     /// The error statuses of opening a project.
@@ -18,7 +21,7 @@ failures! {
 pub(crate) struct OpenedText {
     pub(crate) project: Project,
     /// The notes: a JSON text, exactly as it was saved.
-    pub(crate) notes: String,
+    pub(crate) notes: Bytes,
     /// The revision as an entity tag.
     pub(crate) revision: EntityTag,
 }
@@ -27,10 +30,20 @@ pub(crate) struct OpenedText {
 ///
 /// # Errors
 /// [`OpenFailures`].
-pub(crate) async fn open(state: &State, user: &CurrentUser, title: &str) -> Result<OpenedText, ApiError> {
+pub(crate) async fn open(
+    state: &State,
+    user: &CurrentUser,
+    memory: &HeldMemory,
+    title: &str,
+) -> Result<OpenedText, ApiError> {
     let opened = state.store.open_project(user, &requested_title(title)?).await?;
-    let notes = String::from_utf8(opened.notes.into())
-        .map_err(|e| ApiError::new(Code::Damaged, "the notes are damaged").caused_by(e))?;
+    memory.hold(opened.memory);
+    let notes = opened.notes;
+    let notes = in_background(notes.len(), move || match str::from_utf8(&notes) {
+        Ok(_) => Ok(notes),
+        Err(e) => Err(ApiError::new(Code::Damaged, "the notes are damaged").caused_by(e)),
+    })
+    .await?;
     let revision = entity_tags::of_revision(opened.project.revision);
     Ok(OpenedText { project: opened.project, notes, revision })
 }

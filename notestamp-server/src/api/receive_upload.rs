@@ -1,41 +1,94 @@
 //! Receives the body of a save: its media into the store as it arrives, its other fields into memory.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures_util::TryStreamExt as _;
 use notestamp_store::Save;
 use poem::Body;
-use poem::error::ReadBodyError;
 
+use super::body_memory::BodyMemory;
 use crate::error::{ApiError, Code};
 use crate::http::multipart::{MultipartError, MultipartReader, Part};
 use crate::wire::upload::limits::DIGEST_BYTES_MAX;
 use crate::wire::upload::placeholder::{PLACEHOLDER_BYTES_MAX, is_placeholder, media_is_no_file};
 use crate::wire::upload::{MEDIA_FILE, NotesPart, Upload, UploadLimits, UploadTexts, json, urlencoded};
 
-/// Receives a body; media is written into `save` as it arrives.
+/// Receives a body of `announced` bytes, if the client announced its length; media is written into `save` as it
+/// arrives.
 ///
 /// # Errors
 /// 400, 408, 413, and those of the store.
 pub(crate) async fn receive(
     upload: Upload,
+    announced: Option<u64>,
     save: &mut Save,
     limits: UploadLimits,
+    memory: &mut BodyMemory,
 ) -> Result<UploadTexts, ApiError> {
     match upload {
-        Upload::Form(form, notes) => receive_form(*form, notes, save, limits).await,
-        Upload::Json(body) => json::parse(&read(body, limits).await?),
-        Upload::Urlencoded(body) => urlencoded::parse(&read(body, limits).await?),
+        Upload::Form(form, notes) => receive_form(*form, notes, save, limits, memory).await,
+        Upload::Json(body) => {
+            let body = read(body, announced, limits, memory).await?;
+            in_background(body.len(), move || json::parse(&body)).await
+        }
+        Upload::Urlencoded(body) => {
+            let body = read(body, announced, limits, memory).await?;
+            in_background(body.len(), move || urlencoded::parse(&body)).await
+        }
     }
 }
 
+/// The most bytes that are parsed on an async thread; more would delay other requests.
+const PARSED_AT_ONCE_MAX: usize = 64 << 10;
+
+/// Runs work that takes as long as its input of `bytes` bytes is long; on the blocking thread pool if that is long.
+pub(crate) async fn in_background<T: Send + 'static>(
+    bytes: usize,
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    if bytes <= PARSED_AT_ONCE_MAX {
+        return work();
+    }
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|e| ApiError::new(Code::Internal, "internal error").caused_by(e))?
+}
+
+/// How many copies of a body its parser holds at once: the body, its fields, and the text of the largest field.
+const COPIES: u64 = 3;
+
 /// Reads a body without media into memory.
-async fn read(body: Body, limits: UploadLimits) -> Result<Bytes, ApiError> {
+async fn read(
+    body: Body,
+    announced: Option<u64>,
+    limits: UploadLimits,
+    memory: &mut BodyMemory,
+) -> Result<Bytes, ApiError> {
     let bytes_max = limits.text_body_bytes_max();
-    body.into_bytes_limit(bytes_max).await.map_err(|error| match error {
-        ReadBodyError::PayloadTooLarge => {
-            ApiError::new(Code::TooLarge, format!("the body exceeds {bytes_max} bytes"))
+    let announced = announced.map_or(0, |announced| announced.min(bytes_max as u64));
+    memory.expect(COPIES * announced).await?;
+    let mut read = BytesMut::with_capacity(announced as usize);
+    let mut chunks = body.into_bytes_stream();
+    let broken = |error| ApiError::bad_request("the body cannot be read").caused_by(error);
+    while let Some(chunk) = chunks.try_next().await.map_err(broken)? {
+        if chunk.len() > bytes_max - read.len() {
+            return Err(ApiError::new(Code::TooLarge, format!("the body exceeds {bytes_max} bytes")));
         }
-        error => ApiError::bad_request("the body cannot be read").caused_by(error),
-    })
+        memory.add(COPIES as usize * chunk.len()).await?;
+        read.extend_from_slice(&chunk);
+    }
+    Ok(read.freeze())
+}
+
+/// Reads the text of a part into memory.
+async fn read_text(mut part: Part<'_>, bytes_max: usize, memory: &mut BodyMemory) -> Result<Bytes, ApiError> {
+    let mut read = BytesMut::new();
+    while let Some(chunk) = part.chunk().await? {
+        if chunk.len() > bytes_max - read.len() {
+            return Err(part.too_large(bytes_max).into());
+        }
+        memory.add(chunk.len()).await?;
+        read.extend_from_slice(&chunk);
+    }
+    Ok(read.freeze())
 }
 
 async fn receive_form(
@@ -43,6 +96,7 @@ async fn receive_form(
     notes: NotesPart,
     save: &mut Save,
     limits: UploadLimits,
+    memory: &mut BodyMemory,
 ) -> Result<UploadTexts, ApiError> {
     let mut texts = UploadTexts::new(notes.name);
     while let Some(part) = form.next_part().await? {
@@ -50,7 +104,7 @@ async fn receive_form(
             MEDIA_FILE => receive_media(part, save).await?,
             name if name == notes.name => {
                 let (is_file, has_file_name) = (part.is_file(), part.has_file_name());
-                let content = part.text(limits.notes_bytes_max).await?;
+                let content = read_text(part, limits.notes_bytes_max, memory).await?;
                 let is_absent = match is_file {
                     true => !has_file_name && content.is_empty(),
                     false => is_placeholder(&content),
@@ -59,7 +113,14 @@ async fn receive_form(
                     texts.set_notes(content);
                 }
             }
-            "metadata" => texts.set_metadata(&part.text(limits.metadata_bytes_max()).await?)?,
+            "metadata" => {
+                let json = read_text(part, limits.metadata_bytes_max(), memory).await?;
+                texts = in_background(json.len(), move || {
+                    texts.set_metadata(&json)?;
+                    Ok(texts)
+                })
+                .await?;
+            }
             "mediaDigest" => {
                 let text = part.text(DIGEST_BYTES_MAX).await?;
                 texts.set_media_digest(&String::from_utf8_lossy(&text))?;

@@ -3,10 +3,12 @@
 use notestamp_store::Project;
 use poem::http::HeaderMap;
 
-use super::receive_upload::receive;
+use super::body_memory::BodyMemory;
+use super::receive_upload::{in_background, receive};
 use crate::auth::CurrentUser;
 use crate::entity_tags;
 use crate::error::{ApiError, failures};
+use crate::middleware::body_guard::content_length;
 use crate::middleware::request_deadline::RequestDeadline;
 use crate::state::State;
 use crate::wire::upload::{Upload, UploadLimits};
@@ -30,8 +32,10 @@ pub(crate) async fn save(
     let precondition = entity_tags::precondition(headers)?;
     let limits = UploadLimits::new(state.store.settings().notes_bytes_max);
     let mut save = state.store.begin_save(user);
-    let texts = receive(body.into(), &mut save, limits).await?;
-    let request = texts.into_request(precondition, state.clock.now())?;
+    let mut memory = BodyMemory::new(state.store.memory_of(user));
+    let texts = receive(body.into(), content_length(headers), &mut save, limits, &mut memory).await?;
+    let now = state.clock.now();
+    let request = in_background(texts.notes_len(), move || texts.into_request(precondition, now)).await?;
     let project = save.commit_unless(request, deadline.is_up()).await?;
     tracing::info!(user = %user.id, project = %project.id, revision = %project.revision, "project saved");
     Ok(project)

@@ -1,5 +1,6 @@
 //! Authenticates requests by their cookies, and refreshes the tokens of their sessions where needed.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use notestamp_store::{Caller, Clock, Error as StoreError, Random, Session, Store, TokenId, UserId};
@@ -41,11 +42,13 @@ pub(crate) struct CurrentUser {
     pub(crate) id: UserId,
     /// The session as the store holds it, refreshed where that was needed.
     pub(crate) session: Session,
+    /// The address of the request, or its IPv6 network; `None` if it is unknown.
+    pub(crate) address: Option<IpAddr>,
 }
 
 impl From<&CurrentUser> for Caller {
     fn from(user: &CurrentUser) -> Self {
-        Self::by_session(user.id, user.session.id)
+        Self::by_session(user.id, user.session.id).at(user.address)
     }
 }
 
@@ -76,7 +79,7 @@ impl Authenticator {
             _ => None,
         };
         let session = session.ok_or_else(ApiError::unauthorized)?;
-        Ok(CurrentUser { id: session.user, session })
+        Ok(CurrentUser { id: session.user, session, address: jar.address })
     }
 
     /// Returns the session of a valid refresh token; rotates the token, unless new cookies could come late.

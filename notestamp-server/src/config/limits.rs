@@ -83,6 +83,10 @@ pub struct Limits {
     #[arg(long, value_name = "N", default_value_t = 20_000)]
     pub projects_max: u64,
 
+    /// Memory for bodies, uploads and responses that are held at once, at least 16MiB
+    #[arg(long = "memory-max", value_name = "SIZE", default_value = "256MiB", value_parser = parse_memory)]
+    pub memory_bytes_max: u64,
+
     /// Failed sign-ins per time, then further ones are refused with 429: for one account from one
     /// address, and after the comma for one address in total (by default 100/15m); or `off`
     #[arg(
@@ -98,6 +102,16 @@ pub struct Limits {
 ///
 /// It is an alias because clap treats a type that is spelled `Option` as a flag that may be absent.
 pub type Quota = Option<u64>;
+
+/// The least memory: less would refuse what a single request needs.
+const MEMORY_BYTES_MIN: u64 = 16 << 20;
+
+fn parse_memory(text: &str) -> Result<u64, InvalidSetting> {
+    match size::parse(text)? {
+        bytes if bytes < MEMORY_BYTES_MIN => Err(InvalidSetting::new("at least 16MiB are needed".to_owned())),
+        bytes => Ok(bytes),
+    }
+}
 
 fn parse_quota(text: &str) -> Result<Quota, InvalidSetting> {
     match text {

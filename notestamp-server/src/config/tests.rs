@@ -94,6 +94,7 @@ fn samples(flag: &str) -> [&'static str; 3] {
         "same-site" => ["strict", "none", "strict"],
         "media-max" | "notes-max" | "quota" => ["1", "2KiB", "3MB"],
         "projects-max" => ["1", "2", "3"],
+        "memory-max" => ["16MiB", "1GiB", "64MB"],
         "sign-in-failures" => ["1/1m", "2/1m,3/1h", "off"],
         "media-delivery" => ["redirect"; 3],
         "project-list" => ["titles"; 3],

@@ -65,6 +65,16 @@ impl ApiError {
         Self::new(code, message).with_header(header::RETRY_AFTER, &format!("{seconds:.0}"))
     }
 
+    /// 500: a response cannot be serialized as JSON.
+    pub(crate) fn unserializable(error: serde_json::Error) -> Self {
+        Self::new(Code::Internal, "the response cannot be written").caused_by(error)
+    }
+
+    /// 503: other requests hold all the memory that this one may use.
+    pub(crate) fn out_of_memory() -> Self {
+        Self::retry_after(Code::Busy, "too many large requests at once; try again later", RETRY_AFTER)
+    }
+
     /// 503: a store is unavailable; a retry may succeed.
     pub(crate) fn storage_is_away() -> Self {
         Self::retry_after(Code::Unavailable, "the storage is temporarily unavailable", RETRY_AFTER)

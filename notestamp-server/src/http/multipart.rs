@@ -254,6 +254,11 @@ impl Part<'_> {
         self.form.content().await
     }
 
+    /// The error of a part that has more than `bytes_max` bytes.
+    pub(crate) fn too_large(&self, bytes_max: usize) -> MultipartError {
+        MultipartError::TooLarge { name: self.head.name.clone(), bytes_max }
+    }
+
     /// Returns all of its content, for small parts.
     ///
     /// # Errors
@@ -262,7 +267,7 @@ impl Part<'_> {
         let mut content = BytesMut::new();
         while let Some(chunk) = self.chunk().await? {
             if chunk.len() > bytes_max - content.len() {
-                return Err(MultipartError::TooLarge { name: self.head.name, bytes_max });
+                return Err(self.too_large(bytes_max));
             }
             content.extend_from_slice(&chunk);
         }

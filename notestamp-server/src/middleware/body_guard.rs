@@ -232,7 +232,8 @@ impl Arriving {
     }
 }
 
-fn content_length(headers: &HeaderMap) -> Option<u64> {
+/// The length of the body that the client announced.
+pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }
 

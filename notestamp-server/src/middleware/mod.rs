@@ -57,7 +57,7 @@ use crate::config::{BODY_DRAIN_BYTES_MAX, BODY_DRAIN_TIME_MAX, Config, RecordsUr
 use crate::error::{ApiError, Code};
 use crate::http::{content_type, urlencoded};
 use crate::metrics::Metrics;
-use crate::transport::TrustedProxies;
+use crate::transport::{HeldMemory, TrustedProxies};
 
 /// The middleware around the routes.
 pub(crate) struct Middleware {
@@ -214,6 +214,8 @@ impl Endpoint for Middleware {
         let id = RequestId::generate(&*self.random);
         let made = CookiesMade::default();
         request.extensions_mut().insert(made.clone());
+        let memory = HeldMemory::default();
+        request.extensions_mut().insert(memory.clone());
         let (method, uri) = (request.method().clone(), request.uri().clone());
 
         let response = self.respond(request, &id, &origin, &client);
@@ -225,6 +227,7 @@ impl Endpoint for Middleware {
             let allowed = self.allowed_methods.of(path).unwrap_or(METHODS_OF_PAGES);
             response.headers_mut().insert(ALLOW, allowed);
         }
+        response.extensions_mut().insert(memory);
         let headers = response.headers_mut();
         origin.add_headers(headers);
         headers.insert(HeaderName::from_static(request_id::HEADER), id.to_header());

@@ -1,27 +1,36 @@
-//! The body of a response, which reports when it has ended.
+//! The body of a response: it is passed on in small pieces, and reports when it has ended.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 
 use super::activity::Activity;
+use super::held_memory::HeldMemory;
+
+/// The most bytes that are passed to the connection at once. hyper asks for more when the client has taken most of what
+/// it has, so a body ends, and gives its memory back, only when the client has taken all but a few hundred KiB.
+const PIECE_BYTES_MAX: usize = 64 << 10;
 
 /// A body that reports to its connection's [`Activity`] when it is dropped: at its end, or when it is no longer needed.
 pub(super) struct ResponseBody {
     body: Pin<Box<dyn Body<Data = Bytes, Error = io::Error> + Send>>,
+    /// The rest of the latest frame.
+    rest: Bytes,
     activity: Arc<Activity>,
+    _memory: Option<HeldMemory>,
 }
 
 impl ResponseBody {
     pub(super) fn new(
         body: impl Body<Data = Bytes, Error = io::Error> + Send + 'static,
         activity: Arc<Activity>,
+        memory: Option<HeldMemory>,
     ) -> Self {
-        Self { body: Box::pin(body), activity }
+        Self { body: Box::pin(body), rest: Bytes::new(), activity, _memory: memory }
     }
 }
 
@@ -39,14 +48,29 @@ impl Body for ResponseBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        self.body.as_mut().poll_frame(cx)
+        if self.rest.is_empty() {
+            match ready!(self.body.as_mut().poll_frame(cx)).map(|frame| frame.map(Frame::into_data)) {
+                Some(Ok(Ok(data))) => self.rest = data,
+                Some(Ok(Err(other))) => return Poll::Ready(Some(Ok(other))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+        let piece = self.rest.len().min(PIECE_BYTES_MAX);
+        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(piece)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (rest, hint) = (self.rest.len() as u64, self.body.size_hint());
+        let mut whole = SizeHint::new();
+        whole.set_lower(hint.lower() + rest);
+        if let Some(upper) = hint.upper() {
+            whole.set_upper(upper + rest);
+        }
+        whole
     }
 }

@@ -24,6 +24,7 @@ use super::activity::{Activity, Pace};
 use super::admission::{Admission, ConnectionLimits, Refusal, Slot};
 use super::descriptors::{self, Spare};
 use super::guarded_stream::{GuardedStream, TimeLimits, prepare};
+use super::held_memory::HeldMemory;
 use super::refusal::{self, ErrorBodies};
 use super::request_body::RequestBody;
 use super::response_body::ResponseBody;
@@ -260,8 +261,9 @@ async fn respond<E: Endpoint<Output = Response>>(
     };
     let pace = response.extensions_mut().remove().unwrap_or(Pace::AtMinimumRate);
     activity.begin_response(pace);
-    let response = hyper::Response::from(response);
-    Ok(response.map(|body| ResponseBody::new(body, activity.clone())))
+    let mut response = hyper::Response::from(response);
+    let memory = response.extensions_mut().remove::<HeldMemory>();
+    Ok(response.map(|body| ResponseBody::new(body, activity.clone(), memory)))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use bytes::Bytes;
 use poem::http::StatusCode;
 use poem::{Body, FromRequest as _, IntoResponse, Request, RequestBody, Response};
 use poem_openapi::ApiResponse;
@@ -22,8 +23,13 @@ use crate::http::content_type;
 #[derive(Debug)]
 pub(crate) struct Json<T>(pub(crate) T);
 
+impl<T> Json<T> {
+    /// The content type of JSON that this server writes.
+    pub(crate) const TYPE: &'static str = "application/json; charset=utf-8";
+}
+
 impl<T: Type + Serialize> Payload for Json<T> {
-    const CONTENT_TYPE: &'static str = "application/json; charset=utf-8";
+    const CONTENT_TYPE: &'static str = Self::TYPE;
 
     fn schema_ref() -> MetaSchemaRef {
         T::schema_ref()
@@ -189,7 +195,7 @@ impl<T: DeserializeOwned> ParsePayload for JsonBody<T> {
 
 /// A JSON body that is stored as text and sent byte for byte.
 #[derive(Debug)]
-pub(crate) struct RawJson(pub(crate) String);
+pub(crate) struct RawJson(pub(crate) Bytes);
 
 impl Payload for RawJson {
     const CONTENT_TYPE: &'static str = "application/json";

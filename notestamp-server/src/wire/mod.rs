@@ -4,6 +4,7 @@ pub(crate) mod account;
 mod fields;
 mod form;
 pub(crate) mod json;
+pub(crate) mod json_with_text;
 pub(crate) mod metadata;
 pub(crate) mod project;
 pub(crate) mod project_list;

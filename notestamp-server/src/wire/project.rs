@@ -18,7 +18,7 @@ pub(crate) struct OpenedProject {
     /// Its metadata.
     pub(crate) metadata: ProjectMetadata,
     /// Its notes: a JSON text, exactly as it was saved.
-    pub(crate) content: String,
+    pub(crate) content: &'static str,
 }
 
 described!(OpenedProject, "OpenedProject", {
@@ -41,7 +41,7 @@ pub(crate) struct ProjectWithNotes {
     /// Its metadata.
     pub(crate) metadata: ProjectMetadata,
     /// Its notes: a JSON text, exactly as it was saved.
-    pub(crate) notes: String,
+    pub(crate) notes: &'static str,
 }
 
 impl Serialize for ProjectWithNotes {

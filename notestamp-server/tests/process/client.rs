@@ -1,6 +1,7 @@
 //! A client of a server, over HTTP.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +10,8 @@ use notestamp_store::{Digest, Hasher};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Body, Method, Response, StatusCode};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// An account, signed in.
 #[derive(Clone)]
@@ -134,6 +137,27 @@ impl Client {
         let form = form.text("content", json!(notes).to_string());
         let form = form.text("metadata", json!({ "title": title, "mimetype": "audio/mpeg" }).to_string());
         self.request(Method::POST, "/home/upload").multipart(form).send().await
+    }
+
+    /// Saves a project as one JSON body; the status. `notes` is a JSON text. A server that refuses the body early may
+    /// break the connection: that counts as 503.
+    pub async fn save_as_json(&self, title: &str, notes: &str) -> u16 {
+        let body = json!({ "metadata": { "title": title }, "content": notes });
+        let sent = self.request(Method::POST, "/home/upload").json(&body).send().await;
+        sent.map_or(503, |response| response.status().as_u16())
+    }
+
+    /// Asks for a project on a connection of its own, and reads nothing of the response.
+    pub async fn open_without_reading(&self, title: &str) -> TcpStream {
+        let address: SocketAddr = self.url.strip_prefix("http://").unwrap().parse().unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4 << 10).unwrap();
+        let mut connection = socket.connect(address).await.unwrap();
+        let cookies = &self.cookies;
+        let head =
+            format!("GET /home/open?name={title} HTTP/1.1\r\nHost: {address}\r\nCookie: {cookies}\r\n\r\n");
+        connection.write_all(head.as_bytes()).await.unwrap();
+        connection
     }
 
     /// Deletes a project; whether it was there.

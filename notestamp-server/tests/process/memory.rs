@@ -1,12 +1,15 @@
-//! Memory does not grow with the size of a file, and equal files are stored on the disk only once.
+//! Memory does not grow with the size of a file or the number of requests, and equal files are stored only once.
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::join_all;
 use futures_util::{Stream, stream};
 use notestamp_store::{Digest, Hasher};
+use tokio::io::AsyncReadExt as _;
+use tokio::time::sleep;
 
 use super::client::Client;
 use super::server::Server;
@@ -105,4 +108,73 @@ async fn ten_equal_uploads_at_once_take_little_memory_and_are_stored_once() {
     assert!(server.stop().success());
     assert_eq!(bytes_in(&data.join("media")), size);
     assert!(peak - idle <= 96 * MIB, "it took {} MiB", (peak - idle) / MIB);
+}
+
+/// Large requests and responses share this budget.
+const BUDGET: u64 = 64 * MIB;
+
+/// What the process may take besides the budget: buffers of connections, and freed memory that the allocator keeps in
+/// the arena of each thread. Without a budget, these tests take several times as much.
+const SLACK: u64 = 128 * MIB;
+
+const NOTES: u64 = 6 * MIB;
+
+/// A server with that budget, and accounts on it.
+async fn start_with_budget(data: &Path, accounts: usize) -> (Server, Vec<Client>) {
+    let budget = format!("{BUDGET}B");
+    let server = Server::start(data, &["--durability", "relaxed", "--memory-max", &budget]);
+    let names: Vec<_> = (0..accounts).map(|n| format!("somebody-{n}")).collect();
+    let mut clients = Vec::new();
+    for name in names {
+        clients.push(Client::register(&server.url, &name).await);
+    }
+    (server, clients)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_saves_of_large_notes_at_once_stay_within_the_memory_budget() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, clients) = start_with_budget(&folder.path().join("data"), 4).await;
+    let idle = server.memory_peak();
+    let notes = serde_json::to_string(&"x".repeat(NOTES as usize - 2)).unwrap();
+
+    let save = async |n: usize| clients[n % 4].save_as_json(&format!("title {n}"), &notes).await;
+    let saves = (0..40).map(save);
+    let statuses = join_all(saves).await;
+    let peak = server.memory_peak();
+    println!("40 saves of {} MiB: idle {} MiB, peak {} MiB", NOTES / MIB, idle / MIB, peak / MIB);
+    assert!(statuses.iter().all(|status| [200, 503].contains(status)), "{statuses:?}");
+    assert!(statuses.contains(&200), "{statuses:?}");
+    assert!(peak - idle <= BUDGET + SLACK, "it took {} MiB", (peak - idle) / MIB);
+    assert!(server.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_read_no_responses_stay_within_the_memory_budget_and_keep_nobody_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, clients) = start_with_budget(&folder.path().join("data"), 2).await;
+    let [greedy, modest] = clients.as_slice() else { panic!("two accounts") };
+    let idle = server.memory_peak();
+    let notes = serde_json::to_string(&"x".repeat(NOTES as usize - 2)).unwrap();
+    assert_eq!(greedy.save_as_json("large", &notes).await, 200);
+    assert_eq!(modest.save_as_json("small", "\"small\"").await, 200);
+
+    let mut held = join_all((0..40).map(|_| greedy.open_without_reading("large"))).await;
+    // The requests are under way: they wait for memory, or for their clients.
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(modest.open("small").await, "small");
+    let peak = server.memory_peak();
+    println!("40 clients that read nothing: idle {} MiB, peak {} MiB", idle / MIB, peak / MIB);
+    assert!(peak - idle <= BUDGET + SLACK, "it took {} MiB", (peak - idle) / MIB);
+    let mut statuses = Vec::new();
+    for connection in &mut held {
+        let mut line = [0; 12];
+        connection.read_exact(&mut line).await.unwrap();
+        statuses.push(String::from_utf8_lossy(&line[9..]).into_owned());
+    }
+    // Some have been given a response, and the others were refused after a while.
+    assert!(statuses.iter().all(|status| ["200", "503"].contains(&status.as_str())), "{statuses:?}");
+    assert!(statuses.iter().any(|status| status == "200"), "{statuses:?}");
+    drop(held);
+    server.kill();
 }

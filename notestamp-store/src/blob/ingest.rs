@@ -1,6 +1,7 @@
 //! Writes an object from a byte stream, and hashes and counts the bytes; the object appears whole or not at all.
 
 use std::mem;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use object_store::PutPayload;
@@ -10,6 +11,7 @@ use super::upload::Upload;
 use super::{BlobStore, error};
 use crate::domain::{Digest, Hasher, Namespace, ObjectId};
 use crate::error::{Error, Result};
+use crate::memory::{MemoryScope, MemoryShare};
 
 impl BlobStore {
     /// Begins to write an object of unknown size.
@@ -21,7 +23,14 @@ impl BlobStore {
         let batch = Batch::new(self.backend.parts.bytes);
         Ingest {
             name: self.name,
-            flow: Some(Flow { target, batch, hashing: Hashing::default(), upload: None }),
+            flow: Some(Flow {
+                target,
+                batch,
+                scope: None,
+                memory: None,
+                hashing: Hashing::default(),
+                upload: None,
+            }),
         }
     }
 }
@@ -40,11 +49,21 @@ pub struct Ingest {
 }
 
 impl Ingest {
+    /// Holds its bytes in memory within this scope. Without a scope, only the size of the parts limits them.
+    #[must_use]
+    pub fn within(mut self, scope: MemoryScope) -> Self {
+        if let Some(flow) = &mut self.flow {
+            flow.scope = Some(scope);
+        }
+        self
+    }
+
     /// Writes the next bytes, of any number. It waits while the backend is slower than the caller (backpressure).
     ///
     /// # Errors
     /// [`Error::Full`], also where less than [`FREE_BYTES_MIN`](crate::disk::FREE_BYTES_MIN) is free,
-    /// [`Error::FileTooLarge`], [`Error::Unavailable`] or [`Error::Backend`]; the object is aborted then.
+    /// [`Error::FileTooLarge`], [`Error::OutOfMemory`], [`Error::Unavailable`] or [`Error::Backend`]; the object is
+    /// aborted then.
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
         let mut flow = self.take()?;
         match flow.write(bytes).await {
@@ -67,12 +86,12 @@ impl Ingest {
         let mut flow = self.take()?;
         match flow.finish().await {
             Ok((digest, size)) => {
-                let Flow { target, batch, upload, .. } = flow;
+                let Flow { target, batch, memory, upload, .. } = flow;
                 Ok(StagedObject {
                     digest,
                     size,
                     target,
-                    rest: upload.map_or(Rest::Whole(batch), Rest::Parts),
+                    rest: upload.map_or(Rest::Whole(batch, memory), Rest::Parts),
                 })
             }
             Err(error) => {
@@ -116,8 +135,8 @@ pub struct StagedObject {
 
 /// The work that is left to do for a staged object.
 enum Rest {
-    /// To write a small object with one request.
-    Whole(Batch),
+    /// To write a small object with one request. Its bytes are held within the share.
+    Whole(Batch, Option<MemoryShare>),
     /// To complete a multipart upload.
     Parts(Upload),
 }
@@ -133,7 +152,7 @@ impl StagedObject {
     pub async fn complete(self) -> Result<()> {
         let Target { store, namespace, object } = self.target;
         match self.rest {
-            Rest::Whole(batch) => store.put_payload(namespace, object, batch.into_payload()).await,
+            Rest::Whole(batch, _memory) => store.put_payload(namespace, object, batch.into_payload()).await,
             Rest::Parts(upload) => {
                 let completed = upload.complete().await;
                 if completed.is_err() {
@@ -150,7 +169,7 @@ impl StagedObject {
     /// [`Error::Unavailable`] or [`Error::Backend`]: partial data may stay until the object is deleted.
     pub async fn abort(self) -> Result<()> {
         match self.rest {
-            Rest::Whole(_) => Ok(()),
+            Rest::Whole(..) => Ok(()),
             Rest::Parts(upload) => upload.abort().await,
         }
     }
@@ -169,6 +188,9 @@ struct Target {
 struct Flow {
     target: Target,
     batch: Batch,
+    scope: Option<MemoryScope>,
+    /// Covers the batch; `None` before the first byte, and without a scope.
+    memory: Option<MemoryShare>,
     hashing: Hashing,
     /// `None` while all bytes fit into one batch.
     upload: Option<Upload>,
@@ -180,9 +202,24 @@ impl Flow {
             if self.batch.room() == 0 {
                 self.dispatch().await?;
             }
-            self.batch.push(bytes.split_to(bytes.len().min(self.batch.room())));
+            let piece = bytes.split_to(bytes.len().min(self.batch.room()));
+            self.hold(self.batch.len + piece.len()).await?;
+            self.batch.push(piece);
         }
         Ok(())
+    }
+
+    /// Acquires the memory for a batch of this length.
+    async fn hold(&mut self, len: usize) -> Result<()> {
+        let bytes = if len <= SMALL_BYTES_MAX { SMALL_BYTES_MAX } else { self.batch.bytes_max } as u64;
+        match (&mut self.memory, &self.scope) {
+            (Some(memory), _) => memory.grow_to(bytes, MEMORY_TIME_MAX).await,
+            (none, Some(scope)) => {
+                *none = Some(scope.acquire(bytes).await?);
+                Ok(())
+            }
+            (None, None) => Ok(()),
+        }
     }
 
     async fn finish(&mut self) -> Result<(Digest, u64)> {
@@ -205,9 +242,10 @@ impl Flow {
             none => none.insert(Upload::start(store, *namespace, *object).await?),
         };
         store.ensure_room().await?;
-        let slot = upload.wait_for_slot().await?;
+        upload.wait_for_slot().await?;
         self.hashing.update(store, self.batch.chunks()).await?;
-        upload.put_part(slot, self.batch.take().into_payload());
+        let memory = self.memory.as_mut().map(|memory| memory.split(memory.bytes()));
+        upload.put_part(self.batch.take().into_payload(), memory);
         Ok(())
     }
 
@@ -217,6 +255,14 @@ impl Flow {
         }
     }
 }
+
+/// A small object takes this much memory; a larger one takes a whole part at once, so that it never waits for memory in
+/// the middle of a part, while others wait for what it holds.
+const SMALL_BYTES_MAX: usize = 256 << 10;
+
+/// How long an upload that has begun waits for the memory of its next part: parts in transfer give theirs back within the
+/// time of a transfer.
+const MEMORY_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Up to one part of bytes, in the pieces in which they came.
 struct Batch {

@@ -31,7 +31,6 @@ use bytes::Bytes;
 use futures_util::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
-use tokio::sync::Semaphore;
 use tokio::task;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -51,9 +50,6 @@ use backend::Backend;
 use local::LocalRoot;
 use url::OpenError;
 
-/// How many bytes of all uploads together may be in transfer to one blob store at the same time.
-const IN_FLIGHT_BYTES_MAX: usize = 512 << 20;
-
 /// A blob store: keeps the bytes of objects, either of all media or of all notes.
 ///
 /// # Contract
@@ -71,8 +67,6 @@ pub struct BlobStore {
     /// The location of the store, for messages.
     location: Arc<str>,
     backend: Backend,
-    /// A permit for each part in transfer.
-    parts: Arc<Semaphore>,
     /// Tasks that abort uploads.
     tasks: TaskTracker,
     /// Cancelled by `close`: a task that aborts an upload then tries only once more.
@@ -107,9 +101,8 @@ impl BlobStore {
     }
 
     fn over(name: &'static str, location: String, backend: Backend) -> Self {
-        let parts = Arc::new(Semaphore::new(IN_FLIGHT_BYTES_MAX / backend.parts.bytes));
         let location = location.into();
-        Self { name, location, backend, parts, tasks: TaskTracker::new(), closing: CancellationToken::new() }
+        Self { name, location, backend, tasks: TaskTracker::new(), closing: CancellationToken::new() }
     }
 
     /// Writes a small object with one request.

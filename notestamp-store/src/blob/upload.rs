@@ -1,19 +1,18 @@
 //! A multipart upload: sends parts in parallel, and is always completed or aborted.
 
 use std::mem;
-use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
 use tokio::runtime::Handle;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
 use super::{BlobStore, error, path, wait_briefly};
 use crate::domain::{Namespace, ObjectId};
 use crate::error::{Result, error_chain};
+use crate::memory::MemoryShare;
 
 /// How long an abort is retried. After that, the parts stay until a lifecycle rule of the bucket deletes them; the
 /// bucket needs such a rule anyway, for processes that are killed.
@@ -39,11 +38,6 @@ pub(super) struct Upload {
     parts: JoinSet<object_store::Result<()>>,
 }
 
-/// The permit of one part to be in transfer.
-pub(super) struct Slot(
-    #[expect(dead_code, reason = "it is given back when it is dropped")] OwnedSemaphorePermit,
-);
-
 impl Upload {
     pub(super) async fn start(store: &BlobStore, namespace: Namespace, object: ObjectId) -> Result<Self> {
         store.prepare(namespace).await?;
@@ -54,18 +48,16 @@ impl Upload {
     }
 
     /// Waits until one more part may be in transfer.
-    pub(super) async fn wait_for_slot(&mut self) -> Result<Slot> {
-        self.wait_for_parts(self.store.backend.parts.in_flight_max - 1).await?;
-        let parts = Arc::clone(&self.store.parts);
-        Ok(Slot(parts.acquire_owned().await.expect("the semaphore is never closed")))
+    pub(super) async fn wait_for_slot(&mut self) -> Result<()> {
+        self.wait_for_parts(self.store.backend.parts.in_flight_max - 1).await
     }
 
-    /// Begins to send the next part.
-    pub(super) fn put_part(&mut self, slot: Slot, payload: PutPayload) {
+    /// Begins to send the next part; gives its memory back when it has been sent.
+    pub(super) fn put_part(&mut self, payload: PutPayload, memory: Option<MemoryShare>) {
         self.bytes += payload.content_length() as u64;
         let part = self.multipart().put_part(payload);
         self.parts.spawn(async move {
-            let _slot = slot;
+            let _memory = memory;
             part.await
         });
     }

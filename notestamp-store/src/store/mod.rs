@@ -23,8 +23,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::blob::BlobStore;
 use crate::clock::{Clock, SystemClock};
-use crate::domain::{Namespace, ObjectKind, SessionTtl, StoreId, UserId};
+use crate::domain::{Caller, Namespace, ObjectKind, SessionTtl, StoreId, UserId};
 use crate::error::{Error, Result, error_chain};
+use crate::memory::{MemoryBudget, MemoryScope};
 use crate::random::{OsRandom, Random};
 use crate::records::{RecordStore, StoreIdentity};
 
@@ -63,6 +64,8 @@ pub struct StoreSettings {
     pub projects_max: u64,
     /// The most sessions that one account may have open at once. A sign-in beyond it ends the least recently used one.
     pub sessions_open_max: usize,
+    /// The most bytes of bodies, upload batches and notes that are held in memory at the same time.
+    pub memory_bytes_max: u64,
     /// The timeout of an upload; a slower upload fails, and nothing of it is kept.
     pub upload_time_max: Duration,
     /// The grace period: how long the sweep spares media that no project refers to.
@@ -81,6 +84,7 @@ impl Default for StoreSettings {
             quota_bytes_max: None,
             projects_max: 20_000,
             sessions_open_max: 100,
+            memory_bytes_max: 256 << 20,
             upload_time_max: Duration::from_secs(6 * 60 * 60),
             sweep_grace: Duration::from_secs(60 * 60),
             session_ttl: SessionTtl {
@@ -113,6 +117,7 @@ struct Shared {
     notes: BlobStore,
     media: BlobStore,
     settings: StoreSettings,
+    memory: MemoryBudget,
     clock: Arc<dyn Clock>,
     clock_looks: Mutex<ClockLooks>,
     rotations: Mutex<Rotations>,
@@ -165,8 +170,20 @@ impl StoreBuilder {
         let tasks = TaskTracker::new();
         let reapers = Arc::new(tokio::sync::Semaphore::new(REAPERS_MAX));
         let (clock_looks, rotations) = (Mutex::new(ClockLooks::new(&*clock)), Mutex::default());
-        let shared =
-            Shared { records, notes, media, settings, clock, clock_looks, rotations, random, tasks, reapers };
+        let memory = MemoryBudget::new(settings.memory_bytes_max);
+        let shared = Shared {
+            records,
+            notes,
+            media,
+            settings,
+            memory,
+            clock,
+            clock_looks,
+            rotations,
+            random,
+            tasks,
+            reapers,
+        };
         // The identities can be compared only if all three backends respond.
         let pinged = futures_util::try_join!(shared.records.ping(), shared.notes.ping(), shared.media.ping());
         match pinged {
@@ -198,6 +215,17 @@ impl Store {
     /// The settings that the store was opened with.
     pub fn settings(&self) -> &StoreSettings {
         &self.shared.settings
+    }
+
+    /// The budget of the bytes that are held in memory.
+    pub fn memory(&self) -> &MemoryBudget {
+        &self.shared.memory
+    }
+
+    /// The scope in which bytes are held in memory for this caller.
+    pub fn memory_of(&self, caller: impl Into<Caller>) -> MemoryScope {
+        let caller = caller.into();
+        self.shared.memory.scope(Some(caller.user), caller.address)
     }
 
     /// The id of this store: its records and its blob stores hold it.

@@ -4,23 +4,27 @@ use bytes::Bytes;
 
 use crate::domain::{Caller, Digest, Namespace, NotesRef, Project, Title, UserId};
 use crate::error::{Error, Result};
+use crate::memory::MemoryShare;
 use crate::records::{RecordKind, omit_damaged};
 
 use super::Store;
 
 /// A project and its notes, of the same revision.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Opened {
     /// The project.
     pub project: Project,
     /// The notes, byte for byte as they were saved.
     pub notes: Bytes,
+    /// The memory that the notes take: keep it as long as their bytes.
+    pub memory: MemoryShare,
 }
 
 /// The most bytes that are hashed on an async thread; more would delay other requests.
 const HASHED_AT_ONCE_MAX: usize = 64 << 10;
 
-async fn digest_of(bytes: Bytes) -> (Bytes, Digest) {
+/// Hashes the bytes; on the blocking thread pool if they are many.
+pub(super) async fn digest_of(bytes: Bytes) -> (Bytes, Digest) {
     let hash = |bytes: Bytes| {
         let digest = Digest::of(&bytes);
         (bytes, digest)
@@ -45,18 +49,22 @@ impl Store {
     /// - [`Error::SessionEnded`] if the caller's session has ended.
     /// - [`Error::NoSuchProject`] if the account has no project of this title.
     /// - [`Error::Corrupt`] if the notes are missing, or differ from what was saved.
+    /// - [`Error::OutOfMemory`] if other requests hold too much memory.
     pub async fn open_project(&self, caller: impl Into<Caller>, title: &Title) -> Result<Opened> {
         let caller = caller.into();
-        let opened = self.read_project(caller.user, title).await?;
+        let opened = self.read_project(caller, title).await?;
         self.admit(caller).await?;
         Ok(opened)
     }
 
-    async fn read_project(&self, owner: UserId, title: &Title) -> Result<Opened> {
+    async fn read_project(&self, caller: Caller, title: &Title) -> Result<Opened> {
+        let owner = caller.user;
         let mut project = self.find_project(owner, title).await?;
         for _ in 0..RACES_MAX {
+            // Twice their size: a buffer that grows is copied.
+            let memory = self.memory_of(caller).acquire(2 * project.notes.size).await?;
             match self.read_notes(owner, project.notes).await {
-                Ok(notes) => return Ok(Opened { project, notes }),
+                Ok(notes) => return Ok(Opened { project, notes, memory }),
                 Err(missing @ Error::Corrupt(_)) => {
                     let now = self.find_project(owner, title).await?;
                     if now.notes == project.notes {

@@ -13,6 +13,7 @@ use crate::error::{Error, Result, error_chain};
 use crate::protocol::{Look, MediaOffer, SaveCommit, Written, check_precondition};
 use crate::records::SaveOutcome;
 
+use super::open::digest_of;
 use super::reservation::Reservation;
 use super::{Shared, Store};
 
@@ -86,7 +87,8 @@ impl Save {
         let namespace = shared.media_namespace(self.caller.user);
         let written = async {
             let object = self.reserve(ObjectKind::Media, namespace).await?;
-            let mut ingest = shared.media.ingest(namespace, object);
+            let memory = self.store.memory_of(self.caller);
+            let mut ingest = shared.media.ingest(namespace, object).within(memory);
             match pump(body, &mut ingest, &shared, self.deadline).await {
                 Ok(()) => Ok((object, ingest.stage().await?)),
                 Err(error) => {
@@ -191,7 +193,8 @@ impl Save {
         self.store.ensure_room_for(&[ObjectKind::Notes]).await?;
         let (namespace, home) = (shared.media_namespace(owner), Namespace::Owner(owner));
         let notes = self.reserve(ObjectKind::Notes, home).await?;
-        let notes = Written { object: notes, digest: Digest::of(&bytes), size: bytes.len() as u64 };
+        let (bytes, digest) = digest_of(bytes).await;
+        let notes = Written { object: notes, digest, size: bytes.len() as u64 };
         self.reservation.may_appear(notes.object);
         // `join` and not `try_join`: a write to a disk cannot be cancelled once it has begun.
         let (media, written) = future::join(

@@ -49,7 +49,7 @@ impl Store {
         new: &PasswordHash,
         user_agent: &str,
     ) -> Result<Option<Session>> {
-        let caller = Caller { user: user.id, session: by };
+        let caller = Caller { session: by, ..Caller::from(user.id) };
         let session = self.new_session(user, user_agent);
         let (before, now) = (&user.password_hash, self.shared.clock.now());
         self.shared.records.change_password(caller, before, new, &session, now).await

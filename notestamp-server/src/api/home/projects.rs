@@ -19,7 +19,9 @@ use crate::error::{ApiError, Failed, failures};
 use crate::middleware::base_url::BaseUrl;
 use crate::middleware::request_deadline::RequestDeadline;
 use crate::state::State;
-use crate::wire::json::{Json, StreamedJson};
+use crate::transport::HeldMemory;
+use crate::wire::json::StreamedJson;
+use crate::wire::json_with_text::JsonWithText;
 use crate::wire::metadata::ProjectMetadata;
 use crate::wire::project::{ListParameters, OpenedProject, SortBy, SortOrder};
 use crate::wire::upload::UploadBody;
@@ -84,6 +86,7 @@ impl Projects {
         user: CurrentUser,
         state: Data<&Arc<State>>,
         base: BaseUrl,
+        memory: HeldMemory,
         headers: &HeaderMap,
         /// Entity tags, or `*`: the response is 412 unless one of them is the current `ETag`.
         #[oai(name = "If-Match")]
@@ -93,10 +96,11 @@ impl Projects {
         _if_none_match: Header<Option<String>>,
         /// The project's title.
         name: Query<String>,
-    ) -> Result<Conditional<Json<OpenedProject>>, Failed<OpenFailures>> {
-        let opened = open(&state, &user, &name.0).await?;
+    ) -> Result<Conditional<JsonWithText<OpenedProject>>, Failed<OpenFailures>> {
+        let opened = open(&state, &user, &memory, &name.0).await?;
         let metadata = ProjectMetadata::new(opened.project, media_url(&base));
-        let project = Json(OpenedProject { metadata, content: opened.notes });
+        let project = JsonWithText::new(&OpenedProject { metadata, content: "" }, opened.notes)
+            .map_err(ApiError::unserializable)?;
         Ok(Conditional::new(headers, &opened.revision, project)?)
     }
 

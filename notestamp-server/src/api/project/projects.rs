@@ -14,11 +14,13 @@ use crate::api::save_project::{SaveFailures, save};
 use crate::api::tag::Tag;
 use crate::api::whole_list::WholeList;
 use crate::auth::CurrentUser;
-use crate::error::{Failed, failures};
+use crate::error::{ApiError, Failed, failures};
 use crate::middleware::base_url::BaseUrl;
 use crate::middleware::request_deadline::RequestDeadline;
 use crate::state::State;
+use crate::transport::HeldMemory;
 use crate::wire::json::{Json, RawJson, StreamedJson};
+use crate::wire::json_with_text::JsonWithText;
 use crate::wire::metadata::ProjectMetadata;
 use crate::wire::project::{Directory, Duplicate, ProjectWithNotes, SavedProject};
 use crate::wire::project_list::{PageParameters, ProjectList, ProjectListEntry};
@@ -71,6 +73,7 @@ impl ProjectDialect {
         user: CurrentUser,
         state: Data<&Arc<State>>,
         base: BaseUrl,
+        memory: HeldMemory,
         headers: &HeaderMap,
         /// Entity tags, or `*`: the response is 412 unless one of them is the current `ETag`.
         #[oai(name = "If-Match")]
@@ -80,10 +83,11 @@ impl ProjectDialect {
         _if_none_match: Header<Option<String>>,
         /// The project's title, percent-encoded as one segment of the path.
         title: Path<String>,
-    ) -> Result<Conditional<Json<ProjectWithNotes>>, Failed<OpenFailures>> {
-        let opened = open(&state, &user, &title.0).await?;
+    ) -> Result<Conditional<JsonWithText<ProjectWithNotes>>, Failed<OpenFailures>> {
+        let opened = open(&state, &user, &memory, &title.0).await?;
         let metadata = ProjectMetadata::new(opened.project, media_url(&state, &user, &base));
-        let project = Json(ProjectWithNotes { metadata, notes: opened.notes });
+        let project = JsonWithText::new(&ProjectWithNotes { metadata, notes: "" }, opened.notes)
+            .map_err(ApiError::unserializable)?;
         Ok(Conditional::new(headers, &opened.revision, project)?)
     }
 
@@ -176,10 +180,12 @@ impl ProjectDialect {
 
     /// Get the notes of a project
     #[oai(path = "/project/notes/:title", method = "get", operation_id = "readNotes")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn notes(
         &self,
         user: CurrentUser,
         state: Data<&Arc<State>>,
+        memory: HeldMemory,
         headers: &HeaderMap,
         /// Entity tags, or `*`: the response is 412 unless one of them is the current `ETag`.
         #[oai(name = "If-Match")]
@@ -190,7 +196,7 @@ impl ProjectDialect {
         /// The project's title, percent-encoded as one segment of the path.
         title: Path<String>,
     ) -> Result<Conditional<RawJson>, Failed<OpenFailures>> {
-        let opened = open(&state, &user, &title.0).await?;
+        let opened = open(&state, &user, &memory, &title.0).await?;
         Ok(Conditional::new(headers, &opened.revision, RawJson(opened.notes))?)
     }
 

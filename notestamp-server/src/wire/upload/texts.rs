@@ -23,6 +23,11 @@ impl UploadTexts {
         Self { notes_name, notes: None, metadata: None, media_digest: None }
     }
 
+    /// How many bytes of notes there are to validate.
+    pub(crate) fn notes_len(&self) -> usize {
+        self.notes.as_ref().map_or(0, Bytes::len)
+    }
+
     /// Sets the notes, which [`into_request`](Self::into_request) validates.
     pub(crate) fn set_notes(&mut self, notes: Bytes) {
         self.notes = Some(notes);
