@@ -158,10 +158,14 @@ impl Places {
             (blobs(ObjectKind::Notes, "notes").await, blobs(ObjectKind::Media, "media").await);
         let settings = StoreSettings { sweep_grace: Duration::ZERO, ..StoreSettings::default() };
         let clock = ManualClock::new(SystemClock.now());
-        clock.advance(2 * settings.upload_time_max);
-        let store =
-            Store::builder(Arc::new(metadata), notes, media).settings(settings).clock(Arc::new(clock));
+        let upload_time_max = settings.upload_time_max;
+        let clock = Arc::new(clock);
+        let store = Store::builder(Arc::new(metadata), notes, media).settings(settings).clock(clock.clone());
         let store = store.open().await.unwrap();
+        // The clock has agreed with itself for long enough.
+        clock.advance(2 * upload_time_max);
+        store.sweep().await.unwrap();
+        clock.advance(2 * upload_time_max);
         let swept = store.sweep().await.unwrap();
         assert_eq!(swept.failed, 0);
         assert_eq!(store.check().await.unwrap(), CheckReport::default());

@@ -20,6 +20,7 @@ mod users;
 
 use async_trait::async_trait;
 
+use crate::clock::Timestamp;
 use crate::domain::{ObjectKind, StoreId};
 use crate::error::Result;
 
@@ -81,6 +82,11 @@ pub trait RecordStore: UserStore + SessionStore + ProjectStore + ObjectLedger {
 
     /// Checks that the backend is available, with a read such as a request makes.
     async fn ping(&self) -> Result<()>;
+
+    /// The time of the backend's server, by its own clock; `None` if the backend runs in this process.
+    async fn server_time(&self) -> Result<Option<Timestamp>> {
+        Ok(None)
+    }
 
     /// Fails with [`Error::Full`](crate::Error::Full) if too little space is free to add more. Calls that free space,
     /// and calls that start or end sessions, are allowed nevertheless.

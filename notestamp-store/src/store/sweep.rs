@@ -21,6 +21,11 @@ const MARGIN_MIN: Duration = Duration::from_secs(15 * 60);
 
 const _: () = assert!(MARGIN_MIN.as_millis() > TRANSFER_TIME_MAX.as_millis());
 
+/// How far the clock of the records' server and that of this process may be apart, to agree.
+const CLOCKS_APART_MAX: Duration = Duration::from_secs(5 * 60);
+
+const _: () = assert!(CLOCKS_APART_MAX.as_millis() < MARGIN_MIN.as_millis());
+
 /// The result of a sweep.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct SweepReport {
@@ -45,7 +50,7 @@ impl Store {
     /// If the records do not respond. An object that cannot be deleted is counted, and is no error.
     pub async fn sweep(&self) -> Result<SweepReport> {
         let purged = self.purge_removed().await?;
-        let doomed = self.doom_stale(&self.stale_before()).await?;
+        let doomed = self.doom_stale(&self.stale_before().await?).await?;
         let mut report = SweepReport { purged, doomed, deleted: 0, failed: 0 };
 
         let (mut after, mut away) = (None, Vec::new());
@@ -86,13 +91,13 @@ impl Store {
         }
     }
 
-    /// The times before which a reservation and unreferenced media are stale. In its first hour, a process dooms no
-    /// reservations by their age.
-    fn stale_before(&self) -> StaleBefore {
+    /// The times before which a reservation and unreferenced media are stale. In its first hour, a process dooms
+    /// reservations by their age only if the clock of the records' server agrees with its own.
+    async fn stale_before(&self) -> Result<StaleBefore> {
         let (ClockLook { now, is_confirmed }, settings) = (self.shared.look_at_clock(), self.settings());
         // A writer stops at its deadline; the margin covers its last write.
         let margin = MARGIN_MIN.max(settings.upload_time_max / 2);
-        let reserved = match is_confirmed {
+        let reserved = match is_confirmed || self.agrees_with_server(now).await? {
             true => now.before(settings.upload_time_max.saturating_add(margin)),
             // A process that has just started cannot know whether its clock is ahead, and the reservations belong to
             // uploads at other processes. Unreferenced media is not in use, so it needs no such care.
@@ -100,7 +105,13 @@ impl Store {
         };
         // This includes the present millisecond: without a grace period, one sweep is enough.
         let unreferenced = now.after(Duration::from_millis(1)).before(settings.sweep_grace);
-        StaleBefore { reserved, unreferenced }
+        Ok(StaleBefore { reserved, unreferenced })
+    }
+
+    /// Whether the records have a server of their own, and its clock shows nearly this time.
+    async fn agrees_with_server(&self, now: Timestamp) -> Result<bool> {
+        let server = self.shared.records.server_time().await?;
+        Ok(server.is_some_and(|server| now.since(server).max(server.since(now)) <= CLOCKS_APART_MAX))
     }
 
     /// Dooms all reservations: their process has ended.

@@ -84,6 +84,7 @@ use self::collections::Collections;
 use self::error::{BACKEND, Failure, Result as StepResult};
 use super::account_queue::AccountQueue;
 use super::{DamagedPage, RecordKey, RecordKind, RecordStore, StoreIdentity};
+use crate::clock::Timestamp;
 use crate::domain::{InvalidValue, ObjectKind, StoreId};
 use crate::error::Result;
 
@@ -294,6 +295,17 @@ impl RecordStore for MongoDbRecords {
             let users = self.collections.users.clone_with_type::<Document>();
             let any_user = users.find_one(doc! {}).projection(doc! { "_id": 1 });
             Ok(any_user.await.map(drop)?)
+        })
+        .await
+    }
+
+    async fn server_time(&self) -> Result<Option<Timestamp>> {
+        self.bounded(async {
+            let hello = self.collections.database.run_command(doc! { "hello": 1 }).await?;
+            Ok(hello
+                .get_datetime("localTime")
+                .ok()
+                .map(|time| Timestamp::from_millis(time.timestamp_millis())))
         })
         .await
     }
