@@ -109,7 +109,7 @@ where
     async fn tag_of_many(&self, variant: &str) -> Result<EntityTag, ApiError> {
         let account = self.state.store.find_account(self.caller.user).await?;
         let library = account.map(|account| (account.saves, account.usage.projects));
-        let selected = format!("{:?} {library:?}", self.query);
+        let selected = format!("{} {:?} {library:?}", self.caller.user, self.query);
         let program = env!("CARGO_PKG_VERSION");
         let parts = [program.as_bytes(), &self.text.before, selected.as_bytes(), variant.as_bytes()];
         Ok(entity_tags::of_digest(&digest_of(&parts)))

@@ -7,36 +7,50 @@ use std::path::Path;
 use super::create::private;
 use super::errno::at;
 
-/// How many bytes must stay free in the file system of each folder that a store writes to. With less free space, new
-/// media, notes and accounts are refused with [`Error::Full`](crate::Error::Full).
+/// How many bytes must stay free in the file system of each folder that a store writes to; in a small file system, half of
+/// it. With less free space, new media, notes and accounts are refused with [`Error::Full`](crate::Error::Full).
 ///
 /// The remaining space is for deletions, which end the shortage, and for small records. It is several times the size of
 /// the reserve and the write-ahead log together, so that uploads which pass the check at the same
 /// moment do not use up all of it.
 pub const FREE_BYTES_MIN: u64 = 64 << 20;
 
-/// How many bytes this process may still write in the file system of a folder; `None` if that is unknown.
-///
-/// A disk quota of the user is not considered: only a failed write shows it.
+/// The space of a file system, in bytes.
+struct Space {
+    /// How much this process may still write.
+    free: u64,
+    size: u64,
+}
+
+/// The space of the file system of a folder; `None` if it is unknown.
 #[cfg(unix)]
-pub(crate) fn free_bytes(folder: &Path) -> io::Result<Option<u64>> {
+fn space(folder: &Path) -> io::Result<Option<Space>> {
     let found = rustix::fs::statvfs(folder).map_err(|errno| at(folder)(errno.into()))?;
     // Some network and FUSE file systems do not know their size.
     let is_known = found.f_blocks > 0;
-    Ok(is_known.then(|| found.f_bavail.saturating_mul(found.f_frsize)))
+    let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+    Ok(is_known.then(|| Space { free: bytes(found.f_bavail), size: bytes(found.f_blocks) }))
 }
 
-/// Free space is not known on this platform.
+/// The space is not known on this platform.
 #[cfg(not(unix))]
-pub(crate) fn free_bytes(_folder: &Path) -> io::Result<Option<u64>> {
+fn space(_folder: &Path) -> io::Result<Option<Space>> {
     Ok(None)
+}
+
+/// How many bytes this process may still write in the file system of a folder; `None` if that is unknown.
+///
+/// A disk quota of the user is not considered: only a failed write shows it.
+pub(crate) fn free_bytes(folder: &Path) -> io::Result<Option<u64>> {
+    Ok(space(folder)?.map(|space| space.free))
 }
 
 /// Fails with [`io::ErrorKind::StorageFull`] if less than [`FREE_BYTES_MIN`] is free in the file system of a folder.
 pub(crate) fn ensure_room(folder: &Path) -> io::Result<()> {
-    match free_bytes(folder)? {
-        Some(free) if free < FREE_BYTES_MIN => {
-            let why = format!("{free} bytes are free, and {FREE_BYTES_MIN} have to stay free");
+    match space(folder)? {
+        Some(Space { free, size }) if free < FREE_BYTES_MIN.min(size / 2) => {
+            let why =
+                format!("{free} bytes are free, and {} have to stay free", FREE_BYTES_MIN.min(size / 2));
             Err(at(folder)(io::Error::new(io::ErrorKind::StorageFull, why)))
         }
         _ => Ok(()),

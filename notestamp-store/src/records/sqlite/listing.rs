@@ -3,7 +3,7 @@
 
 use rusqlite::{Connection, ToSql};
 
-use super::error::{Result, unless_damaged};
+use super::error::{Failure, Result, unless_damaged};
 use super::ngrams;
 use super::rows::projects::from_row;
 use crate::domain::{Cursor, ListQuery, Order, Page, Project, ProjectId, Sort, UserId};
@@ -38,7 +38,8 @@ pub(super) fn start(
     // SQLite reads a column only if it is asked for: of the rest no more than the ids.
     while let Some(row) = rows.next()? {
         if skip == 0 && start.projects.len() >= len {
-            start.rest.push(ProjectId::from_bytes(row.get("id")?));
+            let id = row.get("id").map(ProjectId::from_bytes).map_err(Failure::from);
+            start.rest.extend(unless_damaged(RecordKind::Project, id).transpose()?);
         } else if let Some(project) = unless_damaged(RecordKind::Project, from_row(row)) {
             let project = project?;
             match skip.checked_sub(1) {

@@ -94,7 +94,10 @@ impl Readers {
         let done = spawn_blocking(move || {
             let connection = pool.take()?;
             let outcome = running.run(&connection, query);
-            pool.idle().push(connection);
+            // An interrupt may have broken the end of a transaction off: such a connection would read an old state.
+            if connection.is_autocommit() {
+                pool.idle().push(connection);
+            }
             drop((turn, earlier));
             outcome
         });
