@@ -11,6 +11,13 @@ use tokio::time::{Instant, timeout_at};
 use crate::domain::UserId;
 use crate::error::{Error, Result};
 
+/// A share of up to this size is small. Limits of accounts and addresses do not apply to it, so that those who hold much
+/// keep nobody from opening and saving what is small.
+const SMALL_BYTES_MAX: u64 = 128 << 10;
+
+/// The part of the budget that only small shares may hold: an eighth.
+const SMALL_DIVISOR: u64 = 8;
+
 /// The part of the budget that one account may hold: a quarter.
 const ACCOUNT_DIVISOR: u64 = 4;
 
@@ -88,6 +95,10 @@ impl MemoryBudget {
         self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn bytes_max_of_large(&self) -> u64 {
+        self.0.bytes_max - self.0.bytes_max / SMALL_DIVISOR
+    }
+
     fn limit_of(&self, owner: Owner) -> u64 {
         match owner {
             Owner::Account(_) => self.0.bytes_max / ACCOUNT_DIVISOR,
@@ -95,10 +106,16 @@ impl MemoryBudget {
         }
     }
 
-    fn try_add(&self, owners: impl Iterator<Item = Owner> + Clone, bytes: u64) -> bool {
+    /// Adds bytes to a share that holds `before` already.
+    fn try_add(&self, owners: impl Iterator<Item = Owner> + Clone, before: u64, bytes: u64) -> bool {
         let mut held = self.lock();
         let fits = |owner| held.of_owner.get(&owner).copied().unwrap_or(0) + bytes <= self.limit_of(owner);
-        if held.bytes + bytes > self.0.bytes_max || !owners.clone().all(fits) {
+        let is_small = before + bytes <= SMALL_BYTES_MAX;
+        let (bytes_max, fit) = match is_small {
+            true => (self.0.bytes_max, true),
+            false => (self.bytes_max_of_large(), owners.clone().all(fits)),
+        };
+        if held.bytes + bytes > bytes_max || !fit {
             return false;
         }
         held.bytes += bytes;
@@ -159,7 +176,7 @@ impl MemoryScope {
     /// The most that this scope can hold.
     fn bytes_max(&self) -> u64 {
         let limits = self.owners().map(|owner| self.budget.limit_of(owner));
-        limits.min().unwrap_or(u64::MAX).min(self.budget.0.bytes_max)
+        limits.min().unwrap_or(u64::MAX).min(self.budget.bytes_max_of_large())
     }
 }
 
@@ -193,7 +210,7 @@ impl MemoryShare {
             let mut freed = std::pin::pin!(freed);
             // From here on, bytes that are given back wake this task.
             freed.as_mut().enable();
-            if budget.try_add(self.scope.owners(), missing) {
+            if budget.try_add(self.scope.owners(), self.bytes, missing) {
                 self.bytes += missing;
                 return Ok(());
             }
@@ -230,6 +247,9 @@ mod tests {
     use crate::clock::Timestamp;
     use crate::random::OsRandom;
 
+    /// A unit that is not small.
+    const UNIT: u64 = 1 << 20;
+
     fn account() -> UserId {
         UserId::generate(Timestamp::from_millis(0), &OsRandom)
     }
@@ -240,40 +260,50 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_account_holds_a_quarter_and_an_address_half() {
-        let budget = MemoryBudget::new(100);
+        let budget = MemoryBudget::new(160 * UNIT);
         let (first, second) = (account(), account());
         let of = |account, last| budget.scope(Some(account), Some(address(last)));
-        let _first = of(first, 1).acquire(25).await.unwrap();
-        of(first, 2).acquire(1).await.unwrap_err();
-        let _second = of(second, 1).acquire(25).await.unwrap();
-        of(account(), 1).acquire(1).await.unwrap_err();
-        let _third = of(account(), 2).acquire(25).await.unwrap();
-        let _rest = budget.scope(None, None).acquire(25).await.unwrap();
-        assert_eq!(budget.bytes_held(), 100);
-        budget.scope(None, None).acquire(1).await.unwrap_err();
+        let _first = of(first, 1).acquire(40 * UNIT).await.unwrap();
+        of(first, 2).acquire(UNIT).await.unwrap_err();
+        let _second = of(second, 1).acquire(40 * UNIT).await.unwrap();
+        of(account(), 1).acquire(UNIT).await.unwrap_err();
+        let _third = of(account(), 2).acquire(40 * UNIT).await.unwrap();
+        let _rest = budget.scope(None, None).acquire(20 * UNIT).await.unwrap();
+        budget.scope(None, None).acquire(UNIT).await.unwrap_err();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_small_share_is_there_when_large_ones_hold_all_that_they_may() {
+        let budget = MemoryBudget::new(160 * UNIT);
+        let scope = budget.scope(Some(account()), Some(address(1)));
+        let _large = scope.acquire(40 * UNIT).await.unwrap();
+        let _others = budget.scope(None, None).acquire(100 * UNIT).await.unwrap();
+        let mut small = scope.acquire(SMALL_BYTES_MAX).await.unwrap();
+        small.grow_to(SMALL_BYTES_MAX + 1, MemoryScope::WAIT_TIME_MAX).await.unwrap_err();
+        assert_eq!(budget.bytes_held(), 140 * UNIT + SMALL_BYTES_MAX);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_waiting_acquisition_gets_what_is_given_back() {
-        let budget = MemoryBudget::new(100);
-        let mut held = budget.scope(None, None).acquire(100).await.unwrap();
+        let budget = MemoryBudget::new(160 * UNIT);
+        let mut held = budget.scope(None, None).acquire(140 * UNIT).await.unwrap();
         let scope = budget.scope(None, None);
-        let waiting = tokio::spawn(async move { scope.acquire(40).await });
+        let waiting = tokio::spawn(async move { scope.acquire(40 * UNIT).await });
         tokio::time::sleep(MemoryScope::WAIT_TIME_MAX / 2).await;
-        held.shrink_to(70);
+        drop(held.split(30 * UNIT));
         tokio::time::sleep(MemoryScope::WAIT_TIME_MAX / 4).await;
         assert!(!waiting.is_finished());
-        held.shrink_to(60);
-        assert_eq!(waiting.await.unwrap().unwrap().bytes(), 40);
-        assert_eq!(budget.bytes_held(), 60);
+        drop(held.split(10 * UNIT));
+        assert_eq!(waiting.await.unwrap().unwrap().bytes(), 40 * UNIT);
+        assert_eq!(budget.bytes_held(), 100 * UNIT);
     }
 
     #[tokio::test(start_paused = true)]
     async fn after_its_time_an_acquisition_fails_and_holds_nothing() {
-        let budget = MemoryBudget::new(100);
-        let held = budget.scope(None, None).acquire(100).await.unwrap();
+        let budget = MemoryBudget::new(160 * UNIT);
+        let held = budget.scope(None, None).acquire(140 * UNIT).await.unwrap();
         let begin = Instant::now();
-        budget.scope(None, None).acquire(1).await.unwrap_err();
+        budget.scope(None, None).acquire(UNIT).await.unwrap_err();
         assert_eq!(begin.elapsed(), MemoryScope::WAIT_TIME_MAX);
         drop(held);
         assert_eq!(budget.bytes_held(), 0);
@@ -282,27 +312,27 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_share_that_cannot_grow_stays_as_it_was() {
-        let budget = MemoryBudget::new(100);
-        let mut share = budget.scope(None, None).acquire(60).await.unwrap();
-        let _other = budget.scope(None, None).acquire(40).await.unwrap();
-        share.grow_to(61, MemoryScope::WAIT_TIME_MAX).await.unwrap_err();
-        assert_eq!((share.bytes(), budget.bytes_held()), (60, 100));
+        let budget = MemoryBudget::new(160 * UNIT);
+        let mut share = budget.scope(None, None).acquire(100 * UNIT).await.unwrap();
+        let _other = budget.scope(None, None).acquire(40 * UNIT).await.unwrap();
+        share.grow_to(101 * UNIT, MemoryScope::WAIT_TIME_MAX).await.unwrap_err();
+        assert_eq!((share.bytes(), budget.bytes_held()), (100 * UNIT, 140 * UNIT));
     }
 
     #[tokio::test(start_paused = true)]
     async fn more_than_a_scope_may_hold_counts_as_all_of_it() {
-        let budget = MemoryBudget::new(100);
+        let budget = MemoryBudget::new(160 * UNIT);
         let scope = budget.scope(Some(account()), None);
-        assert_eq!(scope.acquire(1_000).await.unwrap().bytes(), 25);
+        assert_eq!(scope.acquire(1_000 * UNIT).await.unwrap().bytes(), 40 * UNIT);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_split_share_is_given_back_in_parts() {
-        let budget = MemoryBudget::new(100);
-        let mut share = budget.scope(None, Some(address(1))).acquire(50).await.unwrap();
-        let part = share.split(30);
+        let budget = MemoryBudget::new(160 * UNIT);
+        let mut share = budget.scope(None, Some(address(1))).acquire(50 * UNIT).await.unwrap();
+        let part = share.split(30 * UNIT);
         drop(share);
-        assert_eq!(budget.bytes_held(), 30);
+        assert_eq!(budget.bytes_held(), 30 * UNIT);
         drop(part);
         assert_eq!(budget.bytes_held(), 0);
         assert!(budget.lock().of_owner.is_empty());

@@ -21,12 +21,13 @@ impl BodyMemory {
         Self { scope, share: None, bytes: 0 }
     }
 
-    /// Holds memory for this many bytes, which are announced and have not arrived yet.
+    /// Holds memory for this many more bytes, which have arrived.
     ///
     /// # Errors
     /// 503 if the requests of all, of the account or of the address hold too much.
-    pub(crate) async fn expect(&mut self, bytes: u64) -> Result<(), ApiError> {
-        let bytes = bytes.next_multiple_of(STEP);
+    pub(crate) async fn add(&mut self, bytes: usize) -> Result<(), ApiError> {
+        self.bytes += bytes as u64;
+        let bytes = self.bytes.next_multiple_of(STEP);
         match &mut self.share {
             Some(share) => share.grow_to(bytes, MemoryScope::WAIT_TIME_MAX).await?,
             none => *none = Some(self.scope.acquire(bytes).await?),
@@ -34,12 +35,8 @@ impl BodyMemory {
         Ok(())
     }
 
-    /// Holds memory for this many more bytes, which have arrived.
-    ///
-    /// # Errors
-    /// Those of [`expect`](Self::expect).
-    pub(crate) async fn add(&mut self, bytes: usize) -> Result<(), ApiError> {
-        self.bytes += bytes as u64;
-        self.expect(self.bytes).await
+    /// The memory that is held, for what is made of the body.
+    pub(crate) fn into_share(self) -> Option<MemoryShare> {
+        self.share
     }
 }

@@ -12,14 +12,12 @@ use crate::wire::upload::limits::DIGEST_BYTES_MAX;
 use crate::wire::upload::placeholder::{PLACEHOLDER_BYTES_MAX, is_placeholder, media_is_no_file};
 use crate::wire::upload::{MEDIA_FILE, NotesPart, Upload, UploadLimits, UploadTexts, json, urlencoded};
 
-/// Receives a body of `announced` bytes, if the client announced its length; media is written into `save` as it
-/// arrives.
+/// Receives a body; media is written into `save` as it arrives.
 ///
 /// # Errors
 /// 400, 408, 413, and those of the store.
 pub(crate) async fn receive(
     upload: Upload,
-    announced: Option<u64>,
     save: &mut Save,
     limits: UploadLimits,
     memory: &mut BodyMemory,
@@ -27,11 +25,11 @@ pub(crate) async fn receive(
     match upload {
         Upload::Form(form, notes) => receive_form(*form, notes, save, limits, memory).await,
         Upload::Json(body) => {
-            let body = read(body, announced, limits, memory).await?;
+            let body = read(body, limits, memory).await?;
             in_background(body.len(), move || json::parse(&body)).await
         }
         Upload::Urlencoded(body) => {
-            let body = read(body, announced, limits, memory).await?;
+            let body = read(body, limits, memory).await?;
             in_background(body.len(), move || urlencoded::parse(&body)).await
         }
     }
@@ -53,26 +51,19 @@ pub(crate) async fn in_background<T: Send + 'static>(
 }
 
 /// How many copies of a body its parser holds at once: the body, its fields, and the text of the largest field.
-const COPIES: u64 = 3;
+const COPIES: usize = 3;
 
 /// Reads a body without media into memory.
-async fn read(
-    body: Body,
-    announced: Option<u64>,
-    limits: UploadLimits,
-    memory: &mut BodyMemory,
-) -> Result<Bytes, ApiError> {
+async fn read(body: Body, limits: UploadLimits, memory: &mut BodyMemory) -> Result<Bytes, ApiError> {
     let bytes_max = limits.text_body_bytes_max();
-    let announced = announced.map_or(0, |announced| announced.min(bytes_max as u64));
-    memory.expect(COPIES * announced).await?;
-    let mut read = BytesMut::with_capacity(announced as usize);
+    let mut read = BytesMut::new();
     let mut chunks = body.into_bytes_stream();
     let broken = |error| ApiError::bad_request("the body cannot be read").caused_by(error);
     while let Some(chunk) = chunks.try_next().await.map_err(broken)? {
         if chunk.len() > bytes_max - read.len() {
             return Err(ApiError::new(Code::TooLarge, format!("the body exceeds {bytes_max} bytes")));
         }
-        memory.add(COPIES as usize * chunk.len()).await?;
+        memory.add(COPIES * chunk.len()).await?;
         read.extend_from_slice(&chunk);
     }
     Ok(read.freeze())

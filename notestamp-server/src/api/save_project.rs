@@ -8,7 +8,6 @@ use super::receive_upload::{in_background, receive};
 use crate::auth::CurrentUser;
 use crate::entity_tags;
 use crate::error::{ApiError, failures};
-use crate::middleware::body_guard::content_length;
 use crate::middleware::request_deadline::RequestDeadline;
 use crate::state::State;
 use crate::wire::upload::{Upload, UploadLimits};
@@ -33,9 +32,12 @@ pub(crate) async fn save(
     let limits = UploadLimits::new(state.store.settings().notes_bytes_max);
     let mut save = state.store.begin_save(user);
     let mut memory = BodyMemory::new(state.store.memory_of(user));
-    let texts = receive(body.into(), content_length(headers), &mut save, limits, &mut memory).await?;
+    let texts = receive(body.into(), &mut save, limits, &mut memory).await?;
     let now = state.clock.now();
     let request = in_background(texts.notes_len(), move || texts.into_request(precondition, now)).await?;
+    if let Some(memory) = memory.into_share() {
+        save.hold(memory);
+    }
     let project = save.commit_unless(request, deadline.is_up()).await?;
     tracing::info!(user = %user.id, project = %project.id, revision = %project.revision, "project saved");
     Ok(project)

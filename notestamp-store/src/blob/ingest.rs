@@ -211,7 +211,7 @@ impl Flow {
 
     /// Acquires the memory for a batch of this length.
     async fn hold(&mut self, len: usize) -> Result<()> {
-        let bytes = if len <= SMALL_BYTES_MAX { SMALL_BYTES_MAX } else { self.batch.bytes_max } as u64;
+        let bytes = len.next_multiple_of(MEMORY_STEP).min(self.batch.bytes_max) as u64;
         match (&mut self.memory, &self.scope) {
             (Some(memory), _) => memory.grow_to(bytes, MEMORY_TIME_MAX).await,
             (none, Some(scope)) => {
@@ -256,9 +256,8 @@ impl Flow {
     }
 }
 
-/// A small object takes this much memory; a larger one takes a whole part at once, so that it never waits for memory in
-/// the middle of a part, while others wait for what it holds.
-const SMALL_BYTES_MAX: usize = 256 << 10;
+/// A batch acquires memory in steps of this size as it is filled, so that a slow upload holds little.
+const MEMORY_STEP: usize = 128 << 10;
 
 /// How long an upload that has begun waits for the memory of its next part: parts in transfer give theirs back within the
 /// time of a transfer.

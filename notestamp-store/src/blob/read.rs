@@ -97,7 +97,8 @@ impl BlobStore {
         let mut stream = if self.backend.remote { self.without_pauses(stream) } else { stream };
         let Some(first) = stream.try_next().await? else { return Ok(Bytes::new()) };
         let Some(second) = stream.try_next().await? else { return Ok(first) };
-        let mut bytes = BytesMut::from(first);
+        let mut bytes = BytesMut::with_capacity(usize::try_from(expected_size).unwrap_or(first.len()));
+        bytes.extend_from_slice(&first);
         bytes.extend_from_slice(&second);
         while let Some(next) = stream.try_next().await? {
             bytes.extend_from_slice(&next);

@@ -61,8 +61,7 @@ impl Store {
         let owner = caller.user;
         let mut project = self.find_project(owner, title).await?;
         for _ in 0..RACES_MAX {
-            // Twice their size: a buffer that grows is copied.
-            let memory = self.memory_of(caller).acquire(2 * project.notes.size).await?;
+            let memory = self.memory_of(caller).acquire(project.notes.size).await?;
             match self.read_notes(owner, project.notes).await {
                 Ok(notes) => return Ok(Opened { project, notes, memory }),
                 Err(missing @ Error::Corrupt(_)) => {

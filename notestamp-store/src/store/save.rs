@@ -10,6 +10,7 @@ use crate::domain::{
     Project, ProjectId,
 };
 use crate::error::{Error, Result, error_chain};
+use crate::memory::MemoryShare;
 use crate::protocol::{Look, MediaOffer, SaveCommit, Written, check_precondition};
 use crate::records::SaveOutcome;
 
@@ -27,6 +28,8 @@ pub struct Save {
     /// The deadline of the upload; well before a sweep may doom the rows of this save.
     deadline: MonotonicTime,
     media: Option<(ObjectId, StagedObject)>,
+    /// The memory that the notes take.
+    memory: Option<MemoryShare>,
 }
 
 /// The request of a save, except the bytes of its media.
@@ -61,7 +64,7 @@ impl Store {
         let caller = caller.into();
         let deadline = self.shared.clock.monotonic().after(self.settings().upload_time_max);
         let reservation = Reservation::new(self.clone());
-        Save { store: self.clone(), caller, reservation, deadline, media: None }
+        Save { store: self.clone(), caller, reservation, deadline, media: None, memory: None }
     }
 }
 
@@ -112,6 +115,11 @@ impl Save {
         }
     }
 
+    /// Holds memory until the save has ended, even if its caller has gone before.
+    pub fn hold(&mut self, memory: MemoryShare) {
+        self.memory = Some(memory);
+    }
+
     /// Commits the save; returns the project after the save.
     ///
     /// Once polled, it runs to its end, even if the caller drops the future.
@@ -160,6 +168,7 @@ impl Save {
         }
         match committed {
             Ok((project, doomed)) => {
+                self.memory = None;
                 self.store.delete_doomed_later(doomed);
                 Ok(project)
             }
