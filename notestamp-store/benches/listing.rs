@@ -137,7 +137,7 @@ async fn save(store: &dyn RecordStore, owner: UserId, count: usize) {
             metadata: metadata(n),
             precondition: Precondition::None,
             notes: Written { object: notes.id, digest: Digest::of(b"[]"), size: 2 },
-            looks: Vec::new(),
+            checks: Vec::new(),
             media: None,
             namespace: home,
             quota_bytes_max: None,

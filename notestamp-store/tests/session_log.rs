@@ -132,8 +132,8 @@ async fn a_clock_that_is_a_month_ahead_for_five_seconds_forgets_no_session() {
     let log = Log::empty().await;
     let session = log.sign_in().await;
     let right = || log.clock.now();
-    for look_before in [false, true] {
-        if look_before {
+    for read_before in [false, true] {
+        if read_before {
             log.clock.advance(HOUR);
             assert_eq!(log.store.forget_expired_sessions(STEP).await.unwrap(), 0);
         }

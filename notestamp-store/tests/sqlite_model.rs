@@ -6,7 +6,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use notestamp_store::protocol::{Look, MediaOffer, SaveCommit, StaleBefore, Written};
+use notestamp_store::protocol::{MediaCheck, MediaOffer, SaveCommit, StaleBefore, Written};
 use notestamp_store::records::{MemoryRecords, RecordStore, SaveOutcome, SqliteRecords};
 use notestamp_store::{
     Cursor, Digest, Durability, Email, LastModified, ListQuery, Metadata, Namespace, Object, ObjectId,
@@ -191,7 +191,7 @@ async fn commit(store: &dyn RecordStore, save: &Save, nth: usize) -> String {
         precondition: save.precondition.clone(),
         notes: Written { object: notes.id, digest: Digest::of(b"[]"), size: save.notes_size },
         media: save.media.map(offer),
-        looks: Vec::new(),
+        checks: Vec::new(),
         namespace,
         quota_bytes_max: save.quota,
         projects_max: save.projects_max,
@@ -203,8 +203,8 @@ async fn commit(store: &dyn RecordStore, save: &Save, nth: usize) -> String {
         let outcome = store.commit_save(&commit).await;
         outcomes += &format!("{outcome:?}");
         match outcome {
-            Ok(SaveOutcome::LookNeeded(media)) => {
-                commit.looks.push(Look { object: media.object, is_whole: !save.is_lost });
+            Ok(SaveOutcome::CheckNeeded(media)) => {
+                commit.checks.push(MediaCheck { object: media.object, is_whole: !save.is_lost });
             }
             _ => return outcomes,
         }

@@ -10,16 +10,16 @@ use notestamp_store::{ByteStream, Caller, Clock, Error as StoreError, MonotonicT
 use crate::config::{SESSION_CHECK_INTERVAL, SESSION_UNKNOWN_TIME_MAX};
 use crate::state::State;
 
-/// The most bytes that are sent between two looks at the time.
+/// The most bytes that are sent between two checks of the clock.
 const PIECE_BYTES_MAX: usize = 256 << 10;
 
-/// Looks at a session while its media is sent.
+/// Checks a session while its media is sent.
 pub(crate) struct SessionWatch {
     store: Store,
     clock: Arc<dyn Clock>,
     caller: Caller,
-    /// When the session was looked at last.
-    looked: MonotonicTime,
+    /// When the session was checked last.
+    checked_at: MonotonicTime,
     /// When it was last seen to be open.
     seen_open: MonotonicTime,
 }
@@ -28,13 +28,19 @@ impl SessionWatch {
     /// Begins for a request that has just been authenticated.
     pub(crate) fn new(state: &State, caller: Caller) -> Self {
         let now = state.clock.monotonic();
-        Self { store: state.store.clone(), clock: state.clock.clone(), caller, looked: now, seen_open: now }
+        Self {
+            store: state.store.clone(),
+            clock: state.clock.clone(),
+            caller,
+            checked_at: now,
+            seen_open: now,
+        }
     }
 
     /// The same bytes, as long as the session is open; then an error, on which the connection is closed, so that the
     /// client does not take the response for complete.
     ///
-    /// The session is looked at only when bytes are asked for: a reader who pauses costs nothing.
+    /// The session is checked only when bytes are requested: a reader that pauses costs nothing.
     pub(crate) fn over(self, bytes: ByteStream) -> impl Stream<Item = io::Result<Bytes>> + Send {
         stream::try_unfold((self, bytes, Bytes::new()), |(mut watch, mut bytes, mut rest)| async move {
             while rest.is_empty() {
@@ -43,20 +49,20 @@ impl SessionWatch {
                     None => return Ok(None),
                 }
             }
-            watch.look().await?;
+            watch.check().await?;
             let piece = rest.split_to(rest.len().min(PIECE_BYTES_MAX));
             Ok(Some((piece, (watch, bytes, rest))))
         })
     }
 
-    /// Looks at the session, unless that was done a moment ago.
-    async fn look(&mut self) -> io::Result<()> {
+    /// Checks the session, unless that was done less than [`SESSION_CHECK_INTERVAL`] ago.
+    async fn check(&mut self) -> io::Result<()> {
         let now = self.clock.monotonic();
-        if now.since(self.looked) < SESSION_CHECK_INTERVAL {
+        if now.since(self.checked_at) < SESSION_CHECK_INTERVAL {
             return Ok(());
         }
         let admitted = self.store.admit(self.caller).await;
-        self.looked = self.clock.monotonic();
+        self.checked_at = self.clock.monotonic();
         match admitted {
             Ok(()) => {
                 self.seen_open = now;

@@ -64,7 +64,7 @@ impl Scene {
     }
 
     /// The only project and the list of the account's projects; absent if the account does not exist.
-    async fn look(&self, end: End) -> Option<(String, (u64, u64))> {
+    async fn state(&self, end: End) -> Option<(String, (u64, u64))> {
         let password = if matches!(end, End::PasswordChanged) { NEW_PASSWORD } else { PASSWORD };
         let credentials = json!({"username": ADA, "password": password});
         let visitor = self.server.visitor();
@@ -99,7 +99,7 @@ async fn an_upload_whose_session_ends_meanwhile_is_refused_and_changes_nothing()
             end.of(&scene.server, &scene.ada, &scene.elsewhere).await;
             let response = held.finish().await.assert_error(401, "unauthorized");
             response.assert_sets_no_cookie();
-            let kept = scene.look(end).await;
+            let kept = scene.state(end).await;
             assert!(kept.is_none_or(|kept| kept == (r#"["before"]"#.to_owned(), (1, 10))), "{end:?}");
             scene.server.let_the_sweep_catch_up();
             scene.server.assert_nothing_leaks().await;
@@ -114,7 +114,7 @@ async fn a_held_save_without_a_form_by_an_ended_session_is_refused() {
     let held = scene.ada.hold("/home/upload", "application/json", body).await;
     End::SignedOut.of(&scene.server, &scene.ada, &scene.elsewhere).await;
     held.finish().await.assert_error(401, "unauthorized");
-    assert_eq!(scene.look(End::SignedOut).await.unwrap().0, r#"["before"]"#);
+    assert_eq!(scene.state(End::SignedOut).await.unwrap().0, r#"["before"]"#);
 }
 
 #[apply(api_test)]
@@ -138,7 +138,7 @@ async fn a_password_change_whose_session_ends_meanwhile_is_refused() {
                 break;
             }
         }
-        scene.look(end).await;
+        scene.state(end).await;
     }
 }
 
@@ -151,14 +151,14 @@ async fn a_held_upload_of_an_open_session_is_saved() {
     // The end of another session does not end this one.
     scene.elsewhere.sign_out().await.assert_status(200);
     held.finish().await.assert_status(200);
-    assert_eq!(scene.look(End::SignedOut).await.unwrap().0, r#"["after"]"#);
+    assert_eq!(scene.state(End::SignedOut).await.unwrap().0, r#"["after"]"#);
 }
 
 /// More than fits into the buffers of a connection.
 const MEDIA_BYTES: usize = 24 << 20;
 
-/// How old the last look at the session may be while media is sent.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How old the last check of the session may be while media is sent.
+const CHECK_EVERY: Duration = Duration::from_secs(2);
 
 /// Begins to read the media of Ada, by her cookies and by a URL that needs none.
 async fn begin_streams(scene: &Scene) -> [reqwest::Response; 2] {
@@ -180,7 +180,7 @@ async fn a_media_stream_whose_session_ends_is_cut_before_its_end() {
         let scene = Scene::new().await;
         let streams = begin_streams(&scene).await;
         end.of(&scene.server, &scene.ada, &scene.elsewhere).await;
-        scene.server.advance(LOOK_EVERY);
+        scene.server.advance(CHECK_EVERY);
         for mut stream in streams {
             let mut bytes = 0;
             let cut = loop {
@@ -209,6 +209,6 @@ async fn a_media_stream_of_an_open_session_goes_on_however_long_it_takes() {
             bytes += chunk.len();
         }
         assert!(bytes > MEDIA_BYTES / 2);
-        scene.server.advance(LOOK_EVERY);
+        scene.server.advance(CHECK_EVERY);
     }
 }

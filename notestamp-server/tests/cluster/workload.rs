@@ -33,7 +33,7 @@ async fn the_bucket_always_contains_the_objects_of_the_ledger_and_of_the_project
         checked += 1;
     }
     let mut accounts: Vec<_> = join_all(working).await.into_iter().map(Result::unwrap).collect();
-    assert!(checked > 10, "looked only {checked} times");
+    assert!(checked > 10, "checked only {checked} times");
 
     deployment.stop();
     assert_eq!(deployment.places.prefix.unfinished_uploads().await, Vec::<String>::new());

@@ -61,7 +61,7 @@ pub fn doom_if_stale(row: &Object, before: &StaleBefore, now: Timestamp) -> Opti
 
 /// The result of a check of an object in the blob store.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Look {
+pub struct MediaCheck {
     /// The object that was checked.
     pub object: ObjectId,
     /// Whether the object exists with the expected size.
@@ -76,7 +76,7 @@ pub enum Settlement {
     /// No object has these bytes, and our upload has not been completed: complete it and retry.
     BytesNeeded,
     /// The ledger has a live object with these bytes that has not been checked: check it and retry.
-    LookNeeded(MediaRef),
+    CheckNeeded(MediaRef),
 }
 
 /// What the commit of a save writes for its media.
@@ -97,7 +97,7 @@ pub struct Settled {
 /// blob store. An object whose bytes are lost is doomed, and the settled object replaces it for all projects.
 ///
 /// `rows` may have the offered bytes, `ours` is the row of the offered object, `kept` is the object that the project
-/// refers to already, and `looks` are the checks made so far.
+/// refers to already, and `checks` are the checks made so far.
 ///
 /// # Errors
 /// [`Error::UploadExpired`] if our row is no longer reserved; [`Error::MediaNeeded`] if only a digest was offered
@@ -107,15 +107,15 @@ pub fn settle_media(
     ours: Option<&Object>,
     rows: &[Object],
     kept: Option<ObjectId>,
-    looks: &[Look],
+    checks: &[MediaCheck],
     now: Timestamp,
 ) -> Result<Settlement> {
     let mut lost: Vec<&Object> = Vec::new();
     let mut found = None;
     for row in rows.iter().filter(|row| row.state == ObjectState::Live) {
-        match looks.iter().find(|look| look.object == row.id) {
-            None => return Ok(Settlement::LookNeeded(media_ref(row)?)),
-            Some(look) if look.is_whole => {
+        match checks.iter().find(|check| check.object == row.id) {
+            None => return Ok(Settlement::CheckNeeded(media_ref(row)?)),
+            Some(check) if check.is_whole => {
                 found = Some(row);
                 break;
             }

@@ -40,7 +40,7 @@ mod save;
 pub use admit::admit;
 pub use delete::{DeletePlan, DeleteReads, plan_delete, plan_purge};
 pub use ledger::{
-    Look, Settled, Settlement, StaleBefore, adopt, doom_if_stale, doom_reserved, remove_reference,
+    MediaCheck, Settled, Settlement, StaleBefore, adopt, doom_if_stale, doom_reserved, remove_reference,
     settle_media,
 };
 pub use offer::{MediaOffer, Written};

@@ -8,7 +8,7 @@ use crate::domain::{
 use crate::error::{Error, Result};
 
 use super::admit::admit;
-use super::ledger::{Look, Settled, Settlement, adopt, remove_reference, settle_media};
+use super::ledger::{MediaCheck, Settled, Settlement, adopt, remove_reference, settle_media};
 use super::offer::{MediaOffer, Written};
 use super::precondition::check_precondition;
 
@@ -28,7 +28,7 @@ pub struct SaveCommit {
     /// The media of the request; `None` where it brought none.
     pub media: Option<MediaOffer>,
     /// The checks, made so far, of objects that may have the same media bytes.
-    pub looks: Vec<Look>,
+    pub checks: Vec<MediaCheck>,
     /// The namespace in which the media is found by its digest, and stored.
     pub namespace: Namespace,
     /// The most bytes that the account may use; `None` means unlimited.
@@ -90,8 +90,8 @@ pub enum SaveDecision {
     Save(Box<SavePlan>),
     /// No object has the bytes of the offered media: complete the staged object, and retry.
     BytesNeeded,
-    /// Check the object of this media in the blob store, add the result to [`SaveCommit::looks`], and retry.
-    LookNeeded(MediaRef),
+    /// Check the object of this media in the blob store, add the result to [`SaveCommit::checks`], and retry.
+    CheckNeeded(MediaRef),
 }
 
 impl SaveReads {
@@ -155,9 +155,9 @@ pub fn plan_save(reads: &SaveReads, commit: &SaveCommit) -> Result<SaveDecision>
         (kept, Some(offer)) => {
             let kept = kept.map(|kept| kept.object);
             let ours = reads.media.as_ref();
-            match settle_media(offer, ours, &reads.rows, kept, &commit.looks, commit.now)? {
+            match settle_media(offer, ours, &reads.rows, kept, &commit.checks, commit.now)? {
                 Settlement::BytesNeeded => return Ok(SaveDecision::BytesNeeded),
-                Settlement::LookNeeded(media) => return Ok(SaveDecision::LookNeeded(media)),
+                Settlement::CheckNeeded(media) => return Ok(SaveDecision::CheckNeeded(media)),
                 Settlement::Settled(settled) => {
                     let Settled { media, rows: settled, lost: without_bytes } = settled;
                     rows.extend(settled);

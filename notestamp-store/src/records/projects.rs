@@ -97,8 +97,8 @@ pub enum SaveOutcome {
     /// Nothing has changed: the store does not have the offered bytes. Their write must be completed before a retry.
     BytesNeeded,
     /// Nothing has changed: before a retry, the caller must check whether the bytes of this media exist, and say so in
-    /// [`SaveCommit::looks`].
-    LookNeeded(MediaRef),
+    /// [`SaveCommit::checks`].
+    CheckNeeded(MediaRef),
 }
 
 /// The outcome of a deletion: what is left to do.

@@ -7,7 +7,7 @@ use url::Url;
 use crate::blob::{ByteStream, PRESIGNED_TIME_MAX, PresignedHeaders};
 use crate::domain::{MediaRef, ObjectKind, Project};
 use crate::error::{Error, Result};
-use crate::protocol::Look;
+use crate::protocol::MediaCheck;
 
 use super::Store;
 
@@ -42,13 +42,13 @@ impl Store {
     ///
     /// If they are not, the identity of the media store is checked first: objects that are absent in a foreign store
     /// are not lost.
-    pub(super) async fn look(&self, media: &MediaRef) -> Result<Look> {
+    pub(super) async fn check_media(&self, media: &MediaRef) -> Result<MediaCheck> {
         let is_whole = self.shared.media.is_whole(media.namespace, media.object, media.size).await?;
         if !is_whole {
             self.check_identity(ObjectKind::Media).await?;
             tracing::error!(object = %media.object, "the bytes of a live object are lost");
         }
-        Ok(Look { object: media.object, is_whole })
+        Ok(MediaCheck { object: media.object, is_whole })
     }
 
     /// A presigned URL by which a browser reads a project's media directly from the media store; it is valid for

@@ -2,7 +2,7 @@
 
 mod accounts;
 mod check;
-mod clock_looks;
+mod clock_readings;
 mod delete;
 mod find;
 mod identity;
@@ -29,7 +29,7 @@ use crate::memory::{MemoryBudget, MemoryScope};
 use crate::random::{OsRandom, Random};
 use crate::records::{RecordStore, StoreIdentity};
 
-use clock_looks::{ClockLook, ClockLooks};
+use clock_readings::{ClockReading, ClockReadings};
 use rotations::Rotations;
 
 pub use check::CheckReport;
@@ -119,7 +119,7 @@ struct Shared {
     settings: StoreSettings,
     memory: MemoryBudget,
     clock: Arc<dyn Clock>,
-    clock_looks: Mutex<ClockLooks>,
+    clock_readings: Mutex<ClockReadings>,
     rotations: Mutex<Rotations>,
     random: Arc<dyn Random>,
     /// Tasks that continue after their caller's future has returned or was dropped; `close` waits for them.
@@ -169,7 +169,7 @@ impl StoreBuilder {
         let Self { records, notes, media, settings, clock, random } = self;
         let tasks = TaskTracker::new();
         let reapers = Arc::new(tokio::sync::Semaphore::new(REAPERS_MAX));
-        let (clock_looks, rotations) = (Mutex::new(ClockLooks::new(&*clock)), Mutex::default());
+        let (clock_readings, rotations) = (Mutex::new(ClockReadings::new(&*clock)), Mutex::default());
         let memory = MemoryBudget::new(settings.memory_bytes_max);
         let shared = Shared {
             records,
@@ -178,7 +178,7 @@ impl StoreBuilder {
             settings,
             memory,
             clock,
-            clock_looks,
+            clock_readings,
             rotations,
             random,
             tasks,
@@ -275,9 +275,9 @@ impl Store {
 
 impl Shared {
     /// The time by which deletions decide what has expired.
-    fn look_at_clock(&self) -> ClockLook {
-        let mut looks = self.clock_looks.lock().unwrap_or_else(PoisonError::into_inner);
-        looks.look(&*self.clock)
+    fn read_clock(&self) -> ClockReading {
+        let mut readings = self.clock_readings.lock().unwrap_or_else(PoisonError::into_inner);
+        readings.read(&*self.clock)
     }
 
     fn rotations(&self) -> MutexGuard<'_, Rotations> {

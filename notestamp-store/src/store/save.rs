@@ -11,7 +11,7 @@ use crate::domain::{
 };
 use crate::error::{Error, Result, error_chain};
 use crate::memory::MemoryShare;
-use crate::protocol::{Look, MediaOffer, SaveCommit, Written, check_precondition};
+use crate::protocol::{MediaCheck, MediaOffer, SaveCommit, Written, check_precondition};
 use crate::records::SaveOutcome;
 
 use super::open::digest_of;
@@ -213,7 +213,7 @@ impl Save {
         .await;
         written?;
         self.reservation.has_appeared(notes.object);
-        let (media, looks) = media?;
+        let (media, checks) = media?;
         // Bytes that went to the folder under an unmounted disk are not where the records say.
         self.store.check_folder(ObjectKind::Notes).await?;
         if media.is_some() {
@@ -228,7 +228,7 @@ impl Save {
             precondition: request.precondition,
             notes,
             media,
-            looks,
+            checks,
             namespace,
             quota_bytes_max: shared.settings.quota_bytes_max,
             projects_max: shared.settings.projects_max,
@@ -244,12 +244,14 @@ impl Save {
                 (SaveOutcome::BytesNeeded, _) => {
                     return Err(Error::Corrupt("complete media was asked for again".to_owned()));
                 }
-                (SaveOutcome::LookNeeded(media), _) => commit.looks.push(self.store.look(&media).await?),
+                (SaveOutcome::CheckNeeded(media), _) => {
+                    commit.checks.push(self.store.check_media(&media).await?)
+                }
             }
         }
         Err(Error::Unavailable {
             backend: shared.records.name(),
-            source: "the media is replaced faster than it can be looked at".into(),
+            source: "the media is replaced faster than it can be checked".into(),
         })
     }
 
@@ -283,7 +285,7 @@ impl Save {
         offer: Option<MediaOffer>,
         kept: Option<MediaRef>,
         namespace: Namespace,
-    ) -> Result<(Option<MediaOffer>, Vec<Look>)> {
+    ) -> Result<(Option<MediaOffer>, Vec<MediaCheck>)> {
         let Some(offer) = offer else { return Ok((None, Vec::new())) };
         let records = &self.store.shared.records;
         let known = match kept {
@@ -299,17 +301,17 @@ impl Save {
                 Some(MediaRef { object: row.id, namespace: row.namespace, digest, size })
             }),
         };
-        let look = match known {
-            Some(known) => Some(self.store.look(&known).await?),
+        let check = match known {
+            Some(known) => Some(self.store.check_media(&known).await?),
             None => None,
         };
         let offer = match offer {
-            MediaOffer::Staged(written) if look.is_none_or(|look| !look.is_whole) => {
+            MediaOffer::Staged(written) if check.is_none_or(|check| !check.is_whole) => {
                 self.complete(written).await?
             }
             offer => offer,
         };
-        Ok((Some(offer), look.into_iter().collect()))
+        Ok((Some(offer), check.into_iter().collect()))
     }
 
     async fn complete(&mut self, written: Written) -> Result<MediaOffer> {

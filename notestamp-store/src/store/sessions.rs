@@ -177,7 +177,7 @@ impl Store {
         let rotated = self.shared.rotations().of(session);
         match rotated {
             Some(rotated) => Some(self.shared.clock.monotonic().since(rotated)),
-            None => session.since_rotation(self.shared.look_at_clock().now),
+            None => session.since_rotation(self.shared.read_clock().now),
         }
     }
 
@@ -222,12 +222,12 @@ impl Store {
     /// If the records do not respond.
     pub async fn forget_expired_sessions(&self, limit: usize) -> Result<usize> {
         let mut forgotten = 0;
-        let look = self.shared.look_at_clock();
-        if !look.is_confirmed {
+        let reading = self.shared.read_clock();
+        if !reading.is_confirmed {
             return Ok(forgotten);
         }
         loop {
-            match self.shared.records.forget_expired_sessions(limit, look.now).await? {
+            match self.shared.records.forget_expired_sessions(limit, reading.now).await? {
                 0 => return Ok(forgotten),
                 count => forgotten += count,
             }

@@ -9,7 +9,7 @@ use crate::error::{Error, Result, error_chain};
 use crate::protocol::StaleBefore;
 
 use super::Store;
-use super::clock_looks::ClockLook;
+use super::clock_readings::ClockReading;
 
 /// The most records in one step of a sweep: other transactions wait only for that step.
 const STEP: usize = 256;
@@ -94,7 +94,7 @@ impl Store {
     /// The times before which a reservation and unreferenced media are stale. In its first hour, a process dooms
     /// reservations by their age only if the clock of the records' server agrees with its own.
     async fn stale_before(&self) -> Result<StaleBefore> {
-        let (ClockLook { now, is_confirmed }, settings) = (self.shared.look_at_clock(), self.settings());
+        let (ClockReading { now, is_confirmed }, settings) = (self.shared.read_clock(), self.settings());
         // A writer stops at its deadline; the margin covers its last write.
         let margin = MARGIN_MIN.max(settings.upload_time_max / 2);
         let reserved = match is_confirmed || self.agrees_with_server(now).await? {

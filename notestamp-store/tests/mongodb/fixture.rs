@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use notestamp_store::protocol::{Look, MediaOffer, SaveCommit, Written};
+use notestamp_store::protocol::{MediaCheck, MediaOffer, SaveCommit, Written};
 use notestamp_store::records::{RecordStore, SaveOutcome};
 use notestamp_store::{
     Digest, Email, Metadata, Namespace, Object, ObjectId, ObjectKind, OsRandom, PasswordHash, Precondition,
@@ -64,7 +64,7 @@ pub(crate) async fn save(
         precondition: Precondition::None,
         notes: Written { object: notes.id, digest: Digest::of(b"[]"), size: 2 },
         media: written.map(MediaOffer::Written),
-        looks: Vec::new(),
+        checks: Vec::new(),
         namespace,
         quota_bytes_max: None,
         projects_max: u64::MAX,
@@ -96,8 +96,8 @@ pub(crate) async fn commit_save(
     let mut commit = commit.clone();
     loop {
         match store.commit_save(&commit).await? {
-            SaveOutcome::LookNeeded(media) => {
-                commit.looks.push(Look { object: media.object, is_whole: true });
+            SaveOutcome::CheckNeeded(media) => {
+                commit.checks.push(MediaCheck { object: media.object, is_whole: true });
             }
             outcome => return Ok(outcome),
         }

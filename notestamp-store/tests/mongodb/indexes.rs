@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use futures_util::TryStreamExt;
 use mongodb::Database;
 use mongodb::bson::{Document, Uuid, doc};
-use notestamp_store::protocol::{Look, StaleBefore};
+use notestamp_store::protocol::{MediaCheck, StaleBefore};
 use notestamp_store::records::{
     MongoDbRecords, ObjectLedger, ProjectStore, SaveOutcome, SessionStore, UserStore,
 };
@@ -232,7 +232,7 @@ async fn use_everything(store: &MongoDbRecords) {
     store.find_project(ada.id, &title("Song")).await.unwrap().unwrap();
     store.find_project_by_id(ada.id, song.id).await.unwrap().unwrap();
     let mut again = save(store, ada.id, "Third", Some(b"song"), Namespace::Owner(ada.id)).await.unwrap();
-    again.looks.push(Look { object: song.media.unwrap().object, is_whole: false });
+    again.checks.push(MediaCheck { object: song.media.unwrap().object, is_whole: false });
     assert!(matches!(store.commit_save(&again).await, Ok(SaveOutcome::Saved { .. })));
     store.sample_live(ObjectKind::Media, 10).await.unwrap();
     let digest = Digest::of(b"song");

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use notestamp_store::protocol::{Look, SaveCommit, StaleBefore};
+use notestamp_store::protocol::{MediaCheck, SaveCommit, StaleBefore};
 use notestamp_store::records::{
     MongoDbRecords, ObjectLedger, ProjectStore, SaveOutcome, SessionStore, UserStore,
 };
@@ -130,9 +130,9 @@ async fn commit_save(
 ) -> notestamp_store::Result<()> {
     loop {
         match store.commit_save(&commit).await? {
-            SaveOutcome::LookNeeded(media) => {
+            SaveOutcome::CheckNeeded(media) => {
                 let is_whole = !deleted.lock().unwrap().contains(&media.object);
-                commit.looks.push(Look { object: media.object, is_whole });
+                commit.checks.push(MediaCheck { object: media.object, is_whole });
             }
             outcome => {
                 assert!(matches!(outcome, SaveOutcome::Saved { .. }), "{outcome:?}");

@@ -3,7 +3,7 @@
 use std::mem;
 
 use notestamp_store::protocol::{
-    Look, MediaOffer, Settlement, Written, adopt, doom_reserved, remove_reference, settle_media,
+    MediaCheck, MediaOffer, Settlement, Written, adopt, doom_reserved, remove_reference, settle_media,
 };
 use notestamp_store::{Digest, Error, Namespace, Object, ObjectId, ObjectKind, ObjectState, ProjectId};
 
@@ -53,7 +53,7 @@ enum Begun {
     /// The bytes must be completed first.
     BytesNeeded,
     /// The saver must check first whether the bytes of this object exist.
-    LookNeeded(ObjectId),
+    CheckNeeded(ObjectId),
 }
 
 /// The state of a save.
@@ -64,7 +64,7 @@ pub(crate) struct Saver {
     /// not know this; the model records it to recognise the one leak that needs a deadline.
     pub(crate) wrote_late: bool,
     /// The results of its checks of objects that may have its bytes already.
-    pub(crate) looks: Vec<Look>,
+    pub(crate) checks: Vec<MediaCheck>,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -110,7 +110,7 @@ impl Saver {
             Brings::Media | Brings::Notes => At::Start,
             Brings::MediaByDigest => At::Written,
         };
-        Self { at, wrote_late: false, looks: Vec::new() }
+        Self { at, wrote_late: false, checks: Vec::new() }
     }
 
     pub(crate) fn has_stopped_writing(&self) -> bool {
@@ -200,9 +200,9 @@ impl State {
                 let written = at == At::Written;
                 match self.begin_save(model, who, written) {
                     Ok(Begun::BytesNeeded) => at,
-                    Ok(Begun::LookNeeded(object)) => {
-                        let look = self.look(model, object, save.digest);
-                        self.savers[who].looks.push(look);
+                    Ok(Begun::CheckNeeded(object)) => {
+                        let check = self.check_media(model, object, save.digest);
+                        self.savers[who].checks.push(check);
                         at
                     }
                     Ok(Begun::Transaction(transaction)) => At::Committing { transaction, written },
@@ -234,7 +234,7 @@ impl State {
             (step, at) => unreachable!("{step:?} is not offered at {at:?}"),
         };
         if self.savers[who].at == At::Stopped {
-            self.savers[who].looks.clear();
+            self.savers[who].checks.clear();
         }
         if model.isolation == Isolation::Serializable
             && step == Step::Begin
@@ -267,10 +267,10 @@ impl State {
     }
 
     /// Checks whether the bytes of an object exist.
-    fn look(&self, model: &Protocol, object: ObjectId, digest: Digest) -> Look {
+    fn check_media(&self, model: &Protocol, object: ObjectId, digest: Digest) -> MediaCheck {
         let found = self.world.blobs.get(&model.path(object));
         let is_whole = model.has(Fault::LedgerIsBelieved) || found == Some(&Blob::Whole(digest));
-        Look { object, is_whole }
+        MediaCheck { object, is_whole }
     }
 
     /// Begins the commit: reads, and decides what to write.
@@ -297,15 +297,15 @@ impl State {
         let kept = old.map(|old| old.object);
         // At most one live row has these bytes; if the project has media, it is that row.
         let candidates: Vec<Object> = self.world.live_media(model, save.digest).into_iter().collect();
-        let mut looks = self.savers[who].looks.clone();
+        let mut checks = self.savers[who].checks.clone();
         if model.scenario.loses.is_none() {
             // No bytes get lost in this scenario, so a check needs no step of its own.
-            looks = candidates.iter().map(|row| self.look(model, row.id, save.digest)).collect();
+            checks = candidates.iter().map(|row| self.check_media(model, row.id, save.digest)).collect();
         }
-        let mut settled = match settle_media(&offer, ours.as_ref(), &candidates, kept, &looks, NOW)? {
+        let mut settled = match settle_media(&offer, ours.as_ref(), &candidates, kept, &checks, NOW)? {
             Settlement::Settled(settled) => settled,
             Settlement::BytesNeeded => return Ok(Begun::BytesNeeded),
-            Settlement::LookNeeded(media) => return Ok(Begun::LookNeeded(media.object)),
+            Settlement::CheckNeeded(media) => return Ok(Begun::CheckNeeded(media.object)),
         };
         if model.has(Fault::LiveRowOnlyRead) {
             settled.rows.retain(|row| row.id == save.object);

@@ -15,7 +15,7 @@ use crate::domain::{
     Precondition, Project, ProjectId, Session, SessionId, SessionTtl, Title, TokenId, Usage, User, UserId,
 };
 use crate::error::Result;
-use crate::protocol::{Look, MediaOffer, SaveCommit, StaleBefore, Written};
+use crate::protocol::{MediaCheck, MediaOffer, SaveCommit, StaleBefore, Written};
 use crate::records::{RecordStore, SaveOutcome};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -123,7 +123,7 @@ pub(super) async fn save_as(store: &dyn RecordStore, owner: UserId, metadata: Me
         precondition: Precondition::None,
         notes: Written { object, digest: Digest::of(object.as_bytes()), size: 10 },
         media: None,
-        looks: Vec::new(),
+        checks: Vec::new(),
         namespace: Namespace::Owner(owner),
         quota_bytes_max: None,
         projects_max: u64::MAX,
@@ -204,7 +204,7 @@ impl Save<'_> {
 
     /// Reports the bytes of this object as lost.
     pub(super) fn lost(mut self, object: ObjectId) -> Self {
-        self.commit.looks.push(Look { object, is_whole: false });
+        self.commit.checks.push(MediaCheck { object, is_whole: false });
         self
     }
 
@@ -237,10 +237,10 @@ pub(super) async fn commit_save(store: &dyn RecordStore, commit: &SaveCommit) ->
     let mut commit = commit.clone();
     loop {
         match store.commit_save(&commit).await {
-            Ok(SaveOutcome::LookNeeded(media)) => {
-                let look = Look { object: media.object, is_whole: true };
-                assert!(!commit.looks.contains(&look), "{media:?} was looked at");
-                commit.looks.push(look);
+            Ok(SaveOutcome::CheckNeeded(media)) => {
+                let check = MediaCheck { object: media.object, is_whole: true };
+                assert!(!commit.checks.contains(&check), "{media:?} was checked already");
+                commit.checks.push(check);
             }
             outcome => return outcome,
         }

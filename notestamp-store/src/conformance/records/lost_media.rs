@@ -21,7 +21,7 @@ pub async fn unchecked_media_is_not_taken_for_present(store: &dyn RecordStore) {
         ] {
             let before = snapshot(store, ada).await;
             let outcome = store.commit_save(&offer.commit).await.unwrap();
-            assert_eq!(outcome, SaveOutcome::LookNeeded(media));
+            assert_eq!(outcome, SaveOutcome::CheckNeeded(media));
             assert_eq!(snapshot(store, ada).await, before);
         }
     }

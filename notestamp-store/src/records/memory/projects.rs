@@ -50,7 +50,7 @@ impl ProjectStore for MemoryRecords {
         let plan = match plan_save(&state.save_reads(commit), commit)? {
             SaveDecision::Save(plan) => *plan,
             SaveDecision::BytesNeeded => return Ok(SaveOutcome::BytesNeeded),
-            SaveDecision::LookNeeded(media) => return Ok(SaveOutcome::LookNeeded(media)),
+            SaveDecision::CheckNeeded(media) => return Ok(SaveOutcome::CheckNeeded(media)),
         };
         let doomed = plan.doomed().cloned().collect();
         plan.rows.into_iter().for_each(|row| state.ledger.put(row));

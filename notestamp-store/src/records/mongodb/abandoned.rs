@@ -5,7 +5,7 @@
 //! call is kept waiting asks the server which transactions are abandoned, and ends their sessions. A user may list and
 //! end its own sessions without a special role, and the processes of one store have one user.
 //!
-//! The server judges, with its own clock and its own list of connections. Nothing is registered and no heartbeat is
+//! The server decides with its own clock and its own list of connections. Nothing is registered and no heartbeat is
 //! sent, so there is nothing to clean up, and a process that does not wait asks nothing.
 //!
 //! To end a session of a living process is harmless: it aborts the transaction, and the process retries it or has given
@@ -31,8 +31,8 @@ use super::error::Result;
 /// A call that takes longer than this may be waiting for an abandoned transaction.
 const WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// The pause after a look, so that one process looks no more often than about once a second.
-const LOOK_PAUSE: Duration = Duration::from_secs(1);
+/// The pause after a search, so that one process searches no more often than about once a second.
+const SEARCH_PAUSE: Duration = Duration::from_secs(1);
 
 /// A transaction that has been idle for this long, and whose last connection is closed, is abandoned.
 ///
@@ -44,8 +44,8 @@ const UNCONNECTED_IDLE_MIN: Duration = Duration::from_millis(500);
 /// open for longer than its calls may take. The process stands still, or a router (`mongos`) keeps the connection.
 pub(super) const OPEN_TIME_MAX: Duration = Duration::from_secs(6);
 
-/// How long a look may take.
-const LOOK_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long a search may take.
+const SEARCH_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// The name by which the server knows the connections of this crate.
 const DRIVER_NAME: &str = "notestamp-store";
@@ -55,15 +55,15 @@ pub(super) fn driver_info() -> DriverInfo {
     DriverInfo::builder().name(DRIVER_NAME.to_owned()).build()
 }
 
-/// Looks for abandoned transactions, one look at a time.
-pub(super) struct Lookout {
+/// Searches for abandoned transactions and ends them, one search at a time.
+pub(super) struct AbandonedTransactions {
     client: Client,
     /// The tasks that the store waits for when it is closed.
     running: TaskTracker,
     permits: Arc<Semaphore>,
 }
 
-impl Lookout {
+impl AbandonedTransactions {
     pub(super) fn new(client: Client, running: TaskTracker) -> Self {
         Self { client, running, permits: Arc::new(Semaphore::new(1)) }
     }
@@ -79,12 +79,12 @@ impl Lookout {
         }
     }
 
-    /// Starts a look, unless one is running or has just ended.
+    /// Starts a search, unless one is running or has just ended.
     fn end_abandoned_soon(&self) {
         let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else { return };
         let (client, running) = (self.client.clone(), self.running.token());
         tokio::spawn(async move {
-            match timeout(LOOK_TIME_MAX, end_abandoned(&client)).await {
+            match timeout(SEARCH_TIME_MAX, end_abandoned(&client)).await {
                 Ok(Ok(0)) => {}
                 Ok(Ok(ended)) => {
                     tracing::warn!(ended, "ended transactions that another process had left open");
@@ -95,7 +95,7 @@ impl Lookout {
                 Err(_) => tracing::debug!("a look for abandoned transactions took too long"),
             }
             drop(running);
-            sleep(LOOK_PAUSE).await;
+            sleep(SEARCH_PAUSE).await;
             drop(permit);
         });
     }

@@ -79,7 +79,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use self::abandoned::Lookout;
+use self::abandoned::AbandonedTransactions;
 use self::collections::Collections;
 use self::error::{BACKEND, Failure, Result as StepResult};
 use super::account_queue::AccountQueue;
@@ -126,7 +126,7 @@ pub struct MongoDbRecords {
     client: Client,
     collections: Collections,
     account_queue: AccountQueue,
-    lookout: Lookout,
+    abandoned: AbandonedTransactions,
     /// The read concern for lookups of sessions.
     session_reads: ReadConcern,
     /// The calls that are running; closed with the store.
@@ -155,13 +155,13 @@ impl MongoDbRecords {
         let collections = Collections::of(&database);
         let session_reads = within(TIME_MAX, session_reads(&client)).await?;
         let running = TaskTracker::new();
-        let lookout = Lookout::new(client.clone(), running.clone());
+        let abandoned = AbandonedTransactions::new(client.clone(), running.clone());
         let store = Self {
             client,
             collections,
             session_reads,
             account_queue: AccountQueue::default(),
-            lookout,
+            abandoned,
             running,
         };
         // Building indexes happens only once, and may take long because of the disk.
@@ -173,7 +173,7 @@ impl MongoDbRecords {
     /// Runs an operation that needs no transaction, with the timeout [`TIME_MAX`].
     async fn bounded<T>(&self, operation: impl Future<Output = StepResult<T>>) -> Result<T> {
         let _running = self.begin()?;
-        Ok(self.lookout.unhindered(within(TIME_MAX, operation)).await?)
+        Ok(self.abandoned.unhindered(within(TIME_MAX, operation)).await?)
     }
 
     /// Registers a running call, which `close` waits for until the returned token is dropped.

@@ -110,7 +110,7 @@ async fn save(transaction: &mut Transaction, commit: &SaveCommit) -> StepResult<
     let plan = match plan_save(&save_reads(transaction, commit).await?, commit)? {
         SaveDecision::Save(plan) => *plan,
         SaveDecision::BytesNeeded => return Ok(SaveOutcome::BytesNeeded),
-        SaveDecision::LookNeeded(media) => return Ok(SaveOutcome::LookNeeded(media)),
+        SaveDecision::CheckNeeded(media) => return Ok(SaveOutcome::CheckNeeded(media)),
     };
     objects::write(transaction, &plan.rows).await?;
     if let Some(media) = plan.project.media.filter(|_| !plan.lost.is_empty()) {

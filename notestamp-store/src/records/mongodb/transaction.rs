@@ -84,7 +84,7 @@ impl MongoDbRecords {
                 attempts += 1;
             }
         });
-        let committed = self.lookout.unhindered(committed).await;
+        let committed = self.abandoned.unhindered(committed).await;
         Ok(committed.unwrap_or(Err(Failure::TimedOut { limit: TIME_MAX, last }))?)
     }
 }

@@ -66,7 +66,7 @@ impl ProjectStore for SqliteRecords {
             let plan = match plan_save(&reads, &commit)? {
                 SaveDecision::Save(plan) => *plan,
                 SaveDecision::BytesNeeded => return Ok(SaveOutcome::BytesNeeded),
-                SaveDecision::LookNeeded(media) => return Ok(SaveOutcome::LookNeeded(media)),
+                SaveDecision::CheckNeeded(media) => return Ok(SaveOutcome::CheckNeeded(media)),
             };
             for row in &plan.rows {
                 objects::update(connection, row)?;
