@@ -69,16 +69,16 @@ pub async fn open(
     }
     let at = |store: String| move |source| StorageError::Open { store, source };
     let durability = storage.durability;
-    let metadata: Arc<dyn RecordStore> = match &storage.records {
+    let records: Arc<dyn RecordStore> = match &storage.records {
         RecordsUrl::Memory => Arc::new(MemoryRecords::new()),
         RecordsUrl::Sqlite(path) => {
             let opened = SqliteRecords::open(path, durability).await;
-            Arc::new(opened.map_err(at(format!("the metadata in {}", storage.records)))?)
+            Arc::new(opened.map_err(at(format!("the records in {}", storage.records)))?)
         }
         #[cfg(feature = "mongodb")]
         RecordsUrl::MongoDb(url) => {
             let opened = MongoDbRecords::open(url.expose()).await;
-            Arc::new(opened.map_err(at(format!("the metadata in {}", storage.records)))?)
+            Arc::new(opened.map_err(at(format!("the records in {}", storage.records)))?)
         }
         #[cfg(not(feature = "mongodb"))]
         RecordsUrl::MongoDb(_) => unreachable!("the configuration refuses what this build cannot open"),
@@ -87,6 +87,6 @@ pub async fn open(
     let notes = notes.map_err(at(format!("the notes in {}", storage.notes)))?;
     let media = BlobStore::open(ObjectKind::Media, &storage.media, durability).await;
     let media = media.map_err(at(format!("the media in {}", storage.media)))?;
-    let store = Store::builder(metadata, notes, media).settings(settings).clock(clock).open().await;
-    store.map_err(at(format!("the store whose metadata is in {}", storage.records)))
+    let store = Store::builder(records, notes, media).settings(settings).clock(clock).open().await;
+    store.map_err(at(format!("the store whose records are in {}", storage.records)))
 }

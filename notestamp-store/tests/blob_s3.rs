@@ -92,10 +92,10 @@ async fn open(place: &Place) -> BlobStore {
 
 /// A store with one account, which keeps media in the bucket.
 async fn with_account(place: &Place) -> (Store, UserId) {
-    let metadata: Arc<dyn RecordStore> = Arc::new(MemoryRecords::new());
+    let records: Arc<dyn RecordStore> = Arc::new(MemoryRecords::new());
     let memory = BlobUrl::parse("memory:///").unwrap();
     let notes = BlobStore::open(ObjectKind::Notes, &memory, Durability::Full).await.unwrap();
-    let store = Store::builder(metadata, notes, open(place).await).open().await.unwrap();
+    let store = Store::builder(records, notes, open(place).await).open().await.unwrap();
     let user = store.create_account(Email::parse("a@example.org").unwrap(), PasswordHash::new("x")).await;
     (store, user.unwrap().id)
 }

@@ -23,7 +23,7 @@ const START: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
 struct Log {
     store: Store,
-    metadata: Arc<SqliteRecords>,
+    records: Arc<SqliteRecords>,
     clock: Arc<ManualClock>,
     user: User,
     _folder: TempDir,
@@ -33,18 +33,18 @@ impl Log {
     async fn empty() -> Self {
         let folder = tempfile::tempdir().unwrap();
         // These tests do not cover a power loss, and syncing takes long.
-        let metadata = SqliteRecords::open(folder.path().join("metadata.db"), Durability::Relaxed).await;
-        let metadata = Arc::new(metadata.unwrap());
+        let records = SqliteRecords::open(folder.path().join("metadata.db"), Durability::Relaxed).await;
+        let records = Arc::new(records.unwrap());
         let blobs = async |kind| {
             BlobStore::open(kind, &BlobUrl::parse("memory:///").unwrap(), Durability::Relaxed).await.unwrap()
         };
         let clock = Arc::new(ManualClock::new(START));
         let (notes, media) = (blobs(ObjectKind::Notes).await, blobs(ObjectKind::Media).await);
-        let dyn_metadata: Arc<dyn RecordStore> = metadata.clone();
-        let store = Store::builder(dyn_metadata, notes, media).clock(clock.clone()).open().await.unwrap();
+        let dyn_records: Arc<dyn RecordStore> = records.clone();
+        let store = Store::builder(dyn_records, notes, media).clock(clock.clone()).open().await.unwrap();
         let email = Email::parse("ada@example.org").unwrap();
         let user = store.create_account(email, PasswordHash::new("$argon2id$".to_owned())).await.unwrap();
-        Self { store, metadata, clock, user, _folder: folder }
+        Self { store, records, clock, user, _folder: folder }
     }
 
     fn ttl(&self) -> &SessionTtl {
@@ -64,14 +64,14 @@ impl Log {
         };
         let sessions = stream::iter((0..count).map(signed_out));
         let started = sessions.map(|session| {
-            let metadata = self.metadata.clone();
-            async move { metadata.start_session(&session, usize::MAX, START).await }
+            let records = self.records.clone();
+            async move { records.start_session(&session, usize::MAX, START).await }
         });
         started.buffer_unordered(256).try_collect::<Vec<bool>>().await.unwrap();
     }
 
     async fn count(&self) -> u64 {
-        self.metadata.count_sessions().await.unwrap()
+        self.records.count_sessions().await.unwrap()
     }
 }
 
@@ -114,7 +114,7 @@ async fn a_session_stays_recorded_and_revoked_until_its_last_token_has_expired()
     let end = rotated.refresh_expires.after(log.ttl().access);
     log.clock.advance(end.since(START) - SECOND);
     log.store.forget_expired_sessions(STEP).await.unwrap();
-    let logged = log.metadata.find_session(session.id).await.unwrap().expect("it is in the log");
+    let logged = log.records.find_session(session.id).await.unwrap().expect("it is in the log");
     assert_eq!(logged.revoked.map(|revocation| revocation.reason), Some(reason));
     assert!(log.store.use_session(log.user.id, session.id, 1).await.unwrap().is_none());
     log.clock.advance(SECOND);
@@ -161,7 +161,7 @@ async fn a_process_that_starts_while_the_clock_is_ahead_forgets_no_session() {
         BlobStore::open(kind, &BlobUrl::parse("memory:///").unwrap(), Durability::Relaxed).await.unwrap()
     };
     let (notes, media) = (blobs(ObjectKind::Notes).await, blobs(ObjectKind::Media).await);
-    let records: Arc<dyn RecordStore> = log.metadata.clone();
+    let records: Arc<dyn RecordStore> = log.records.clone();
     let next = Store::builder(records, notes, media).clock(log.clock.clone()).open().await.unwrap();
     assert_eq!(next.forget_expired_sessions(STEP).await.unwrap(), 0);
     log.clock.step_to(START);

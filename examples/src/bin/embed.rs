@@ -86,14 +86,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 async fn open(folder: &Path) -> Result<Store, Box<dyn Error>> {
     let durability = Durability::Full;
-    let metadata = SqliteRecords::open(folder.join("metadata.db"), durability).await?;
+    let records = SqliteRecords::open(folder.join("metadata.db"), durability).await?;
     let notes = BlobUrl::folder(folder.join("notes"))?;
     let notes = BlobStore::open(ObjectKind::Notes, &notes, durability).await?;
     let media = BlobUrl::folder(folder.join("media"))?;
     let media = BlobStore::open(ObjectKind::Media, &media, durability).await?;
     // The default grace period is one hour, during which unreferenced media can be saved again cheaply.
     let settings = StoreSettings { sweep_grace: Duration::ZERO, ..StoreSettings::default() };
-    Ok(Store::builder(Arc::new(metadata), notes, media).settings(settings).open().await?)
+    Ok(Store::builder(Arc::new(records), notes, media).settings(settings).open().await?)
 }
 
 async fn save(

@@ -38,7 +38,7 @@ pub const ACCESS_TTL: &str = "2s";
 
 /// The locations of the stores.
 pub struct Places {
-    pub metadata: String,
+    pub records: String,
     pub prefix: Prefix,
     /// The endpoint at which the servers reach the bucket.
     pub endpoint: String,
@@ -66,7 +66,7 @@ impl Deployment {
         log_filter: &'static str,
     ) -> Arc<Self> {
         let stores = [
-            ("--metadata", places.metadata.clone()),
+            ("--metadata", places.records.clone()),
             ("--notes", places.prefix.url("notes", &places.endpoint)),
             ("--media", places.prefix.url("media", &places.endpoint)),
             ("--access-ttl", access_ttl.to_owned()),
@@ -140,16 +140,16 @@ impl Places {
     /// New stores, on the services that all tests share.
     pub fn fresh() -> Self {
         let endpoint = variable("NOTESTAMP_TEST_S3_ENDPOINT");
-        Self { metadata: fresh_database(), prefix: Prefix::fresh(&endpoint), endpoint }
+        Self { records: fresh_database(), prefix: Prefix::fresh(&endpoint), endpoint }
     }
 
     pub async fn ledger(&self) -> Ledger<'_> {
-        Ledger::open(&self.metadata, &self.prefix).await
+        Ledger::open(&self.records, &self.prefix).await
     }
 
     /// Sweeps after all grace periods, and compares the remaining objects with the ledger.
     pub async fn assert_nothing_is_left_over(&self) {
-        let metadata = MongoDbRecords::open(&self.metadata).await.unwrap();
+        let records = MongoDbRecords::open(&self.records).await.unwrap();
         let blobs = async |kind, store| {
             let url = BlobUrl::parse(&self.prefix.url(store, &self.endpoint)).unwrap();
             BlobStore::open(kind, &url, Durability::Full).await.unwrap()
@@ -160,7 +160,7 @@ impl Places {
         let clock = ManualClock::new(SystemClock.now());
         let upload_time_max = settings.upload_time_max;
         let clock = Arc::new(clock);
-        let store = Store::builder(Arc::new(metadata), notes, media).settings(settings).clock(clock.clone());
+        let store = Store::builder(Arc::new(records), notes, media).settings(settings).clock(clock.clone());
         let store = store.open().await.unwrap();
         // The clock has agreed with itself for long enough.
         clock.advance(2 * upload_time_max);

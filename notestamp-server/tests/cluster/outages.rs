@@ -37,7 +37,7 @@ pub const NOTICE_TIME_MAX: Duration = Duration::from_secs(90);
 async fn no_acknowledged_save_is_lost_while_mongodb_nodes_fail() {
     let _alone = alone().await;
     let set = ReplicaSet::start(3).await;
-    let deployment = Deployment::start(Places { metadata: set.url(), ..Places::fresh() }, SERVERS);
+    let deployment = Deployment::start(Places { records: set.url(), ..Places::fresh() }, SERVERS);
     let work = Work::start(&deployment, REQUEST_TIME_MAX);
     work.goes_on().await;
 
@@ -75,7 +75,7 @@ async fn no_acknowledged_save_is_lost_while_mongodb_nodes_fail() {
 async fn while_mongodb_is_slow_clients_get_503_and_no_acknowledged_save_is_lost() {
     let _alone = alone().await;
     let (set, relay) = ReplicaSet::behind_relay().await;
-    let deployment = Deployment::start(Places { metadata: set.url(), ..Places::fresh() }, SERVERS);
+    let deployment = Deployment::start(Places { records: set.url(), ..Places::fresh() }, SERVERS);
     let work = Work::start(&deployment, SLOW_TIME_MAX);
     work.goes_on().await;
     relay.set(Way::Slow(Duration::from_secs(1)));
@@ -92,7 +92,7 @@ async fn no_acknowledged_save_is_lost_while_the_bucket_fails() {
     let s3 = S3Server::start().await;
     let relay = Relay::to(&s3.endpoint()).await;
     let prefix = Prefix::fresh(&s3.endpoint());
-    let places = Places { metadata: fresh_database(), prefix, endpoint: relay.endpoint() };
+    let places = Places { records: fresh_database(), prefix, endpoint: relay.endpoint() };
     let deployment = Deployment::start(places, SERVERS);
     let work = Work::start(&deployment, BUCKET_TIME_MAX);
     work.goes_on().await;

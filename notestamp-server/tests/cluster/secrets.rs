@@ -34,7 +34,7 @@ async fn no_secret_is_in_the_log_or_in_a_response_during_any_outage() {
     let set = ReplicaSet::with_access_control(DATABASE).await;
     let endpoint = variable("NOTESTAMP_TEST_S3_ENDPOINT");
     let relay = Relay::to(&endpoint).await;
-    let places = Places { metadata: set.url(), prefix: Prefix::fresh(&endpoint), endpoint: relay.endpoint() };
+    let places = Places { records: set.url(), prefix: Prefix::fresh(&endpoint), endpoint: relay.endpoint() };
     let log_filter = "debug,notestamp_server=trace,notestamp_store=trace";
     let deployment = Deployment::start_with(places, 2, ACCESS_TTL, log_filter);
     let away_time_max = Some(REQUEST_TIME_MAX.max(BUCKET_TIME_MAX) + SLACK);

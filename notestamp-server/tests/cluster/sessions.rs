@@ -24,9 +24,9 @@ const ROUNDS: usize = 2;
 async fn a_session_ended_at_the_new_primary_is_refused_at_the_old_one_too() {
     let _alone = alone().await;
     let set = ReplicaSet::start(3).await;
-    let start = |metadata, count| {
+    let start = |records, count| {
         // A refresh needs a write, which a former primary cannot do.
-        Deployment::start_with(Places { metadata, ..Places::fresh() }, count, "15m", "warn")
+        Deployment::start_with(Places { records, ..Places::fresh() }, count, "15m", "warn")
     };
     let deployment = start(set.url(), SERVERS);
     let away_time_max = Some(REQUEST_TIME_MAX + SLACK);
@@ -49,8 +49,8 @@ async fn a_session_ended_at_the_new_primary_is_refused_at_the_old_one_too() {
         }
         let primary = set.primary(&[]).await;
         // One more server, which polls the nodes so rarely that it does not notice the new primary.
-        let metadata = set.url() + "&serverMonitoringMode=poll&heartbeatFrequencyMS=60000";
-        let deaf = start(metadata, 1);
+        let records = set.url() + "&serverMonitoringMode=poll&heartbeatFrequencyMS=60000";
+        let deaf = start(records, 1);
         let urls = [&urls[..], &deaf.urls()[..]].concat();
         // So that each server has enough connections.
         for url in &urls {

@@ -158,13 +158,13 @@ async fn verify(client: &Client, known: &mut Known) {
 /// Compares the ledger and the files of a data folder that no server has open.
 async fn check(data: &std::path::Path) -> CheckReport {
     let folder = DataFolder::new(data).unwrap();
-    let metadata = SqliteRecords::open(folder.sqlite_file(), Durability::Full).await.unwrap();
+    let records = SqliteRecords::open(folder.sqlite_file(), Durability::Full).await.unwrap();
     let blobs = async |kind, path| {
         BlobStore::open(kind, &BlobUrl::folder(path).unwrap(), Durability::Full).await.unwrap()
     };
     let notes = blobs(ObjectKind::Notes, folder.notes_folder()).await;
     let media = blobs(ObjectKind::Media, folder.media_folder()).await;
-    let store = Store::builder(Arc::new(metadata), notes, media).open().await.unwrap();
+    let store = Store::builder(Arc::new(records), notes, media).open().await.unwrap();
     let report = store.check().await.unwrap();
     store.close().await.unwrap();
     report

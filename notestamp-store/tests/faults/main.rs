@@ -5,8 +5,8 @@
 #![allow(clippy::unwrap_used, reason = "all of it is tests, helpers too")]
 
 mod faults;
-mod faulty_metadata;
 mod faulty_objects;
+mod faulty_records;
 mod world;
 
 use std::convert::Infallible;
@@ -23,8 +23,8 @@ use notestamp_store::{
 use object_store::memory::InMemory;
 
 use faults::{FAILURES, Fault, Faults, HANGS};
-use faulty_metadata::FaultyMetadata;
 use faulty_objects::FaultyObjects;
+use faulty_records::FaultyRecords;
 use world::{Media, NOW, Step, World, attempt, let_time_pass};
 
 fn save(title: &'static str, notes: &str, media: Media) -> Step {
@@ -341,7 +341,7 @@ async fn a_process_that_starts_while_its_clock_is_ahead_takes_no_upload_and_no_s
     let clock = Arc::new(ManualClock::new(NOW));
     let open = async || {
         // Records that other processes have open too.
-        let shared = FaultyMetadata { inner: Arc::clone(&records), faults: Arc::new(Faults::none()) };
+        let shared = FaultyRecords { inner: Arc::clone(&records), faults: Arc::new(Faults::none()) };
         let store = Store::builder(Arc::new(shared), notes.clone(), media.clone());
         store.clock(clock.clone()).open().await.unwrap()
     };

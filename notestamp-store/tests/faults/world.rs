@@ -15,8 +15,8 @@ use notestamp_store::{
 use object_store::memory::InMemory;
 
 use super::faults::Faults;
-use super::faulty_metadata::FaultyMetadata;
 use super::faulty_objects::FaultyObjects;
+use super::faulty_records::FaultyRecords;
 
 pub const NOW: Timestamp = Timestamp::from_millis(1_709_294_400_123);
 
@@ -84,7 +84,7 @@ impl World {
         };
         let ((faulty_notes, notes), (faulty_media, media)) =
             (blobs(ObjectKind::Notes), blobs(ObjectKind::Media));
-        let faulty = FaultyMetadata { inner: Arc::clone(&records), faults: Arc::clone(&faults) };
+        let faulty = FaultyRecords { inner: Arc::clone(&records), faults: Arc::clone(&faults) };
         let other = Store::builder(records, notes, media).clock(clock.clone()).open().await.unwrap();
         let store = Store::builder(Arc::new(faulty), faulty_notes, faulty_media);
         let store = store.clock(clock.clone()).open().await.unwrap();

@@ -42,7 +42,7 @@ pub struct Fixture {
 /// The backends of a store; clones share the same records and blobs.
 #[derive(Clone)]
 pub struct Parts {
-    pub metadata: Arc<dyn RecordStore>,
+    pub records: Arc<dyn RecordStore>,
     pub notes: BlobStore,
     pub media: BlobStore,
     pub folders: Vec<Arc<TempDir>>,
@@ -66,7 +66,7 @@ impl Parts {
                     BlobStore::open(kind, &url, Durability::Relaxed).await.unwrap()
                 };
                 Self {
-                    metadata: Arc::new(MemoryRecords::new()),
+                    records: Arc::new(MemoryRecords::new()),
                     notes: blobs(ObjectKind::Notes).await,
                     media: blobs(ObjectKind::Media).await,
                     folders: Vec::new(),
@@ -83,9 +83,9 @@ impl Parts {
                 let (notes, media) =
                     (blobs(ObjectKind::Notes, "notes").await, blobs(ObjectKind::Media, "media").await);
                 let path = folder.path().join("metadata.db");
-                let metadata = notestamp_store::records::SqliteRecords::open(path, Durability::Relaxed);
+                let records = notestamp_store::records::SqliteRecords::open(path, Durability::Relaxed);
                 Self {
-                    metadata: Arc::new(metadata.await.unwrap()),
+                    records: Arc::new(records.await.unwrap()),
                     notes,
                     media,
                     folders: vec![Arc::new(folder)],
@@ -139,7 +139,7 @@ impl Fixture {
     }
 
     pub async fn ledger(&self) -> Vec<Object> {
-        self.parts.metadata.list_objects(None, 10_000).await.unwrap()
+        self.parts.records.list_objects(None, 10_000).await.unwrap()
     }
 
     /// Advances the clock past all grace periods and upload deadlines.
@@ -178,13 +178,13 @@ impl Fixture {
 
 impl Parts {
     pub async fn open(&self, settings: StoreSettings, clock: &Arc<ManualClock>) -> Store {
-        let store = Store::builder(self.metadata.clone(), self.notes.clone(), self.media.clone());
+        let store = Store::builder(self.records.clone(), self.notes.clone(), self.media.clone());
         store.settings(settings).clock(clock.clone()).open().await.unwrap()
     }
 
     /// Opens a store over these backends with default settings.
     pub async fn try_open(&self) -> Result<Store> {
-        Store::builder(self.metadata.clone(), self.notes.clone(), self.media.clone()).open().await
+        Store::builder(self.records.clone(), self.notes.clone(), self.media.clone()).open().await
     }
 }
 

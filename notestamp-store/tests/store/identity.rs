@@ -28,7 +28,7 @@ pub async fn a_store_keeps_its_id(it: Fixture) -> Fixture {
     expected.mark(ObjectKind::Notes);
     expected.mark(ObjectKind::Media);
     let proposed = StoreId::from_bytes([7; 16]);
-    assert_eq!(it.parts.metadata.claim_identity(proposed).await.unwrap(), expected);
+    assert_eq!(it.parts.records.claim_identity(proposed).await.unwrap(), expected);
     it
 }
 

@@ -29,9 +29,9 @@ async fn open(folder: &Path) -> Store {
 }
 
 async fn try_open(folder: &Path) -> Result<Store, Error> {
-    let metadata = Arc::new(records(folder).await?);
+    let records = Arc::new(records(folder).await?);
     let (notes, media) = (blobs(folder, ObjectKind::Notes).await, blobs(folder, ObjectKind::Media).await);
-    Store::builder(metadata, notes, media).open().await
+    Store::builder(records, notes, media).open().await
 }
 
 /// Turns the database into one of an earlier version, without a store id, and then runs `sql` on it.
@@ -257,10 +257,10 @@ async fn a_sweep_forgets_no_object_of_an_unmounted_folder() {
     let folder = tempfile::tempdir().unwrap();
     let (owner, _) = used(folder.path()).await;
     let clock = Arc::new(ManualClock::new(SystemClock.now()));
-    let metadata = Arc::new(records(folder.path()).await.unwrap());
+    let records = Arc::new(records(folder.path()).await.unwrap());
     let (notes, blobs) =
         (blobs(folder.path(), ObjectKind::Notes).await, blobs(folder.path(), ObjectKind::Media).await);
-    let store = Store::builder(metadata, notes, blobs).clock(clock.clone()).open().await.unwrap();
+    let store = Store::builder(records, notes, blobs).clock(clock.clone()).open().await.unwrap();
     store.delete_project(owner, &title("title")).await.unwrap();
     let (mount, disk) = (folder.path().join("Media"), folder.path().join("disk"));
     fs::rename(&mount, &disk).unwrap();

@@ -18,7 +18,7 @@ use notestamp_store::{
 use super::faults::{Faults, reason};
 
 #[derive(Debug)]
-pub struct FaultyMetadata {
+pub struct FaultyRecords {
     pub inner: Arc<dyn RecordStore>,
     pub faults: Arc<Faults>,
 }
@@ -27,7 +27,7 @@ pub struct FaultyMetadata {
 macro_rules! pass_on {
     ($($trait:ident { $(fn $method:ident($($argument:ident: $type:ty),*) -> $output:ty;)* })*) => {$(
         #[async_trait]
-        impl $trait for FaultyMetadata {
+        impl $trait for FaultyRecords {
             $(async fn $method(&self $(, $argument: $type)*) -> Result<$output> {
                 let away = || Error::Unavailable { backend: "faulty", source: reason().into() };
                 self.faults.pass(stringify!($method), self.inner.$method($($argument),*), away).await
@@ -82,7 +82,7 @@ pass_on! {
 }
 
 #[async_trait]
-impl RecordStore for FaultyMetadata {
+impl RecordStore for FaultyRecords {
     fn name(&self) -> &'static str {
         "faulty"
     }
