@@ -90,7 +90,7 @@ describe('the client since October 2024', { timeout: 180_000 }, () => {
       const saved = await client('save', { ...metadata, title: `Lecture ${i}`, type, lastModified }, [], null)
       assert.equal(saved.status, 200)
     }
-    const titles = answer => answer.body.projects.map(p => p.title)
+    const titles = response => response.body.projects.map(p => p.title)
     const first = await client('list', 0, '')
     const second = await client('list', first.body.nextOffset, '')
     assert.deepEqual([...titles(first), ...titles(second)], Array.from({ length: 22 }, (_, i) => `Lecture ${22 - i}`))

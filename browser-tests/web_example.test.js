@@ -526,9 +526,9 @@ describe('the example page', { timeout: 300_000 }, () => {
     for (let failures = 0; !/Try again in \d+ seconds/.test(await refusals.textContent()); failures++) {
       assert.ok(failures < 20, await refusals.textContent())
       await page.getByLabel('Password').fill('not the password')
-      const answered = page.waitForResponse(response => response.url().endsWith('/auth/signin'))
+      const responded = page.waitForResponse(response => response.url().endsWith('/auth/signin'))
       await button('Sign in').click()
-      await answered
+      await responded
       await isRefused(/./)
     }
   })

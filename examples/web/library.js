@@ -35,9 +35,9 @@ export async function showList() {
 const showMore = () => read(next, [...items.children], running.signal)
 
 async function read(page, before, signal) {
-  const answer = await list(page, signal)
-  next = answer.next
-  items.replaceChildren(...before, ...answer.projects.map(item))
+  const listed = await list(page, signal)
+  next = listed.next
+  items.replaceChildren(...before, ...listed.projects.map(item))
   none.hidden = items.children.length > 0
   more.hidden = !next
   markOpened()

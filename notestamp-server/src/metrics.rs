@@ -114,7 +114,7 @@ impl Metrics {
     }
 
     /// Counts a response, and the time until it began.
-    pub(crate) fn request_answered(&self, method: &Method, status: u16, took: Duration) {
+    pub(crate) fn responded(&self, method: &Method, status: u16, took: Duration) {
         // A client can invent methods, so unknown methods share one counter.
         let method = match method.as_str() {
             "GET" => "GET",
@@ -128,7 +128,7 @@ impl Metrics {
     }
 
     /// Counts an error response.
-    pub(crate) fn error_answered(&self, code: Code) {
+    pub(crate) fn error_sent(&self, code: Code) {
         self.errors.get_or_create(&ErrorLabels { code: code.as_str() }).inc();
     }
 
@@ -182,10 +182,10 @@ mod tests {
     #[test]
     fn the_text_contains_the_counts() {
         let metrics = Metrics::new();
-        metrics.request_answered(&Method::GET, 200, Duration::from_millis(3));
-        metrics.request_answered(&Method::from_bytes(b"MADEUP").unwrap(), 405, Duration::ZERO);
+        metrics.responded(&Method::GET, 200, Duration::from_millis(3));
+        metrics.responded(&Method::from_bytes(b"MADEUP").unwrap(), 405, Duration::ZERO);
         let _under_way = metrics.request_begins();
-        metrics.error_answered(Code::TooLarge);
+        metrics.error_sent(Code::TooLarge);
         let text = metrics.text();
         for line in [
             "notestamp_http_requests_total{method=\"GET\",status=\"200\"} 1",

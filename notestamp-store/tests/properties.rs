@@ -348,15 +348,15 @@ impl Life {
     fn refreshed(&self, generation: u64) -> Self {
         let presented = self.given_out[usize::try_from(generation).expect("a few")];
         let successor = token(self.generation() + 1);
-        let answer =
+        let outcome =
             self.session.clone().refresh(presented, generation, successor, self.now, self.since(), &TTL);
         let ago = self.generation() - generation;
         if self.is_over() {
-            assert_eq!(answer, Refresh::Refused, "what has ended stays refused");
+            assert_eq!(outcome, Refresh::Refused, "what has ended stays refused");
             return self.clone();
         }
         let in_grace = self.monotonic.since(self.rotated_at) < Session::GRACE;
-        match answer {
+        match outcome {
             Refresh::Rotated(session) => {
                 assert_eq!(ago, 0, "only the current token rotates");
                 assert_eq!((session.current, session.previous), (successor, Some(presented)));
@@ -492,11 +492,12 @@ fn a_token_two_rotations_old_is_a_replay_at_once() {
 
 #[test]
 fn the_previous_token_is_valid_until_its_successor_is_confirmed() {
-    let lost_answer = [Event::Refresh(0), Event::Wait(Session::GRACE), Event::Wait(Duration::from_secs(10))];
-    let again = after(&[&lost_answer[..], &[Event::Refresh(1)]].concat());
+    let lost_response =
+        [Event::Refresh(0), Event::Wait(Session::GRACE), Event::Wait(Duration::from_secs(10))];
+    let again = after(&[&lost_response[..], &[Event::Refresh(1)]].concat());
     assert!(again.session.revoked.is_none());
     assert_eq!(again.generation(), 1);
-    let confirmed = [&lost_answer[..], &[Event::Access(0), Event::Refresh(1)]].concat();
+    let confirmed = [&lost_response[..], &[Event::Access(0), Event::Refresh(1)]].concat();
     assert_eq!(after(&confirmed).session.revoked.map(|it| it.reason), Some(RevocationReason::Replayed));
 }
 

@@ -79,20 +79,20 @@ async fn a_close_completes_accepted_operations_and_refuses_later_ones() {
         })
         .collect();
     store.close().await.unwrap();
-    let mut answers = Vec::new();
+    let mut outcomes = Vec::new();
     for writer in writers {
-        answers.push(writer.await.unwrap());
+        outcomes.push(writer.await.unwrap());
     }
 
-    let refused = |answer: &Result<()>| matches!(answer, Err(Error::Unavailable { .. }));
+    let refused = |outcome: &Result<()>| matches!(outcome, Err(Error::Unavailable { .. }));
     assert!(refused(&store.create_user(&user(200)).await));
     assert!(refused(&store.ping().await));
     store.close().await.expect("closing twice does nothing");
     let reopened = open(&path).await.unwrap();
-    for (n, answer) in (0..).zip(&answers) {
-        assert!(answer.is_ok() || refused(answer), "{answer:?}");
+    for (n, outcome) in (0..).zip(&outcomes) {
+        assert!(outcome.is_ok() || refused(outcome), "{outcome:?}");
         let found = reopened.find_user(user(n).id).await.unwrap();
-        assert_eq!(found.is_some(), answer.is_ok(), "user {n}: {answer:?}");
+        assert_eq!(found.is_some(), outcome.is_ok(), "user {n}: {outcome:?}");
     }
 }
 

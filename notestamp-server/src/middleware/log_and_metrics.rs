@@ -20,9 +20,9 @@ pub(crate) async fn observe(
     let span = tracing::info_span!("request", id = id.as_str(), %method, route = route(uri));
     let response = response.instrument(span.clone()).await;
     let status = response.status().as_u16();
-    metrics.request_answered(method, status, begun.elapsed());
+    metrics.responded(method, status, begun.elapsed());
     if let Some(code) = response.extensions().get::<Code>() {
-        metrics.error_answered(*code);
+        metrics.error_sent(*code);
     }
     span.in_scope(|| tracing::debug!(status, "response"));
     response

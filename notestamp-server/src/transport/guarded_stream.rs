@@ -474,11 +474,11 @@ mod tests {
             assert_eq!(activity.phase(), Phase::Head);
             assert!(activity.begin_request());
             activity.begin_response(Pace::AtMinimumRate);
-            ours.write_all(b"answer").await.unwrap();
+            ours.write_all(b"response").await.unwrap();
             activity.end_response();
             ours.flush().await.unwrap();
             assert_eq!(activity.phase(), Phase::Idle);
-            peer.read_exact(&mut [0; 6]).await.unwrap();
+            peer.read_exact(&mut [0; 8]).await.unwrap();
         }
         assert_eq!(time_until_timed_out(&mut ours).await, IDLE_TIME_MAX);
     }

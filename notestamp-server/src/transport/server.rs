@@ -228,7 +228,7 @@ async fn serve<E: Endpoint<Output = Response>>(
 
 /// Why a request gets no response.
 #[derive(Debug, thiserror::Error)]
-enum Unanswered {
+enum NoResponse {
     /// Its connection was closed for the sake of another one before the request began.
     #[error("the connection has been closed")]
     Evicted,
@@ -243,9 +243,9 @@ async fn respond<E: Endpoint<Output = Response>>(
     peer: &RemoteAddr,
     activity: &Arc<Activity>,
     endpoint: &E,
-) -> Result<hyper::Response<ResponseBody>, Unanswered> {
+) -> Result<hyper::Response<ResponseBody>, NoResponse> {
     if !activity.begin_request() {
-        return Err(Unanswered::Evicted);
+        return Err(NoResponse::Evicted);
     }
     let has_body = !hyper::body::Body::is_end_stream(request.body());
     let mut request = Request::from((request, local.clone(), peer.clone(), Scheme::HTTP));
@@ -257,7 +257,7 @@ async fn respond<E: Endpoint<Output = Response>>(
         biased;
         response = endpoint.get_response(request) => response,
         // The work for it ends here. What must come to an end, such as a commit, runs in a task of its own.
-        () = activity.hung_up() => return Err(Unanswered::HungUp),
+        () = activity.hung_up() => return Err(NoResponse::HungUp),
     };
     let pace = response.extensions_mut().remove().unwrap_or(Pace::AtMinimumRate);
     activity.begin_response(pace);
@@ -294,7 +294,7 @@ mod tests {
         ConnectionLimits { in_all, per_address, proxies: TrustedProxies::default() }
     }
 
-    /// `/` is answered at once; `/slow` after the body has come; `/media` and `/export` never end.
+    /// The response of `/` comes at once, that of `/slow` after the body; those of `/media` and `/export` never end.
     async fn endpoint(mut request: Request) -> poem::Result<Response> {
         let endless = || stream::repeat(Bytes::from_static(&[b'x'; 16 * 1024])).map(Ok::<_, io::Error>);
         Ok(match request.uri().path() {

@@ -63,8 +63,8 @@ async fn notes_that_were_asked_for_before_the_session_ended_are_not_returned_aft
             elsewhere.sign_out().await.assert_status(200);
             gate.opened.notify_one();
         };
-        let (answer, ()) = tokio::join!(ada.get(path), meanwhile);
-        answer.assert_error(401, "unauthorized");
+        let (response, ()) = tokio::join!(ada.get(path), meanwhile);
+        response.assert_error(401, "unauthorized");
     }
 }
 
@@ -78,7 +78,7 @@ async fn notes_that_take_long_are_returned_to_an_open_session() {
             gate.arrived.notified().await;
             gate.opened.notify_one();
         };
-        let (answer, ()) = tokio::join!(ada.get(path), meanwhile);
-        answer.assert_status(200);
+        let (response, ()) = tokio::join!(ada.get(path), meanwhile);
+        response.assert_status(200);
     }
 }

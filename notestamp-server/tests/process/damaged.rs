@@ -82,8 +82,8 @@ async fn refused(server: &Server) -> u64 {
 }
 
 async fn json(client: &Client, server: &Server, path: &str) -> (u16, Value) {
-    let answer = client.fetch(&format!("{}{path}", server.url)).await.unwrap();
-    (answer.status().as_u16(), answer.json().await.unwrap())
+    let response = client.fetch(&format!("{}{path}", server.url)).await.unwrap();
+    (response.status().as_u16(), response.json().await.unwrap())
 }
 
 /// Four ways in which a project cannot be read: the title, and the statement that damages the project of that title.

@@ -100,7 +100,7 @@ impl Store {
             let now = self.shared.clock.now();
             match session.use_access(generation, now) {
                 AccessUse::Good(session) => used(session, now),
-                AccessUse::Confirmed(after) => Decision::Note { answer: Some(after.clone()), after },
+                AccessUse::Confirmed(after) => Decision::Note { outcome: Some(after.clone()), after },
                 AccessUse::Refused => Decision::Keep(None),
             }
         };
@@ -128,7 +128,7 @@ impl Store {
             let (now, ttl) = (self.shared.clock.now(), &self.settings().session_ttl);
             let since = self.since_rotation(&session);
             match session.refresh(token, generation, next, now, since, ttl) {
-                Refresh::Rotated(after) => Decision::Replace { answer: Some(after.clone()), after },
+                Refresh::Rotated(after) => Decision::Replace { outcome: Some(after.clone()), after },
                 Refresh::SameSuccessor(session) => Decision::Keep(Some(session)),
                 Refresh::Replayed(after) => replayed(after),
                 Refresh::Refused => Decision::Keep(None),
@@ -160,7 +160,7 @@ impl Store {
             let (now, since) = (self.shared.clock.now(), self.since_rotation(&session));
             match session.use_refresh(token, generation, now, since) {
                 RefreshUse::Good(session) => used(session, now),
-                RefreshUse::Confirmed(after) => Decision::Note { answer: Some(after.clone()), after },
+                RefreshUse::Confirmed(after) => Decision::Note { outcome: Some(after.clone()), after },
                 RefreshUse::Replayed(after) => replayed(after),
                 RefreshUse::Refused => Decision::Keep(None),
             }
@@ -256,15 +256,15 @@ impl Store {
                 return Ok(None);
             };
             match decide(before.clone()) {
-                Decision::Keep(answer) => return Ok(Some(answer)),
-                Decision::Replace { answer, after } => {
+                Decision::Keep(outcome) => return Ok(Some(outcome)),
+                Decision::Replace { outcome, after } => {
                     if self.shared.records.replace_session(&before, &after).await? {
-                        return Ok(Some(answer));
+                        return Ok(Some(outcome));
                     }
                 }
-                Decision::Note { answer, after } => {
+                Decision::Note { outcome, after } => {
                     match self.shared.records.replace_session(&before, &after).await {
-                        Ok(true) | Err(Error::Full { .. }) => return Ok(Some(answer)),
+                        Ok(true) | Err(Error::Full { .. }) => return Ok(Some(outcome)),
                         Ok(false) => {}
                         Err(error) => return Err(error),
                     }
@@ -281,7 +281,7 @@ impl Store {
 /// A request with a valid token. A session that only saves is never rotated, so its use is written down here.
 fn used(session: Session, now: Timestamp) -> Decision<Option<Session>> {
     match session.noted(now) {
-        Some(after) => Decision::Note { answer: Some(after.clone()), after },
+        Some(after) => Decision::Note { outcome: Some(after.clone()), after },
         None => Decision::Keep(Some(session)),
     }
 }
@@ -289,18 +289,18 @@ fn used(session: Session, now: Timestamp) -> Decision<Option<Session>> {
 fn replayed(after: Session) -> Decision<Option<Session>> {
     tracing::warn!(session = %after.id, user = %after.user, "replayed refresh token: session revoked");
     // The token is refused even where the revocation cannot be written.
-    Decision::Note { answer: None, after }
+    Decision::Note { outcome: None, after }
 }
 
 enum Decision<T> {
     Keep(T),
     Replace {
-        answer: T,
+        outcome: T,
         after: Session,
     },
     /// Like `Replace`, but the result is valid even if the write fails for lack of space: reads work on a full disk.
     Note {
-        answer: T,
+        outcome: T,
         after: Session,
     },
 }

@@ -138,9 +138,9 @@ impl Faults {
                 call.await
             }
             Some(Fault::HangsAfter) => {
-                let answer = call.await;
+                let outcome = call.await;
                 self.wait_for_release().await;
-                answer
+                outcome
             }
         }
     }

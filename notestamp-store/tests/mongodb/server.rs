@@ -69,10 +69,10 @@ impl Mongod {
     pub(crate) async fn disturb(&self, command: &str, times: i32, how: Document) -> Disturbance<'_> {
         let mut data = how;
         data.insert("failCommands", [command]);
-        let answer = self
+        let response = self
             .command(doc! { "configureFailPoint": "failCommand", "mode": { "times": times }, "data": data })
             .await;
-        Disturbance { server: self, entered_before: answer.get_i32("count").unwrap() }
+        Disturbance { server: self, entered_before: response.get_i32("count").unwrap() }
     }
 
     /// Runs a command on this node, whatever its state.

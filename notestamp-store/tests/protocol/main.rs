@@ -205,13 +205,16 @@ fn without_a_unique_index_equal_bytes_are_stored_twice_under_snapshot_isolation(
 #[test]
 fn treating_an_unknown_commit_as_failed_leaves_a_project_dangling() {
     let scenario = Scenario::old_project_is_deleted();
-    assert_breaks(NEVER_DANGLING, faulty(Fault::UnansweredIsTakenForFailed, scenario, Isolation::Snapshot));
+    assert_breaks(
+        NEVER_DANGLING,
+        faulty(Fault::CommitInDoubtIsTakenForFailed, scenario, Isolation::Snapshot),
+    );
 }
 
 #[test]
 fn dooming_the_row_of_an_unconfirmed_write_leaks_its_bytes() {
     let scenario = Scenario::old_project_is_deleted();
-    assert_breaks(NOTHING_LEAKS, faulty(Fault::UnansweredWriteIsGivenUp, scenario, Isolation::Snapshot));
+    assert_breaks(NOTHING_LEAKS, faulty(Fault::WriteInDoubtIsGivenUp, scenario, Isolation::Snapshot));
 }
 
 #[test]

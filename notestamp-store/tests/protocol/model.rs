@@ -65,9 +65,9 @@ pub(crate) enum Fault {
     NoUniqueIndex,
     /// A save with an unknown outcome of its commit deletes what it has written, without checking whether that is
     /// live.
-    UnansweredIsTakenForFailed,
+    CommitInDoubtIsTakenForFailed,
     /// A save with an unknown outcome of its last write dooms its row, instead of leaving it to the sweep.
-    UnansweredWriteIsGivenUp,
+    WriteInDoubtIsGivenUp,
     /// A failed save does not delete what it has written.
     FailedSaveKeepsItsBytes,
     /// A save that brings lost bytes again repoints only its own project to them.
@@ -103,11 +103,11 @@ pub(crate) enum Step {
     Write,
     Complete,
     /// The last write fails or its response is lost, and it may take effect later. Its row is left to the sweep.
-    CompleteUnanswered,
+    CompleteInDoubt,
     Begin,
     Commit,
     /// The commit succeeds, and its response is lost.
-    CommitUnanswered,
+    CommitInDoubt,
     /// The save aborts: dooms the row if it is reserved, and disposes of it unless it is live.
     GiveUp,
     Doom(ObjectId),

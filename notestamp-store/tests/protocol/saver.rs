@@ -73,7 +73,7 @@ pub(crate) enum At {
     Reserved,
     Writing,
     /// The outcome of the last write is unknown: it may take effect at any time.
-    Unanswered,
+    WriteInDoubt,
     Written,
     Committing {
         transaction: Transaction,
@@ -118,7 +118,7 @@ impl Saver {
             At::Start
             | At::Reserved
             | At::Writing
-            | At::Unanswered
+            | At::WriteInDoubt
             | At::Committing { written: false, .. } => false,
             At::Written
             | At::Committing { written: true, .. }
@@ -145,14 +145,12 @@ impl Saver {
             At::Start => &[Step::Reserve],
             At::Reserved => &[Step::Write, Step::Crash],
             At::Writing if save.brings == Brings::Notes => {
-                &[Step::Complete, Step::CompleteUnanswered, Step::GiveUp, Step::Crash]
+                &[Step::Complete, Step::CompleteInDoubt, Step::GiveUp, Step::Crash]
             }
-            At::Writing => {
-                &[Step::Complete, Step::CompleteUnanswered, Step::Begin, Step::GiveUp, Step::Crash]
-            }
-            At::Unanswered => &[Step::Complete, Step::Crash],
+            At::Writing => &[Step::Complete, Step::CompleteInDoubt, Step::Begin, Step::GiveUp, Step::Crash],
+            At::WriteInDoubt => &[Step::Complete, Step::Crash],
             At::Written => &[Step::Begin, Step::GiveUp, Step::Crash],
-            At::Committing { .. } => &[Step::Commit, Step::CommitUnanswered, Step::Crash],
+            At::Committing { .. } => &[Step::Commit, Step::CommitInDoubt, Step::Crash],
             At::InDoubt => &[Step::GiveUp, Step::Crash],
             At::Disposing { .. } => &[Step::Dispose, Step::Crash],
             At::Stopped => &[],
@@ -179,20 +177,20 @@ impl State {
                 self.write(model, who, Blob::Whole(save.digest));
                 At::Written
             }
-            (Step::CompleteUnanswered, At::Writing) => {
-                if model.has(Fault::UnansweredWriteIsGivenUp) {
+            (Step::CompleteInDoubt, At::Writing) => {
+                if model.has(Fault::WriteInDoubtIsGivenUp) {
                     self.doom_reserved(model, save.object);
                 }
-                At::Unanswered
+                At::WriteInDoubt
             }
             // The delayed write takes effect. The saver has left the row reserved and stopped.
-            (Step::Complete, At::Unanswered) => {
+            (Step::Complete, At::WriteInDoubt) => {
                 self.write(model, who, Blob::Whole(save.digest));
                 At::Stopped
             }
             (Step::GiveUp, _) => {
                 let live = self.doom_reserved(model, save.object);
-                let spared = live && !model.has(Fault::UnansweredIsTakenForFailed);
+                let spared = live && !model.has(Fault::CommitInDoubtIsTakenForFailed);
                 let given_up = (!spared).then_some(save.object);
                 self.dispose_and_stop(who, Disposal::of(given_up), Outcome::GaveUp)
             }
@@ -215,7 +213,7 @@ impl State {
                     Err(error) => panic!("{error}"),
                 }
             }
-            (Step::Commit | Step::CommitUnanswered, At::Committing { transaction, written }) => {
+            (Step::Commit | Step::CommitInDoubt, At::Committing { transaction, written }) => {
                 if !self.commit(model, &transaction) {
                     if written { At::Written } else { At::Writing }
                 } else if step == Step::Commit {

@@ -104,7 +104,7 @@ pub(super) fn is_duplicate_key(error: &DriverError) -> bool {
     codes(error).contains(&DUPLICATE_KEY)
 }
 
-/// Whether a commit must be repeated to know its outcome: it was not answered, is not on a majority yet, or was
+/// Whether a commit must be repeated to know its outcome: its response is lost, it is not on a majority yet, or was
 /// interrupted because another process ended this session as abandoned.
 pub(super) fn is_commit_in_doubt(error: &DriverError) -> bool {
     error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) || codes(error).contains(&INTERRUPTED)
