@@ -77,7 +77,7 @@ impl Accounts {
         state.store.remove_account(&user).await?;
         tracing::info!(user = %user.id, "account removed");
         state.sweep_soon.notify_one();
-        state.auth.clear_cookies(&jar);
+        state.auth.delete_cookies(&jar);
         Ok(SetsCookies(Json(Message::new("the account was removed"))))
     }
 }

@@ -70,7 +70,7 @@ fn not_ready(error: Arc<Error>) -> ApiError {
     match &*error {
         Error::Full { .. } => ApiError::not_ready_storage_full(),
         Error::ForeignStore { .. } => ApiError::store_mismatch(),
-        _ => ApiError::storage_is_away(),
+        _ => ApiError::storage_unavailable(),
     }
     .caused_by(error)
 }

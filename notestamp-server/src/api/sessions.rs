@@ -60,7 +60,7 @@ impl SessionsApi {
         }
         tracing::info!(user = %user.id, session = %id, "session ended");
         if id == user.session.id {
-            state.auth.clear_cookies(&jar);
+            state.auth.delete_cookies(&jar);
         }
         Ok(Json(Message::new("the session was ended")))
     }

@@ -175,6 +175,6 @@ async fn sign_out(
             tracing::info!(user = %token.user, session = %token.session, "signed out");
         }
     }
-    state.auth.clear_cookies(jar);
+    state.auth.delete_cookies(jar);
     Ok(SetsCookies(Json(Message::new("signed out"))))
 }

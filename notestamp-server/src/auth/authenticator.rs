@@ -131,10 +131,10 @@ impl Authenticator {
         self.cookies.set(&jar.cookies, self.cookies.refresh_name(), &refresh, session.refresh_expires, now);
     }
 
-    /// Makes the browser remove both cookies.
-    pub(crate) fn clear_cookies(&self, jar: &SessionJar) {
+    /// Makes the browser delete both cookies.
+    pub(crate) fn delete_cookies(&self, jar: &SessionJar) {
         jar.made.at(self.clock.monotonic());
-        self.cookies.clear(&jar.cookies);
+        self.cookies.delete(&jar.cookies);
     }
 
     /// Returns the caller on whose behalf a URL grants its project's media without cookies; `None` if the signature is

@@ -70,8 +70,8 @@ impl SessionCookies {
         jar.add(cookie);
     }
 
-    /// Makes the browser remove both cookies.
-    pub(crate) fn clear(&self, jar: &CookieJar) {
+    /// Makes the browser delete both cookies.
+    pub(crate) fn delete(&self, jar: &CookieJar) {
         for name in [self.access_name(), self.refresh_name()] {
             let mut cookie = self.cookie(name, "");
             cookie.make_removal();

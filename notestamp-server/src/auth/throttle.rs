@@ -184,7 +184,7 @@ impl Drop for Attempt<'_> {
         }
         let mut failures = self.throttle.lock();
         for key in &self.keys {
-            failures.withdraw(key, self.at);
+            failures.forget(key, self.at);
         }
     }
 }
@@ -211,7 +211,7 @@ impl Failures {
         self.count += 1;
     }
 
-    fn withdraw(&mut self, key: &Key, at: MonotonicTime) {
+    fn forget(&mut self, key: &Key, at: MonotonicTime) {
         let Some(failed) = self.by_key.get_mut(key) else { return };
         if let Some(index) = failed.at.iter().rposition(|failure| *failure == at) {
             failed.at.remove(index);

@@ -76,7 +76,7 @@ impl ApiError {
     }
 
     /// 503: a store is unavailable; a retry may succeed.
-    pub(crate) fn storage_is_away() -> Self {
+    pub(crate) fn storage_unavailable() -> Self {
         Self::retry_after(Code::Unavailable, "the storage is temporarily unavailable", RETRY_AFTER)
     }
 

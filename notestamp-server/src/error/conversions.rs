@@ -36,7 +36,7 @@ impl From<StoreError> for ApiError {
             }
             StoreError::ForeignStore { .. } => Self::store_mismatch().caused_by(error),
             StoreError::OutOfMemory => Self::out_of_memory(),
-            StoreError::Unavailable { .. } => Self::storage_is_away().caused_by(error),
+            StoreError::Unavailable { .. } => Self::storage_unavailable().caused_by(error),
             StoreError::Body(source) => {
                 // An error of our own body parser says more than that the body is incomplete.
                 match source.downcast::<ApiError>() {

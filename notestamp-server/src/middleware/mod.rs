@@ -185,7 +185,7 @@ impl Middleware {
         }
         let routed = in_time(guard, &deadline, routing).await;
         Ok(routed
-            .ok_or_else(|| ApiError::storage_is_away().caused_by("no response before the deadline"))??)
+            .ok_or_else(|| ApiError::storage_unavailable().caused_by("no response before the deadline"))??)
     }
 
     /// Removes cookies that are late, and warns if browsers will not keep the others.

@@ -206,7 +206,7 @@ async fn a_removed_account_is_gone_at_once() {
 
     let response = ada.remove_account().await.assert_status(200);
     assert!(response.json()["message"].is_string());
-    response.assert_clears_cookies();
+    response.assert_deletes_cookies();
 
     for client in [&twin, &elsewhere] {
         client.get("/auth/user").await.assert_error(401, "unauthorized");

@@ -328,7 +328,7 @@ async fn visit_home(server: &TestServer) -> Client {
 /// Deletes the project and signs out, as clients of `/home` do.
 async fn leave_home(server: &TestServer, ada: &Client) {
     assert_eq!(replay(server, ada, HOME_DELETE).await.assert_status(200).json(), json!([]));
-    replay(server, ada, HOME_SIGN_OUT).await.assert_status(200).assert_clears_cookies();
+    replay(server, ada, HOME_SIGN_OUT).await.assert_status(200).assert_deletes_cookies();
     replay(server, ada, HOME_OPEN).await.assert_error(401, "unauthorized");
 }
 
@@ -348,7 +348,7 @@ async fn visit_project(server: &TestServer) -> Client {
 async fn leave_project(server: &TestServer, ada: &Client) {
     assert!(replay(server, ada, PROJECT_DELETE).await.assert_status(200).json().is_object());
     let left = replay(server, ada, PROJECT_LOG_OUT).await.assert_status(200);
-    left.assert_clears_cookies();
+    left.assert_deletes_cookies();
     assert!(left.json().is_object());
     replay(server, ada, PROJECT_USER).await.assert_error(401, "unauthorized");
 }

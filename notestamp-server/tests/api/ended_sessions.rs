@@ -43,7 +43,7 @@ async fn after_signing_out_its_tokens_are_refused_and_those_of_other_sessions_ac
     elsewhere.sign_in(ADA).await.assert_status(200);
     for (method, path) in [(Method::DELETE, "/auth/signout"), (Method::POST, "/auth/logout")] {
         let tokens = ada.twin();
-        ada.send(ada.request(method, path)).await.assert_status(200).assert_clears_cookies();
+        ada.send(ada.request(method, path)).await.assert_status(200).assert_deletes_cookies();
         assert_dead(&tokens, &servers).await;
         ada.sign_in(ADA).await.assert_status(200);
     }
@@ -56,7 +56,7 @@ async fn after_the_removal_of_the_account_its_tokens_are_refused() {
     let (ada, elsewhere) = (servers[0].ada().await, servers[0].visitor());
     elsewhere.sign_in(ADA).await.assert_status(200);
     let tokens = ada.twin();
-    ada.remove_account().await.assert_status(200).assert_clears_cookies();
+    ada.remove_account().await.assert_status(200).assert_deletes_cookies();
     assert_dead(&tokens, &servers).await;
     assert_dead(&elsewhere, &servers).await;
 
@@ -146,6 +146,6 @@ async fn ending_the_own_session_deletes_its_cookies_and_ending_another_does_not(
     let tokens = ada.twin();
     // The request itself is authenticated by the refresh token; the new cookies must be deleted too.
     ada.drop_cookie(ACCESS);
-    ada.delete(&end(session_id(&tokens))).await.assert_status(200).assert_clears_cookies();
+    ada.delete(&end(session_id(&tokens))).await.assert_status(200).assert_deletes_cookies();
     assert_dead(&tokens, &servers).await;
 }

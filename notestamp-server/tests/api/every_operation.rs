@@ -208,7 +208,7 @@ async fn each_operation_with_a_session_refreshes_it_and_is_401_without_one() {
         let response = fixture.ada.send(operation.good(&fixture)).await;
         assert!((200..300).contains(&response.status), "{id}: {}", response.text());
         match id.as_str() {
-            "removeAccount" => response.assert_clears_cookies(),
+            "removeAccount" => response.assert_deletes_cookies(),
             // Those of its new session.
             "changePassword" => response.assert_refreshes(),
             _ => operation.assert_refreshes_if_it_is_quick(&response),

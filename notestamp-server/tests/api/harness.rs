@@ -717,7 +717,7 @@ impl ServerResponse {
 
     /// Asserts that it removes both cookies, in the form that browsers require.
     #[track_caller]
-    pub fn assert_clears_cookies(&self) {
+    pub fn assert_deletes_cookies(&self) {
         let attributes = ["HttpOnly", "Max-Age=0", "Path=/", "SameSite=Lax", "Secure"];
         let gone = SetCookie { value: String::new(), attributes: attributes.map(str::to_owned).into() };
         let expected = [ACCESS, REFRESH].map(|name| (name.to_owned(), gone.clone()));

@@ -21,14 +21,14 @@ pub const SLACK: Duration = Duration::from_secs(4);
 #[derive(Debug, Default)]
 pub struct Rules {
     /// The time within which a server must return 503; absent if the stores must be available.
-    pub away_time_max: Option<Duration>,
+    pub unavailable_time_max: Option<Duration>,
     /// Whether servers are killed.
     pub servers_die: bool,
     pub responses: AtomicUsize,
-    pub away: AtomicUsize,
+    pub unavailable: AtomicUsize,
     pub broken: AtomicUsize,
     /// In milliseconds.
-    pub slowest_away: AtomicUsize,
+    pub slowest_unavailable: AtomicUsize,
     /// Secret values, which must not appear in responses to other clients.
     pub cookies: Mutex<BTreeSet<String>>,
     /// The bodies of error responses.
@@ -85,18 +85,19 @@ impl Browser {
         let body = match response.bytes().await {
             Ok(body) => body,
             // A download that has begun can only be interrupted.
-            Err(_) if rules.away_time_max.is_some() => return Err(NoResponse),
+            Err(_) if rules.unavailable_time_max.is_some() => return Err(NoResponse),
             Err(error) => return rules.broken(&error),
         };
         if !status.is_success() {
             rules.refusals.lock().unwrap().push(body.clone());
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            let limit = rules.away_time_max.unwrap_or_else(|| panic!("nothing is away: {body:?}"));
+            let limit =
+                rules.unavailable_time_max.unwrap_or_else(|| panic!("nothing may be unavailable: {body:?}"));
             assert!(headers.contains_key(RETRY_AFTER));
             assert!(took < limit, "it took {took:?} to say that it cannot be done now");
-            rules.away.fetch_add(1, Ordering::Relaxed);
-            rules.slowest_away.fetch_max(took.as_millis() as usize, Ordering::Relaxed);
+            rules.unavailable.fetch_add(1, Ordering::Relaxed);
+            rules.slowest_unavailable.fetch_max(took.as_millis() as usize, Ordering::Relaxed);
             return Err(NoResponse);
         }
         assert!(!status.is_server_error(), "{status}: {body:?}");

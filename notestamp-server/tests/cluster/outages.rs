@@ -62,7 +62,7 @@ async fn no_acknowledged_save_is_lost_while_mongodb_nodes_fail() {
     let primary = set.primary(&[]).await;
     let others: Vec<_> = (0..3).filter(|node| *node != primary).collect();
     others.iter().for_each(|other| set.kill(*other));
-    work.is_away().await;
+    work.is_unavailable().await;
     others.iter().for_each(|other| set.restart(*other));
     work.is_back().await;
     work.goes_on().await;
@@ -99,7 +99,7 @@ async fn no_acknowledged_save_is_lost_while_the_bucket_fails() {
 
     for way in [Way::Closed, Way::Failing] {
         relay.set(way);
-        work.is_away().await;
+        work.is_unavailable().await;
         relay.set(Way::Open);
         work.is_back().await;
         work.goes_on().await;
@@ -110,13 +110,13 @@ async fn no_acknowledged_save_is_lost_while_the_bucket_fails() {
     work.goes_on().await;
 
     s3.kill();
-    work.is_away().await;
+    work.is_unavailable().await;
     s3.restart();
     work.is_back().await;
     work.goes_on().await;
 
     s3.signal("STOP");
-    work.is_away().await;
+    work.is_unavailable().await;
     s3.signal("CONT");
     work.is_back().await;
     work.goes_on().await;
@@ -136,8 +136,9 @@ struct Work {
 }
 
 impl Work {
-    fn start(deployment: &Arc<Deployment>, away_time_max: Duration) -> Self {
-        let rules = Arc::new(Rules { away_time_max: Some(away_time_max + SLACK), ..Rules::default() });
+    fn start(deployment: &Arc<Deployment>, unavailable_time_max: Duration) -> Self {
+        let rules =
+            Arc::new(Rules { unavailable_time_max: Some(unavailable_time_max + SLACK), ..Rules::default() });
         let (done, mut steps, mut accounts) = (CancellationToken::new(), Vec::new(), Vec::new());
         for n in 0..ACCOUNTS {
             let mut account = Account::new(deployment, &rules, &format!("somebody-{n}"), n);
@@ -170,12 +171,12 @@ impl Work {
 
     /// Waits until a request has received 503.
     async fn is_noticed(&self) {
-        let begun = self.rules.away.load(Ordering::Relaxed);
-        self.wait(async || self.rules.away.load(Ordering::Relaxed) >= begun + 5).await;
+        let begun = self.rules.unavailable.load(Ordering::Relaxed);
+        self.wait(async || self.rules.unavailable.load(Ordering::Relaxed) >= begun + 5).await;
     }
 
     /// Waits until a request has received 503, and no server is ready.
-    async fn is_away(&self) {
+    async fn is_unavailable(&self) {
         self.is_noticed().await;
         self.are_ready(StatusCode::SERVICE_UNAVAILABLE).await;
     }

@@ -37,8 +37,8 @@ async fn no_secret_is_in_the_log_or_in_a_response_during_any_outage() {
     let places = Places { records: set.url(), prefix: Prefix::fresh(&endpoint), endpoint: relay.endpoint() };
     let log_filter = "debug,notestamp_server=trace,notestamp_store=trace";
     let deployment = Deployment::start_with(places, 2, ACCESS_TTL, log_filter);
-    let away_time_max = Some(REQUEST_TIME_MAX.max(BUCKET_TIME_MAX) + SLACK);
-    let rules = Arc::new(Rules { away_time_max, ..Rules::default() });
+    let unavailable_time_max = Some(REQUEST_TIME_MAX.max(BUCKET_TIME_MAX) + SLACK);
+    let rules = Arc::new(Rules { unavailable_time_max, ..Rules::default() });
     let mut browser = Browser::new(&rules);
     let urls = deployment.urls();
 

@@ -29,8 +29,8 @@ async fn a_session_ended_at_the_new_primary_is_refused_at_the_old_one_too() {
         Deployment::start_with(Places { records, ..Places::fresh() }, count, "15m", "warn")
     };
     let deployment = start(set.url(), SERVERS);
-    let away_time_max = Some(REQUEST_TIME_MAX + SLACK);
-    let rules = Arc::new(Rules { away_time_max, ..Rules::default() });
+    let unavailable_time_max = Some(REQUEST_TIME_MAX + SLACK);
+    let rules = Arc::new(Rules { unavailable_time_max, ..Rules::default() });
     let urls = deployment.urls();
     let credentials =
         json!({ "username": "somebody@example.org", "password": "correct horse battery staple" });

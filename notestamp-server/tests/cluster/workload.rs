@@ -58,7 +58,7 @@ async fn after_the_kill_of_any_server_exactly_the_acknowledged_changes_remain() 
         servers_die: true,
         // If a server was killed in the middle of a save, the others end its transaction, so that its account is no longer
         // locked.
-        away_time_max: Some(REQUEST_TIME_MAX + SLACK),
+        unavailable_time_max: Some(REQUEST_TIME_MAX + SLACK),
         ..Rules::default()
     });
     let working = start_work(&deployment, &rules, STEPS_AMONG_KILLS);

@@ -81,7 +81,7 @@ pub(super) fn from_join(backend: &'static str, error: JoinError) -> Error {
 }
 
 /// Whether the backend is unavailable: it could not be reached, or has not responded in time.
-pub(super) fn is_away(error: &object_store::Error) -> bool {
+pub(super) fn is_unavailable(error: &object_store::Error) -> bool {
     disk::class_of_chain(error) == Some(Class::Unavailable)
 }
 

@@ -167,7 +167,7 @@ impl BlobStore {
             }),
             Ok(found) => Ok(found),
             Err(object_store::Error::NotFound { .. }) => Err(self.missing(path)),
-            Err(error) if error::is_away(&error) => Err(self.error(error)),
+            Err(error) if error::is_unavailable(&error) => Err(self.error(error)),
             // Backends report a range beyond the end by different errors, so the size is checked.
             Err(error) => {
                 self.check_size(path, expected_size).await?;

@@ -16,7 +16,7 @@ use object_store::{
 };
 use tokio::{task, time};
 
-use super::error::is_away;
+use super::error::is_unavailable;
 
 /// The timeout of a request including its retries, in addition to the time that its bytes need.
 pub(super) const REQUEST_TIME_MAX: Duration = Duration::from_secs(4);
@@ -149,7 +149,7 @@ async fn unless_silent<T>(
             biased;
             response = &mut response => return response,
             asked = within(REQUEST_TIME_MAX, objects.head(location)) => {
-                if let Err(error) = asked && is_away(&error) {
+                if let Err(error) = asked && is_unavailable(&error) {
                     return Err(error);
                 }
             }
@@ -269,7 +269,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_transfer_ends_soon_after_the_backend_stops_responding() {
         let (response, took) = beside(Duration::MAX, future::pending()).await;
-        assert!(is_away(&response.expect_err("there is no response")));
+        assert!(is_unavailable(&response.expect_err("there is no response")));
         assert_eq!(took, SILENCE_TIME_MAX + REQUEST_TIME_MAX);
     }
 }

@@ -17,7 +17,7 @@ pub(crate) const RESERVE_BYTES: u64 = 16 << 20;
 /// The sizes of the pieces in which the reserve is allocated: small ones use the last free space.
 const PIECES: [u64; 2] = [1 << 20, 64 << 10];
 
-/// A preallocated file that reserves space: it is removed when the disk is full, and created again afterwards.
+/// A preallocated file that reserves space: it is deleted when the disk is full, and created again afterwards.
 ///
 /// It is a file because only that reserves space on every file system, against other programs too.
 #[derive(Debug)]
@@ -33,8 +33,8 @@ impl Reserve {
         Self { path, bytes }
     }
 
-    /// Removes the file to free its space; returns whether that freed any.
-    pub(crate) fn release(&mut self) -> bool {
+    /// Deletes the file to free its space; returns whether that freed any.
+    pub(crate) fn delete(&mut self) -> bool {
         let had_any = self.bytes > 0;
         self.bytes = 0;
         fs::remove_file(&self.path).is_ok() && had_any
@@ -99,11 +99,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reserve_uses_space_until_it_is_released_and_can_be_reopened() {
+    fn a_reserve_uses_space_until_it_is_deleted_and_can_be_reopened() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("reserve");
         let mut reserve = Reserve::find(path.clone());
-        assert!(!reserve.release(), "there is none yet");
+        assert!(!reserve.delete(), "there is none yet");
         reserve.restore();
         assert_eq!(fs::metadata(&path).unwrap().len(), RESERVE_BYTES);
         assert!(is_allocated(&fs::metadata(&path).unwrap()));
@@ -115,8 +115,8 @@ mod tests {
         assert!(is_allocated(&fs::metadata(&path).unwrap()));
 
         let mut found = Reserve::find(path.clone());
-        assert!(found.release());
+        assert!(found.delete());
         assert!(!path.exists());
-        assert!(!found.release(), "it has been spent");
+        assert!(!found.delete(), "it is deleted already");
     }
 }

@@ -53,7 +53,7 @@ impl Store {
         let doomed = self.doom_stale(&self.stale_before().await?).await?;
         let mut report = SweepReport { purged, doomed, deleted: 0, failed: 0 };
 
-        let (mut after, mut away) = (None, Vec::new());
+        let (mut after, mut unavailable) = (None, Vec::new());
         loop {
             let doomed = self.shared.records.list_doomed(after, STEP).await?;
             let Some(last) = doomed.last() else {
@@ -61,20 +61,21 @@ impl Store {
             };
             after = Some(last.id);
             let count = doomed.len();
-            self.find_unavailable(&mut away).await;
-            let within_reach = doomed.into_iter().filter(|row| !away.contains(&row.kind)).collect();
+            self.find_unavailable(&mut unavailable).await;
+            let within_reach = doomed.into_iter().filter(|row| !unavailable.contains(&row.kind)).collect();
             let deleted = self.delete_doomed(within_reach).await?;
             report.deleted += deleted;
             report.failed += count - deleted;
-            if away.len() == ObjectKind::ALL.len() {
+            if unavailable.len() == ObjectKind::ALL.len() {
                 return Ok(report);
             }
         }
     }
 
-    /// Adds the blob stores that are unavailable to `away`. Without this check, each deletion would wait for its timeout.
-    async fn find_unavailable(&self, away: &mut Vec<ObjectKind>) {
-        for kind in ObjectKind::ALL.into_iter().filter(|kind| !away.contains(kind)).collect::<Vec<_>>() {
+    /// Finds further blob stores that are unavailable. Without this check, each deletion would wait for its timeout.
+    async fn find_unavailable(&self, unavailable: &mut Vec<ObjectKind>) {
+        for kind in ObjectKind::ALL.into_iter().filter(|kind| !unavailable.contains(kind)).collect::<Vec<_>>()
+        {
             // A full blob store must not be left out: deletions free its space. A foreign one must be: each object is
             // absent there, and an absent object counts as deleted.
             let asked = match self.check_identity(kind).await {
@@ -86,7 +87,7 @@ impl Store {
                     error = error_chain(&error),
                     "the doomed objects of this blob store are left to the next sweep"
                 );
-                away.push(kind);
+                unavailable.push(kind);
             }
         }
     }

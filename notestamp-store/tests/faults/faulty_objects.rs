@@ -23,7 +23,7 @@ pub struct FaultyObjects {
     pub faults: Arc<Faults>,
 }
 
-fn away() -> Error {
+fn unavailable() -> Error {
     Error::Generic { store: "faulty", source: reason().into() }
 }
 
@@ -43,7 +43,7 @@ impl ObjectStore for FaultyObjects {
     async fn put_opts(&self, location: &Path, bytes: PutPayload, options: PutOptions) -> Result<PutResult> {
         let (inner, location) = (Arc::clone(&self.inner), location.clone());
         let put = async move { inner.put_opts(&location, bytes, options).await };
-        self.faults.pass_write("put", put, away, refused).await
+        self.faults.pass_write("put", put, unavailable, refused).await
     }
 
     async fn put_multipart_opts(
@@ -52,12 +52,12 @@ impl ObjectStore for FaultyObjects {
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
         let begun = self.inner.put_multipart_opts(location, options);
-        let inner = Arc::new(Mutex::new(self.faults.pass("put_multipart", begun, away).await?));
+        let inner = Arc::new(Mutex::new(self.faults.pass("put_multipart", begun, unavailable).await?));
         Ok(Box::new(FaultyUpload { inner, faults: Arc::clone(&self.faults) }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.faults.pass("get", self.inner.get_opts(location, options), away).await
+        self.faults.pass("get", self.inner.get_opts(location, options), unavailable).await
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
@@ -66,7 +66,7 @@ impl ObjectStore for FaultyObjects {
             let (inner, faults) = (Arc::clone(&inner), Arc::clone(&faults));
             async move {
                 let location = location?;
-                faults.pass("delete", inner.delete(&location), away).await?;
+                faults.pass("delete", inner.delete(&location), unavailable).await?;
                 Ok(location)
             }
         });
@@ -75,7 +75,9 @@ impl ObjectStore for FaultyObjects {
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         let (listing, faults) = (self.inner.list(prefix), Arc::clone(&self.faults));
-        async move { faults.pass("list", async { Ok(listing) }, away).await }.try_flatten_stream().boxed()
+        async move { faults.pass("list", async { Ok(listing) }, unavailable).await }
+            .try_flatten_stream()
+            .boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
@@ -99,17 +101,17 @@ impl MultipartUpload for FaultyUpload {
     fn put_part(&mut self, bytes: PutPayload) -> UploadPart {
         let (inner, faults) = (Arc::clone(&self.inner), Arc::clone(&self.faults));
         let part = inner.try_lock().expect("it has not come to its end").put_part(bytes);
-        async move { faults.pass("put_part", part, away).await }.boxed()
+        async move { faults.pass("put_part", part, unavailable).await }.boxed()
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
         let inner = Arc::clone(&self.inner);
         let complete = async move { inner.lock().await.complete().await };
-        self.faults.pass_write("complete", complete, away, refused).await
+        self.faults.pass_write("complete", complete, unavailable, refused).await
     }
 
     async fn abort(&mut self) -> Result<()> {
         let abort = async { self.inner.lock().await.abort().await };
-        self.faults.pass("abort", abort, away).await
+        self.faults.pass("abort", abort, unavailable).await
     }
 }

@@ -29,8 +29,8 @@ macro_rules! pass_on {
         #[async_trait]
         impl $trait for FaultyRecords {
             $(async fn $method(&self $(, $argument: $type)*) -> Result<$output> {
-                let away = || Error::Unavailable { backend: "faulty", source: reason().into() };
-                self.faults.pass(stringify!($method), self.inner.$method($($argument),*), away).await
+                let unavailable = || Error::Unavailable { backend: "faulty", source: reason().into() };
+                self.faults.pass(stringify!($method), self.inner.$method($($argument),*), unavailable).await
             })*
         }
     )*};

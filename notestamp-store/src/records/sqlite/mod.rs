@@ -90,7 +90,7 @@ impl SqliteRecords {
         let lock = ExclusiveLock::acquire(&path)?;
         let mut reserve = Reserve::find(beside::path(&path, ".reserve"));
         let connection = match prepare(&path, durability) {
-            Err(failure) if failure.is_full() && reserve.release() => prepare(&path, durability)?,
+            Err(failure) if failure.is_full() && reserve.delete() => prepare(&path, durability)?,
             prepared => prepared?,
         };
         reserve.restore();

@@ -173,7 +173,7 @@ impl Database {
 
     /// Runs steps that have failed for lack of space again, in the space of the reserve.
     fn write_from_reserve(&mut self, steps: Vec<Box<dyn Step>>, failed: Committed) {
-        if !self.reserve.release() {
+        if !self.reserve.delete() {
             return steps.into_iter().for_each(|step| step.report(&failed));
         }
         // One by one: together they might need more space than the reserve has, and SQLite can reuse the log between
@@ -198,7 +198,7 @@ impl Database {
             is_busy.map(|is_busy: bool| !is_busy).map_err(|error| Failure::from(error).find_reason(path))
         };
         match checkpoint(&self.connection, &self.path) {
-            Err(failure) if failure.is_full() && self.reserve.release() => {
+            Err(failure) if failure.is_full() && self.reserve.delete() => {
                 let checkpointed = checkpoint(&self.connection, &self.path);
                 self.reserve.restore();
                 checkpointed
