@@ -35,7 +35,7 @@ pub struct Session {
     pub confirmed: bool,
     /// When the user signed in.
     pub created: Timestamp,
-    /// When the session was last used: exact to [`Session::USE_NOTED_EVERY`].
+    /// When the session was last used: exact to [`Session::USE_RECORDED_EVERY`].
     pub last_used: Timestamp,
     /// When the session ends at the latest; refreshes do not extend it.
     pub absolute_end: Timestamp,
@@ -123,8 +123,8 @@ impl Session {
     /// How long the previous refresh token stays valid after a rotation, even if its successor is confirmed.
     pub const GRACE: Duration = Duration::from_secs(30);
 
-    /// How often the use of a session is written down, besides rotations and confirmations.
-    pub const USE_NOTED_EVERY: Duration = Duration::from_secs(60 * 60);
+    /// How often the use of a session is recorded, besides rotations and confirmations.
+    pub const USE_RECORDED_EVERY: Duration = Duration::from_secs(60 * 60);
 
     /// By how much the civil clocks of two processes may differ. A rotation that lies further in the future than this
     /// was recorded by a clock that has been set since.
@@ -173,8 +173,8 @@ impl Session {
         self.revoked.is_none() && now < self.absolute_end
     }
 
-    /// The time since the last rotation by the civil clock; `None` if the clock has been set back since, and so does not
-    /// tell.
+    /// The time since the last rotation by the civil clock; `None` if the clock shows a time before the rotation, by more
+    /// than [`Session::CLOCK_SKEW_MAX`].
     pub fn since_rotation(&self, now: Timestamp) -> Option<Duration> {
         (now.after(Self::CLOCK_SKEW_MAX) >= self.rotated_at).then(|| now.since(self.rotated_at))
     }
@@ -182,9 +182,9 @@ impl Session {
     /// Decides about a refresh token. The caller has verified that it is authentic and has not expired; `next` is the
     /// id of the new token, if the session is rotated.
     ///
-    /// `since_rotation` is the time since the last rotation, by a clock that was not set in between, as far as that is
-    /// known. Where it is `None`, the previous token of a confirmed generation is refused, and the session stays: it is
-    /// neither valid for as long as a clock was set back, nor a replay because a clock was set.
+    /// `since_rotation` is the time since the last rotation, by a clock that was not set in between. If it is `None`,
+    /// the elapsed time is unknown. The previous token of a confirmed generation is then refused, and the session is
+    /// not revoked.
     pub fn refresh(
         self,
         presented: TokenId,
@@ -194,8 +194,8 @@ impl Session {
         since_rotation: Option<Duration>,
         ttl: &SessionTtl,
     ) -> Refresh {
-        match self.judge(presented, generation, now, since_rotation) {
-            Presented::Current => Refresh::Rotated(Self {
+        match self.status_of(presented, generation, now, since_rotation) {
+            RefreshTokenStatus::Current => Refresh::Rotated(Self {
                 generation: self.generation + 1,
                 current: next,
                 previous: Some(presented),
@@ -206,9 +206,9 @@ impl Session {
                 tokens_end: tokens_end(now, self.absolute_end, ttl).max(self.tokens_end),
                 ..self
             }),
-            Presented::Previous => Refresh::SameSuccessor(self),
-            Presented::Replayed => Refresh::Replayed(self.revoke(now, RevocationReason::Replayed)),
-            Presented::Refused => Refresh::Refused,
+            RefreshTokenStatus::Previous => Refresh::SameSuccessor(self),
+            RefreshTokenStatus::Replayed => Refresh::Replayed(self.revoke(now, RevocationReason::Replayed)),
+            RefreshTokenStatus::Refused => Refresh::Refused,
         }
     }
 
@@ -223,11 +223,13 @@ impl Session {
         now: Timestamp,
         since_rotation: Option<Duration>,
     ) -> RefreshUse {
-        match self.judge(presented, generation, now, since_rotation) {
-            Presented::Current if !self.confirmed => RefreshUse::Confirmed(self.confirm(now)),
-            Presented::Current | Presented::Previous => RefreshUse::Good(self),
-            Presented::Replayed => RefreshUse::Replayed(self.revoke(now, RevocationReason::Replayed)),
-            Presented::Refused => RefreshUse::Refused,
+        match self.status_of(presented, generation, now, since_rotation) {
+            RefreshTokenStatus::Current if !self.confirmed => RefreshUse::Confirmed(self.confirm(now)),
+            RefreshTokenStatus::Current | RefreshTokenStatus::Previous => RefreshUse::Good(self),
+            RefreshTokenStatus::Replayed => {
+                RefreshUse::Replayed(self.revoke(now, RevocationReason::Replayed))
+            }
+            RefreshTokenStatus::Refused => RefreshUse::Refused,
         }
     }
 
@@ -243,32 +245,32 @@ impl Session {
         }
     }
 
-    /// The relation of the presented refresh token to the session.
-    fn judge(
+    /// The relation of a refresh token to the session.
+    fn status_of(
         &self,
         presented: TokenId,
         generation: u64,
         now: Timestamp,
         since_rotation: Option<Duration>,
-    ) -> Presented {
+    ) -> RefreshTokenStatus {
         if !self.is_open(now) || generation > self.generation {
-            return Presented::Refused;
+            return RefreshTokenStatus::Refused;
         }
         if presented == self.current {
-            return Presented::Current;
+            return RefreshTokenStatus::Current;
         }
         match since_rotation {
-            _ if self.previous != Some(presented) => Presented::Replayed,
-            _ if !self.confirmed => Presented::Previous,
-            Some(since) if since < Self::GRACE => Presented::Previous,
-            Some(_) => Presented::Replayed,
-            None => Presented::Refused,
+            _ if self.previous != Some(presented) => RefreshTokenStatus::Replayed,
+            _ if !self.confirmed => RefreshTokenStatus::Previous,
+            Some(since) if since < Self::GRACE => RefreshTokenStatus::Previous,
+            Some(_) => RefreshTokenStatus::Replayed,
+            None => RefreshTokenStatus::Refused,
         }
     }
 
-    /// The session with this use written down; `None` if a use has been written down a short while ago.
-    pub fn noted(&self, now: Timestamp) -> Option<Self> {
-        let is_due = now.since(self.last_used) >= Self::USE_NOTED_EVERY;
+    /// The session with this use recorded; `None` if a use was recorded within [`Session::USE_RECORDED_EVERY`].
+    pub fn recorded(&self, now: Timestamp) -> Option<Self> {
+        let is_due = now.since(self.last_used) >= Self::USE_RECORDED_EVERY;
         is_due.then(|| Self { last_used: now, ..self.clone() })
     }
 
@@ -284,13 +286,13 @@ impl Session {
 }
 
 /// The relation of a refresh token to its session.
-enum Presented {
+enum RefreshTokenStatus {
     Current,
     /// The previous token, while it is still valid.
     Previous,
     Replayed,
-    /// The session has ended, or never had this token; or it is the previous one, and a clock that was set leaves open
-    /// whether it still is valid.
+    /// The session has ended, or never had this token; or it is the previous token, and the time since the rotation is
+    /// unknown.
     Refused,
 }
 

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use crate::clock::MonotonicTime;
 use crate::domain::{Session, SessionId};
 
-/// How many rotations each of the two maps holds. A session that was forgotten is judged by the civil clock.
+/// How many rotations each of the two maps holds. For a rotation that is not held, the civil clock decides.
 const REMEMBERED_MAX: usize = 10_000;
 
 /// The newest rotations: at least [`REMEMBERED_MAX`] of them, at most twice as many.

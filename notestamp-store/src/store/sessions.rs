@@ -100,7 +100,7 @@ impl Store {
             let now = self.shared.clock.now();
             match session.use_access(generation, now) {
                 AccessUse::Good(session) => used(session, now),
-                AccessUse::Confirmed(after) => Decision::Note { outcome: Some(after.clone()), after },
+                AccessUse::Confirmed(after) => Decision::Record { outcome: Some(after.clone()), after },
                 AccessUse::Refused => Decision::Keep(None),
             }
         };
@@ -160,7 +160,7 @@ impl Store {
             let (now, since) = (self.shared.clock.now(), self.since_rotation(&session));
             match session.use_refresh(token, generation, now, since) {
                 RefreshUse::Good(session) => used(session, now),
-                RefreshUse::Confirmed(after) => Decision::Note { outcome: Some(after.clone()), after },
+                RefreshUse::Confirmed(after) => Decision::Record { outcome: Some(after.clone()), after },
                 RefreshUse::Replayed(after) => replayed(after),
                 RefreshUse::Refused => Decision::Keep(None),
             }
@@ -262,7 +262,7 @@ impl Store {
                         return Ok(Some(outcome));
                     }
                 }
-                Decision::Note { outcome, after } => {
+                Decision::Record { outcome, after } => {
                     match self.shared.records.replace_session(&before, &after).await {
                         Ok(true) | Err(Error::Full { .. }) => return Ok(Some(outcome)),
                         Ok(false) => {}
@@ -278,10 +278,10 @@ impl Store {
     }
 }
 
-/// A request with a valid token. A session that only saves is never rotated, so its use is written down here.
+/// A request with a valid token. A session that only saves is never rotated, so its use is recorded here.
 fn used(session: Session, now: Timestamp) -> Decision<Option<Session>> {
-    match session.noted(now) {
-        Some(after) => Decision::Note { outcome: Some(after.clone()), after },
+    match session.recorded(now) {
+        Some(after) => Decision::Record { outcome: Some(after.clone()), after },
         None => Decision::Keep(Some(session)),
     }
 }
@@ -289,7 +289,7 @@ fn used(session: Session, now: Timestamp) -> Decision<Option<Session>> {
 fn replayed(after: Session) -> Decision<Option<Session>> {
     tracing::warn!(session = %after.id, user = %after.user, "replayed refresh token: session revoked");
     // The token is refused even where the revocation cannot be written.
-    Decision::Note { outcome: None, after }
+    Decision::Record { outcome: None, after }
 }
 
 enum Decision<T> {
@@ -299,7 +299,7 @@ enum Decision<T> {
         after: Session,
     },
     /// Like `Replace`, but the result is valid even if the write fails for lack of space: reads work on a full disk.
-    Note {
+    Record {
         outcome: T,
         after: Session,
     },
