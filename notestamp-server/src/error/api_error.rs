@@ -150,7 +150,8 @@ impl ApiError {
     }
 }
 
-/// The body of a response to what is refused before it is a request, with an id of its own.
+/// The body of the error response to a connection that is refused before its request has been read. It has its own
+/// request id.
 pub(crate) fn body_below_http(status: StatusCode, request_id: &str) -> String {
     let (code, message) = match status {
         StatusCode::TOO_MANY_REQUESTS => (Code::TooManyRequests, "too many connections from this address"),

@@ -33,8 +33,8 @@ pub(crate) const PROGRESS_BYTES_MIN: usize = 16 * 1024;
 /// peer has received.
 const UNSENT_BYTES_MAX: u32 = 64 * 1024;
 
-/// The same for a peer that has been found slow. A receiver opens its window in steps of up to 128 KiB; with this limit the
-/// system accepts a write at least every 108 s from a peer that reads 1 KiB/s (measured), which is less than
+/// The limit of [`UNSENT_BYTES_MAX`] for a slow peer. A receiver opens its window in steps of up to 128 KiB; with this
+/// limit the system accepts a write at least every 108 s from a peer that reads 1 KiB/s (measured), which is less than
 /// [`PROGRESS_TIME_MAX`]. It is not used for all peers, since it costs fast ones throughput.
 const UNSENT_BYTES_MAX_SLOW: u32 = 16 * 1024;
 

@@ -1,5 +1,6 @@
-//! Responses to what is refused before it is a request: too many connections, a head that is malformed, too large or too
-//! slow. No handler and no middleware is reached; the body has the shape of all errors.
+//! The error response to a connection that is refused before its request has been read: there are too many connections,
+//! or the head of the request is malformed, too large or too slow. No middleware and no handler runs. The body has the
+//! shape of all errors, and its own request id.
 
 use std::sync::Arc;
 

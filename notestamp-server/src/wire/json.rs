@@ -185,7 +185,8 @@ impl<T: DeserializeOwned> ParsePayload for JsonBody<T> {
 
     async fn from_request(request: &Request, body: &mut RequestBody) -> poem::Result<Self> {
         let body = Vec::<u8>::from_request(request, body).await?;
-        // Of duplicate keys the last wins, as everywhere here. Messages repeat no value: it may be a password.
+        // If a key occurs twice, its last value counts. Error messages contain no values, because a value may be a
+        // password.
         let fields = serde_json::from_slice::<serde_json::Map<String, Value>>(&body)
             .map_err(|_| ApiError::bad_request("the body is not a JSON object"))?;
         let fields = serde_json::from_value(Value::Object(fields));

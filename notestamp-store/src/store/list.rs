@@ -28,8 +28,8 @@ impl Store {
 
     /// All projects that a query selects, whatever its limit, in chunks. Reads the first chunk.
     ///
-    /// The list is the one of this moment: it contains each project that exists until its end exactly once, in the order
-    /// of now, whatever is saved meanwhile. Each chunk has the projects as they are when it is read.
+    /// The list has the projects and the order of the moment of this call. Each project that exists until the end of the
+    /// list appears exactly once. Each chunk has the projects as they are when it is read.
     ///
     /// # Errors
     /// [`Error::SessionEnded`](crate::Error::SessionEnded) if the caller's session has ended.

@@ -234,7 +234,7 @@ impl Store {
         }
     }
 
-    /// The session of that id. One whose record is damaged is absent: its user can sign in again, and has to.
+    /// The session with this id. A session with a damaged record counts as absent: its user must sign in again.
     async fn find_session(&self, id: SessionId) -> Result<Option<Session>> {
         match self.shared.records.find_session(id).await {
             Err(Error::Corrupt(damage)) => {
@@ -245,7 +245,7 @@ impl Store {
         }
     }
 
-    /// Reads a session, decides, and commits the decision if the session still is as it was read; else again.
+    /// Reads a session, decides, and commits the decision. Retries if the session has changed meanwhile.
     async fn decide_session<T>(
         &self,
         id: SessionId,

@@ -227,7 +227,7 @@ async fn parse(url: &str) -> StepResult<ClientOptions> {
     options.server_selection_timeout.get_or_insert(SERVER_SELECTION_TIME_MAX);
     options.connect_timeout.get_or_insert(CONNECT_TIME_MAX);
     options.heartbeat_freq.get_or_insert(HEARTBEAT_INTERVAL);
-    // One try more where a connection broke off: what the records promise counts on it, whatever a URL says.
+    // Retry once after a broken connection, whatever the URL says: the contract of the records depends on it.
     options.retry_reads = Some(true);
     options.retry_writes = Some(true);
     options.read_concern = Some(ReadConcern::local());

@@ -114,7 +114,7 @@ pub(super) fn with_media(owner: UserId, digest: Digest) -> Document {
     doc! { "owner": uuid(owner.as_bytes()), "media.digest": binary(&digest) }
 }
 
-/// The media of a project. What cannot be read is not had: a save that brings the bytes needs none of it.
+/// The media of a project. Unreadable media counts as absent: a save that brings the bytes does not need it.
 pub(super) fn readable_media(project: &RawDocumentBuf) -> Option<MediaRef> {
     #[derive(Deserialize)]
     struct WithMedia {

@@ -35,7 +35,7 @@ pub(super) fn start(
     let mut statement = connection.prepare_cached(&listing.sql)?;
     let mut rows = statement.query(&*params)?;
     let (mut start, mut skip) = (ListStart::default(), query.skip);
-    // SQLite reads a column only if it is asked for: of the rest no more than the ids.
+    // SQLite reads only the requested columns, so only the ids of the other projects are read.
     while let Some(row) = rows.next()? {
         if skip == 0 && start.projects.len() >= len {
             let id = row.get("id").map(ProjectId::from_bytes).map_err(Failure::from);
