@@ -54,8 +54,8 @@ async fn fail(server: &Server, email: &str) -> Outcome<Duration> {
     Ok(begun.elapsed())
 }
 
-/// The p-value: how likely a difference of at least this size is if both samples have the same distribution. Two-sided, by
-/// the normal approximation, which needs about twenty samples.
+/// The p-value: how likely a difference of at least this size is if both samples have the same distribution. Two-sided,
+/// by the normal approximation, which needs about twenty samples.
 fn mann_whitney(a: &[Duration], b: &[Duration]) -> f64 {
     let (n, m) = (a.len() as f64, b.len() as f64);
     let win = |x: &Duration, y: &Duration| match x.cmp(y) {

@@ -1,5 +1,5 @@
-//! The cost of a page of projects: the first and the last, in each order, with a search and a filter, in an account of ten
-//! projects and in one of a hundred thousand. Each is shown as a ratio to the first page of the small account.
+//! The cost of a page of projects: the first and the last, in each order, with a search and a filter, in an account of
+//! ten projects and in one of a hundred thousand. Each is shown as a ratio to the first page of the small account.
 //!
 //! `cargo bench -p notestamp-store --all-features --bench listing`; MongoDB is measured too if
 //! `NOTESTAMP_TEST_MONGODB_URL` is set (`eval "$(scripts/services start)"`).

@@ -21,8 +21,8 @@ fn assert_round_trips<T: Display + FromStr<Err: Debug> + PartialEq + Debug>(valu
     assert_eq!(printed.parse::<T>().expect("what is printed can be read"), value, "{printed}");
 }
 
-/// Characters for titles. Combining characters, characters that case folding changes, and forbidden characters come more
-/// often than others.
+/// Characters for titles. Combining characters, characters that case folding changes, and forbidden characters come
+/// more often than others.
 fn texts() -> impl Strategy<Value = String> {
     let character = prop_oneof![
         4 => any::<char>(),

@@ -1,5 +1,5 @@
-//! Whole lists of projects. A list of one chunk is sent at once. A longer one is read and written chunk by chunk while it
-//! is sent, so that its memory does not grow with its length.
+//! Whole lists of projects. A list of one chunk is sent at once. A longer one is read and written chunk by chunk while
+//! it is sent, so that its memory does not grow with its length.
 
 use std::io;
 use std::marker::PhantomData;
@@ -77,8 +77,8 @@ where
 
     /// Responds with the list and its entity tag, or with 304. Beside the projects, the list depends on `variant`.
     ///
-    /// The tag is strong. For one chunk it is the digest of the bytes, as for a page. The bytes of a longer list are not
-    /// known yet, so its tag is made of all that they depend on.
+    /// The tag is strong. For one chunk it is the digest of the bytes, as for a page. The bytes of a longer list are
+    /// not known yet, so its tag is made of all that they depend on.
     ///
     /// # Errors
     /// As for [`Conditional::new`]; those of [`read`](Self::read).
@@ -89,8 +89,8 @@ where
     ) -> Result<Conditional<StreamedJson<T>>, ApiError> {
         if self.projects.has_more_chunks() {
             let tag = self.tag_of_many(variant).await?;
-            // Read after the tag: if a project is saved in between, the tag is of an earlier state, and so matches nothing
-            // later. The other order could give the tag of the later state to a list of the earlier one.
+            // Read after the tag: if a project is saved in between, the tag is of an earlier state, and so matches
+            // nothing later. The other order could give the tag of the later state to a list of the earlier one.
             self.projects = self.state.store.stream_projects(self.caller, &self.query).await?;
             self.text.restart();
             self.text.extend(self.projects.next_chunk().await?.unwrap_or_default()).map_err(unwritable)?;
@@ -125,8 +125,8 @@ struct Unsent<F> {
 }
 
 impl<E: Serialize, F: Fn(Project) -> E> Unsent<F> {
-    /// The next bytes, and what is left after them. An error breaks the response off, so that its client does not take it
-    /// for complete.
+    /// The next bytes, and what is left after them. An error breaks the response off, so that its client does not take
+    /// it for complete.
     async fn next(mut self) -> io::Result<Option<(Bytes, Self)>> {
         loop {
             let written = self.text.take();

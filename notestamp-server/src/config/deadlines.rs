@@ -10,15 +10,15 @@ pub const IDLE_TIME_MAX: Duration = Duration::from_secs(75);
 /// How long the head of a request may take, from its first byte on.
 pub const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// How long a request without a response is still processed after its client has stopped sending. Almost every such client
-/// has disconnected; one that has only closed its own direction gets the response if it begins within this time.
+/// How long a request without a response is still processed after its client has stopped sending. Almost every such
+/// client has disconnected; one that has only closed its own direction gets the response if it begins within this time.
 pub const HALF_CLOSED_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// How often the session is checked while media is sent.
 pub const SESSION_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// How long media is still sent while the records do not tell whether its session is open. An election of a new primary is
-/// over sooner; a process that is cut off from the records for longer may have missed the end of the session.
+/// How long media is still sent while the records do not tell whether its session is open. An election of a new primary
+/// is over sooner; a process that is cut off from the records for longer may have missed the end of the session.
 pub const SESSION_UNKNOWN_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// How long a connection may make no progress in the middle of a request or a response.

@@ -203,8 +203,8 @@ impl MultipartReader {
         PartHead::parse(&lines).map_err(MultipartError::Malformed)
     }
 
-    /// Waits for the next frame and appends it to the buffer. The buffer grows by doubling, so that many small frames are
-    /// copied a few times only.
+    /// Waits for the next frame and appends it to the buffer. The buffer grows by doubling, so that many small frames
+    /// are copied a few times only.
     async fn receive(&mut self) -> Result<(), MultipartError> {
         let frame = match self.frames.next().await {
             Some(Ok(frame)) => frame,

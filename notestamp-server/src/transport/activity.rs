@@ -56,8 +56,9 @@ impl Phase {
 
 /// The phase of one connection.
 ///
-/// Only the connection itself changes its phase, except for [`evict`](Self::evict) and [`end_body`](Self::end_body), which
-/// any task may call: each change is a compare-and-swap, so that a connection is never closed after it has begun a request.
+/// Only the connection itself changes its phase, except for [`evict`](Self::evict) and [`end_body`](Self::end_body),
+/// which any task may call: each change is a compare-and-swap, so that a connection is never closed after it has begun
+/// a request.
 #[derive(Debug)]
 pub(super) struct Activity {
     phase: AtomicU8,

@@ -84,7 +84,8 @@ pub(crate) trait Socket {
 impl Socket for TcpStream {
     fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
         let socket = SockRef::from(self);
-        // Only a write that was blocked for a while is tried like this, so the peer is slow. The option may be unsupported.
+        // Only a write that was blocked for a while is tried like this, so the peer is slow. The option may be
+        // unsupported.
         #[cfg(any(target_os = "linux", target_os = "android"))]
         let _ = socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX_SLOW);
         socket.send(bytes)
@@ -213,9 +214,9 @@ impl<S> GuardedStream<S> {
 }
 
 impl<S: Socket> GuardedStream<S> {
-    /// Drops the request if its peer is gone: at once after a reset, and after [`TimeLimits::half_closed`] where the peer
-    /// only sends no more. It may have closed the connection or just its half of it, and TCP does not say which before
-    /// something is sent.
+    /// Drops the request if its peer is gone: at once after a reset, and after [`TimeLimits::half_closed`] where the
+    /// peer only sends no more. It may have closed the connection or just its half of it, and TCP does not say which
+    /// before something is sent.
     fn watch_peer(&mut self, cx: &mut Context<'_>) {
         self.follow_phase();
         if self.phase != Phase::Request {
@@ -267,8 +268,8 @@ impl<S: Socket> GuardedStream<S> {
 }
 
 impl<S: AsyncWrite + Socket + Unpin> GuardedStream<S> {
-    /// Whether these are the bytes of a response that HTTP/1 makes by itself: before a request has begun, to a head that
-    /// it refuses. If so, prepares the same with a body.
+    /// Whether these are the bytes of a response that HTTP/1 makes by itself: before a request has begun, to a head
+    /// that it refuses. If so, prepares the same with a body.
     fn replaces(&mut self, bytes: &[u8]) -> bool {
         if self.refusal.is_none()
             && self.phase.is_idle()

@@ -12,8 +12,8 @@ use poem::Body;
 
 use super::activity::Activity;
 
-/// A body that reports to its connection's [`Activity`] when it is dropped: until then the connection is not idle, also if
-/// the response has been sent already.
+/// A body that reports to its connection's [`Activity`] when it is dropped: until then the connection is not idle, also
+/// if the response has been sent already.
 pub(super) struct RequestBody {
     bytes: BoxStream<'static, io::Result<Bytes>>,
     activity: Arc<Activity>,

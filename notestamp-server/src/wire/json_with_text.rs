@@ -83,8 +83,8 @@ fn text_pieces(mut text: Bytes) -> impl Iterator<Item = Bytes> {
     })
 }
 
-/// Escapes a piece of a text as `serde_json` does. Only ASCII characters are escaped, so a piece may begin or end within
-/// a character.
+/// Escapes a piece of a text as `serde_json` does. Only ASCII characters are escaped, so a piece may begin or end
+/// within a character.
 fn escape(piece: &[u8]) -> Vec<u8> {
     let mut escaped = Vec::with_capacity(piece.len() + piece.len() / 8);
     for byte in piece {

@@ -27,7 +27,8 @@ struct Operation {
 }
 
 impl Operation {
-    /// Asserts that its response sets new tokens, or no cookies if the request has a body, which may take long to arrive.
+    /// Asserts that its response sets new tokens, or no cookies if the request has a body, which may take long to
+    /// arrive.
     #[track_caller]
     fn assert_refreshes_if_it_is_quick(&self, response: &ServerResponse) {
         if self.takes_body {

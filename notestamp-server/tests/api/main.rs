@@ -1,7 +1,7 @@
 //! The API as its clients see it. Each test has a server of its own, in this process, and speaks HTTP with it.
 //!
-//! All tests run over each set of stores: memory, embedded, and mongodb_s3. A test has the attribute `#[apply(api_test)]`,
-//! which each set defines; tests that need services are ignored by default.
+//! All tests run over each set of stores: memory, embedded, and mongodb_s3. A test has the attribute
+//! `#[apply(api_test)]`, which each set defines; tests that need services are ignored by default.
 #![expect(clippy::unwrap_used, reason = "in a test, to panic is to fail")]
 #![expect(clippy::duplicate_mod, reason = "the same claims are tested over each set of stores")]
 

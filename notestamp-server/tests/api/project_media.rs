@@ -6,7 +6,8 @@ use super::TestServer;
 use crate::harness::{ADA, CLIENT_ORIGIN, Client};
 
 const SECOND: Duration = Duration::from_secs(1);
-/// The longest time for which a URL needs no cookies: it expires at a multiple of five minutes, at which every test begins.
+/// The longest time for which a URL needs no cookies: it expires at a multiple of five minutes, at which every test
+/// begins.
 const TTL: Duration = Duration::from_secs(15 * 60);
 
 /// The path and query of the URL of a project's media.

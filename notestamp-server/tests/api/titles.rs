@@ -1,5 +1,5 @@
-//! Every valid title can be encoded in every path. An HTTP library would resolve `%2E%2E` as the parent folder, so these
-//! requests are written by hand.
+//! Every valid title can be encoded in every path. An HTTP library would resolve `%2E%2E` as the parent folder, so
+//! these requests are written by hand.
 
 use serde_json::{Value, json};
 

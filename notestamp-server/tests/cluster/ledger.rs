@@ -42,8 +42,8 @@ impl<'a> Ledger<'a> {
         Self { client, database, prefix }
     }
 
-    /// Under any load: asserts that no reference is dangling, that equal media is stored once, that all counts are correct,
-    /// and that each object in the bucket has a row in the ledger.
+    /// Under any load: asserts that no reference is dangling, that equal media is stored once, that all counts are
+    /// correct, and that each object in the bucket has a row in the ledger.
     pub async fn assert_sound(&self) {
         let before = self.snapshot().await;
         before.assert_consistent();
@@ -52,8 +52,8 @@ impl<'a> Ledger<'a> {
         after.assert_consistent();
         let second_listing = self.prefix.list().await;
 
-        // Ids and paths are never reused: so a row that is live before and after was live in between, and an object that
-        // exists before and after existed in between.
+        // Ids and paths are never reused: so a row that is live before and after was live in between, and an object
+        // that exists before and after existed in between.
         for (id, row) in &before.rows {
             if row.state == "live" && after.rows.get(id).is_some_and(|row| row.state == "live") {
                 assert_eq!(first_listing.get(&row.path(id)).copied(), row.size, "{id}: {row:?}");

@@ -1,5 +1,5 @@
-//! A database for one test; or a replica set for one test, which may kill it. `NOTESTAMP_TEST_MONGOD` is the path of the
-//! program.
+//! A database for one test; or a replica set for one test, which may kill it. `NOTESTAMP_TEST_MONGOD` is the path of
+//! the program.
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};

@@ -84,8 +84,8 @@ async fn pass(mut from: TcpStream, target: String, mut way: watch::Receiver<Way>
         tokio::select! {
             () = serve => return,
             changed = way.changed() => match (changed, now) {
-                // The bytes that have arrived are lost, and so is the connection; but it is not closed while the relay is
-                // silent.
+                // The bytes that have arrived are lost, and so is the connection; but it is not closed while the relay
+                // is silent.
                 (Ok(()), _) if *way.borrow() == Way::Silent => is_new = false,
                 (Ok(()), Way::Silent) if is_new => {}
                 _ => return,

@@ -1,5 +1,5 @@
-//! A random load at all servers, while any of them is killed: no reference is dangling, equal media is stored once, each
-//! object in the bucket has a row in the ledger, and acknowledged changes are durable.
+//! A random load at all servers, while any of them is killed: no reference is dangling, equal media is stored once,
+//! each object in the bucket has a row in the ledger, and acknowledged changes are durable.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -56,8 +56,8 @@ async fn after_the_kill_of_any_server_exactly_the_acknowledged_changes_remain() 
     let deployment = Deployment::start(Places::fresh(), SERVERS);
     let rules = Arc::new(Rules {
         servers_die: true,
-        // If a server was killed in the middle of a save, the others end its transaction, so that its account is no longer
-        // locked.
+        // If a server was killed in the middle of a save, the others end its transaction, so that its account is no
+        // longer locked.
         unavailable_time_max: Some(REQUEST_TIME_MAX + SLACK),
         ..Rules::default()
     });

@@ -12,7 +12,8 @@ use super::timeouts::TimeoutStore;
 #[derive(Clone)]
 pub(super) struct Backend {
     pub(super) objects: Arc<dyn ObjectStore>,
-    /// The folder of a local backend: for the operations that [`LocalFileSystem`](object_store::local::LocalFileSystem) lacks.
+    /// The folder of a local backend: for the operations that [`LocalFileSystem`](object_store::local::LocalFileSystem)
+    /// lacks.
     pub(super) local: Option<Arc<LocalRoot>>,
     pub(super) parts: Parts,
     /// Whether the backend is reached over a network.

@@ -259,8 +259,8 @@ impl Flow {
 /// A batch acquires memory in steps of this size as it is filled, so that a slow upload holds little.
 const MEMORY_STEP: usize = 128 << 10;
 
-/// How long an upload that has begun waits for the memory of its next part: parts in transfer give theirs back within the
-/// time of a transfer.
+/// How long an upload that has begun waits for the memory of its next part: parts in transfer give theirs back within
+/// the time of a transfer.
 const MEMORY_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Up to one part of bytes, in the pieces in which they came.

@@ -1,7 +1,7 @@
 //! A local folder as a blob store: what `object_store`'s `LocalFileSystem` does not do.
 //!
-//! `LocalFileSystem` does not sync deletions, syncs a new folder only after other writers may have used it, does not list
-//! the staging files that a crash leaves, reads only 8 KiB at a time, and silently creates a root folder that has
+//! `LocalFileSystem` does not sync deletions, syncs a new folder only after other writers may have used it, does not
+//! list the staging files that a crash leaves, reads only 8 KiB at a time, and silently creates a root folder that has
 //! vanished.
 
 use std::fs::{self, File, FileType, ReadDir};
@@ -44,8 +44,8 @@ impl LocalRoot {
 
     /// Creates the folder of a namespace if it does not exist, durably.
     ///
-    /// The lock makes a second writer wait until the new folder has been synced: otherwise its save could succeed with a
-    /// file in a folder that is lost in a power failure.
+    /// The lock makes a second writer wait until the new folder has been synced: otherwise its save could succeed with
+    /// a file in a folder that is lost in a power failure.
     pub(super) fn prepare(&self, namespace: Namespace) -> io::Result<()> {
         let folder = self.folder(namespace);
         let _creating = self.folder_creation.lock().unwrap_or_else(PoisonError::into_inner);

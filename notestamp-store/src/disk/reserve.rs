@@ -67,7 +67,7 @@ impl Reserve {
     }
 }
 
-/// Returns whether a file has disk space for all its bytes. Tools that copy files "sparsely" leave out bytes that are zero.
+/// Whether a file has disk space for all its bytes. Tools that copy files "sparsely" leave out bytes that are zero.
 #[cfg(unix)]
 fn is_allocated(file: &fs::Metadata) -> bool {
     /// The unit of `st_blocks`, whatever the file system's own is.

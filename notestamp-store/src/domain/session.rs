@@ -173,8 +173,8 @@ impl Session {
         self.revoked.is_none() && now < self.absolute_end
     }
 
-    /// The time since the last rotation by the civil clock; `None` if the clock shows a time before the rotation, by more
-    /// than [`Session::CLOCK_SKEW_MAX`].
+    /// The time since the last rotation by the civil clock; `None` if the clock shows a time before the rotation, by
+    /// more than [`Session::CLOCK_SKEW_MAX`].
     pub fn since_rotation(&self, now: Timestamp) -> Option<Duration> {
         (now.after(Self::CLOCK_SKEW_MAX) >= self.rotated_at).then(|| now.since(self.rotated_at))
     }

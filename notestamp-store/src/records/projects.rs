@@ -58,7 +58,8 @@ pub trait ProjectStore: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// - [`Error::SessionEnded`](crate::Error::SessionEnded) if the caller's session has ended.
-    /// - [`Error::NoSuchProject`](crate::Error::NoSuchProject) if the owner has no such project, whatever the precondition.
+    /// - [`Error::NoSuchProject`](crate::Error::NoSuchProject) if the owner has no such project, whatever the
+    ///   precondition.
     /// - [`Error::PreconditionFailed`](crate::Error::PreconditionFailed) if the project does not meet the
     ///   precondition.
     async fn delete_project_if(

@@ -20,10 +20,9 @@ pub(crate) const REVOKED_MAX: usize = 1_000;
 pub trait SessionStore: fmt::Debug + Send + Sync {
     /// Adds a session, if its epoch still is that of its account; returns whether it did.
     ///
-    /// The account then has at most `open_max` sessions that [`list_sessions`](Self::list_sessions) would list, this one
-    /// included: the least recently used others are revoked in the same step
-    /// ([`RevocationReason::TooMany`]). One call revokes at most a thousand, which is fewer than necessary only
-    /// after `open_max` was lowered.
+    /// The account then has at most `open_max` sessions that [`list_sessions`](Self::list_sessions) would list, this
+    /// one included: the least recently used others are revoked in the same step ([`RevocationReason::TooMany`]). One
+    /// call revokes at most a thousand, which is fewer than necessary only after `open_max` was lowered.
     ///
     /// # Errors
     /// [`Error::NoSuchAccount`](crate::Error::NoSuchAccount) if its account has been removed.

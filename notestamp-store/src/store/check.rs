@@ -16,8 +16,8 @@ const STEP: usize = 1_000;
 
 /// Where the ledger and the blob stores disagree.
 ///
-/// After a sweep, and with the grace period over, all lists are empty if the store is not in use. Objects that are written
-/// or deleted during the check may be reported; the next check does not report them again.
+/// After a sweep, and with the grace period over, all lists are empty if the store is not in use. Objects that are
+/// written or deleted during the check may be reported; the next check does not report them again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CheckReport {
     /// Live objects whose bytes are absent, or have another size than the ledger says.

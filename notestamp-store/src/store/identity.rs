@@ -13,8 +13,8 @@ use super::{Shared, Store};
 /// How many live objects of the records are looked for in a blob store that does not hold our id.
 const SAMPLE: usize = 16;
 
-/// How many times the id is written to a blob store that is unavailable: the first write to a new bucket may take longer
-/// than a request should, for example while the bucket's server makes its first volumes.
+/// How many times the id is written to a blob store that is unavailable: the first write to a new bucket may take
+/// longer than a request should, for example while the bucket's server makes its first volumes.
 const WRITES: u32 = 5;
 
 impl Shared {

@@ -28,8 +28,8 @@ impl Store {
 
     /// All projects that a query selects, whatever its limit, in chunks. Reads the first chunk.
     ///
-    /// The list has the projects and the order of the moment of this call. Each project that exists until the end of the
-    /// list appears exactly once. Each chunk has the projects as they are when it is read.
+    /// The list has the projects and the order of the moment of this call. Each project that exists until the end of
+    /// the list appears exactly once. Each chunk has the projects as they are when it is read.
     ///
     /// # Errors
     /// [`Error::SessionEnded`](crate::Error::SessionEnded) if the caller's session has ended.
@@ -70,8 +70,8 @@ impl ProjectStream {
         self.rest.len() > 0
     }
 
-    /// The next chunk; `None` at the end of the list. Its memory is all that the stream needs, besides 16 bytes for each
-    /// project.
+    /// The next chunk; `None` at the end of the list. Its memory is all that the stream needs, besides 16 bytes for
+    /// each project.
     ///
     /// The caller's session is checked after each chunk has been read.
     ///

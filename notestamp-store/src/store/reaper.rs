@@ -33,8 +33,8 @@ impl Store {
     /// An object whose bytes cannot be deleted now keeps its row, for the next sweep.
     ///
     /// # Errors
-    /// [`Error::ForeignStore`](crate::Error::ForeignStore) if a blob store is not ours: in the empty folder under a disk
-    /// that is not mounted, each object would seem to be deleted already. Nothing is deleted then.
+    /// [`Error::ForeignStore`](crate::Error::ForeignStore) if a blob store is not ours: in the empty folder under a
+    /// disk that is not mounted, each object would seem to be deleted already. Nothing is deleted then.
     pub(super) async fn delete_doomed(&self, doomed: Vec<Object>) -> Result<usize> {
         for kind in ObjectKind::ALL {
             if doomed.iter().any(|row| row.kind == kind) {

@@ -170,9 +170,9 @@ impl Store {
 
     /// The time since the last rotation of a session; `None` where it cannot be known.
     ///
-    /// This process knows it of its own rotations, whatever happens to the civil clock. Of those of other processes, and
-    /// of those before its start, it has only the civil time in the record, and compares that with the time that all
-    /// its readings of the last hour agree on: a clock that is set ahead makes no replay.
+    /// This process knows it of its own rotations, whatever happens to the civil clock. Of those of other processes,
+    /// and of those before its start, it has only the civil time in the record, and compares that with the time that
+    /// all its readings of the last hour agree on: a clock that is set ahead makes no replay.
     fn since_rotation(&self, session: &Session) -> Option<Duration> {
         let rotated = self.shared.rotations().of(session);
         match rotated {

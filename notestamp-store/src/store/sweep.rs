@@ -14,9 +14,9 @@ use super::clock_readings::ClockReading;
 /// The most records in one step of a sweep: other transactions wait only for that step.
 const STEP: usize = 256;
 
-/// The shortest time for which the sweep spares a reserved row after the deadline of its writer. A write that began before
-/// the deadline may take minutes, a network may deliver a write long after its timeout, and the clocks of two processes
-/// may differ.
+/// The shortest time for which the sweep spares a reserved row after the deadline of its writer. A write that began
+/// before the deadline may take minutes, a network may deliver a write long after its timeout, and the clocks of two
+/// processes may differ.
 const MARGIN_MIN: Duration = Duration::from_secs(15 * 60);
 
 const _: () = assert!(MARGIN_MIN.as_millis() > TRANSFER_TIME_MAX.as_millis());
@@ -35,16 +35,16 @@ pub struct SweepReport {
     pub doomed: usize,
     /// The count of doomed objects whose bytes were deleted.
     pub deleted: usize,
-    /// The count of doomed objects whose bytes could not be deleted; the next sweep tries again. If both blob stores are
-    /// unavailable, not all of them are counted.
+    /// The count of doomed objects whose bytes could not be deleted; the next sweep tries again. If both blob stores
+    /// are unavailable, not all of them are counted.
     pub failed: usize,
 }
 
 impl Store {
     /// Runs one sweep to its end.
     ///
-    /// It is safe at any time: a commit and a sweep that rely on the same ledger row conflict, and a path is used for only
-    /// one object, ever. So a sweep that stalls and continues much later can only delete what it had doomed.
+    /// It is safe at any time: a commit and a sweep that rely on the same ledger row conflict, and a path is used for
+    /// only one object, ever. So a sweep that stalls and continues much later can only delete what it had doomed.
     ///
     /// # Errors
     /// If the records do not respond. An object that cannot be deleted is counted, and is no error.

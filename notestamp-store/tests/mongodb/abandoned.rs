@@ -1,4 +1,5 @@
-//! Transactions that a process has left open: the others end them, without waiting for the server's own limit of a minute.
+//! Transactions that a process has left open: the others end them, without waiting for the server's own limit of a
+//! minute.
 
 use std::process::Command;
 use std::time::Duration;

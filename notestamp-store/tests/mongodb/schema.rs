@@ -227,8 +227,8 @@ async fn a_database_of_another_program_is_refused_and_not_changed() {
     assert_eq!(other.list_collection_names().await.unwrap(), ["users"]);
 }
 
-/// In an earlier version MongoDB deleted expired sessions by its own clock. A clock that was ahead for one moment deleted
-/// valid sessions.
+/// In an earlier version MongoDB deleted expired sessions by its own clock. A clock that was ahead for one moment
+/// deleted valid sessions.
 #[tokio::test]
 #[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
 async fn mongodb_deletes_no_session_by_its_own_clock() {

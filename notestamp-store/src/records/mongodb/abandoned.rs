@@ -1,9 +1,9 @@
 //! Ends the transactions that other processes have left open.
 //!
 //! A process that dies within a transaction leaves the documents locked that it had written to. The server would abort
-//! that transaction by itself, but only after `transactionLifetimeLimitSeconds`, a minute by default. So a process whose
-//! call is kept waiting asks the server which transactions are abandoned, and ends their sessions. A user may list and
-//! end its own sessions without a special role, and the processes of one store have one user.
+//! that transaction by itself, but only after `transactionLifetimeLimitSeconds`, a minute by default. So a process
+//! whose call is kept waiting asks the server which transactions are abandoned, and ends their sessions. A user may
+//! list and end its own sessions without a special role, and the processes of one store have one user.
 //!
 //! The server decides with its own clock and its own list of connections. Nothing is registered and no heartbeat is
 //! sent, so there is nothing to clean up, and a process that does not wait asks nothing.

@@ -39,8 +39,8 @@
 //!
 //! Of the transactions of one account, one runs at a time in a process ([`AccountQueue`]). A transaction for which
 //! others wait is committed twice: first so that they can see it (`w: 1`), and then durably (`w: "majority"`, which
-//! includes the journal unless the replica set is configured with `writeConcernMajorityJournalDefault: false`). Only after the
-//! second commit does its method return.
+//! includes the journal unless the replica set is configured with `writeConcernMajorityJournalDefault: false`). Only
+//! after the second commit does its method return.
 //!
 //! A method has the time limit [`TIME_MAX`], retries included. After that it fails as unavailable, and the transaction
 //! that it had begun is aborted as soon as the server can be reached. A process that dies within a transaction leaves
@@ -109,8 +109,8 @@ const _: () = {
 /// Keeps all records in a MongoDB database, which any number of processes can have open.
 ///
 /// - It needs a replica set, of at least one node, or a sharded cluster, because transactions do.
-/// - It sets read and write concerns itself, and retries reads and writes, whatever the URL says. Open the store again after a replica set of one
-///   node has got more nodes.
+/// - It sets read and write concerns itself, and retries reads and writes, whatever the URL says. Open the store again
+///   after a replica set of one node has got more nodes.
 /// - No record depends on the server's clock.
 ///
 /// ```no_run

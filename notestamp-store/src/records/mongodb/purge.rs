@@ -39,8 +39,8 @@ pub(super) async fn purge_removed(
         let (projects, left) = purge_projects(transaction, &removed, limit - purged, now).await?;
         purged += projects;
         if purged < limit {
-            // Only records that cannot be read are left of these accounts. Nothing can be added: that would conflict with
-            // the removal.
+            // Only records that cannot be read are left of these accounts. Nothing can be added: that would conflict
+            // with the removal.
             let gone: Vec<Uuid> = removed.into_iter().filter(|id| !left.contains(id)).collect();
             let Transaction { session, collections } = &mut *transaction;
             let removed = &collections.removed_users;

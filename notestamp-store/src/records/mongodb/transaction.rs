@@ -93,8 +93,8 @@ impl Transaction {
     /// Runs the step once.
     ///
     /// If others wait for this turn with the account, the transaction is committed in two steps: the turn ends when the
-    /// others can see the commit, and the method returns when the commit is durable. So the waits for the journals, up to
-    /// a tenth of a second each, do not add up. A later commit is durable only together with this one. The other
+    /// others can see the commit, and the method returns when the commit is durable. So the waits for the journals, up
+    /// to a tenth of a second each, do not add up. A later commit is durable only together with this one. The other
     /// transactions are committed in one step.
     async fn attempt<C, T, F>(&mut self, context: &C, step: &F, turn: &mut Option<Turn>) -> StepResult<T>
     where

@@ -1,5 +1,5 @@
-//! Pages of projects, and the starts of whole lists. Each is either a walk along one index, from the cursor to the limit,
-//! or a lookup of the few projects that contain the searched n-grams.
+//! Pages of projects, and the starts of whole lists. Each is either a walk along one index, from the cursor to the
+//! limit, or a lookup of the few projects that contain the searched n-grams.
 
 use rusqlite::{Connection, ToSql};
 
