@@ -227,7 +227,7 @@ impl MemoryShare {
         self.bytes -= unused;
     }
 
-    /// Takes this many bytes out of the share into one of their own; fewer if it has fewer.
+    /// Splits off a share of this many bytes, or of all bytes if it has fewer.
     pub fn split(&mut self, bytes: u64) -> Self {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;
