@@ -31,7 +31,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let store = open(folder.path()).await?;
     println!("opened a store in {}", folder.path().display());
 
-    // The embedding program authenticates its users. The store keeps only the hash of a password; no user signs in here.
+    // The embedding program authenticates users. The store keeps only the hash of a password; no user signs in here.
     let owner =
         store.create_account(Email::parse("ada@example.org")?, PasswordHash::new("!".to_owned())).await?.id;
 

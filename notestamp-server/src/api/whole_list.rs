@@ -116,7 +116,7 @@ where
     }
 }
 
-/// What is left to send of a list.
+/// The unsent part of a list.
 struct Unsent<F> {
     projects: ProjectStream,
     text: ListText<F>,
@@ -125,8 +125,8 @@ struct Unsent<F> {
 }
 
 impl<E: Serialize, F: Fn(Project) -> E> Unsent<F> {
-    /// The next bytes, and what is left after them. An error breaks the response off, so that its client does not take
-    /// it for complete.
+    /// The next bytes, and the part that is unsent after them. An error breaks the response off, so that its client
+    /// does not take it for complete.
     async fn next(mut self) -> io::Result<Option<(Bytes, Self)>> {
         loop {
             let written = self.text.take();
@@ -158,7 +158,7 @@ struct ListText<F> {
     /// The text after the last entry.
     after: Vec<u8>,
     entry: F,
-    /// What has been written and not been taken.
+    /// The written bytes that have not been taken yet.
     written: Vec<u8>,
     has_entries: bool,
     has_ended: bool,

@@ -145,7 +145,8 @@ impl Queue {
         Some(first.turn)
     }
 
-    /// Refuses the newest request of the address with the most, if that has more than this address will have.
+    /// Refuses the newest request of the address with the most requests, if that address has more than this one will
+    /// have.
     fn refuse_one_for(&mut self, address: Option<IpAddr>) -> bool {
         let of_address = self.of_address.get(&address).map_or(0, VecDeque::len);
         let most = self.of_address.iter().max_by_key(|(_, tickets)| tickets.len());

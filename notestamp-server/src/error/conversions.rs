@@ -38,7 +38,7 @@ impl From<StoreError> for ApiError {
             StoreError::OutOfMemory => Self::out_of_memory(),
             StoreError::Unavailable { .. } => Self::storage_unavailable().caused_by(error),
             StoreError::Body(source) => {
-                // An error of our own body parser says more than that the body is incomplete.
+                // If our own body parser has failed, its error is more exact than the one below.
                 match source.downcast::<ApiError>() {
                     Ok(error) => *error,
                     Err(source) => Self::bad_request("the connection was closed before the end of the body")

@@ -1,7 +1,7 @@
 //! Reads `multipart/form-data` as it arrives (RFC 7578), without temporary files.
 //!
-//! Not an existing parser, because a file must not be taken for a text when its headers are unusual: the available
-//! parsers ignore or refuse such headers, and buffer headers without a limit.
+//! No existing parser is used, because a file with unusual headers must not be taken for a text: the available parsers
+//! ignore or refuse such headers, and buffer headers without a limit.
 
 use std::collections::HashSet;
 use std::error::Error as StdError;

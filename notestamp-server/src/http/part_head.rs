@@ -93,8 +93,8 @@ enum Quoting {
 struct Parameter<'a> {
     name: &'a [u8],
     value: Vec<u8>,
-    /// Whether it is not spelled as the standard has it (by [`Quoting::Literal`], or without quotes and no token), so
-    /// that it may be more than one value.
+    /// Whether the standard does not allow this spelling (by [`Quoting::Literal`], or without quotes although it is no
+    /// token), so that the end of the value is a guess.
     is_guessed: bool,
 }
 

@@ -93,8 +93,8 @@ impl BodyGuard {
         state.waited + state.waiting_since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    /// Returns whether more of the body may be to come than [`drain`](Self::drain) reads, so that the connection will
-    /// be closed.
+    /// Returns whether the unread part of the body may be longer than `bytes_max`, the most that
+    /// [`drain`](Self::drain) reads. Then the connection will be closed.
     pub(crate) fn exceeds(&self, bytes_max: u64) -> bool {
         match &self.shared.lock().source {
             Source::Arriving(body) => body.bytes_announced.saturating_sub(body.bytes) > bytes_max,

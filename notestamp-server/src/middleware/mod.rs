@@ -146,7 +146,7 @@ impl Middleware {
         response
     }
 
-    /// Refuses requests that no operation should see, and adds what operations need to know of a request as it came.
+    /// Refuses requests that no operation should see, and keeps the properties of the original request for operations.
     fn admit(
         &self,
         request: &mut Request,

@@ -84,8 +84,8 @@ pub(crate) trait Socket {
 impl Socket for TcpStream {
     fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
         let socket = SockRef::from(self);
-        // Only a write that was blocked for a while is tried like this, so the peer is slow. The option may be
-        // unsupported.
+        // The peer is slow: this is called only after a write was blocked for a while. Some systems do not support the
+        // option.
         #[cfg(any(target_os = "linux", target_os = "android"))]
         let _ = socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX_SLOW);
         socket.send(bytes)
@@ -127,7 +127,7 @@ pub(crate) struct GuardedStream<S> {
     /// Runs while a request has no response yet, and its peer sends no more.
     half_closed: IdleTimer,
     error_bodies: ErrorBodies,
-    /// What is left to write of a response that takes the place of one without a body.
+    /// The unwritten part of a response that replaces one without a body.
     refusal: Option<Bytes>,
 }
 
@@ -214,9 +214,9 @@ impl<S> GuardedStream<S> {
 }
 
 impl<S: Socket> GuardedStream<S> {
-    /// Drops the request if its peer is gone: at once after a reset, and after [`TimeLimits::half_closed`] where the
-    /// peer only sends no more. It may have closed the connection or just its half of it, and TCP does not say which
-    /// before something is sent.
+    /// Drops the request if its peer is gone: at once after a reset, and after [`TimeLimits::half_closed`] if the peer
+    /// has only stopped sending. Then it has closed either the whole connection or only its own direction, and TCP does
+    /// not tell which before something is sent.
     fn watch_peer(&mut self, cx: &mut Context<'_>) {
         self.follow_phase();
         if self.phase != Phase::Request {
@@ -268,8 +268,8 @@ impl<S: Socket> GuardedStream<S> {
 }
 
 impl<S: AsyncWrite + Socket + Unpin> GuardedStream<S> {
-    /// Whether these are the bytes of a response that HTTP/1 makes by itself: before a request has begun, to a head
-    /// that it refuses. If so, prepares the same with a body.
+    /// Whether these bytes are a response of the HTTP library itself: it refuses a malformed head before a request
+    /// begins. If so, prepares the same response with a body.
     fn replaces(&mut self, bytes: &[u8]) -> bool {
         if self.refusal.is_none()
             && self.phase.is_idle()
@@ -309,7 +309,8 @@ impl<S: AsyncRead + Socket + Unpin> AsyncRead for GuardedStream<S> {
                 ready!(self.timer.poll_exhausted(cx));
                 if self.phase == Phase::Head {
                     let response = refusal::response(StatusCode::REQUEST_TIMEOUT, &self.error_bodies);
-                    // It fits into the empty buffers of the connection; whether the peer is there makes no difference.
+                    // It fits into the empty buffers of the connection. An error means that the peer is gone, and needs
+                    // no response.
                     let _ = self.stream.write_now(&response);
                 }
                 Poll::Ready(Err(timed_out()))
@@ -384,7 +385,7 @@ mod tests {
         }
     }
 
-    /// A guarded connection, what it is doing, and its peer's end, with a window of `window` bytes.
+    /// A guarded connection, its activity, and its peer's end, with a window of `window` bytes.
     fn connection(window: usize) -> (GuardedStream<DuplexStream>, Arc<Activity>, DuplexStream) {
         let (ours, peer) = duplex(window);
         let activity = Arc::new(Activity::new());
@@ -496,7 +497,7 @@ mod tests {
         }
     }
 
-    /// Whether a response of 100 KiB is taken whole by a reader of `bytes` bytes every so often.
+    /// Whether a peer that reads `bytes` bytes at intervals of `every` receives a whole response of 100 KiB.
     async fn is_served(pace: Pace, bytes: usize, every: Duration) -> bool {
         let (mut ours, mut peer) = responding(bytes, pace);
         tokio::spawn(async move {

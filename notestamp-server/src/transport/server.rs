@@ -63,7 +63,7 @@ impl Server {
         Self { limits, times, drain_time_max, error_bodies }
     }
 
-    /// With these bodies for what is refused before it is a request.
+    /// With these bodies of the responses to connections that are refused before their request has been read.
     #[must_use]
     pub(crate) fn error_bodies(mut self, error_bodies: ErrorBodies) -> Self {
         self.error_bodies = error_bodies;
@@ -337,7 +337,7 @@ mod tests {
             self.connect_from(1).await
         }
 
-        /// What comes for this, until the server hangs up.
+        /// Sends this request; returns all bytes that the server sends until it closes the connection.
         async fn ask(&self, request: &[u8]) -> String {
             let mut connection = self.connect().await;
             connection.write_all(request).await.unwrap();
@@ -500,7 +500,7 @@ mod tests {
             let mut newcomer = server.connect_from(last).await;
             assert!(get(&mut newcomer, "/").await.unwrap().starts_with("HTTP/1.1 200 "));
         }
-        // Those that were there first have been closed for the others.
+        // The oldest connections have been closed in favour of the new ones.
         for connection in silent.into_iter().take(12) {
             assert_eq!(until_closed(connection).await, "");
         }

@@ -15,7 +15,7 @@ macro_rules! api_test {
     ($($case:tt)*) => { #[tokio::test] $($case)* };
 }
 
-/// The timeout for events that must happen at once.
+/// Like `api_test`, with a runtime of several threads.
 macro_rules! api_test_in_threads {
     ($($case:tt)*) => { #[tokio::test(flavor = "multi_thread", worker_threads = 4)] $($case)* };
 }

@@ -142,7 +142,7 @@ async fn damaged_projects_are_omitted_from_sign_in_and_lists_refused_alone_count
     }
     assert_eq!(refused(&server).await, paths.len() as u64);
 
-    // What is beside them is as it was, and can be changed.
+    // The other projects are unchanged, and can be changed.
     assert_eq!(ada.open("a").await, "notes");
     ada.save("a", "new", None::<futures_util::stream::Empty<bytes::Bytes>>).await.unwrap();
     assert_eq!(ada.open("a").await, "new");

@@ -63,7 +63,7 @@ pub fn create_private_file(
     let published = file.write_all(content).and_then(|()| file.sync_all());
     let published = published.and_then(|()| fs::hard_link(staged, path));
     fs::remove_file(staged).map_err(at(staged))?;
-    // An existing file too: the process that created it may not have synced it yet.
+    // Sync the folder of an existing file too: the process that created the file may not have synced the folder yet.
     let is_there = published.as_ref().err().is_none_or(|error| error.kind() == ErrorKind::AlreadyExists);
     if is_there && durability == Durability::Full {
         sync_folder(folder_of(path))?;

@@ -393,7 +393,7 @@ mod tests {
         assert_eq!(session.since_rotation(now), None);
         assert_eq!(session.clone().refresh(token(0), 0, token(9), now, None, &TTL), Refresh::Refused);
         assert_eq!(session.clone().use_refresh(token(0), 0, now, None), RefreshUse::Refused);
-        // What needs no grace is as it is with any clock: the current token, and one that is two steps behind.
+        // For the current token, and for one that is two rotations old, the clock does not matter.
         assert_eq!(session.clone().use_refresh(token(1), 1, now, None), RefreshUse::Good(session));
         let replayed = rotated(2).use_refresh(token(0), 0, now, None);
         assert!(matches!(replayed, RefreshUse::Replayed(_)), "{replayed:?}");

@@ -50,8 +50,8 @@ pub fn plan_delete(reads: &DeleteReads, now: Timestamp) -> DeletePlan {
     DeletePlan { user, rows: plan_purge(reads.notes.as_ref(), reads.media.as_ref(), now) }
 }
 
-/// Decides what the purge of a project of a removed account writes, besides deleting its row: what it referred to loses
-/// a reference. Nothing else of the project need be readable for that.
+/// Decides what the purge of a project of a removed account writes, besides deleting its row: its objects lose a
+/// reference. The other fields of the project may be damaged.
 pub fn plan_purge(notes: Option<&Object>, media: Option<&Object>, now: Timestamp) -> Vec<Object> {
     [notes, media].into_iter().flatten().map(|row| remove_reference(row, now)).collect()
 }

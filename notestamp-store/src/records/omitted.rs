@@ -11,7 +11,7 @@ static OMITTED: [AtomicU64; RecordKind::ALL.len()] = [const { AtomicU64::new(0) 
 /// How often this process has omitted a damaged record of this kind; a record that is read twice counts twice.
 ///
 /// The count belongs to the process, as the log does, and not to one store: records are read in transactions and on
-/// threads of a backend, which know nothing of the store above them. It is meant for a metric, whose increase tells the
+/// threads of a backend, which have no access to the store. It is meant for a metric, whose increase tells the
 /// operator to run a [check](crate::Store::check).
 pub fn damaged_omitted(kind: RecordKind) -> u64 {
     OMITTED[kind as usize].load(Ordering::Relaxed)

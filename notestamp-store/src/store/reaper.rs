@@ -1,4 +1,4 @@
-//! Deletes the objects that a save or a deletion has doomed, soon after it: an optimisation, the sweep would do it too.
+//! Deletes the objects that a save or a deletion has doomed, soon after it. What this leaves, the next sweep deletes.
 
 use std::collections::BTreeSet;
 

@@ -294,8 +294,8 @@ impl Save {
         };
         let known = match (known, &offer) {
             (Some(known), _) => Some(known),
-            // A digest alone refers only to the caller's own media: nothing may depend on what others have, not even the
-            // duration.
+            // A digest alone refers only to the caller's own media: nothing may depend on what others have, not even
+            // the duration.
             (None, MediaOffer::Known(_)) => None,
             (None, _) => records.find_live_media(namespace, offer.digest()).await?.and_then(|row| {
                 let (digest, size) = row.content?;

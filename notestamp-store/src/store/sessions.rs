@@ -58,7 +58,7 @@ impl Store {
     /// Ends every session of an account at once; returns whether there is such an account.
     ///
     /// # Errors
-    /// Where the records do not respond.
+    /// If the records do not respond.
     pub async fn revoke_all_sessions(&self, user: UserId, reason: RevocationReason) -> Result<bool> {
         self.shared.records.revoke_all_sessions(user, reason, self.shared.clock.now()).await
     }
@@ -170,9 +170,10 @@ impl Store {
 
     /// The time since the last rotation of a session; `None` where it cannot be known.
     ///
-    /// This process knows it of its own rotations, whatever happens to the civil clock. Of those of other processes,
-    /// and of those before its start, it has only the civil time in the record, and compares that with the time that
-    /// all its readings of the last hour agree on: a clock that is set ahead makes no replay.
+    /// For a rotation by this process, the monotonic clock measures it, and steps of the civil clock do not matter. For
+    /// a rotation by another process, or before the start of this one, only the civil time in the record is known. It
+    /// is compared with the time that all readings of the last hour agree on, so a clock that is set ahead causes no
+    /// replay.
     fn since_rotation(&self, session: &Session) -> Option<Duration> {
         let rotated = self.shared.rotations().of(session);
         match rotated {

@@ -131,10 +131,10 @@ async fn addresses_of_an_older_database_are_normalized() {
         ("ada@example.org", "ada@example.org"),
         ("jose\u{301}@example.org", "jos\u{e9}@example.org"),
         ("ada@xn--bcher-kva.example", "ada@bücher.example"),
-        // Of these two addresses the second has the right spelling already.
+        // Two addresses with one normalized form: the second has it already.
         ("straße@example.org", "straße@example.org"),
         ("strasse@example.org", "strasse@example.org"),
-        // Of these two neither has it; the first account is older.
+        // Two addresses with one normalized form, which neither has yet: the older account, the first, gets it.
         ("ada@bu\u{308}cher2.example", "ada@bücher2.example"),
         ("ada@xn--bcher2-3ya.example", "ada@xn--bcher2-3ya.example"),
         ("<eve@example.org>", "<eve@example.org>"),

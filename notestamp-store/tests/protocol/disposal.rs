@@ -24,7 +24,7 @@ impl Disposal {
 }
 
 impl State {
-    /// Takes the next step of a disposal; returns what is left of it.
+    /// Takes the next step of a disposal; returns its remaining steps.
     pub(crate) fn dispose(&mut self, model: &Protocol, mut disposal: Disposal) -> Disposal {
         let object = disposal.objects[0];
         if disposal.half_done == model.has(Fault::ForgottenBeforeDeleted) {

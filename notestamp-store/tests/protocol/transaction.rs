@@ -12,7 +12,7 @@ use notestamp_store::{Object, ObjectId, ProjectId};
 use crate::model::{Fault, Protocol, State};
 use crate::world::{Reference, World, is_live_media};
 
-/// What an open transaction is going to write.
+/// The pending writes of an open transaction.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Transaction {
     pub(crate) rows: Vec<Object>,

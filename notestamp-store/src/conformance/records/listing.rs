@@ -244,7 +244,7 @@ pub async fn a_search_in_many_titles_finds_rare_and_common_texts(store: &dyn Rec
         ("re", 252),
         ("ee", 1),
         ("leeks", 1),
-        // Every three letters of it are common, but no title contains it.
+        // Each of its n-grams is common, but no title contains it.
         ("lecturelecture", 0),
         ("q", 0),
         ("qz", 0),

@@ -81,7 +81,7 @@ impl Readers {
         self.read_in_turn((of_account, listing), query).await
     }
 
-    /// Runs a query; `earlier` is what it has acquired, and is released when the query has ended.
+    /// Runs a query. `earlier` are the permits that it holds already; they are released when the query has ended.
     async fn read_in_turn<T, F>(&self, earlier: impl Send + 'static, query: F) -> Result<T>
     where
         T: Send + 'static,
@@ -218,7 +218,7 @@ mod tests {
         Ok(connection.query_one("SELECT 1", (), |row| row.get(0))?)
     }
 
-    /// An endless query, and what tells that it runs.
+    /// An endless query, and the signal that it has begun.
     fn endless() -> (oneshot::Receiver<()>, impl FnOnce(&Connection) -> Result<()> + Send + 'static) {
         let (begins, begun) = oneshot::channel();
         let query = move |connection: &Connection| {
