@@ -64,7 +64,4 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
 
     /// Forgets up to `limit` sessions whose last token has expired (`tokens_end` not after `now`); returns the count.
     async fn forget_expired_sessions(&self, limit: usize, now: Timestamp) -> Result<usize>;
-
-    /// The count of all sessions on record: open, revoked, and expired but not yet forgotten.
-    async fn count_sessions(&self) -> Result<u64>;
 }

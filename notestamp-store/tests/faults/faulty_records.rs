@@ -56,7 +56,6 @@ pass_on! {
         fn revoke_all_sessions(user: UserId, reason: RevocationReason, now: Timestamp) -> bool;
         fn list_sessions(user: UserId, limit: usize, now: Timestamp) -> Vec<Session>;
         fn forget_expired_sessions(limit: usize, now: Timestamp) -> usize;
-        fn count_sessions() -> u64;
     }
     ProjectStore {
         fn find_project(owner: UserId, title: &Title) -> Option<Project>;

@@ -93,6 +93,11 @@ pub(super) async fn begin(store: &dyn RecordStore, session: &Session) {
     assert!(store.start_session(session, MANY, NOW).await.unwrap(), "{session:?}");
 }
 
+/// Forgets all sessions on record, also those of removed accounts, which no other method finds; returns their count.
+pub(super) async fn forget_sessions(store: &dyn RecordStore) -> usize {
+    store.forget_expired_sessions(MANY, Timestamp::MAX).await.unwrap()
+}
+
 /// A session of this account, not stored yet.
 pub(super) fn session(user: UserId) -> Session {
     Session::start(session_id(), user, token_id(), "Mozilla/5.0", NOW, &TTL)

@@ -79,10 +79,6 @@ impl SessionStore for MemoryRecords {
         expired.iter().for_each(|id| drop(state.sessions.remove(id)));
         Ok(expired.len())
     }
-
-    async fn count_sessions(&self) -> Result<u64> {
-        Ok(self.lock()?.sessions.len() as u64)
-    }
 }
 
 impl State {

@@ -100,10 +100,6 @@ impl SessionStore for MongoDbRecords {
         })
         .await
     }
-
-    async fn count_sessions(&self) -> Result<u64> {
-        self.bounded(async { Ok(self.collections.sessions.count_documents(doc! {}).await?) }).await
-    }
 }
 
 /// The session of this id in the transaction's snapshot, if it is of this account, whose epoch this is.

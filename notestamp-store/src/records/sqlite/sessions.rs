@@ -83,14 +83,6 @@ impl SessionStore for SqliteRecords {
         })
         .await
     }
-
-    async fn count_sessions(&self) -> Result<u64> {
-        self.read(|connection| {
-            let mut statement = connection.prepare_cached("SELECT count(*) FROM sessions")?;
-            Ok(statement.query_one((), |row| row.get(0))?)
-        })
-        .await
-    }
 }
 
 /// The session of this id; absent if its account has been removed.
