@@ -93,6 +93,7 @@ impl App {
             random: random.clone(),
         });
         let session_ttl = store.settings().session_ttl;
+        let metrics = Arc::new(Metrics::new(store.memory().clone()));
         let state = Arc::new(State {
             store,
             passwords: Passwords::default(),
@@ -102,7 +103,7 @@ impl App {
             project_list: config.responses.project_list,
             offset_cursors: OffsetCursors::default(),
             clock: clock.clone(),
-            metrics: Arc::new(Metrics::new()),
+            metrics,
             readiness: OncePer::new(READINESS_AGE_MAX),
             sweep_soon: tokio::sync::Notify::new(),
         });

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use notestamp_store::SweepReport;
 use notestamp_store::records::{RecordKind, damaged_omitted};
+use notestamp_store::{MemoryBudget, SweepReport};
 use poem::http::Method;
 use poem::{Endpoint, IntoResponse as _, Request, Response};
 use prometheus_client::collector::Collector;
@@ -13,7 +13,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetri
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
@@ -65,9 +65,22 @@ impl Collector for DamagedRecords {
     }
 }
 
+/// Reads how much of a budget is held when the metrics are read.
+#[derive(Debug)]
+struct MemoryHeld(MemoryBudget);
+
+impl Collector for MemoryHeld {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Memory that bodies, uploads and responses hold";
+        let unit = Some(&Unit::Bytes);
+        let metric = encoder.encode_descriptor("memory_held", help, unit, MetricType::Gauge)?;
+        ConstGauge::new(self.0.bytes_held()).encode(metric)
+    }
+}
+
 impl Metrics {
-    /// All metrics at zero.
-    pub(crate) fn new() -> Self {
+    /// All metrics at zero, and what is held of `memory`.
+    pub(crate) fn new(memory: MemoryBudget) -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("notestamp"),
             requests: Family::default(),
@@ -102,6 +115,7 @@ impl Metrics {
             forgotten,
         );
         registry.register_collector(Box::new(DamagedRecords));
+        registry.register_collector(Box::new(MemoryHeld(memory)));
         // From the start, so that an increase from 0 to 1 can be seen.
         drop(metrics.errors.get_or_create(&ErrorLabels { code: Code::Damaged.as_str() }));
         metrics
@@ -179,9 +193,11 @@ impl Endpoint for MetricsEndpoint {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_text_contains_the_counts() {
-        let metrics = Metrics::new();
+    #[tokio::test]
+    async fn the_text_contains_the_counts() {
+        let memory = MemoryBudget::new(1_000);
+        let metrics = Metrics::new(memory.clone());
+        let _held = memory.scope(None, None).acquire(700).await.unwrap();
         metrics.responded(&Method::GET, 200, Duration::from_millis(3));
         metrics.responded(&Method::from_bytes(b"MADEUP").unwrap(), 405, Duration::ZERO);
         let _under_way = metrics.request_begins();
@@ -195,6 +211,7 @@ mod tests {
             "notestamp_http_errors_total{code=\"too_large\"} 1",
             "notestamp_http_errors_total{code=\"damaged\"} 0",
             "notestamp_damaged_records_omitted_total{record=\"project\"} 0",
+            "notestamp_memory_held_bytes 700",
             "# EOF",
         ] {
             assert!(text.lines().any(|it| it == line), "{line} is not in\n{text}");

@@ -11,7 +11,7 @@ mod domain;
 mod durability;
 mod error;
 mod iso8601;
-mod memory;
+mod memory_budget;
 pub mod protocol;
 mod random;
 pub mod records;
@@ -24,7 +24,7 @@ pub use clock::{Clock, ManualClock, MonotonicTime, SystemClock, Timestamp};
 pub use domain::*;
 pub use durability::Durability;
 pub use error::{Error, Result, error_chain};
-pub use memory::{MemoryBudget, MemoryScope, MemoryShare};
+pub use memory_budget::{MemoryBudget, MemoryScope, MemoryShare};
 pub use random::{OsRandom, Random};
 pub use store::{
     CheckReport, Dedup, Opened, ProjectStream, Save, SaveRequest, Store, StoreBuilder, StoreSettings,

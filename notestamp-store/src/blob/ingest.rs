@@ -11,7 +11,7 @@ use super::upload::Upload;
 use super::{BlobStore, error};
 use crate::domain::{Digest, Hasher, Namespace, ObjectId};
 use crate::error::{Error, Result};
-use crate::memory::{MemoryScope, MemoryShare};
+use crate::memory_budget::{MemoryScope, MemoryShare};
 
 impl BlobStore {
     /// Begins to write an object of unknown size.

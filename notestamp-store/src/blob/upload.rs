@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::{BlobStore, error, path, wait_briefly};
 use crate::domain::{Namespace, ObjectId};
 use crate::error::{Result, error_chain};
-use crate::memory::MemoryShare;
+use crate::memory_budget::MemoryShare;
 
 /// How long an abort is retried. After that, the parts stay until a lifecycle rule of the bucket deletes them; the
 /// bucket needs such a rule anyway, for processes that are killed.

@@ -25,7 +25,7 @@ use crate::blob::BlobStore;
 use crate::clock::{Clock, SystemClock};
 use crate::domain::{Caller, Namespace, ObjectKind, SessionTtl, StoreId, UserId};
 use crate::error::{Error, Result, error_chain};
-use crate::memory::{MemoryBudget, MemoryScope};
+use crate::memory_budget::{MemoryBudget, MemoryScope};
 use crate::random::{OsRandom, Random};
 use crate::records::{RecordStore, StoreIdentity};
 

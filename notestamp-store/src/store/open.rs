@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::domain::{Caller, Digest, Namespace, NotesRef, Project, Title, UserId};
 use crate::error::{Error, Result};
-use crate::memory::MemoryShare;
+use crate::memory_budget::MemoryShare;
 use crate::records::{RecordKind, omit_damaged};
 
 use super::Store;

@@ -85,11 +85,6 @@ impl MemoryBudget {
         self.lock().bytes
     }
 
-    /// The size of the budget in bytes.
-    pub fn bytes_max(&self) -> u64 {
-        self.0.bytes_max
-    }
-
     fn lock(&self) -> MutexGuard<'_, Held> {
         // No code panics while it is locked.
         self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
@@ -218,13 +213,6 @@ impl MemoryShare {
                 return Err(Error::OutOfMemory);
             }
         }
-    }
-
-    /// Gives back what exceeds this many bytes.
-    pub fn shrink_to(&mut self, bytes: u64) {
-        let unused = self.bytes.saturating_sub(bytes);
-        self.scope.budget.subtract(self.scope.owners(), unused);
-        self.bytes -= unused;
     }
 
     /// Splits off a share of this many bytes, or of all bytes if it has fewer.
