@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use notestamp_store::MemoryScope;
+
 /// The idle timeout of a connection before and between requests. Longer than the usual 60 s of proxies, so that a proxy
 /// does not send a request on a connection that is being closed.
 pub const IDLE_TIME_MAX: Duration = Duration::from_secs(75);
@@ -58,6 +60,10 @@ pub const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(20);
 /// Proxies usually close idle connections after this time; nginx does.
 const IDLE_TIME_OF_PROXIES: Duration = Duration::from_secs(60);
 
+/// The longest pause between two writes that the system accepts from a connection to the slowest reader that counts as
+/// reading: 1 KiB/s, measured (see `transport/guarded_stream.rs`).
+const WRITE_PAUSE_OF_SLOWEST_READER: Duration = Duration::from_secs(108);
+
 const _: () = {
     assert!(
         SESSION_CHECK_INTERVAL.as_secs() < SESSION_UNKNOWN_TIME_MAX.as_secs()
@@ -75,6 +81,14 @@ const _: () = {
     assert!(
         PROGRESS_TIME_MAX.as_secs() > BODY_RATE_WINDOW.as_secs(),
         "else a connection is closed before its body is refused with 408"
+    );
+    assert!(
+        PROGRESS_TIME_MAX.as_secs() > WRITE_PAUSE_OF_SLOWEST_READER.as_secs(),
+        "else a slow reader that is fast enough is cut off"
+    );
+    assert!(
+        MemoryScope::WAIT_TIME_MAX.as_secs() + REQUEST_END_TIME_MAX.as_secs() < REQUEST_TIME_MAX.as_secs(),
+        "else a request that waits for memory is aborted before it is told so"
     );
     assert!(
         REQUEST_END_TIME_MAX.as_secs() < REQUEST_TIME_MAX.as_secs(),

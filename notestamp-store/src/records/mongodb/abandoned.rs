@@ -29,7 +29,7 @@ use tokio_util::task::TaskTracker;
 use super::error::Result;
 
 /// A call that takes longer than this may be waiting for an abandoned transaction.
-const WAIT_MAX: Duration = Duration::from_secs(1);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// The pause after a search, so that one process searches no more often than about once a second.
 const SEARCH_PAUSE: Duration = Duration::from_secs(1);

@@ -93,7 +93,10 @@ const DATABASE_DEFAULT: &str = "notestamp";
 
 const TIME_MAX: Duration = MongoDbRecords::TIME_MAX;
 
-const _: () = assert!(abandoned::OPEN_TIME_MAX.as_millis() > TIME_MAX.as_millis());
+const _: () = {
+    assert!(abandoned::OPEN_TIME_MAX.as_millis() > TIME_MAX.as_millis());
+    assert!(abandoned::WAIT_MAX.as_millis() < TIME_MAX.as_millis(), "else no call looks for what hinders it");
+};
 
 /// Settings of the driver, unless the URL sets others. The driver's defaults are longer than [`TIME_MAX`].
 const SERVER_SELECTION_TIME_MAX: Duration = Duration::from_secs(3);

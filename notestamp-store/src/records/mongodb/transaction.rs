@@ -213,12 +213,21 @@ impl Transaction {
     }
 }
 
-/// After this time the server has aborted the transaction by itself: `transactionLifetimeLimitSeconds`, plus the time
-/// until it checks.
+/// After this time the server has aborted the transaction by itself: [`TRANSACTION_TIME_OF_SERVER`], plus the time until
+/// it checks.
 const ABORT_TIME_MAX: Duration = Duration::from_secs(120);
 const ABORT_PAUSE: Duration = Duration::from_secs(1);
 
-const _: () = assert!(ABORT_PAUSE.as_millis() + TIME_MAX.as_millis() < ABORT_TIME_MAX.as_millis());
+/// How long a transaction may be open at the server: the default of its `transactionLifetimeLimitSeconds`.
+const TRANSACTION_TIME_OF_SERVER: Duration = Duration::from_secs(60);
+
+const _: () = {
+    assert!(ABORT_PAUSE.as_millis() + TIME_MAX.as_millis() < ABORT_TIME_MAX.as_millis());
+    assert!(
+        ABORT_TIME_MAX.as_millis() > TRANSACTION_TIME_OF_SERVER.as_millis(),
+        "else a transaction may stay open that nobody aborts"
+    );
+};
 
 /// About the round-trip time to a nearby server.
 const PAUSE_MIN: Duration = Duration::from_millis(2);
