@@ -3,7 +3,6 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use notestamp_store::{InvalidValue, PasswordHash};
 use unicode_normalization::UnicodeNormalization as _;
@@ -11,7 +10,7 @@ use unicode_normalization::UnicodeNormalization as _;
 use super::argon2id::Argon2id;
 use super::common_passwords::is_common;
 use super::hash_queue::{HashQueue, QueueFull};
-use crate::config::{HASHES_WAITING_MAX, PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN};
+use crate::config::{HASHES_WAITING_MAX, PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN, RETRY_AFTER};
 use crate::error::{ApiError, Code};
 use crate::transport::network;
 
@@ -121,11 +120,7 @@ impl Passwords {
         work: impl FnOnce(&Argon2id) -> T + Send + 'static,
     ) -> Result<T, ApiError> {
         let turn = self.queue.turn(from.map(network)).await.map_err(|QueueFull| {
-            ApiError::retry_after(
-                Code::Busy,
-                "too many sign-ins at once; try again later",
-                Duration::from_secs(2),
-            )
+            ApiError::retry_after(Code::Busy, "too many sign-ins at once; try again later", RETRY_AFTER)
         })?;
         let (argon2id, queue) = (self.argon2id.clone(), self.queue.clone());
         // The turn ends with the work, even if the caller is cancelled.

@@ -44,6 +44,10 @@ pub const READINESS_TIME_MAX: Duration = Duration::from_secs(3);
 /// How old the outcome of a readiness probe may be: any client can ask for it, and a probe costs requests to buckets.
 pub const READINESS_AGE_MAX: Duration = Duration::from_secs(1);
 
+/// How long a client should wait before it retries a request that is refused because the server is busy or a backend is
+/// unavailable: the value of `Retry-After`.
+pub const RETRY_AFTER: Duration = Duration::from_secs(2);
+
 /// How old cookies may be when the head of their response is written.
 pub const COOKIE_AGE_MAX: Duration = Duration::from_secs(10);
 

@@ -11,6 +11,7 @@ use poem_openapi::Object;
 
 use super::code::Code;
 use super::log::log;
+use crate::config::RETRY_AFTER;
 use crate::http::entity_tag::EntityTag;
 
 /// The body of every error response.
@@ -39,9 +40,6 @@ pub(crate) struct ApiError {
 /// The challenge that every 401 carries (RFC 9110, 11.6.1): the cookies that a sign-in sets are needed. Browsers show
 /// no password dialog for it, as they would for `Basic`.
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Cookie realm=\"notestamp\"");
-
-/// How long a client should wait before it retries while a backend is unavailable.
-const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 impl ApiError {
     /// An error with this code; clients see `message`.

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use poem::http::StatusCode;
 
+use crate::config::RETRY_AFTER;
+
 /// Makes the JSON body of a response with this status.
 pub(crate) type ErrorBodies = Arc<dyn Fn(StatusCode) -> String + Send + Sync>;
 
@@ -21,7 +23,7 @@ pub(super) fn response(status: StatusCode, bodies: &ErrorBodies) -> Bytes {
     let reason = status.canonical_reason().unwrap_or_default();
     let mut head = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16());
     if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-        head.push_str("Retry-After: 2\r\n");
+        head.push_str(&format!("Retry-After: {}\r\n", RETRY_AFTER.as_secs()));
     }
     if !body.is_empty() {
         head.push_str("Content-Type: application/json; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n");

@@ -89,19 +89,23 @@ const RETRIES_MAX: usize = 2;
 const BACKOFF: Duration = Duration::from_millis(100);
 
 /// The timeout of connecting.
-const CONNECT_TIME_MAX: &str = "2s";
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// The timeout of a whole request, long enough for the slowest download. The timeouts that callers see are in
-/// `timeouts`; the client's default of 30 s in all would interrupt media playback.
-const REQUEST_TIME_MAX: &str = "1day";
+/// The client's timeout of a whole request with its retries, long enough for the slowest download. The timeouts that
+/// callers see are in `timeouts`; the client's default of 30 s in all would interrupt media playback.
+const CLIENT_TIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The retries of a client: few, after short pauses, and at any time during a long download.
 pub(super) fn retries() -> RetryConfig {
     let backoff = BackoffConfig { init_backoff: BACKOFF, max_backoff: 2 * BACKOFF, base: 2.0 };
-    RetryConfig { backoff, max_retries: RETRIES_MAX, retry_timeout: Duration::from_secs(24 * 60 * 60) }
+    RetryConfig { backoff, max_retries: RETRIES_MAX, retry_timeout: CLIENT_TIME_MAX }
 }
 
 /// The timeouts of a client, as settings that the builder of each service accepts.
-pub(super) fn client_settings() -> [(ClientConfigKey, &'static str); 2] {
-    [(ClientConfigKey::ConnectTimeout, CONNECT_TIME_MAX), (ClientConfigKey::Timeout, REQUEST_TIME_MAX)]
+pub(super) fn client_settings() -> [(ClientConfigKey, String); 2] {
+    let seconds = |time: Duration| format!("{}s", time.as_secs());
+    [
+        (ClientConfigKey::ConnectTimeout, seconds(CONNECT_TIME_MAX)),
+        (ClientConfigKey::Timeout, seconds(CLIENT_TIME_MAX)),
+    ]
 }
