@@ -90,3 +90,14 @@ pub async fn open(
     let store = Store::builder(records, notes, media).settings(settings).clock(clock).open().await;
     store.map_err(at(format!("the store whose records are in {}", storage.records)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_settings_of_the_server_are_those_of_the_store() {
+        let defaults = settings(&Config::for_testing());
+        assert_eq!(format!("{defaults:#?}"), format!("{:#?}", StoreSettings::default()));
+    }
+}

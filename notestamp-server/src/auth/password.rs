@@ -10,7 +10,7 @@ use unicode_normalization::UnicodeNormalization as _;
 use super::argon2id::Argon2id;
 use super::common_passwords::is_common;
 use super::hash_queue::{HashQueue, QueueFull};
-use crate::config::{HASHES_WAITING_MAX, PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN, RETRY_AFTER};
+use crate::config::{HASHES_WAITING_MAX, PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN, RETRY_AFTER, grouped};
 use crate::error::{ApiError, Code};
 use crate::transport::network;
 
@@ -34,8 +34,9 @@ impl Password {
     /// If it is too short, too long, has control characters, or is among the most common ones.
     pub(crate) fn check_new(&self) -> Result<(), InvalidValue> {
         let refused = |why: &str| Err(InvalidValue::new("password", why));
+        let bytes = |count| format!("{} bytes", grouped(count));
         match self.0.len() {
-            0..PASSWORD_BYTES_MIN => refused("is shorter than 8 bytes"),
+            0..PASSWORD_BYTES_MIN => refused(&format!("is shorter than {}", bytes(PASSWORD_BYTES_MIN))),
             PASSWORD_BYTES_MIN..=PASSWORD_BYTES_MAX if self.0.chars().any(char::is_control) => {
                 refused("has control characters")
             }
@@ -43,7 +44,7 @@ impl Password {
                 refused("is one of the most common ones")
             }
             PASSWORD_BYTES_MIN..=PASSWORD_BYTES_MAX => Ok(()),
-            _ => refused("is longer than 1,024 bytes"),
+            _ => refused(&format!("is longer than {}", bytes(PASSWORD_BYTES_MAX))),
         }
     }
 }

@@ -64,6 +64,14 @@ pub const REGISTRATIONS_PER_ADDRESS: FailureLimit = FailureLimit {
     window: Duration::from_secs(60 * 60),
 };
 
+/// A number with commas between its groups of three digits, as messages name limits.
+pub(crate) fn grouped(number: usize) -> String {
+    match number {
+        0..1_000 => number.to_string(),
+        _ => format!("{},{:03}", grouped(number / 1_000), number % 1_000),
+    }
+}
+
 /// How much an account may store and send, and how many sign-ins may fail.
 #[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
 pub struct Limits {
@@ -190,6 +198,15 @@ mod tests {
 
     fn limit(count: u32, minutes: u64) -> FailureLimit {
         FailureLimit { count: count.try_into().unwrap(), window: Duration::from_secs(minutes * 60) }
+    }
+
+    #[test]
+    fn numbers_are_grouped() {
+        for (number, text) in
+            [(8, "8"), (999, "999"), (1_000, "1,000"), (1_024, "1,024"), (2_000_030, "2,000,030")]
+        {
+            assert_eq!(grouped(number), text);
+        }
     }
 
     #[test]

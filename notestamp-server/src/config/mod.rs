@@ -35,6 +35,7 @@ pub use deadlines::{
     SESSION_UNKNOWN_TIME_MAX, SHUTDOWN_TIME_MAX,
 };
 pub use error::{ConfigError, GivenAs, InvalidSetting};
+pub(crate) use limits::grouped;
 pub use limits::{
     BODY_BYTES_MAX, BODY_DRAIN_BYTES_MAX, BODY_RATE_BYTES_MIN, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX,
     DESCRIPTORS_RESERVED, DESCRIPTORS_WANTED, FailureLimit, HASHES_WAITING_MAX, HEAD_BYTES_MAX,

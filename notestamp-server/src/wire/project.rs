@@ -10,7 +10,7 @@ use serde::ser::{SerializeMap as _, Serializer};
 
 use super::json::described;
 use super::metadata::{self, ProjectMetadata};
-use crate::config::LIST_LIMIT_MAX;
+use crate::config::{LIST_LIMIT_MAX, grouped};
 
 /// A project with its notes.
 #[derive(Debug, Serialize)]
@@ -161,7 +161,10 @@ impl ListParameters {
         let limit = match self.limit {
             None => None,
             Some(limit @ 1..=LIST_LIMIT_MAX) => NonZeroUsize::new(limit),
-            Some(_) => return Err(InvalidValue::new("limit", "is not between 1 and 1,000")),
+            Some(_) => {
+                let why = format!("is not between 1 and {}", grouped(LIST_LIMIT_MAX));
+                return Err(InvalidValue::new("limit", why));
+            }
         };
         let sort = match self.sort {
             None => Sort::Saved,

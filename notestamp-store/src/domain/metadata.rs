@@ -40,7 +40,7 @@ impl Metadata {
     pub fn check_src(&self) -> Result<(), InvalidValue> {
         match self.src.len() {
             0..=SRC_BYTES_MAX => Ok(()),
-            _ => Err(InvalidValue::new("src", "is longer than 2 KiB")),
+            _ => Err(InvalidValue::new("src", format!("is longer than {} KiB", SRC_BYTES_MAX / 1024))),
         }
     }
 
