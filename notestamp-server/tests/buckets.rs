@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use notestamp_server::App;
-use notestamp_server::config::{BlobUrl, Config, MediaDelivery};
-use notestamp_store::{Clock, ObjectId, OsRandom, SystemClock};
+use notestamp_server::config::{Config, MediaDelivery};
+use notestamp_store::{BlobUrl, Clock, ObjectId, OsRandom, SystemClock};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::multipart::{Form, Part};
 use reqwest::redirect::Policy;

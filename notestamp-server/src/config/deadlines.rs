@@ -7,59 +7,59 @@ use notestamp_store::MemoryScope;
 
 /// The idle timeout of a connection before and between requests. Longer than the usual 60 s of proxies, so that a proxy
 /// does not send a request on a connection that is being closed.
-pub const IDLE_TIME_MAX: Duration = Duration::from_secs(75);
+pub(crate) const IDLE_TIME_MAX: Duration = Duration::from_secs(75);
 
 /// How long the head of a request may take, from its first byte on.
-pub const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
+pub(crate) const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// How long a request without a response is still processed after its client has stopped sending. Almost every such
 /// client has disconnected; one that has only closed its own direction gets the response if it begins within this time.
-pub const HALF_CLOSED_TIME_MAX: Duration = Duration::from_secs(2);
+pub(crate) const HALF_CLOSED_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// How often the session is checked while media is sent.
-pub const SESSION_CHECK_INTERVAL: Duration = Duration::from_secs(2);
+pub(crate) const SESSION_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How long media is still sent while the records do not tell whether its session is open. An election of a new primary
 /// is over sooner; a process that is cut off from the records for longer may have missed the end of the session.
-pub const SESSION_UNKNOWN_TIME_MAX: Duration = Duration::from_secs(30);
+pub(crate) const SESSION_UNKNOWN_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// How long a connection may make no progress in the middle of a request or a response.
-pub const PROGRESS_TIME_MAX: Duration = Duration::from_secs(120);
+pub(crate) const PROGRESS_TIME_MAX: Duration = Duration::from_secs(120);
 
 /// The window in which the rate of a body is measured.
-pub const BODY_RATE_WINDOW: Duration = Duration::from_secs(30);
+pub(crate) const BODY_RATE_WINDOW: Duration = Duration::from_secs(30);
 
 /// How long the rest of an unwanted body is read and dropped, at most.
-pub const BODY_DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
+pub(crate) const BODY_DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// How long a response may take, not counting the time spent waiting for the client and the time for the body's bytes.
 pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(8);
 
 /// The part of [`REQUEST_TIME_MAX`] that is reserved for an operation to end after its deadline and report the outcome.
-pub const REQUEST_END_TIME_MAX: Duration = Duration::from_secs(1);
+pub(crate) const REQUEST_END_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// The timeout of a readiness probe of the stores.
-pub const READINESS_TIME_MAX: Duration = Duration::from_secs(3);
+pub(crate) const READINESS_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// How old the outcome of a readiness probe may be: any client can ask for it, and a probe costs requests to buckets.
-pub const READINESS_AGE_MAX: Duration = Duration::from_secs(1);
+pub(crate) const READINESS_AGE_MAX: Duration = Duration::from_secs(1);
 
 /// How long a client should wait before it retries a request that is refused because the server is busy or a backend is
 /// unavailable: the value of `Retry-After`.
-pub const RETRY_AFTER: Duration = Duration::from_secs(2);
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// How old cookies may be when the head of their response is written.
-pub const COOKIE_AGE_MAX: Duration = Duration::from_secs(10);
+pub(crate) const COOKIE_AGE_MAX: Duration = Duration::from_secs(10);
 
 /// How long a signed URL of media is valid without cookies, at most.
-pub const MEDIA_URL_TTL_MAX: Duration = Duration::from_secs(15 * 60);
+pub(crate) const MEDIA_URL_TTL_MAX: Duration = Duration::from_secs(15 * 60);
 
 /// Signed URLs expire only at multiples of this, so that URLs made within one step are equal and a browser's cache
 /// finds the media again.
-pub const MEDIA_URL_STEP: Duration = Duration::from_secs(5 * 60);
+pub(crate) const MEDIA_URL_STEP: Duration = Duration::from_secs(5 * 60);
 
 /// How long a graceful shutdown waits for the requests in progress.
-pub const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(20);
+pub(crate) const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// Proxies usually close idle connections after this time; nginx does.
 const IDLE_TIME_OF_PROXIES: Duration = Duration::from_secs(60);

@@ -6,60 +6,60 @@ use std::time::Duration;
 use super::{InvalidSetting, duration, size};
 
 /// The largest body other than an upload, in bytes.
-pub const BODY_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// How many sessions of an account may be open at once. A sign-in beyond it ends the least recently used one.
-pub const SESSIONS_OPEN_MAX: usize = 100;
+pub(crate) const SESSIONS_OPEN_MAX: usize = 100;
 
 /// How many parts a multipart body may have.
-pub const MULTIPART_PARTS_MAX: usize = 32;
+pub(crate) const MULTIPART_PARTS_MAX: usize = 32;
 
 /// The shortest password, in bytes after normalization.
-pub const PASSWORD_BYTES_MIN: usize = 8;
+pub(crate) const PASSWORD_BYTES_MIN: usize = 8;
 
 /// The longest password, in bytes after normalization; a longer one is refused, never truncated.
-pub const PASSWORD_BYTES_MAX: usize = 1024;
+pub(crate) const PASSWORD_BYTES_MAX: usize = 1024;
 
 /// How many projects a page of `/home/list` may have.
-pub const LIST_LIMIT_MAX: usize = 1_000;
+pub(crate) const LIST_LIMIT_MAX: usize = 1_000;
 
 /// How many projects a page of `/project/list` has.
-pub const PAGE_LEN: NonZeroUsize = NonZeroUsize::new(20).expect("it is not 0");
+pub(crate) const PAGE_LEN: NonZeroUsize = NonZeroUsize::new(20).expect("it is not 0");
 
 /// How many bytes of a body must arrive in each [`BODY_RATE_WINDOW`](super::BODY_RATE_WINDOW): 1 KiB/s. The client must
 /// also read a response that is held in memory at this rate.
-pub const BODY_RATE_BYTES_MIN: u64 = 30 * 1024;
+pub(crate) const BODY_RATE_BYTES_MIN: u64 = 30 * 1024;
 
 /// How many bytes of an unwanted body are read and dropped before reading stops.
-pub const BODY_DRAIN_BYTES_MAX: u64 = 8 * 1024 * 1024;
+pub(crate) const BODY_DRAIN_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// How many connections may be open at once. The limit of file descriptors may allow fewer.
-pub const CONNECTIONS_MAX: usize = 4096;
+pub(crate) const CONNECTIONS_MAX: usize = 4096;
 
 /// How many connections one address may have at once; those of a trusted proxy are not counted.
-pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 512;
+pub(crate) const CONNECTIONS_PER_ADDRESS_MAX: usize = 512;
 
 /// How many connections to the metrics may be open at once.
-pub const METRICS_CONNECTIONS_MAX: usize = 16;
+pub(crate) const METRICS_CONNECTIONS_MAX: usize = 16;
 
 /// How many file descriptors are reserved for everything but connections: the record store, the listeners, the log.
-pub const DESCRIPTORS_RESERVED: u64 = 128;
+pub(crate) const DESCRIPTORS_RESERVED: u64 = 128;
 
 /// The soft limit of file descriptors that the server sets, if the hard limit allows it.
-pub const DESCRIPTORS_WANTED: u64 = 16_384;
+pub(crate) const DESCRIPTORS_WANTED: u64 = 16_384;
 
 /// The largest head of a request, in bytes. Beyond it: 431.
-pub const HEAD_BYTES_MAX: usize = 32 * 1024;
+pub(crate) const HEAD_BYTES_MAX: usize = 32 * 1024;
 
 /// The most header fields of a request. Beyond it: 431.
-pub const HEADER_FIELDS_MAX: usize = 100;
+pub(crate) const HEADER_FIELDS_MAX: usize = 100;
 
 /// How many password hashes may wait; for one more, the newest of the address with the most is refused with 503. Each
 /// takes about 25 ms of a core, so on two cores the last one waits less than two seconds.
-pub const HASHES_WAITING_MAX: usize = 64;
+pub(crate) const HASHES_WAITING_MAX: usize = 64;
 
 /// How many accounts one address may register in a time. Beyond it: 429. A school or a company may share an address.
-pub const REGISTRATIONS_PER_ADDRESS: FailureLimit = FailureLimit {
+pub(crate) const REGISTRATIONS_PER_ADDRESS: FailureLimit = FailureLimit {
     count: NonZeroU32::new(1_000).expect("it is not zero"),
     window: Duration::from_secs(60 * 60),
 };

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Arg;
-use notestamp_store::{Dedup, Durability};
+use notestamp_store::{BlobUrl, Dedup, Durability};
 use poem::web::cookie::SameSite;
 use tempfile::TempDir;
 

@@ -72,7 +72,7 @@ pub fn create_private_file(
 }
 
 /// Sets the mode of files that are created with these options: only the owner can read and write them.
-pub fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+pub(crate) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
     options
@@ -83,7 +83,7 @@ pub fn private(options: &mut OpenOptions) -> &mut OpenOptions {
 /// # Errors
 /// If the sync fails; [`ErrorKind::Unsupported`] if the file system cannot sync folders. That is an error because
 /// [`Durability::Full`] could not be kept.
-pub fn sync_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     if !cfg!(unix) {
         return Ok(());
     }
