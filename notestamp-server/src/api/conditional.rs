@@ -13,7 +13,7 @@ use poem_openapi::types::Type;
 use serde::Serialize;
 
 use crate::entity_tags;
-use crate::error::{ApiError, Code};
+use crate::error::ApiError;
 use crate::http::entity_tag::{EntityTag, ReadCondition, read_condition};
 use crate::wire::json::{Json, StreamedJson};
 
@@ -61,8 +61,7 @@ impl<T: Type + Serialize> Conditional<StreamedJson<T>> {
     /// # Errors
     /// Those of [`is_not_modified`].
     pub(crate) fn page(headers: &HeaderMap, page: T, link: Option<&str>) -> Result<Self, ApiError> {
-        let failed = |error| ApiError::new(Code::Internal, "the list cannot be written").caused_by(error);
-        let written = Json(page).write().map_err(failed)?;
+        let written = Json(page).write().map_err(ApiError::unserializable)?;
         let mut hasher = Hasher::new();
         hasher.update(written.as_bytes());
         hasher.update(link.unwrap_or_default().as_bytes());

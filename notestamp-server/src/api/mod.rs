@@ -1,6 +1,7 @@
 //! The operations: thin routes over the store.
 
 mod accounts;
+mod background;
 mod body_memory;
 pub(crate) mod conditional;
 mod delete_project;

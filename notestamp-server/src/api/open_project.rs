@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use notestamp_store::Project;
 
-use super::receive_upload::in_background;
+use super::background::in_background;
 use super::requested_title::requested_title;
 use crate::auth::CurrentUser;
 use crate::entity_tags;

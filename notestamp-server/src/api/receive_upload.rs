@@ -5,6 +5,7 @@ use futures_util::TryStreamExt as _;
 use notestamp_store::Save;
 use poem::Body;
 
+use super::background::in_background;
 use super::body_memory::BodyMemory;
 use crate::error::{ApiError, Code};
 use crate::http::multipart::{MultipartError, MultipartReader, Part};
@@ -33,21 +34,6 @@ pub(crate) async fn receive(
             in_background(body.len(), move || urlencoded::parse(&body)).await
         }
     }
-}
-
-/// The most bytes that are parsed on an async thread; more would delay other requests.
-const PARSED_AT_ONCE_MAX: usize = 64 << 10;
-
-/// Runs work that takes as long as its input of `bytes` bytes is long; on the blocking thread pool if that is long.
-pub(crate) async fn in_background<T: Send + 'static>(
-    bytes: usize,
-    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
-) -> Result<T, ApiError> {
-    if bytes <= PARSED_AT_ONCE_MAX {
-        return work();
-    }
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|e| ApiError::new(Code::Internal, "internal error").caused_by(e))?
 }
 
 /// How many copies of a body its parser holds at once: the body, its fields, and the text of the largest field.

@@ -3,8 +3,9 @@
 use notestamp_store::Project;
 use poem::http::HeaderMap;
 
+use super::background::in_background;
 use super::body_memory::BodyMemory;
-use super::receive_upload::{in_background, receive};
+use super::receive_upload::receive;
 use crate::auth::CurrentUser;
 use crate::entity_tags;
 use crate::error::{ApiError, failures};

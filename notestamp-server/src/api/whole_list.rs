@@ -19,7 +19,7 @@ use tracing::Span;
 
 use super::conditional::Conditional;
 use crate::entity_tags;
-use crate::error::{ApiError, Code};
+use crate::error::ApiError;
 use crate::http::entity_tag::EntityTag;
 use crate::state::State;
 use crate::wire::json::StreamedJson;
@@ -54,8 +54,8 @@ where
     ) -> Result<Self, ApiError> {
         let (state, caller, query) = (Arc::clone(state), caller.into(), query.clone());
         let mut projects = state.store.stream_projects(caller, &query).await?;
-        let mut text = ListText::around(empty, entry).map_err(unwritable)?;
-        text.extend(projects.next_chunk().await?.unwrap_or_default()).map_err(unwritable)?;
+        let mut text = ListText::around(empty, entry).map_err(ApiError::unserializable)?;
+        text.extend(projects.next_chunk().await?.unwrap_or_default()).map_err(ApiError::unserializable)?;
         Ok(Self { state, caller, query, projects, text, of: PhantomData })
     }
 
@@ -93,7 +93,9 @@ where
             // nothing later. The other order could give the tag of the later state to a list of the earlier one.
             self.projects = self.state.store.stream_projects(self.caller, &self.query).await?;
             self.text.restart();
-            self.text.extend(self.projects.next_chunk().await?.unwrap_or_default()).map_err(unwritable)?;
+            self.text
+                .extend(self.projects.next_chunk().await?.unwrap_or_default())
+                .map_err(ApiError::unserializable)?;
             if self.projects.has_more_chunks() {
                 return Conditional::new(headers, &tag, self.into_body());
             }
@@ -200,10 +202,6 @@ impl<E: Serialize, F: Fn(Project) -> E> ListText<F> {
     fn take(&mut self) -> Vec<u8> {
         mem::take(&mut self.written)
     }
-}
-
-fn unwritable(error: serde_json::Error) -> ApiError {
-    ApiError::new(Code::Internal, "the list cannot be written").caused_by(error)
 }
 
 /// A digest of texts and of the boundaries between them.

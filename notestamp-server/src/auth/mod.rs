@@ -4,7 +4,6 @@ mod argon2id;
 mod authenticator;
 mod common_passwords;
 mod cookies;
-mod current_user;
 mod hash_queue;
 mod key_file;
 mod keys;
@@ -13,6 +12,7 @@ mod password;
 mod session_jar;
 mod throttle;
 mod tokens;
+mod user_argument;
 
 pub(crate) use authenticator::{Authenticator, CurrentUser};
 pub(crate) use cookies::SessionCookies;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use notestamp_store::{Clock, Digest, MonotonicTime};
 use tracing::field::display;
 
-use crate::config::{FailureLimit, REGISTRATIONS_PER_ADDRESS, SignInFailures};
+use crate::config::{REGISTRATIONS_PER_ADDRESS, RateLimit, SignInFailures};
 use crate::error::{ApiError, Code};
 use crate::transport::network;
 
@@ -140,7 +140,7 @@ impl Throttle {
     }
 
     /// Counts one more failure, or returns why that is refused.
-    fn begin(&self, limited: &[(Key, FailureLimit)], at: MonotonicTime) -> Option<Refusal> {
+    fn begin(&self, limited: &[(Key, RateLimit)], at: MonotonicTime) -> Option<Refusal> {
         let mut failures = self.lock();
         let refusal = limited.iter().find_map(|(key, limit)| failures.refuse(key, limit, at));
         if refusal.is_some() {
@@ -223,7 +223,7 @@ impl Failures {
     }
 
     /// Returns the refusal if one more failure would exceed the limit.
-    fn refuse(&mut self, key: &Key, limit: &FailureLimit, now: MonotonicTime) -> Option<Refusal> {
+    fn refuse(&mut self, key: &Key, limit: &RateLimit, now: MonotonicTime) -> Option<Refusal> {
         let failed = self.by_key.get_mut(key)?;
         while failed.at.front().is_some_and(|at| now.since(*at) >= limit.window) {
             failed.at.pop_front();

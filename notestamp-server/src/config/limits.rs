@@ -59,7 +59,7 @@ pub(crate) const HEADER_FIELDS_MAX: usize = 100;
 pub(crate) const HASHES_WAITING_MAX: usize = 64;
 
 /// How many accounts one address may register in a time. Beyond it: 429. A school or a company may share an address.
-pub(crate) const REGISTRATIONS_PER_ADDRESS: FailureLimit = FailureLimit {
+pub(crate) const REGISTRATIONS_PER_ADDRESS: RateLimit = RateLimit {
     count: NonZeroU32::new(1_000).expect("it is not zero"),
     window: Duration::from_secs(60 * 60),
 };
@@ -136,23 +136,23 @@ pub enum SignInFailures {
     /// Refused beyond these limits.
     Limited {
         /// For one account from one address.
-        per_account_and_address: FailureLimit,
+        per_account_and_address: RateLimit,
         /// For one address, whatever the account.
-        per_address: FailureLimit,
+        per_address: RateLimit,
     },
 }
 
-/// At most `count` failures in any `window`.
+/// At most `count` events in any `window`, such as failures.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct FailureLimit {
-    /// How many failures are allowed in a window.
+pub struct RateLimit {
+    /// How many events are allowed in a window.
     pub count: NonZeroU32,
-    /// How long a failure counts.
+    /// How long an event counts.
     pub window: Duration,
 }
 
 impl SignInFailures {
-    const PER_ADDRESS: FailureLimit = FailureLimit {
+    const PER_ADDRESS: RateLimit = RateLimit {
         count: NonZeroU32::new(100).expect("it is not zero"),
         window: Duration::from_secs(15 * 60),
     };
@@ -171,13 +171,13 @@ impl SignInFailures {
             None => (text, None),
         };
         Ok(Self::Limited {
-            per_account_and_address: FailureLimit::parse(account)?,
-            per_address: address.map_or(Ok(Self::PER_ADDRESS), FailureLimit::parse)?,
+            per_account_and_address: RateLimit::parse(account)?,
+            per_address: address.map_or(Ok(Self::PER_ADDRESS), RateLimit::parse)?,
         })
     }
 }
 
-impl FailureLimit {
+impl RateLimit {
     fn parse(text: &str) -> Result<Self, InvalidSetting> {
         let refused = || {
             InvalidSetting::new(format!(
@@ -196,8 +196,8 @@ impl FailureLimit {
 mod tests {
     use super::*;
 
-    fn limit(count: u32, minutes: u64) -> FailureLimit {
-        FailureLimit { count: count.try_into().unwrap(), window: Duration::from_secs(minutes * 60) }
+    fn limit(count: u32, minutes: u64) -> RateLimit {
+        RateLimit { count: count.try_into().unwrap(), window: Duration::from_secs(minutes * 60) }
     }
 
     #[test]

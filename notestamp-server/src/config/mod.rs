@@ -42,7 +42,7 @@ pub(crate) use limits::{
     LIST_LIMIT_MAX, METRICS_CONNECTIONS_MAX, MULTIPART_PARTS_MAX, PAGE_LEN, PASSWORD_BYTES_MAX,
     PASSWORD_BYTES_MIN, REGISTRATIONS_PER_ADDRESS, SESSIONS_OPEN_MAX, grouped,
 };
-pub use limits::{FailureLimit, Limits, Quota, SignInFailures};
+pub use limits::{Limits, Quota, RateLimit, SignInFailures};
 pub use listen::Listen;
 pub use log::{Log, LogFormat};
 pub use origins::Origins;

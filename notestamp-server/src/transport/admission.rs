@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::activity::Activity;
-use super::trusted_proxies::{TrustedProxies, network};
+use super::network::network;
+use super::trusted_proxies::TrustedProxies;
 use crate::config::{CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX};
 
 /// How many connections may be open at once.

@@ -6,6 +6,7 @@ mod digest;
 mod email;
 mod extra_fields;
 mod id;
+mod invalid_value;
 mod json;
 mod last_modified;
 mod media_type;
@@ -32,6 +33,7 @@ pub use digest::{Digest, Hasher};
 pub use email::Email;
 pub use extra_fields::{ExtraFields, METADATA_BYTES_MAX};
 pub use id::{ObjectId, ProjectId, SessionId, StoreId, TokenId, UserId};
+pub use invalid_value::InvalidValue;
 pub use last_modified::LastModified;
 pub use media_type::{ContentType, MediaType};
 pub use metadata::{Metadata, SRC_BYTES_MAX};
@@ -47,23 +49,3 @@ pub use session::{AccessUse, Refresh, RefreshUse, Revocation, RevocationReason, 
 pub use session_epoch::SessionEpoch;
 pub use title::Title;
 pub use user::{Usage, User};
-
-/// Why a value is invalid. Its text is meant for the client that sent the value.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what} {why}")]
-pub struct InvalidValue {
-    what: &'static str,
-    why: String,
-}
-
-impl InvalidValue {
-    /// Makes the message "`what` `why`": `what` is a noun, `why` a predicate, as in "title is missing".
-    pub fn new(what: &'static str, why: impl Into<String>) -> Self {
-        Self { what, why: why.into() }
-    }
-
-    /// The name of the invalid value.
-    pub fn what(&self) -> &'static str {
-        self.what
-    }
-}
