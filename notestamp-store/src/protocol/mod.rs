@@ -27,8 +27,11 @@
 //! also writes that row, so that two transactions that would invalidate each other have a write conflict, under
 //! snapshot isolation too.
 //!
-//! `tests/protocol/` checks every interleaving of these functions with a model checker, with a crash after every step,
-//! and shows that the model checker finds the fault in variants that omit one of the rules.
+//! `tests/protocol/` checks every interleaving of two savers, a deleter and a sweeper with a model checker, with a crash
+//! after every step. The steps call the functions that decide about objects: [`adopt`], [`settle_media`],
+//! [`remove_reference`], [`doom_reserved`], [`doom_if_stale`] and [`MediaOffer`]. The model has its own project record,
+//! so it does not call [`admit`], [`check_precondition`], [`plan_save`], [`plan_delete`] and [`plan_purge`]. It also
+//! shows that the model checker finds the fault in variants that omit one of the rules.
 
 mod admit;
 mod delete;
