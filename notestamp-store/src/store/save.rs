@@ -10,7 +10,7 @@ use crate::domain::{
     Project, ProjectId,
 };
 use crate::error::{Error, Result, error_chain};
-use crate::memory::MemoryShare;
+use crate::memory_budget::MemoryShare;
 use crate::protocol::{MediaCheck, MediaOffer, SaveCommit, Written, check_precondition};
 use crate::records::SaveOutcome;
 
