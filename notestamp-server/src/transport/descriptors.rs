@@ -10,7 +10,7 @@ use crate::config::{CONNECTIONS_MAX, DESCRIPTORS_RESERVED, DESCRIPTORS_WANTED};
 /// With fewer connections a server would be useless, so it tries this many even if descriptors may not suffice.
 const CONNECTIONS_MIN: u64 = 8;
 
-/// Raises the soft limit of this process towards [`DESCRIPTORS_WANTED`], as far as the hard limit allows.
+/// Raises the soft limit of this process towards `DESCRIPTORS_WANTED`, as far as the hard limit allows.
 ///
 /// A soft limit of 1,024 is for programs that call `select`, which fails beyond it; this one does not.
 ///

@@ -30,7 +30,7 @@
 //! `tests/protocol/` checks every interleaving of two savers, a deleter and a sweeper with a model checker, with a crash
 //! after every step. The steps call the functions that decide about objects: [`adopt`], [`settle_media`],
 //! [`remove_reference`], [`doom_reserved`], [`doom_if_stale`] and [`MediaOffer`]. The model has its own project record,
-//! so it does not call [`admit`], [`check_precondition`], [`plan_save`], [`plan_delete`] and [`plan_purge`]. It also
+//! so it does not call [`admit()`], [`check_precondition`], [`plan_save`], [`plan_delete`] and [`plan_purge`]. It also
 //! shows that the model checker finds the fault in variants that omit one of the rules.
 
 mod admit;
