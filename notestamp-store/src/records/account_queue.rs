@@ -37,6 +37,7 @@ pub(super) struct Turn {
 
 impl Turn {
     /// Whether others wait for this turn to end.
+    #[cfg(any(test, feature = "mongodb"))]
     pub(super) fn is_awaited(&self) -> bool {
         // One is in the map, one is this turn's own, and each waiting turn holds another.
         self.turns.lock().get(&self.account).is_some_and(|queue| Arc::strong_count(queue) > 2)
