@@ -177,7 +177,8 @@ async fn many_uploads_at_once_share_a_memory_budget() {
     const UPLOADS: usize = 20;
     const HELD_MAX: usize = 8;
     let (store, backend) = faulty(Faults { gated: true, ..Faults::default() });
-    let budget = MemoryBudget::new((HELD_MAX * PART) as u64);
+    // An eighth of a budget is for small shares only.
+    let budget = MemoryBudget::new((HELD_MAX * PART).div_ceil(7) as u64 * 8);
     let writers: Vec<_> = (0..UPLOADS)
         .map(|_| {
             let (store, scope) = (store.clone(), budget.scope(None, None));

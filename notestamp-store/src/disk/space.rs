@@ -41,6 +41,7 @@ fn space(_folder: &Path) -> io::Result<Option<Space>> {
 /// How many bytes this process may still write in the file system of a folder; `None` if that is unknown.
 ///
 /// A disk quota of the user is not considered: only a failed write shows it.
+#[cfg(feature = "sqlite")]
 pub(crate) fn free_bytes(folder: &Path) -> io::Result<Option<u64>> {
     Ok(space(folder)?.map(|space| space.free))
 }
