@@ -11,8 +11,8 @@ use tokio::time::{Instant, timeout_at};
 use crate::domain::UserId;
 use crate::error::{Error, Result};
 
-/// A share of up to this size is small. Limits of accounts and addresses do not apply to it, so that those who hold much
-/// keep nobody from opening and saving what is small.
+/// A share of up to this size is small. The limits of accounts and addresses do not apply to small shares, so small
+/// requests succeed even while large requests hold all other memory.
 const SMALL_BYTES_MAX: u64 = 128 << 10;
 
 /// The part of the budget that only small shares may hold: an eighth.

@@ -500,7 +500,7 @@ mod tests {
             let mut newcomer = server.connect_from(last).await;
             assert!(get(&mut newcomer, "/").await.unwrap().starts_with("HTTP/1.1 200 "));
         }
-        // The oldest connections have been closed in favour of the new ones.
+        // The server has closed the oldest connections to admit the new ones.
         for connection in silent.into_iter().take(12) {
             assert_eq!(until_closed(connection).await, "");
         }

@@ -93,8 +93,8 @@ pub struct Settled {
 /// Decides to which media object the project refers. If a live row with the same bytes exists, the project refers to it
 /// and our row is doomed; otherwise our row turns live.
 ///
-/// The ledger alone is not sufficient: our bytes are dropped only in favour of an object that has been checked in the
-/// blob store. An object whose bytes are lost is doomed, and the settled object replaces it for all projects.
+/// A row of the ledger does not prove that its bytes exist. So a save drops the bytes that it has received only if the
+/// blob store has been checked for the other object. An object whose bytes are lost is doomed, and the settled object replaces it for all projects.
 ///
 /// `rows` may have the offered bytes, `ours` is the row of the offered object, `kept` is the object that the project
 /// refers to already, and `checks` are the checks made so far.

@@ -10,7 +10,7 @@
 //! | commit | one transaction, [`plan_save`]: rows turn *live*, the project is written | the whole save |
 //! | respond | only after the commit | doomed objects, for the sweep |
 //!
-//! Before new bytes are dropped in favour of an object with the same digest, that object is checked in the blob store.
+//! Before a save drops new bytes because an object has the same digest, it checks that object in the blob store.
 //! If its bytes are lost, the commit replaces it by the new object for all projects that refer to it
 //! ([`settle_media`]).
 //!
