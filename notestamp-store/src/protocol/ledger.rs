@@ -94,7 +94,8 @@ pub struct Settled {
 /// and our row is doomed; otherwise our row turns live.
 ///
 /// A row of the ledger does not prove that its bytes exist. So a save drops the bytes that it has received only if the
-/// blob store has been checked for the other object. An object whose bytes are lost is doomed, and the settled object replaces it for all projects.
+/// blob store has been checked for the other object. An object whose bytes are lost is doomed, and the settled object
+/// replaces it for all projects.
 ///
 /// `rows` may have the offered bytes, `ours` is the row of the offered object, `kept` is the object that the project
 /// refers to already, and `checks` are the checks made so far.

@@ -93,8 +93,8 @@ async fn ids(transaction: &mut Transaction, owner: UserId, query: &ListQuery) ->
     Ok(ids)
 }
 
-/// A filter for one n-gram that few projects contain. Returns `None` if many projects contain every n-gram of the query:
-/// then a walk in the sort order soon finds enough projects for a page.
+/// A filter for one n-gram that few projects contain. Returns `None` if many projects contain every n-gram of the
+/// query: then a walk in the sort order soon finds enough projects for a page.
 async fn rare(transaction: &mut Transaction, owner: UserId, query: &ListQuery) -> Result<Option<Document>> {
     let Transaction { session, collections } = transaction;
     for gram in query.lookups() {
