@@ -216,7 +216,7 @@ async fn a_removed_account_is_gone_at_once() {
         client.remove_account().await.assert_error(401, "unauthorized");
     }
     server.visitor().sign_in(ADA).await.assert_error(401, "bad_credentials");
-    server.let_the_sweep_catch_up();
+    server.let_the_sweep_catch_up().await;
     server.assert_nothing_leaks().await;
     assert_eq!(bob.get("/home/media-file/his").await.assert_status(200).body, b"mine");
 }

@@ -62,7 +62,7 @@ async fn media_of_a_deleted_project_is_needed_again() {
     let refer = || Upload::of("b").text("mediaDigest", digest(b"media"));
     ada.save(refer()).await.assert_error(409, "media_needed");
     ada.save(refer().media(b"media")).await.assert_status(200);
-    server.let_the_sweep_catch_up();
+    server.let_the_sweep_catch_up().await;
     server.assert_nothing_leaks().await;
     assert_eq!(ada.get("/home/media-file/b").await.assert_status(200).body, b"media");
 }
@@ -73,6 +73,6 @@ async fn unreferenced_bytes_are_swept() {
     let ada = server.ada().await;
     ada.save_media("a", "audio/mpeg", b"media").await;
     ada.delete_project("a").await.assert_status(200);
-    server.let_the_sweep_catch_up();
+    server.let_the_sweep_catch_up().await;
     server.assert_nothing_leaks().await;
 }

@@ -92,7 +92,7 @@ async fn a_part_with_a_file_name_of_any_kind_is_the_media() {
         // The content of the file does not matter either.
         assert_eq!(save(&ada, &head, b"null").await, stored(b"null"), "{what}");
     }
-    server.let_the_sweep_catch_up();
+    server.let_the_sweep_catch_up().await;
     server.assert_nothing_leaks().await;
 }
 
@@ -178,7 +178,7 @@ async fn an_ambiguous_part_header_is_refused() {
     let long =
         format!("Content-Disposition: form-data; name=\"mediaFile\"; filename=\"{}\"", "x".repeat(20_000));
     assert_eq!(save(&ada, long.as_bytes(), b"bytes").await, refused("bad_request"));
-    server.let_the_sweep_catch_up();
+    server.let_the_sweep_catch_up().await;
     server.assert_nothing_leaks().await;
 }
 
@@ -258,7 +258,7 @@ async fn two_parts_of_one_name_and_more_than_32_parts_are_refused_in_both_dialec
         ada.save_at(path, with(30)).await.assert_status(200);
         ada.delete_project("a").await.assert_status(200);
     }
-    server.let_the_sweep_catch_up();
+    server.let_the_sweep_catch_up().await;
     server.assert_nothing_leaks().await;
 }
 

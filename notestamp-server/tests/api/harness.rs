@@ -170,8 +170,10 @@ impl<S: Stores> TestServer<S> {
         self.clock.step_to(self.clock.now().before(by));
     }
 
-    /// Sets the clock past every grace period of the sweep.
-    pub fn let_the_sweep_catch_up(&self) {
+    /// Sets the clock past every grace period of the sweep. Objects of a removed account have their grace period from
+    /// the time of its purge, so the purge is completed first.
+    pub async fn let_the_sweep_catch_up(&self) {
+        self.store.sweep().await.unwrap();
         self.advance(Duration::from_secs(24 * 60 * 60));
     }
 

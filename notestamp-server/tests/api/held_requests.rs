@@ -101,7 +101,7 @@ async fn an_upload_whose_session_ends_meanwhile_is_refused_and_changes_nothing()
             response.assert_sets_no_cookie();
             let kept = scene.state(end).await;
             assert!(kept.is_none_or(|kept| kept == (r#"["before"]"#.to_owned(), (1, 10))), "{end:?}");
-            scene.server.let_the_sweep_catch_up();
+            scene.server.let_the_sweep_catch_up().await;
             scene.server.assert_nothing_leaks().await;
         }
     }

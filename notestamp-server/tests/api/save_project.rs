@@ -490,7 +490,7 @@ async fn equal_media_of_two_accounts_is_separate() {
         client.save(Upload::of("same").media(b"media")).await.assert_status(200);
     }
     ada.remove_account().await.assert_status(200);
-    server.let_the_sweep_catch_up();
+    server.let_the_sweep_catch_up().await;
     server.assert_nothing_leaks().await;
     assert_eq!(media(&bob, "same").await.unwrap(), b"media");
 }
@@ -507,7 +507,7 @@ async fn concurrent_saves_of_one_new_title_create_one_project() {
     assert_eq!(ada.titles().await, ["a"]);
     assert_eq!(metadata(&ada, "a").await["revision"], 4);
     assert_eq!(media(&ada, "a").await.unwrap(), b"the same media");
-    server.let_the_sweep_catch_up();
+    server.let_the_sweep_catch_up().await;
     server.assert_nothing_leaks().await;
 }
 

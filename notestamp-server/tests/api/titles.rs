@@ -84,7 +84,7 @@ async fn every_title_that_home_saves_works_in_every_route_of_both_dialects() {
         assert_eq!(titles(&deleted.json()), [OTHER], "{title:?}");
         assert_is_free(&server, &ada, &title).await;
     }
-    server.let_the_sweep_catch_up();
+    server.let_the_sweep_catch_up().await;
     server.assert_nothing_leaks().await;
 }
 
@@ -105,7 +105,7 @@ async fn every_title_that_project_saves_works_in_every_route_of_both_dialects() 
         assert_eq!(titles(&deleted.json()["directory"]), [OTHER], "{title:?}");
         assert_is_free(&server, &ada, &title).await;
     }
-    server.let_the_sweep_catch_up();
+    server.let_the_sweep_catch_up().await;
     server.assert_nothing_leaks().await;
 }
 

@@ -54,13 +54,14 @@ impl Server {
         server
     }
 
-    /// Starts a server with these settings and variables, and nothing else, on a free port; its log goes to a file.
-    pub fn start_logging(settings: &[String], variables: &[(&str, &str)], log: &Path) -> Self {
-        let log = File::options().create(true).append(true).open(log).unwrap();
+    /// Starts a server with these settings and variables, and nothing else, on a free port; its log goes to a file,
+    /// which is printed if the server does not start.
+    pub fn start_logging(settings: &[String], variables: &[(&str, &str)], path: &Path) -> Self {
+        let log = File::options().create(true).append(true).open(path).unwrap();
         let mut command = Command::new(PROGRAM);
         command.args(["serve", "--listen", "127.0.0.1:0"]).args(settings).envs(variables.iter().copied());
         command.stderr(log);
-        Self::spawn(command)
+        Self::try_spawn(command).unwrap_or_else(|| panic!("no start: {}", fs::read_to_string(path).unwrap()))
     }
 
     /// Starts a server on this data folder by a command that becomes it.
@@ -73,16 +74,20 @@ impl Server {
         self.pid
     }
 
-    fn spawn(mut command: Command) -> Self {
+    fn spawn(command: Command) -> Self {
+        Self::try_spawn(command).expect("it says where it listens")
+    }
+
+    /// Starts a server; absent if it ends before it listens.
+    fn try_spawn(mut command: Command) -> Option<Self> {
         let mut child = command.stdout(Stdio::piped()).spawn().expect("it can be started");
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let url = lines.find_map(|line| Some(line.strip_prefix("listening on ")?.to_owned()));
-        let url = url.expect("it says where it listens");
+        let url = lines.find_map(|line| Some(line.strip_prefix("listening on ")?.to_owned()))?;
         // A full pipe that no test reads would block the server.
         let said = Arc::new(Mutex::new(Vec::new()));
         let heard = said.clone();
         thread::spawn(move || lines.for_each(|line| heard.lock().unwrap().push(line)));
-        Self { pid: child.id(), child, url, said }
+        Some(Self { pid: child.id(), child, url, said })
     }
 
     /// The URL of the metrics of a server that was started with `--metrics-listen`.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use mongodb::bson::{Document, Uuid, doc};
 use mongodb::options::{ClientOptions, DriverInfo};
 use mongodb::{Client, ClientSession};
-use notestamp_store::records::{MongoDbRecords, ProjectStore, SaveOutcome};
+use notestamp_store::records::{MongoDbRecords, ProjectStore, RecordStore, SaveOutcome};
 use notestamp_store::{Error, Namespace, UserId};
 use tokio::time::Instant;
 
@@ -61,6 +61,25 @@ async fn a_process_that_stands_still_in_a_transaction_locks_its_account_for_seco
     let too_late = stalled.commit_transaction().await.unwrap_err();
     assert!(too_late.contains_label("TransientTransactionError"), "{too_late:?}");
     other_programs.commit_transaction().await.expect("a transaction of another program is left alone");
+}
+
+/// A command that locks a whole collection, such as `dropIndexes`, would wait for the transaction, and all other calls
+/// would wait behind it.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs NOTESTAMP_TEST_MONGOD"]
+async fn a_process_that_starts_does_not_wait_for_the_open_transactions_of_others() {
+    let server = Mongod::replica_set().await;
+    let store = MongoDbRecords::open(&server.url()).await.unwrap();
+    store.close().await.unwrap();
+    let foreign = client(&server, None).await;
+    let mut open = Vec::new();
+    for collection in ["users", "removed_users", "sessions", "projects", "objects"] {
+        open.push(transaction_on(&foreign, collection, Uuid::new()).await);
+    }
+    MongoDbRecords::open(&server.url()).await.expect("no lock of a collection is requested");
+    for mut transaction in open {
+        transaction.commit_transaction().await.expect("it was not aborted");
+    }
 }
 
 /// The process is this test's own, run again.

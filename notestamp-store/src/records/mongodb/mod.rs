@@ -168,8 +168,9 @@ impl MongoDbRecords {
             running,
         };
         // Building indexes happens only once, and may take long because of the disk.
-        within(4 * TIME_MAX, schema::prepare(&store.collections)).await?;
-        while within(TIME_MAX, schema::migrate(&store.collections)).await? {}
+        let prepared = within(4 * TIME_MAX, schema::prepare(&store.collections));
+        store.abandoned.unhindered(prepared).await?;
+        while store.abandoned.unhindered(within(TIME_MAX, schema::migrate(&store.collections))).await? {}
         Ok(store)
     }
 

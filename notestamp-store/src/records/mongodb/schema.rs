@@ -62,11 +62,9 @@ pub(super) async fn prepare(collections: &Collections) -> Result<()> {
         }
         None => record_version(collections).await?,
     }
-    create_collections(collections).await?;
+    create_collections(collections, &names).await?;
     collections.users.create_indexes(users()).await?;
-    for unused in [SESSIONS_EXPIRY, SESSIONS_WITHOUT_EPOCH] {
-        drop_index(&collections.sessions, unused).await?;
-    }
+    drop_indexes(&collections.sessions, &[SESSIONS_EXPIRY, SESSIONS_WITHOUT_EPOCH]).await?;
     collections.sessions.create_indexes(sessions()).await?;
     collections.projects.create_indexes(projects()).await?;
     collections.objects.create_indexes(objects()).await?;
@@ -189,9 +187,10 @@ async fn record_version(collections: &Collections) -> Result<()> {
 
 /// A transaction can create a collection when it first writes to it, but would conflict with others that create it
 /// too.
-async fn create_collections(collections: &Collections) -> Result<()> {
+async fn create_collections(collections: &Collections, existing: &[String]) -> Result<()> {
     const NAMESPACE_EXISTS: i32 = 48;
-    for name in ["users", "removed_users", "sessions", "projects", "objects"] {
+    let needed = ["users", "removed_users", "sessions", "projects", "objects"];
+    for name in needed.into_iter().filter(|name| existing.iter().all(|existing| existing != name)) {
         match collections.database.create_collection(name).await {
             Err(error) if !matches!(&*error.kind, ErrorKind::Command(refused) if refused.code == NAMESPACE_EXISTS) =>
             {
@@ -203,15 +202,23 @@ async fn create_collections(collections: &Collections) -> Result<()> {
     Ok(())
 }
 
-/// Drops an index, if it exists.
-async fn drop_index<T: Send + Sync>(collection: &Collection<T>, name: &str) -> Result<()> {
+/// Drops those of these indexes that exist.
+///
+/// `dropIndexes` locks the whole collection, even for an index that does not exist: it waits for each open transaction,
+/// and all other calls wait behind it. So it is sent only if there is something to drop.
+async fn drop_indexes<T: Send + Sync>(collection: &Collection<T>, unused: &[&str]) -> Result<()> {
     const INDEX_NOT_FOUND: i32 = 27;
-    match collection.drop_index(name).await {
-        Err(error) if !matches!(&*error.kind, ErrorKind::Command(refused) if refused.code == INDEX_NOT_FOUND) => {
-            Err(error.into())
+    let existing = collection.list_index_names().await?;
+    for name in existing.iter().filter(|name| unused.contains(&name.as_str())) {
+        match collection.drop_index(name).await {
+            Err(error) if !matches!(&*error.kind, ErrorKind::Command(refused) if refused.code == INDEX_NOT_FOUND) =>
+            {
+                return Err(error.into());
+            }
+            _ => {}
         }
-        _ => Ok(()),
     }
+    Ok(())
 }
 
 fn index(name: &str, keys: Document) -> IndexModel {
