@@ -197,3 +197,31 @@ async fn damaged_records_of_a_removed_account_stop_no_sweep_and_are_counted_and_
     assert_eq!(refused(&server).await, 0);
     assert!(server.stop().success());
 }
+
+/// A long list is sent in chunks: the first projects, and then the others, by their ids.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_project_whose_id_is_damaged_is_omitted_from_a_long_list() {
+    let place = Place::new();
+    let server = place.start();
+    let ada = Client::register(&server.url, "ada").await;
+    for n in 0..70 {
+        ada.save(&format!("{n}"), "notes", None::<futures_util::stream::Empty<bytes::Bytes>>).await.unwrap();
+    }
+    assert!(server.stop().success());
+    // One of the first in the list, and one of the others.
+    place.damage(&[
+        "UPDATE projects SET id = x'00' WHERE title = '3'",
+        "UPDATE projects SET id = x'01' WHERE title = '66'",
+    ]);
+
+    let server = place.start();
+    let ada = ada.at(&server.url).sign_in_again().await.unwrap();
+    assert_eq!(omitted(&server, "project").await, 2, "the response to a sign-in lists the projects");
+    assert_eq!(ada.list().await.len(), 68);
+    let (status, list) = json(&ada, &server, "/project/list").await;
+    assert_eq!((status, list["projects"].as_array().unwrap().len()), (200, 68));
+    let (status, page) = json(&ada, &server, "/home/list?limit=69").await;
+    assert_eq!((status, page.as_array().unwrap().len()), (200, 68));
+    ada.save("another", "notes", None::<futures_util::stream::Empty<bytes::Bytes>>).await.unwrap();
+    assert!(server.stop().success());
+}
