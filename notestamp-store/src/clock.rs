@@ -48,12 +48,12 @@ impl Timestamp {
         Self(self.0.saturating_sub(millis(duration)))
     }
 
-    /// The duration from `earlier` to this instant; zero where `earlier` is not earlier.
+    /// The duration from `earlier` to this instant; zero if `earlier` is not earlier.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// Parses an ISO 8601 date, or date and time, in any precision; without an offset it is UTC. Returns `None` where
+    /// Parses an ISO 8601 date, or date and time, in any precision; without an offset it is UTC. Returns `None` if
     /// the text is invalid.
     ///
     /// ```
@@ -107,7 +107,7 @@ impl MonotonicTime {
         Self(self.0.saturating_add(duration))
     }
 
-    /// The duration from `earlier` to this instant; zero where `earlier` is not earlier.
+    /// The duration from `earlier` to this instant; zero if `earlier` is not earlier.
     pub fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
     }

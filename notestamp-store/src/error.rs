@@ -43,7 +43,7 @@ pub enum Error {
     /// The precondition of a save or a deletion does not hold.
     #[error("the project has changed since it was read")]
     PreconditionFailed {
-        /// The current revision of the project; `None` where the project is absent.
+        /// The current revision of the project; `None` if the project is absent.
         current: Option<Revision>,
     },
     /// A save named media by a digest that its owner does not have. The client must send the bytes.
@@ -103,7 +103,7 @@ pub enum Error {
         records: &'static str,
         /// The store id in the records.
         expected: StoreId,
-        /// The store id in the blob store; `None` where it holds no readable id.
+        /// The store id in the blob store; `None` if it holds no readable id.
         found: Option<StoreId>,
     },
     /// The disk or the quota of a backend is full, or the free space is so small that it is reserved for deletions.

@@ -87,7 +87,7 @@ impl Argon2id {
         self.free.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Computes a hash, in reused memory where some is free. Returns `None` if the parameters are not allowed.
+    /// Computes a hash, in reused memory if some is free. Returns `None` if the parameters are not allowed.
     fn compute(&self, argon2: Argon2<'_>, password: &[u8], salt: &[u8], output: &mut [u8]) -> Option<()> {
         let count = argon2.params().block_count();
         let free = || self.free.lock().unwrap_or_else(PoisonError::into_inner);

@@ -40,7 +40,7 @@ pub(crate) struct Authenticator {
 pub(crate) struct CurrentUser {
     /// Whose session it is.
     pub(crate) id: UserId,
-    /// The session as the store holds it, refreshed where that was needed.
+    /// The session as the store holds it, refreshed if that was needed.
     pub(crate) session: Session,
     /// The address of the request, or its IPv6 network; `None` if it is unknown.
     pub(crate) address: Option<IpAddr>,

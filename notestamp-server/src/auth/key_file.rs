@@ -9,7 +9,7 @@ use super::keys::{InvalidSigningKeys, SigningKeys, hex};
 use crate::config::SigningKeySource;
 
 impl SigningKeys {
-    /// Reads the keys, or creates one where the source says so: from `random`, written with this `durability`.
+    /// Reads the keys, or creates one if the source says so: from `random`, written with this `durability`.
     ///
     /// The data folder must exist. Any number of processes may do this at once: all get the same key.
     ///

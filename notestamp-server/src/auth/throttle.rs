@@ -124,7 +124,7 @@ impl Throttle {
         Ok(Attempt { throttle: self, keys, from, at })
     }
 
-    /// Counts a registration from an address, if it is known. The limit is off where failed sign-ins are not limited.
+    /// Counts a registration from an address, if it is known. The limit is off if failed sign-ins are not limited.
     ///
     /// # Errors
     /// 429 if there have been too many; `Retry-After` says how long to wait.

@@ -19,7 +19,7 @@ pub struct Responses {
 pub enum MediaDelivery {
     /// Through the server.
     Proxy,
-    /// Straight from the blob store by a presigned URL, where the store can make one.
+    /// Straight from the blob store by a presigned URL, if the store can make one.
     Redirect,
 }
 

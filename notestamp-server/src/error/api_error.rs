@@ -78,7 +78,7 @@ impl ApiError {
         Self::retry_after(Code::Unavailable, "the storage is temporarily unavailable", RETRY_AFTER)
     }
 
-    /// 412: the preconditions of the request do not hold. `current` is the present entity tag; absent where nothing
+    /// 412: the preconditions of the request do not hold. `current` is the present entity tag; absent if nothing
     /// exists.
     pub(crate) fn precondition_failed(current: Option<&EntityTag>) -> Self {
         let error =

@@ -175,7 +175,7 @@ impl Middleware {
         Ok(())
     }
 
-    /// Calls the operation; where the record store is remote, with a deadline.
+    /// Calls the operation; if the record store is remote, with a deadline.
     async fn route(&self, mut request: Request, guard: &BodyGuard) -> Result<Response, ApiError> {
         let deadline = RequestDeadline::default();
         request.extensions_mut().insert(deadline.clone());

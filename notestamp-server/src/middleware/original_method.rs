@@ -3,7 +3,7 @@
 use poem::Request;
 use poem::http::Method;
 
-/// The method that the client sent: the router changes `HEAD` to `GET` where an operation has only `GET`.
+/// The method that the client sent: the router changes `HEAD` to `GET` if an operation has only `GET`.
 #[derive(Clone, Debug)]
 pub(crate) struct OriginalMethod(Method);
 

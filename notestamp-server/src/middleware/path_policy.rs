@@ -81,7 +81,7 @@ impl Policy {
         found.map_or(API, |(_, policy)| *policy)
     }
 
-    /// How many bytes a body may have, where uploads may have `upload_bytes_max`.
+    /// How many bytes a body may have, if uploads may have `upload_bytes_max`.
     pub(crate) fn body_bytes_max(&self, upload_bytes_max: u64) -> u64 {
         match self.body {
             BodyLimit::Small => crate::config::BODY_BYTES_MAX as u64,

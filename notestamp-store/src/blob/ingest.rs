@@ -61,7 +61,7 @@ impl Ingest {
     /// Writes the next bytes, of any number. It waits while the backend is slower than the caller (backpressure).
     ///
     /// # Errors
-    /// [`Error::Full`], also where less than [`FREE_BYTES_MIN`](crate::disk::FREE_BYTES_MIN) is free,
+    /// [`Error::Full`], also if less than [`FREE_BYTES_MIN`](crate::disk::FREE_BYTES_MIN) is free,
     /// [`Error::FileTooLarge`], [`Error::OutOfMemory`], [`Error::Unavailable`] or [`Error::Backend`]; the object is
     /// aborted then.
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
@@ -122,7 +122,7 @@ impl Ingest {
 
 /// An object whose bytes have all been received, but that has not appeared yet.
 ///
-/// [Complete](Self::complete) it, or [abort](Self::abort) it where another object has the same bytes. If it is dropped,
+/// [Complete](Self::complete) it, or [abort](Self::abort) it if another object has the same bytes. If it is dropped,
 /// it is aborted like an [`Ingest`].
 pub struct StagedObject {
     /// The digest of its bytes.

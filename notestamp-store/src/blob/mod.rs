@@ -157,7 +157,7 @@ impl BlobStore {
     /// [`FREE_BYTES_MIN`](crate::disk::FREE_BYTES_MIN). Other backends have no such limit.
     ///
     /// # Errors
-    /// [`Error::Full`] if there is too little; [`Error::Unavailable`] or [`Error::Backend`] where the free space
+    /// [`Error::Full`] if there is too little; [`Error::Unavailable`] or [`Error::Backend`] if the free space
     /// cannot be determined.
     pub async fn ensure_room(&self) -> Result<()> {
         match &self.backend.local {
@@ -205,7 +205,7 @@ impl BlobStore {
         Ok(())
     }
 
-    /// Creates the folder of a namespace, where the backend is a local folder.
+    /// Creates the folder of a namespace, if the backend is a local folder.
     async fn prepare(&self, namespace: Namespace) -> Result<()> {
         match &self.backend.local {
             Some(local) => self.on_disk(local, move |root| root.prepare(namespace)).await,

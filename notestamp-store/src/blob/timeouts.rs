@@ -46,7 +46,7 @@ const _: () = {
     assert!(COMPLETE_TIME_MAX.as_millis() <= TRANSFER_TIME_MAX.as_millis());
 };
 
-/// An object store with timeouts: an operation fails where the inner store takes too long.
+/// An object store with timeouts: an operation fails if the inner store takes too long.
 #[derive(Debug)]
 pub(super) struct TimeoutStore<T>(Arc<T>);
 
@@ -170,7 +170,7 @@ fn transfer_time_max(payload: &PutPayload) -> Duration {
     time_max.min(TRANSFER_TIME_MAX)
 }
 
-/// Adds an idle timeout to a stream: it ends with an error where the next item takes too long. Only the time during
+/// Adds an idle timeout to a stream: it ends with an error if the next item takes too long. Only the time during
 /// which the reader waits for an item counts.
 pub(super) fn never_idle<T: Send + 'static>(
     time_max: Duration,

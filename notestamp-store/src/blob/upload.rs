@@ -110,7 +110,7 @@ impl Upload {
         wait_briefly(async move { drop(self.abort().await) }).await;
     }
 
-    /// Begins to abort the upload in a task; `None` where it has ended already, or no runtime is running.
+    /// Begins to abort the upload in a task; `None` if it has ended already, or no runtime is running.
     fn end(&mut self) -> Option<JoinHandle<Result<()>>> {
         let runtime = Handle::try_current().ok()?;
         let multipart = self.multipart.take()?;

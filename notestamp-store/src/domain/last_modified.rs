@@ -8,7 +8,7 @@ pub struct LastModified {
 }
 
 impl LastModified {
-    /// Keeps an ISO 8601 text as it is; uses `now` where the text is invalid.
+    /// Keeps an ISO 8601 text as it is; uses `now` if the text is invalid.
     pub fn parse_or(text: &str, now: Timestamp) -> Self {
         match Timestamp::parse_iso8601(text) {
             Some(at) => Self { text: text.to_owned(), at },

@@ -11,7 +11,7 @@ use super::{InvalidValue, UserId};
 pub enum Namespace {
     /// The objects of one account.
     Owner(UserId),
-    /// The media of all accounts, where an operator has chosen to store equal files only once.
+    /// The media of all accounts, if an operator has chosen to store equal files only once.
     Shared,
 }
 

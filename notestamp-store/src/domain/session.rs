@@ -43,7 +43,7 @@ pub struct Session {
     pub tokens_end: Timestamp,
     /// The `User-Agent` of the sign-in, cut to [`Session::USER_AGENT_CHARS_MAX`].
     pub user_agent: String,
-    /// When and why the session was revoked; `None` where it was not.
+    /// When and why the session was revoked; `None` if it was not.
     pub revoked: Option<Revocation>,
 }
 
@@ -319,7 +319,7 @@ impl RevocationReason {
         }
     }
 
-    /// Parses the word of [`as_str`](Self::as_str); `None` where it is unknown.
+    /// Parses the word of [`as_str`](Self::as_str); `None` if it is unknown.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.as_str() == word)
     }

@@ -17,7 +17,7 @@ use super::precondition::check_precondition;
 pub struct SaveCommit {
     /// The owner of the project, and the session that saves it.
     pub caller: Caller,
-    /// The id of the new project; not used where a project of this title exists.
+    /// The id of the new project; not used if a project of this title exists.
     pub new_id: ProjectId,
     /// The new metadata of the project.
     pub metadata: Metadata,
@@ -25,7 +25,7 @@ pub struct SaveCommit {
     pub precondition: Precondition,
     /// The new notes, whole and durable.
     pub notes: Written,
-    /// The media of the request; `None` where it brought none.
+    /// The media of the request; `None` if it brought none.
     pub media: Option<MediaOffer>,
     /// The checks, made so far, of objects that may have the same media bytes.
     pub checks: Vec<MediaCheck>,

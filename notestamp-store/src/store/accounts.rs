@@ -20,7 +20,7 @@ impl Store {
         Ok(user)
     }
 
-    /// The account with this id; `None` where it is absent.
+    /// The account with this id; `None` if it is absent.
     ///
     /// # Errors
     /// If the records do not respond.
@@ -28,7 +28,7 @@ impl Store {
         self.shared.records.find_user(id).await
     }
 
-    /// The account with this address; `None` where it is absent.
+    /// The account with this address; `None` if it is absent.
     ///
     /// # Errors
     /// If the records do not respond.
@@ -36,7 +36,7 @@ impl Store {
         self.shared.records.find_user_by_email(email).await
     }
 
-    /// Replaces the password hash by a stronger one of the same password: a compare-and-swap, which does nothing where
+    /// Replaces the password hash by a stronger one of the same password: a compare-and-swap, which does nothing if
     /// the hash has changed since `user` was read.
     ///
     /// # Errors

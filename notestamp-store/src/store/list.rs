@@ -12,7 +12,7 @@ use super::Store;
 const CHUNK_LEN: NonZeroUsize = NonZeroUsize::new(64).expect("it is not 0");
 
 impl Store {
-    /// A page of an account's projects. A query without a limit returns all of them at once; where there may be many,
+    /// A page of an account's projects. A query without a limit returns all of them at once; if there may be many,
     /// [`stream_projects`](Self::stream_projects) reads them in bounded memory.
     ///
     /// The caller's session is checked after the page has been read.

@@ -52,7 +52,7 @@ impl Store {
     }
 
     /// A presigned URL by which a browser reads a project's media directly from the media store; it is valid for
-    /// [`PRESIGNED_TIME_MAX`]. `None` where the media store cannot presign: use [`read_media`](Self::read_media) then.
+    /// [`PRESIGNED_TIME_MAX`]. `None` if the media store cannot presign: use [`read_media`](Self::read_media) then.
     ///
     /// Every holder of the URL can read the media: give it only to a client that may read the project.
     ///

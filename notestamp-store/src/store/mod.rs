@@ -247,7 +247,7 @@ impl Store {
     /// [`FREE_BYTES_MIN`](crate::disk::FREE_BYTES_MIN) in each folder of the records and of the blobs.
     ///
     /// # Errors
-    /// [`Error::Full`] if there is too little; other errors where the free space cannot be determined.
+    /// [`Error::Full`] if there is too little; other errors if the free space cannot be determined.
     pub async fn ensure_room(&self) -> Result<()> {
         self.ensure_room_for(&ObjectKind::ALL).await
     }

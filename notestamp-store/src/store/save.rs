@@ -266,7 +266,7 @@ impl Save {
         Ok(outcome)
     }
 
-    /// The media that this save offers, if any. Fails where the received bytes do not have the announced digest.
+    /// The media that this save offers, if any. Fails if the received bytes do not have the announced digest.
     fn offer(&self, announced: Option<Digest>) -> Result<Option<MediaOffer>> {
         match (&self.media, announced) {
             (None, announced) => Ok(announced.map(MediaOffer::Known)),
@@ -336,7 +336,7 @@ impl Save {
     }
 }
 
-/// Aborts an upload that is not needed; where that takes long, it continues in the background.
+/// Aborts an upload that is not needed; if that takes long, it continues in the background.
 async fn abort(abort: impl Future<Output = Result<()>> + Send + 'static) {
     let logged = async move {
         if let Err(error) = abort.await {

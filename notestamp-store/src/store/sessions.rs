@@ -36,9 +36,9 @@ impl Store {
     }
 
     /// Changes a password that has just been verified against this user record: revokes every session of the account
-    /// and starts a new one. Returns `None` where the password has changed since the record was read.
+    /// and starts a new one. Returns `None` if the password has changed since the record was read.
     ///
-    /// `by` is the session of the caller; `None` where the embedding program uses no sessions.
+    /// `by` is the session of the caller; `None` if the embedding program uses no sessions.
     ///
     /// # Errors
     /// [`Error::SessionEnded`] if that session has ended.
@@ -78,7 +78,7 @@ impl Store {
         session.in_epoch(user.session_epoch)
     }
 
-    /// The session with this id; `None` where it is absent or has ended.
+    /// The session with this id; `None` if it is absent or has ended.
     ///
     /// # Errors
     /// If the records do not respond.
@@ -87,7 +87,7 @@ impl Store {
         Ok(found.filter(|session| session.is_open(self.shared.clock.now())))
     }
 
-    /// Uses an access token of this generation: returns its session, or `None` where the token is refused. The first
+    /// Uses an access token of this generation: returns its session, or `None` if the token is refused. The first
     /// token of its generation confirms that generation.
     ///
     /// # Errors
@@ -108,7 +108,7 @@ impl Store {
     }
 
     /// Uses a refresh token to rotate its session: returns the session whose tokens the response carries, or `None`
-    /// where the token is refused. A replay revokes the session.
+    /// if the token is refused. A replay revokes the session.
     ///
     /// # Errors
     /// If the records do not respond. After [`Error::Full`] the token is still valid:
@@ -142,7 +142,7 @@ impl Store {
     }
 
     /// Uses a refresh token without rotation, for a request whose response sets no cookies: returns the session, or
-    /// `None` where the token is refused. A replay revokes the session.
+    /// `None` if the token is refused. A replay revokes the session.
     ///
     /// # Errors
     /// If the records do not respond.
@@ -168,7 +168,7 @@ impl Store {
         Ok(self.decide_session(id, decide).await?.flatten())
     }
 
-    /// The time since the last rotation of a session; `None` where it cannot be known.
+    /// The time since the last rotation of a session; `None` if it cannot be known.
     ///
     /// For a rotation by this process, the monotonic clock measures it, and steps of the civil clock do not matter. For
     /// a rotation by another process, or before the start of this one, only the civil time in the record is known. It
@@ -289,7 +289,7 @@ fn used(session: Session, now: Timestamp) -> Decision<Option<Session>> {
 
 fn replayed(after: Session) -> Decision<Option<Session>> {
     tracing::warn!(session = %after.id, user = %after.user, "replayed refresh token: session revoked");
-    // The token is refused even where the revocation cannot be written.
+    // The token is refused even if the revocation cannot be written.
     Decision::Record { outcome: None, after }
 }
 

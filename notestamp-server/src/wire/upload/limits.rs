@@ -13,7 +13,7 @@ pub(crate) struct UploadLimits {
 }
 
 impl UploadLimits {
-    /// The limits where notes may have `notes_bytes_max` bytes.
+    /// The limits if notes may have `notes_bytes_max` bytes.
     pub(crate) fn new(notes_bytes_max: u64) -> Self {
         // So much that the limits below do not overflow.
         let most = usize::MAX / 8;

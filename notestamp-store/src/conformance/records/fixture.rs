@@ -88,7 +88,7 @@ pub(super) async fn account(store: &dyn RecordStore) -> UserId {
     id
 }
 
-/// Starts a session where the number of open sessions is not limited.
+/// Starts a session while the number of open sessions is not limited.
 pub(super) async fn begin(store: &dyn RecordStore, session: &Session) {
     assert!(store.start_session(session, MANY, NOW).await.unwrap(), "{session:?}");
 }
