@@ -32,8 +32,9 @@ impl PartHead {
     /// Parses the headers; each line begins with CRLF.
     ///
     /// # Errors
-    /// If a line is not a header, if `Content-Disposition` or `Content-Type` comes twice, or if the part's name is
-    /// absent or ambiguous.
+    /// If a line is not a header, if `Content-Disposition` or `Content-Type` comes twice, if the part's name is absent
+    /// or ambiguous, or if a `Content-Transfer-Encoding` (deprecated, RFC 7578, 4.7) changes the bytes: they would be
+    /// stored undecoded.
     pub(crate) fn parse(lines: &[u8]) -> Result<Self, MalformedHead> {
         let (mut disposition, mut content_type) = (None, None);
         for line in unfolded(lines) {
@@ -43,6 +44,9 @@ impl PartHead {
             let seen = match name {
                 name if name.eq_ignore_ascii_case(b"content-disposition") => &mut disposition,
                 name if name.eq_ignore_ascii_case(b"content-type") => &mut content_type,
+                name if name.eq_ignore_ascii_case(b"content-transfer-encoding") && !is_identity(value) => {
+                    return Err("a part with a Content-Transfer-Encoding other than 7bit, 8bit or binary");
+                }
                 _ => continue,
             };
             if seen.replace(value.to_vec()).is_some() {
@@ -61,6 +65,11 @@ impl PartHead {
             has_media_type: content_type.is_some_and(|value| is_media_type(&value)),
         })
     }
+}
+
+/// Whether a transfer encoding leaves the bytes as they are (RFC 2045, 6.1).
+fn is_identity(encoding: &[u8]) -> bool {
+    [b"7bit".as_slice(), b"8bit", b"binary"].iter().any(|known| encoding.eq_ignore_ascii_case(known))
 }
 
 /// The lines of a head; a line that begins with white space continues the previous one (RFC 5322, 2.2.3).
@@ -277,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_with_an_ambiguous_name_is_refused() {
+    fn a_part_with_an_ambiguous_name_or_an_encoded_body_is_refused() {
         for lines in [
             "",
             "\r\nContent-Type: text/plain",
@@ -297,6 +306,7 @@ mod tests {
             "\r\nContent-Disposition: form-data; name=a\r\nContent-Type: a/b\r\ncontent-type: text/plain",
             "\r\nContent-Disposition form-data; name=a",
             "\r\nno header\r\nContent-Disposition: form-data; name=a",
+            "\r\nContent-Disposition: form-data; name=a\r\nContent-Transfer-Encoding: quoted-printable",
         ] {
             assert!(PartHead::parse(lines.as_bytes()).is_err(), "{lines:?}");
         }

@@ -105,6 +105,7 @@ async fn headers_of_any_spelling_and_order_are_read() {
         "content-disposition:form-data;name=mediaFile;filename=x.mp3",
         "Content-Type: audio/mpeg\r\nContent-Disposition: form-data; filename=\"x.mp3\"; name=\"mediaFile\"",
         "Content-Length: 5\r\nX-Other: \u{fc}\r\ncontent-type: audio/mpeg\r\nContent-disposition: form-data; name=\"mediaFile\"",
+        "Content-Disposition: form-data; name=\"mediaFile\"; filename=\"x\"\r\nContent-Transfer-Encoding: Binary",
     ] {
         assert_eq!(save(&ada, head.as_bytes(), b"bytes").await, stored(b"bytes"), "{head}");
     }
@@ -172,6 +173,7 @@ async fn an_ambiguous_part_header_is_refused() {
         "Content-Disposition: form-data; name=\"mediaFile\"\r\nContent-Disposition: form-data; name=\"other\"",
         "Content-Disposition: form-data; name=\"mediaFile\"\r\nContent-Type: audio/mpeg\r\nContent-Type: text/plain",
         "Content-Disposition form-data; name=\"mediaFile\"; filename=\"x.mp3\"",
+        "Content-Disposition: form-data; name=\"mediaFile\"; filename=\"x\"\r\nContent-Transfer-Encoding: base64",
     ] {
         assert_eq!(save(&ada, head.as_bytes(), b"bytes").await, refused("bad_request"), "{head}");
     }
