@@ -7,7 +7,7 @@ use notestamp_store::records::MongoDbRecords;
 use notestamp_store::records::{MemoryRecords, RecordStore, SqliteRecords};
 use notestamp_store::{BlobStore, Clock, Error, ObjectKind, SessionTtl, Store, StoreSettings};
 
-use crate::config::{Config, RecordsUrl, SESSIONS_OPEN_MAX, Storage, Sweep};
+use crate::config::{Config, RecordsUrl, SESSIONS_OPEN_MAX, Storage, Sweep, UPLOADS_AT_ONCE_MAX};
 use crate::data_folder::DataFolderError;
 
 /// Why the stores cannot be opened.
@@ -35,6 +35,7 @@ pub fn settings(config: &Config) -> StoreSettings {
         quota_bytes_max: config.limits.quota_bytes,
         projects_max: config.limits.projects_max,
         sessions_open_max: SESSIONS_OPEN_MAX,
+        uploads_at_once_max: UPLOADS_AT_ONCE_MAX,
         memory_bytes_max: config.limits.memory_bytes_max,
         session_ttl: SessionTtl {
             access: config.tokens.access_ttl,

@@ -81,6 +81,12 @@ pub enum Error {
         /// The limit.
         max: u64,
     },
+    /// The account has as many uploads in progress as it may have: a retry later may succeed. Nothing was received.
+    #[error("the account has {max} uploads in progress; try again when one has ended")]
+    TooManyUploads {
+        /// The limit.
+        max: usize,
+    },
     /// Another process, or another part of this process, has opened a resource that only one may open.
     #[error("{what} is in use")]
     InUse {

@@ -145,7 +145,7 @@ async fn an_upload_of_existing_bytes_is_aborted() {
     let (store, user) = with_account(&place).await;
     let mut objects = Vec::new();
     for title in ["first", "second"] {
-        let mut save = store.begin_save(user);
+        let mut save = store.begin_save(user).await.unwrap();
         save.write_media(body(LARGE, false)).await.unwrap();
         let project = save.commit(request(title)).await.unwrap();
         objects.push(project.media.expect("it has media").object);
@@ -162,19 +162,19 @@ async fn a_save_that_fails_leaves_no_upload() {
     let place = Place::fresh();
     let (store, user) = with_account(&place).await;
 
-    let mut broken_off = store.begin_save(user);
+    let mut broken_off = store.begin_save(user).await.unwrap();
     let error = broken_off.write_media(body(LARGE, true)).await.unwrap_err();
     assert!(matches!(error, Error::Body(_)), "{error:?}");
     place.has_no_uploads().await;
 
-    let mut of_another_digest = store.begin_save(user);
+    let mut of_another_digest = store.begin_save(user).await.unwrap();
     of_another_digest.write_media(body(LARGE, false)).await.unwrap();
     let announced = SaveRequest { media_digest: Some(Digest::of(b"other")), ..request("title") };
     let error = of_another_digest.commit(announced).await.unwrap_err();
     assert!(matches!(error, Error::DigestMismatch), "{error:?}");
     place.has_no_uploads().await;
 
-    let mut dropped = store.begin_save(user);
+    let mut dropped = store.begin_save(user).await.unwrap();
     dropped.write_media(body(LARGE, false)).await.unwrap();
     drop(dropped);
     place.has_no_uploads().await;
@@ -261,7 +261,7 @@ async fn a_wrong_prefix_is_refused_and_named() {
     let store = over(open(&place).await).await.unwrap();
     let user =
         store.create_account(Email::parse("ada@example.org").unwrap(), PasswordHash::new("$argon2id$"));
-    let mut save = store.begin_save(user.await.unwrap().id);
+    let mut save = store.begin_save(user.await.unwrap().id).await.unwrap();
     save.write_media(body(10, false)).await.unwrap();
     save.commit(request("Song")).await.unwrap();
 

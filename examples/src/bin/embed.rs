@@ -108,7 +108,7 @@ async fn save(
     metadata.mimetype = "audio/mpeg".to_owned();
 
     // A save that is dropped before its commit leaves no objects behind.
-    let mut save = store.begin_save(owner);
+    let mut save = store.begin_save(owner).await?;
     save.write_media(pieces(File::open(recording).await?)).await?;
     Ok(save.commit(SaveRequest::new(metadata, Notes::parse(notes.to_vec())?)).await?)
 }

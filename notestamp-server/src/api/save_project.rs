@@ -15,7 +15,7 @@ use crate::wire::upload::{Upload, UploadLimits};
 
 failures! {
     /// The error statuses of saving a project.
-    SaveFailures: 400 401 403 408 409 412 413 415 507;
+    SaveFailures: 400 401 403 408 409 412 413 415 429 507;
 }
 
 /// Receives a save and commits it, if the request's preconditions hold.
@@ -31,7 +31,7 @@ pub(crate) async fn save(
 ) -> Result<Project, ApiError> {
     let precondition = entity_tags::precondition(headers)?;
     let limits = UploadLimits::new(state.store.settings().notes_bytes_max);
-    let mut save = state.store.begin_save(user);
+    let mut save = state.store.begin_save(user).await?;
     let mut memory = BodyMemory::new(state.store.memory_of(user));
     let texts = receive(body.into(), &mut save, limits, &mut memory).await?;
     let now = state.clock.now();

@@ -11,6 +11,9 @@ pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
 /// How many sessions of an account may be open at once. A sign-in beyond it ends the least recently used one.
 pub(crate) const SESSIONS_OPEN_MAX: usize = 100;
 
+/// How many uploads of an account may be in progress at once in this process. One more waits for a few seconds. Then: 429.
+pub(crate) const UPLOADS_AT_ONCE_MAX: usize = 8;
+
 /// How many parts a multipart body may have.
 pub(crate) const MULTIPART_PARTS_MAX: usize = 32;
 

@@ -5,6 +5,7 @@ use poem::http::StatusCode;
 
 use super::api_error::ApiError;
 use super::code::Code;
+use crate::config::RETRY_AFTER;
 use crate::entity_tags;
 use crate::http::entity_tag::MalformedPrecondition;
 use crate::http::multipart::MultipartError;
@@ -31,6 +32,9 @@ impl From<StoreError> for ApiError {
             StoreError::UploadExpired => Self::new(Code::UploadExpired, message),
             StoreError::QuotaExceeded { .. } => Self::new(Code::QuotaExceeded, message),
             StoreError::TooManyProjects { .. } => Self::new(Code::TooManyProjects, message),
+            StoreError::TooManyUploads { .. } => {
+                Self::retry_after(Code::TooManyRequests, message, RETRY_AFTER)
+            }
             StoreError::Full { .. } => {
                 Self::new(Code::StorageFull, "the server's storage is full").caused_by(error)
             }

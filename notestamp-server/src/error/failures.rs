@@ -88,7 +88,7 @@ fn describe(status: u16) -> MetaResponse {
         413 => "The body, or a part of it, exceeds its limit.",
         415 => "The body has a media type that this operation does not support.",
         416 => "The range is beyond the end of the media.",
-        429 => "Too many failed attempts; try again later.",
+        429 => "Too many failed attempts, or too many uploads of the account in progress; try again later.",
         500 => "An internal error of the server.",
         503 => "A store is unavailable, or the server is overloaded; try again later.",
         507 => "The storage is full, the account's quota is used up, or the account has too many projects.",

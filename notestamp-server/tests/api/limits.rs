@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream};
 use notestamp_store::Email;
 use reqwest::Method;
 use serde_json::json;
@@ -160,6 +162,60 @@ async fn a_quota_counts_distinct_media_and_current_notes() {
     ada.delete_project("a").await.assert_status(200);
     ada.delete_project("b").await.assert_status(200);
     ada.save(more()).await.assert_status(200);
+}
+
+#[apply(api_test)]
+async fn an_upload_beyond_the_quota_is_cut_off_while_it_arrives() {
+    let server = TestServer::spawn_with(|config| config.limits.quota_bytes = Some(100_000)).await;
+    let ada = server.ada().await;
+    for path in ["/home/upload", "/project/save"] {
+        let mut body = Upload::of("a").media(&[7; 300_000]).in_order(&["mediaFile"]).into_body();
+        body.truncate(200_000);
+        // The rest of the body never comes.
+        let body = stream::once(async { Ok::<_, std::io::Error>(body) }).chain(stream::pending());
+        let response = ada.post(path, &Upload::content_type(), reqwest::Body::wrap_stream(body)).await;
+        response.assert_error(507, "quota_exceeded");
+    }
+    server.assert_nothing_leaks().await;
+}
+
+#[apply(api_test)]
+async fn of_nine_uploads_at_once_one_is_refused() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    let bodies = || {
+        let notes = Upload::of("a").part("notesFile", Some("notes"), Some("application/json"), "[1]");
+        let json = json!({"metadata": {"title": "a"}, "content": "[1]"}).to_string().into_bytes();
+        [
+            ("/home/upload", Upload::content_type(), Upload::of("a").into_body()),
+            ("/project/save", Upload::content_type(), notes.into_body()),
+            ("/home/upload", "application/json".to_owned(), json),
+            ("/home/upload", "application/x-www-form-urlencoded".to_owned(), b"title=a&stmp=[1]".to_vec()),
+        ]
+    };
+    let mut held = Vec::new();
+    for (path, content_type, body) in bodies().into_iter().chain(bodies()) {
+        held.push(ada.hold(path, &content_type, body).await);
+    }
+    let refused = join_all(bodies().map(|(path, content_type, body)| {
+        let ada = &ada;
+        async move { ada.post(path, &content_type, body).await }
+    }));
+    for refused in refused.await {
+        let refused = refused.assert_error(429, "too_many_requests");
+        assert!(refused.headers.contains_key("retry-after"));
+    }
+    server.signed_in("bob@example.org").await.save_project("a").await;
+
+    // One place is free after an upload that succeeds, and one after an upload whose client goes away.
+    held.pop().unwrap().finish().await.assert_status(200);
+    ada.save_project("a").await;
+    held.push(ada.hold("/home/upload", &Upload::content_type(), Upload::of("a").into_body()).await);
+    drop(held.pop());
+    ada.save_project("a").await;
+    for upload in held {
+        upload.finish().await.assert_status(200);
+    }
 }
 
 #[apply(api_test)]

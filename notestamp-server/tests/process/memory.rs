@@ -87,20 +87,20 @@ async fn a_large_file_takes_little_memory_and_is_stored_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_equal_uploads_at_once_take_little_memory_and_are_stored_once() {
+async fn eight_equal_uploads_at_once_take_little_memory_and_are_stored_once() {
     let folder = tempfile::tempdir().unwrap();
-    let (data, size) = (folder.path().join("data"), large_bytes() / 10);
+    let (data, size) = (folder.path().join("data"), large_bytes() / 8);
     let server = Server::start(&data, &["--durability", "relaxed"]);
     let client = Client::register(&server.url, "somebody").await;
     let idle = server.memory_peak();
 
-    let saves = (0..10).map(|n| {
+    let saves = (0..8).map(|n| {
         let client = client.clone();
         async move { client.save(&format!("title {n}"), "notes", Some(generated(size))).await }
     });
     join_all(saves).await.into_iter().for_each(|saved| saved.unwrap());
     let peak = server.memory_peak();
-    println!("ten times {} MiB: idle {} MiB, peak {} MiB", size / MIB, idle / MIB, peak / MIB);
+    println!("eight times {} MiB: idle {} MiB, peak {} MiB", size / MIB, idle / MIB, peak / MIB);
 
     let digest = digest(size).await;
     assert!(client.list().await.iter().all(|project| project.media == Some(digest)));
@@ -143,7 +143,7 @@ async fn many_saves_of_large_notes_at_once_stay_within_the_memory_budget() {
     let statuses = join_all(saves).await;
     let peak = server.memory_peak();
     println!("40 saves of {} MiB: idle {} MiB, peak {} MiB", NOTES / MIB, idle / MIB, peak / MIB);
-    assert!(statuses.iter().all(|status| [200, 503].contains(status)), "{statuses:?}");
+    assert!(statuses.iter().all(|status| [200, 429, 503].contains(status)), "{statuses:?}");
     assert!(statuses.contains(&200), "{statuses:?}");
     assert!(peak - idle <= BUDGET + SLACK, "it took {} MiB", (peak - idle) / MIB);
     assert!(server.stop().success());

@@ -8,6 +8,7 @@ mod find;
 mod identity;
 mod list;
 mod media;
+mod media_quota;
 mod open;
 mod reaper;
 mod reservation;
@@ -15,6 +16,7 @@ mod rotations;
 mod save;
 mod sessions;
 mod sweep;
+mod uploads;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -31,6 +33,7 @@ use crate::records::{RecordStore, StoreIdentity};
 
 use clock_readings::{ClockReading, ClockReadings};
 use rotations::Rotations;
+use uploads::Uploads;
 
 pub use check::CheckReport;
 pub use list::ProjectStream;
@@ -64,6 +67,8 @@ pub struct StoreSettings {
     pub projects_max: u64,
     /// The most sessions that one account may have open at once. A sign-in beyond it ends the least recently used one.
     pub sessions_open_max: usize,
+    /// The most uploads that one account may have in progress at once in this process.
+    pub uploads_at_once_max: usize,
     /// The most bytes of bodies, upload batches and notes that are held in memory at the same time.
     pub memory_bytes_max: u64,
     /// The timeout of an upload; a slower upload fails, and nothing of it is kept.
@@ -84,6 +89,7 @@ impl Default for StoreSettings {
             quota_bytes_max: None,
             projects_max: 20_000,
             sessions_open_max: 100,
+            uploads_at_once_max: 8,
             memory_bytes_max: 256 << 20,
             upload_time_max: Duration::from_secs(6 * 60 * 60),
             sweep_grace: Duration::from_secs(60 * 60),
@@ -118,6 +124,7 @@ struct Shared {
     media: BlobStore,
     settings: StoreSettings,
     memory: MemoryBudget,
+    uploads: Uploads,
     clock: Arc<dyn Clock>,
     clock_readings: Mutex<ClockReadings>,
     rotations: Mutex<Rotations>,
@@ -171,12 +178,14 @@ impl StoreBuilder {
         let reapers = Arc::new(tokio::sync::Semaphore::new(REAPERS_MAX));
         let (clock_readings, rotations) = (Mutex::new(ClockReadings::new(&*clock)), Mutex::default());
         let memory = MemoryBudget::new(settings.memory_bytes_max);
+        let uploads = Uploads::new(settings.uploads_at_once_max);
         let shared = Shared {
             records,
             notes,
             media,
             settings,
             memory,
+            uploads,
             clock,
             clock_readings,
             rotations,

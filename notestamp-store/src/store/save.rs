@@ -14,8 +14,10 @@ use crate::memory_budget::MemoryShare;
 use crate::protocol::{MediaCheck, MediaOffer, SaveCommit, Written, check_precondition};
 use crate::records::SaveOutcome;
 
+use super::media_quota::MediaQuota;
 use super::open::digest_of;
 use super::reservation::Reservation;
+use super::uploads::UploadPlace;
 use super::{Shared, Store};
 
 /// A save in progress. Its media may arrive before its title and notes are known.
@@ -30,6 +32,8 @@ pub struct Save {
     media: Option<(ObjectId, StagedObject)>,
     /// The memory that the notes take.
     memory: Option<MemoryShare>,
+    /// Among the uploads in progress of the account.
+    place: UploadPlace,
 }
 
 /// The request of a save, except the bytes of its media.
@@ -59,12 +63,16 @@ const RACES_MAX: usize = 16;
 
 impl Store {
     /// Begins to save a project of the caller's account. A session that the caller names must still be open at the
-    /// commit.
-    pub fn begin_save(&self, caller: impl Into<Caller>) -> Save {
+    /// commit. Of many saves of one account, some are in progress, and the others wait here.
+    ///
+    /// # Errors
+    /// [`Error::TooManyUploads`] if the account has too many in progress for a few seconds.
+    pub async fn begin_save(&self, caller: impl Into<Caller>) -> Result<Save> {
         let caller = caller.into();
+        let place = self.shared.uploads.begin(caller.user).await?;
         let deadline = self.shared.clock.monotonic().after(self.settings().upload_time_max);
         let reservation = Reservation::new(self.clone());
-        Save { store: self.clone(), caller, reservation, deadline, media: None, memory: None }
+        Ok(Save { store: self.clone(), caller, reservation, deadline, media: None, memory: None, place })
     }
 }
 
@@ -73,6 +81,9 @@ impl Save {
     ///
     /// # Errors
     /// - [`Error::TooLarge`], [`Error::UploadExpired`] if the body exceeds the limits of the settings.
+    /// - [`Error::QuotaExceeded`] as soon as the body, with the other uploads in progress of the account, exceeds what is
+    ///   left of its quota; except that media may be as large as all that the account uses, because it may be media that
+    ///   the account has already.
     /// - [`Error::Body`] if the body ends with an error.
     /// - [`Error::Full`] if too little space is free.
     /// - The errors of the backends.
@@ -86,13 +97,14 @@ impl Save {
     {
         assert!(self.media.is_none(), "a save has one media file");
         self.store.ensure_room_for(&[ObjectKind::Media]).await?;
+        let quota = MediaQuota::of(&self.store, self.caller.user).await?;
         let shared = self.store.shared.clone();
         let namespace = shared.media_namespace(self.caller.user);
         let written = async {
             let object = self.reserve(ObjectKind::Media, namespace).await?;
             let memory = self.store.memory_of(self.caller);
             let mut ingest = shared.media.ingest(namespace, object).within(memory);
-            match pump(body, &mut ingest, &shared, self.deadline).await {
+            match self.pump(body, &mut ingest, quota).await {
                 Ok(()) => Ok((object, ingest.stage().await?)),
                 Err(error) => {
                     abort(ingest.abort()).await;
@@ -325,6 +337,29 @@ impl Save {
         Ok(MediaOffer::Written(written))
     }
 
+    /// Streams the body into the ingest; enforces the limits of its size, and the deadline.
+    async fn pump<S, E>(&mut self, body: S, ingest: &mut Ingest, quota: Option<MediaQuota>) -> Result<()>
+    where
+        S: Stream<Item = Result<Bytes, E>>,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let max = self.store.settings().media_bytes_max;
+        pin_mut!(body);
+        while let Some(chunk) = body.next().await {
+            let chunk = chunk.map_err(|e| Error::Body(e.into()))?;
+            self.place.add(chunk.len() as u64);
+            if self.place.bytes() > max {
+                return Err(Error::TooLarge { what: "media", max });
+            }
+            if let Some(quota) = &quota {
+                quota.check(&self.place)?;
+            }
+            check_deadline(&self.store.shared, self.deadline)?;
+            ingest.write(chunk).await?;
+        }
+        Ok(())
+    }
+
     /// Reserves a ledger row, before any byte of its object is written.
     async fn reserve(&mut self, kind: ObjectKind, namespace: Namespace) -> Result<ObjectId> {
         let shared = self.store.shared.clone();
@@ -344,27 +379,6 @@ async fn abort(abort: impl Future<Output = Result<()>> + Send + 'static) {
         }
     };
     wait_briefly(logged).await;
-}
-
-/// Streams the body into the ingest; enforces the size limit and the deadline.
-async fn pump<S, E>(body: S, ingest: &mut Ingest, shared: &Shared, deadline: MonotonicTime) -> Result<()>
-where
-    S: Stream<Item = Result<Bytes, E>>,
-    E: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let max = shared.settings.media_bytes_max;
-    let mut size = 0;
-    pin_mut!(body);
-    while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|e| Error::Body(e.into()))?;
-        size += chunk.len() as u64;
-        if size > max {
-            return Err(Error::TooLarge { what: "media", max });
-        }
-        check_deadline(shared, deadline)?;
-        ingest.write(chunk).await?;
-    }
-    Ok(())
 }
 
 fn check_deadline(shared: &Shared, deadline: MonotonicTime) -> Result<()> {

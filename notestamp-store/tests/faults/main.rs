@@ -349,7 +349,7 @@ async fn a_process_that_starts_while_its_clock_is_ahead_takes_no_upload_and_no_s
     let hash = PasswordHash::new("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA".to_owned());
     let user = running.create_account(Email::parse("ada@example.org").unwrap(), hash).await.unwrap();
     let session = running.start_session(&user, "a browser").await.unwrap().unwrap();
-    let mut save = running.begin_save(user.id);
+    let mut save = running.begin_save(user.id).await.unwrap();
     save.write_media(stream::iter([Ok::<_, Infallible>(Bytes::from(vec![7; 1 << 20]))])).await.unwrap();
 
     clock.step_to(NOW.after(7 * MONTH));
@@ -365,7 +365,7 @@ async fn a_process_that_starts_while_its_clock_is_ahead_takes_no_upload_and_no_s
     assert!(running.find_open_session(session.id).await.unwrap().is_some());
 
     // After an hour it knows its clock, and takes what a process that is gone has reserved.
-    let mut abandoned = running.begin_save(user.id);
+    let mut abandoned = running.begin_save(user.id).await.unwrap();
     abandoned.write_media(stream::iter([Ok::<_, Infallible>(Bytes::from(vec![8; 1 << 20]))])).await.unwrap();
     std::mem::forget(abandoned);
     let_time_pass(&fresh, &clock);

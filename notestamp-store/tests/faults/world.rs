@@ -169,7 +169,7 @@ pub async fn attempt(store: &Store, owner: UserId, clock: &ManualClock, step: &S
     let parse = |title| Title::parse(title).unwrap();
     match step {
         Step::Save { title, notes, media } => {
-            let mut save = store.begin_save(owner);
+            let mut save = store.begin_save(owner).await.unwrap();
             let notes = Notes::parse(serde_json::to_vec(notes).unwrap()).unwrap();
             let mut request = SaveRequest::new(Metadata::new(parse(title), NOW), notes);
             match media {

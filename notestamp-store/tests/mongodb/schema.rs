@@ -178,7 +178,7 @@ async fn many_processes_that_open_a_new_store_at_once_agree_on_its_id() {
 
     let ada =
         opened[0].create_account(Email::parse("ada@example.org").unwrap(), PasswordHash::new("$")).await;
-    let save = opened[1].begin_save(ada.unwrap().id);
+    let save = opened[1].begin_save(ada.unwrap().id).await.unwrap();
     let notes = Notes::parse("[]").unwrap();
     save.commit(SaveRequest::new(Metadata::new(title("Song"), NOW), notes)).await.unwrap();
     let refused = Buckets::default().open(&database).await;

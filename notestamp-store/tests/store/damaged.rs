@@ -265,7 +265,7 @@ async fn the_folders_of_a_removed_account_are_deleted_with_its_last_object() {
     };
     assert_eq!(folders().len(), 4);
     // An upload that began before the removal, and ends after it.
-    let mut late = it.store.begin_save(it.owner);
+    let mut late = it.store.begin_save(it.owner).await.unwrap();
     it.store.remove_account(it.owner).await.unwrap();
     for _ in 0..2 {
         it.let_time_pass();

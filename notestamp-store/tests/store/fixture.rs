@@ -250,7 +250,7 @@ impl Draft {
     }
 
     pub async fn try_save(self) -> Result<Project> {
-        let mut save = self.store.begin_save(self.owner);
+        let mut save = self.store.begin_save(self.owner).await?;
         if let Some(media) = &self.media {
             save.write_media(body(media)).await?;
         }

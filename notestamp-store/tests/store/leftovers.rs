@@ -17,9 +17,9 @@ async fn assert_nothing_left(it: &Fixture) {
 }
 
 pub async fn a_save_that_is_dropped_leaves_nothing(it: Fixture) -> Fixture {
-    drop(it.store.begin_save(it.owner));
+    drop(it.store.begin_save(it.owner).await.unwrap());
     for size in [0, 10, LARGE] {
-        let mut save = it.store.begin_save(it.owner);
+        let mut save = it.store.begin_save(it.owner).await.unwrap();
         save.write_media(body(&media(1, size))).await.unwrap();
         drop(save);
         assert_nothing_left(&it).await;
@@ -29,7 +29,7 @@ pub async fn a_save_that_is_dropped_leaves_nothing(it: Fixture) -> Fixture {
 
 pub async fn a_body_that_is_abandoned_leaves_nothing(it: Fixture) -> Fixture {
     for size in [0, 10, LARGE] {
-        let mut save = it.store.begin_save(it.owner);
+        let mut save = it.store.begin_save(it.owner).await.unwrap();
         let (stalled, mut seen_stalled) = tokio::sync::oneshot::channel();
         let mut stalled = Some(stalled);
         let stall = stream::poll_fn(move |_| {
@@ -48,7 +48,7 @@ pub async fn a_body_that_is_abandoned_leaves_nothing(it: Fixture) -> Fixture {
 
 pub async fn an_incomplete_body_leaves_nothing(it: Fixture) -> Fixture {
     for size in [0, 10, LARGE] {
-        let mut save = it.store.begin_save(it.owner);
+        let mut save = it.store.begin_save(it.owner).await.unwrap();
         let broken = body(&media(1, size)).map(|chunk| chunk.map_err(|never: Infallible| match never {}));
         let broken = broken.chain(stream::once(async { Err("the line went dead") }));
         let refused = save.write_media(broken).await;
@@ -85,12 +85,12 @@ pub async fn an_expired_upload_leaves_nothing(it: Fixture) -> Fixture {
     // The deadline passes while the bytes arrive, and between the last byte and the commit.
     let (clock, late) = (it.clock.clone(), it.store.settings().upload_time_max + Duration::from_millis(1));
     let slow = body(&media(1, LARGE)).inspect(move |_| clock.advance(late));
-    let mut save = it.store.begin_save(it.owner);
+    let mut save = it.store.begin_save(it.owner).await.unwrap();
     let refused = save.write_media(slow).await;
     assert!(matches!(refused, Err(Error::UploadExpired)), "{refused:?}");
     assert_nothing_left(&it).await;
 
-    let mut save = it.store.begin_save(it.owner);
+    let mut save = it.store.begin_save(it.owner).await.unwrap();
     save.write_media(body(&media(1, LARGE))).await.unwrap();
     it.clock.advance(late);
     let refused = save.commit(it.draft("title").request).await;
@@ -121,7 +121,7 @@ pub async fn a_refused_save_leaves_nothing(it: Fixture) -> Fixture {
 }
 
 pub async fn a_save_of_a_removed_account_leaves_nothing(it: Fixture) -> Fixture {
-    let mut save = it.store.begin_save(it.owner);
+    let mut save = it.store.begin_save(it.owner).await.unwrap();
     save.write_media(body(&media(1, LARGE))).await.unwrap();
     assert!(it.store.remove_account(it.owner).await.unwrap());
     let refused = save.commit(it.draft("title").request).await;
@@ -132,7 +132,7 @@ pub async fn a_save_of_a_removed_account_leaves_nothing(it: Fixture) -> Fixture 
 
 pub async fn a_commit_whose_caller_is_cancelled_completes(it: Fixture) -> Fixture {
     let bytes = media(1, LARGE);
-    let mut save = it.store.begin_save(it.owner);
+    let mut save = it.store.begin_save(it.owner).await.unwrap();
     save.write_media(body(&bytes)).await.unwrap();
     let mut commit = Box::pin(save.commit(it.draft("title").request));
     // After the first poll the commit has begun.
@@ -151,7 +151,7 @@ pub async fn a_commit_whose_caller_is_cancelled_completes(it: Fixture) -> Fixtur
 pub async fn an_abandoned_commit_does_not_undo_a_later_save(it: Fixture) -> Fixture {
     let bytes = media(1, LARGE);
     for n in 0..20 {
-        let mut save = it.store.begin_save(it.owner);
+        let mut save = it.store.begin_save(it.owner).await.unwrap();
         save.write_media(body(&bytes)).await.unwrap();
         let request = it.draft("title").notes(&format!("given up {n}")).request;
         // The save may have been committed before.

@@ -12,6 +12,7 @@ mod races;
 mod reopening;
 mod saves;
 mod sweeps;
+mod uploads;
 
 /// Makes a test of each case for each backend. Each case is an async function over a [`fixture::Fixture`].
 macro_rules! on_every_backend {
@@ -53,6 +54,11 @@ on_every_backend! {
         other_media_for_a_project_with_media_is_refused
         a_stale_revision_is_refused
         the_usage_of_an_account_is_exact
+    }
+    uploads {
+        an_upload_ends_as_soon_as_it_exceeds_the_quota
+        uploads_in_progress_share_what_is_left_of_the_quota
+        media_that_the_account_has_may_be_uploaded_again_at_the_quota
     }
     leftovers {
         a_save_that_is_dropped_leaves_nothing

@@ -91,7 +91,7 @@ pub async fn a_sweep_keeps_uploads_in_progress(it: Fixture) -> Fixture {
     let bytes = media(1, LARGE);
     let pieces = LARGE.div_ceil(100_000) as u32;
     let pause = it.store.settings().upload_time_max / (pieces + 1);
-    let mut save = it.store.begin_save(it.owner);
+    let mut save = it.store.begin_save(it.owner).await.unwrap();
     let slow = body(&bytes).then(|chunk| {
         let (store, clock) = (it.store.clone(), it.clock.clone());
         async move {
@@ -113,7 +113,7 @@ pub async fn a_sweep_with_a_clock_a_month_ahead_deletes_nothing_early(it: Fixtur
     it.delete("deleted").await.unwrap();
     let in_grace = it.live_media().await;
     let (before, clock, store) = (it.clock.now(), it.clock.clone(), it.store.clone());
-    let mut save = it.store.begin_save(it.owner);
+    let mut save = it.store.begin_save(it.owner).await.unwrap();
     let stepping = body(&media(1, LARGE)).then(|chunk| {
         let (store, clock) = (store.clone(), clock.clone());
         async move {
@@ -137,7 +137,7 @@ pub async fn a_sweep_dooms_a_reservation_minutes_after_the_upload_time_at_the_ea
     let it = it.with(|settings| settings.upload_time_max = Duration::from_secs(1)).await;
     // Before that, a process does not believe its clock so far as to take a reservation.
     it.clock.advance(60 * MINUTE);
-    let mut save = it.store.begin_save(it.owner);
+    let mut save = it.store.begin_save(it.owner).await.unwrap();
     save.write_media(body(&media(1, LARGE))).await.unwrap();
     it.clock.advance(10 * MINUTE);
     assert_eq!(it.store.sweep().await.unwrap().doomed, 0, "what it had begun may still be under way");
@@ -149,14 +149,14 @@ pub async fn a_sweep_dooms_a_reservation_minutes_after_the_upload_time_at_the_ea
 pub async fn an_upload_whose_reservation_a_sweep_has_doomed_is_refused(it: Fixture) -> Fixture {
     for size in [10, LARGE] {
         // Small media is written only at the commit; the write of large media has already begun.
-        let mut save = it.store.begin_save(it.owner);
+        let mut save = it.store.begin_save(it.owner).await.unwrap();
         save.write_media(body(&media(1, size))).await.unwrap();
         it.let_time_pass();
         it.store.sweep().await.unwrap();
         let refused = save.commit(it.draft("title").request).await;
         assert!(matches!(refused, Err(Error::UploadExpired)), "{refused:?}");
 
-        let mut save = it.store.begin_save(it.owner);
+        let mut save = it.store.begin_save(it.owner).await.unwrap();
         let (store, clock) = (it.store.clone(), it.clock.clone());
         let (first, rest) = (media(1, size), media(2, LARGE));
         let late = stream::once(async move {
