@@ -1,7 +1,11 @@
 //! [`MemoryBudget`]: one limit for all bytes that are held in memory, with a share for each account and each address.
 
+mod queue;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +14,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::domain::UserId;
 use crate::error::{Error, Result};
+
+use queue::{Grants, Place, Queue};
 
 /// A share of up to this size is small. The limits of accounts and addresses do not apply to small shares, so small
 /// requests succeed even while large requests hold all other memory.
@@ -24,12 +30,25 @@ const ACCOUNT_DIVISOR: u64 = 4;
 /// The part of the budget that one address may hold: a half, because many accounts may share an address.
 const ADDRESS_DIVISOR: u64 = 2;
 
+/// A request is slow when its client has not sent enough to acquire more memory for this long. Memory is acquired in
+/// steps of 64 KiB or more, so a slow client sends less than 32 KiB/s.
+const SLOW_AFTER: Duration = Duration::from_secs(2);
+
+/// How long an acquisition waits before slow requests lose their memory to it: fast ones give theirs back meanwhile.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// At most one slow request in this time loses its memory, so that no more of them lose it than necessary.
+const REVOKED_EVERY: Duration = Duration::from_millis(100);
+
 /// Limits the bytes of bodies, upload batches and responses that are held in memory at the same time.
 ///
 /// Code that holds bytes acquires a [`MemoryShare`] first, by a [`MemoryScope`] that names the account and the address
 /// for which they are held. Beyond a limit, an acquisition waits for a while, and then fails with
 /// [`Error::OutOfMemory`]. One account holds at most a quarter of the budget, and one address at most half of it, so
 /// that one user cannot take all.
+///
+/// Acquisitions that wait are served in the order of their arrival, so that many small ones do not starve a large one.
+/// One that waits only for its own account or address does not hold up others.
 ///
 /// Clones share one budget.
 ///
@@ -51,8 +70,6 @@ pub struct MemoryBudget(Arc<Shared>);
 struct Shared {
     bytes_max: u64,
     held: Mutex<Held>,
-    /// Notified when bytes are given back.
-    freed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -60,6 +77,10 @@ struct Held {
     bytes: u64,
     /// Only owners that hold bytes.
     of_owner: HashMap<Owner, u64>,
+    waiting: Queue<Claim, MemoryShare>,
+    /// The requests that wait for a slow client.
+    slow: Vec<MemoryScope>,
+    last_revoked: Option<Instant>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -69,15 +90,34 @@ enum Owner {
     Address(IpAddr),
 }
 
+/// More memory that a request needs.
+#[derive(Clone, Debug)]
+struct Claim {
+    scope: MemoryScope,
+    bytes: u64,
+    /// Whether it belongs to a small share.
+    is_small: bool,
+}
+
+/// The limit that a claim would exceed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Obstacle {
+    Total,
+    Of(Owner),
+}
+
 impl MemoryBudget {
     /// A budget of this many bytes.
     pub fn new(bytes_max: u64) -> Self {
-        Self(Arc::new(Shared { bytes_max, held: Mutex::default(), freed: Notify::new() }))
+        Self(Arc::new(Shared { bytes_max, held: Mutex::default() }))
     }
 
-    /// A scope for an account and an address, as far as they are known; of an IPv6 network, its first address.
+    /// A scope for one request of an account and an address, as far as they are known; of an IPv6 network, its first
+    /// address.
     pub fn scope(&self, account: Option<UserId>, address: Option<IpAddr>) -> MemoryScope {
-        MemoryScope { budget: self.clone(), account, address }
+        let request =
+            Request { bytes: AtomicU64::new(0), grown: Mutex::new(Instant::now()), revoked: Notify::new() };
+        MemoryScope { budget: self.clone(), account, address, request: Arc::new(request) }
     }
 
     /// How many bytes are held now.
@@ -101,32 +141,36 @@ impl MemoryBudget {
         }
     }
 
-    /// Adds bytes to a share that holds `before` already.
-    fn try_add(&self, owners: impl Iterator<Item = Owner> + Clone, before: u64, bytes: u64) -> bool {
-        let mut held = self.lock();
-        let fits = |owner| held.of_owner.get(&owner).copied().unwrap_or(0) + bytes <= self.limit_of(owner);
-        let is_small = before + bytes <= SMALL_BYTES_MAX;
-        let (bytes_max, fit) = match is_small {
-            true => (self.0.bytes_max, true),
-            false => (self.bytes_max_of_large(), owners.clone().all(fits)),
+    fn obstacle(&self, held: &Held, claim: &Claim) -> Option<Obstacle> {
+        let bytes_max = if claim.is_small { self.0.bytes_max } else { self.bytes_max_of_large() };
+        if held.bytes + claim.bytes > bytes_max {
+            return Some(Obstacle::Total);
+        }
+        let exceeds = |owner: &Owner| {
+            held.of_owner.get(owner).copied().unwrap_or(0) + claim.bytes > self.limit_of(*owner)
         };
-        if held.bytes + bytes > bytes_max || !fit {
-            return false;
-        }
-        held.bytes += bytes;
-        for owner in owners {
-            *held.of_owner.entry(owner).or_default() += bytes;
-        }
-        true
+        let exceeded = claim.scope.owners().find(exceeds).map(Obstacle::Of);
+        exceeded.filter(|_| !claim.is_small)
     }
 
-    fn subtract(&self, owners: impl Iterator<Item = Owner>, bytes: u64) {
+    /// Gives a claim its share. The limits have been checked.
+    fn add(held: &mut Held, claim: Claim) -> MemoryShare {
+        held.bytes += claim.bytes;
+        for owner in claim.scope.owners() {
+            *held.of_owner.entry(owner).or_default() += claim.bytes;
+        }
+        claim.scope.request.has_grown(claim.bytes);
+        MemoryShare { scope: claim.scope, bytes: claim.bytes }
+    }
+
+    fn subtract(&self, scope: &MemoryScope, bytes: u64) {
         if bytes == 0 {
             return;
         }
+        scope.request.bytes.fetch_sub(bytes, Ordering::Relaxed);
         let mut held = self.lock();
         held.bytes -= bytes;
-        for owner in owners {
+        for owner in scope.owners() {
             if let Some(of_owner) = held.of_owner.get_mut(&owner) {
                 *of_owner -= bytes;
                 if *of_owner == 0 {
@@ -134,17 +178,116 @@ impl MemoryBudget {
                 }
             }
         }
+        let granted = self.serve(&mut held);
         drop(held);
-        self.0.freed.notify_waiters();
+        granted.deliver();
+    }
+
+    /// Serves the claims that wait, in their order, as far as the limits allow. The shares must be delivered after the
+    /// lock has been released.
+    #[must_use]
+    fn serve(&self, held: &mut Held) -> Grants<MemoryShare> {
+        let mut waiting = std::mem::take(&mut held.waiting);
+        let mut obstacles = Obstacles::default();
+        let granted = waiting.serve(|claim| {
+            if obstacles.hold_up(claim) {
+                return None;
+            }
+            match self.obstacle(held, claim) {
+                Some(obstacle) => {
+                    obstacles.add(claim, obstacle);
+                    None
+                }
+                None => Some(Self::add(held, claim.clone())),
+            }
+        });
+        held.waiting = waiting;
+        granted
+    }
+
+    /// Takes the memory of a slow request, if that helps this claim.
+    fn revoke_for(&self, claim: &Claim) {
+        let mut held = self.lock();
+        let now = Instant::now();
+        if held.last_revoked.is_some_and(|last| now - last < REVOKED_EVERY) {
+            return;
+        }
+        let obstacle = self.obstacle(&held, claim);
+        let helps = |slow: &&MemoryScope| match obstacle {
+            Some(Obstacle::Total) => true,
+            Some(Obstacle::Of(Owner::Address(address))) => slow.address == Some(address),
+            // An account does not lose one request to another of its own.
+            Some(Obstacle::Of(Owner::Account(_))) | None => false,
+        };
+        let bytes = |slow: &&MemoryScope| slow.request.bytes.load(Ordering::Relaxed);
+        let largest = held.slow.iter().filter(helps).max_by_key(bytes).filter(|slow| bytes(slow) > 0);
+        if let Some(revoked) = largest.cloned() {
+            held.last_revoked = Some(now);
+            revoked.request.revoked.notify_waiters();
+            held.forget_slow(&revoked);
+        }
     }
 }
 
-/// A budget, and the account and the address for which bytes are held.
+/// What is in the way of the claims that have waited longer. A later claim that needs the same must not overtake them.
+#[derive(Default)]
+struct Obstacles {
+    small: bool,
+    large: bool,
+    owners: Vec<Owner>,
+}
+
+impl Obstacles {
+    fn add(&mut self, claim: &Claim, obstacle: Obstacle) {
+        match obstacle {
+            Obstacle::Total if claim.is_small => self.small = true,
+            Obstacle::Total => self.large = true,
+            Obstacle::Of(owner) => self.owners.push(owner),
+        }
+    }
+
+    fn hold_up(&self, claim: &Claim) -> bool {
+        match claim.is_small {
+            true => self.small,
+            false => self.large || claim.scope.owners().any(|owner| self.owners.contains(&owner)),
+        }
+    }
+}
+
+impl Held {
+    fn forget_slow(&mut self, scope: &MemoryScope) {
+        self.slow.retain(|slow| !Arc::ptr_eq(&slow.request, &scope.request));
+    }
+}
+
+/// One request in a budget, and the account and the address for which it holds bytes. Clones are of the same request.
 #[derive(Clone, Debug)]
 pub struct MemoryScope {
     budget: MemoryBudget,
     account: Option<UserId>,
     address: Option<IpAddr>,
+    request: Arc<Request>,
+}
+
+/// A request that holds bytes.
+#[derive(Debug)]
+struct Request {
+    bytes: AtomicU64,
+    /// When it acquired bytes the last time.
+    grown: Mutex<Instant>,
+    /// Notified when the request loses its bytes.
+    revoked: Notify,
+}
+
+impl Request {
+    fn has_grown(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        *self.grown.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn grown(&self) -> Instant {
+        *self.grown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl MemoryScope {
@@ -163,6 +306,32 @@ impl MemoryScope {
         Ok(share)
     }
 
+    /// Waits until the client of this request has sent more, or taken more. If it is slow, and other requests need the
+    /// memory that this one holds, this fails: then give the memory back.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] if another request needs the memory.
+    pub async fn wait_for_client<T>(&self, client: impl Future<Output = T>) -> Result<T> {
+        let mut client = pin!(client);
+        if let Ok(ready) = timeout_at(self.request.grown() + SLOW_AFTER, &mut client).await {
+            return Ok(ready);
+        }
+        // From here on, a revocation wakes this task.
+        let mut revoked = pin!(self.request.revoked.notified());
+        revoked.as_mut().enable();
+        let _slow = SlowRequest::new(self);
+        tokio::select! {
+            biased;
+            ready = client => Ok(ready),
+            () = revoked => Err(Error::OutOfMemory),
+        }
+    }
+
+    /// Notes that the client has taken as much as one that is not slow takes in two seconds, 64 KiB or more.
+    pub fn client_has_progressed(&self) {
+        self.request.has_grown(0);
+    }
+
     fn owners(&self) -> impl Iterator<Item = Owner> + Clone + use<> {
         let account = self.account.map(Owner::Account);
         account.into_iter().chain(self.address.map(Owner::Address))
@@ -172,6 +341,65 @@ impl MemoryScope {
     fn bytes_max(&self) -> u64 {
         let limits = self.owners().map(|owner| self.budget.limit_of(owner));
         limits.min().unwrap_or(u64::MAX).min(self.budget.bytes_max_of_large())
+    }
+
+    /// Waits until a claim of this scope can be granted.
+    async fn granted(&self, bytes: u64, is_small: bool, time_max: Duration) -> Result<MemoryShare> {
+        let claim = Claim { scope: self.clone(), bytes, is_small };
+        let mut place = {
+            let mut held = self.budget.lock();
+            let place = held.waiting.enter(claim.clone());
+            let granted = self.budget.serve(&mut held);
+            drop(held);
+            granted.deliver();
+            QueuePlace { budget: self.budget.clone(), place }
+        };
+        let begin = Instant::now();
+        let deadline = begin + time_max;
+        let mut wake = begin + PATIENCE;
+        loop {
+            match timeout_at(wake.min(deadline), &mut place.place.granted).await {
+                Ok(granted) => return granted.map_err(|_| Error::OutOfMemory),
+                Err(_) if Instant::now() >= deadline => return Err(Error::OutOfMemory),
+                Err(_) => self.budget.revoke_for(&claim),
+            }
+            wake += REVOKED_EVERY;
+        }
+    }
+}
+
+/// A request among those that wait for a slow client; dropping it removes the request from them.
+struct SlowRequest<'a>(&'a MemoryScope);
+
+impl<'a> SlowRequest<'a> {
+    fn new(scope: &'a MemoryScope) -> Self {
+        scope.budget.lock().slow.push(scope.clone());
+        Self(scope)
+    }
+}
+
+impl Drop for SlowRequest<'_> {
+    fn drop(&mut self) {
+        self.0.budget.lock().forget_slow(self.0);
+    }
+}
+
+/// The place of an acquisition that waits; dropping it removes the acquisition from the queue.
+struct QueuePlace {
+    budget: MemoryBudget,
+    place: Place<MemoryShare>,
+}
+
+impl Drop for QueuePlace {
+    fn drop(&mut self) {
+        let mut held = self.budget.lock();
+        if !held.waiting.leave(&self.place) {
+            return;
+        }
+        // It may have held up others.
+        let granted = self.budget.serve(&mut held);
+        drop(held);
+        granted.deliver();
     }
 }
 
@@ -183,6 +411,11 @@ pub struct MemoryShare {
 }
 
 impl MemoryShare {
+    /// The request that holds the share.
+    pub fn scope(&self) -> &MemoryScope {
+        &self.scope
+    }
+
     /// How many bytes the share allows.
     pub fn bytes(&self) -> u64 {
         self.bytes
@@ -198,21 +431,10 @@ impl MemoryShare {
         if missing == 0 {
             return Ok(());
         }
-        let budget = &self.scope.budget;
-        let deadline = Instant::now() + time_max;
-        loop {
-            let freed = budget.0.freed.notified();
-            let mut freed = std::pin::pin!(freed);
-            // From here on, bytes that are given back wake this task.
-            freed.as_mut().enable();
-            if budget.try_add(self.scope.owners(), self.bytes, missing) {
-                self.bytes += missing;
-                return Ok(());
-            }
-            if timeout_at(deadline, freed).await.is_err() {
-                return Err(Error::OutOfMemory);
-            }
-        }
+        let is_small = self.bytes + missing <= SMALL_BYTES_MAX;
+        let mut more = self.scope.granted(missing, is_small, time_max).await?;
+        self.bytes += std::mem::take(&mut more.bytes);
+        Ok(())
     }
 
     /// Splits off a share of this many bytes, or of all bytes if it has fewer.
@@ -225,7 +447,7 @@ impl MemoryShare {
 
 impl Drop for MemoryShare {
     fn drop(&mut self) {
-        self.scope.budget.subtract(self.scope.owners(), self.bytes);
+        self.scope.budget.subtract(&self.scope, self.bytes);
     }
 }
 
@@ -324,5 +546,115 @@ mod tests {
         drop(part);
         assert_eq!(budget.bytes_held(), 0);
         assert!(budget.lock().of_owner.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_large_acquisition_is_not_overtaken_by_later_ones() {
+        let budget = MemoryBudget::new(160 * UNIT);
+        let mut held = budget.scope(None, None).acquire(140 * UNIT).await.unwrap();
+        let acquire = |bytes| {
+            let scope = budget.scope(None, None);
+            tokio::spawn(async move { scope.acquire(bytes).await.unwrap() })
+        };
+        let large = acquire(100 * UNIT);
+        tokio::time::sleep(PATIENCE).await;
+        let later = acquire(10 * UNIT);
+        for _ in 0..9 {
+            tokio::time::sleep(PATIENCE / 10).await;
+            drop(held.split(11 * UNIT));
+        }
+        assert!(!large.is_finished() && !later.is_finished());
+        drop(held.split(UNIT));
+        let large = large.await.unwrap();
+        assert!(!later.is_finished());
+        drop(large);
+        later.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_acquisition_that_waits_for_its_account_holds_up_no_other_account() {
+        let budget = MemoryBudget::new(160 * UNIT);
+        let (ada, bob) = (account(), account());
+        let of = |account| budget.scope(Some(account), None);
+        let _held = of(ada).acquire(40 * UNIT).await.unwrap();
+        let scope = of(ada);
+        let waiting = tokio::spawn(async move { scope.acquire(UNIT).await });
+        tokio::task::yield_now().await;
+        let begin = Instant::now();
+        let _other = of(bob).acquire(UNIT).await.unwrap();
+        assert_eq!(begin.elapsed(), Duration::ZERO);
+        waiting.await.unwrap().unwrap_err();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_acquisition_whose_caller_is_gone_holds_up_nobody_and_keeps_nothing() {
+        let budget = MemoryBudget::new(160 * UNIT);
+        let mut held = budget.scope(None, None).acquire(130 * UNIT).await.unwrap();
+        let scope = budget.scope(None, None);
+        let gone = tokio::spawn(async move { scope.acquire(100 * UNIT).await });
+        tokio::task::yield_now().await;
+        let scope = budget.scope(None, None);
+        let next = tokio::spawn(async move { scope.acquire(10 * UNIT).await });
+        tokio::task::yield_now().await;
+        assert!(!next.is_finished());
+        gone.abort();
+        gone.await.unwrap_err();
+        assert_eq!(next.await.unwrap().unwrap().bytes(), 10 * UNIT);
+
+        // The grant of a caller that is gone before it takes it is given back.
+        let scope = budget.scope(None, None);
+        let gone = tokio::spawn(async move { scope.acquire(100 * UNIT).await });
+        tokio::task::yield_now().await;
+        drop(held.split(130 * UNIT));
+        gone.abort();
+        gone.await.unwrap_err();
+        assert_eq!(budget.bytes_held(), 0);
+    }
+
+    /// A request that holds this much, and whose client sends no more.
+    async fn stalled(scope: MemoryScope, bytes: u64) -> tokio::task::JoinHandle<Result<()>> {
+        let share = scope.acquire(bytes).await.unwrap();
+        tokio::spawn(async move {
+            let waited = scope.wait_for_client(std::future::pending()).await;
+            drop(share);
+            waited
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_largest_slow_request_loses_its_memory_to_one_that_waits() {
+        let budget = MemoryBudget::new(160 * UNIT);
+        let large = stalled(budget.scope(None, None), 100 * UNIT).await;
+        let small = stalled(budget.scope(None, None), 40 * UNIT).await;
+        tokio::time::sleep(Duration::from_secs(60 * 60)).await;
+        assert!(!large.is_finished(), "nobody needs its memory");
+        let _share = budget.scope(None, None).acquire(50 * UNIT).await.unwrap();
+        assert!(matches!(large.await.unwrap(), Err(Error::OutOfMemory)));
+        assert!(!small.is_finished());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_whose_client_sends_enough_keeps_its_memory() {
+        let budget = MemoryBudget::new(160 * UNIT);
+        let scope = budget.scope(None, None);
+        let mut share = scope.acquire(120 * UNIT).await.unwrap();
+        for step in 1..20 {
+            scope.wait_for_client(tokio::time::sleep(SLOW_AFTER * 9 / 10)).await.unwrap();
+            share.grow_to(120 * UNIT + (64 << 10) * step, MemoryScope::WAIT_TIME_MAX).await.unwrap();
+            if step == 10 {
+                let other = budget.scope(None, None);
+                tokio::spawn(async move { other.acquire(100 * UNIT).await.unwrap_err() });
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_account_loses_no_request_to_another_of_its_own() {
+        let budget = MemoryBudget::new(160 * UNIT);
+        let ada = account();
+        let stalled = stalled(budget.scope(Some(ada), None), 40 * UNIT).await;
+        tokio::time::sleep(SLOW_AFTER).await;
+        budget.scope(Some(ada), None).acquire(UNIT).await.unwrap_err();
+        assert!(!stalled.is_finished());
     }
 }

@@ -21,6 +21,14 @@ impl BodyMemory {
         Self { scope, share: None, bytes: 0 }
     }
 
+    /// Waits for more of the body.
+    ///
+    /// # Errors
+    /// 503 if the client is slow, and other requests need the memory that this one holds.
+    pub(crate) async fn wait_for<T>(&self, next: impl Future<Output = T>) -> Result<T, ApiError> {
+        Ok(self.scope.wait_for_client(next).await?)
+    }
+
     /// Holds memory for this many more bytes, which have arrived.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ mod delete_project;
 mod file_name;
 mod health;
 mod home;
+mod list_memory;
 mod media_headers;
 mod media_response;
 mod open_project;

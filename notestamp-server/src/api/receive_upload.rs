@@ -36,16 +36,16 @@ pub(crate) async fn receive(
     }
 }
 
-/// How many copies of a body its parser holds at once: the body, its fields, and the text of the largest field.
-const COPIES: usize = 3;
+/// How many copies of a JSON text or a form its parser holds at once: the text, and the content of its fields.
+const COPIES: usize = 2;
 
 /// Reads a body without media into memory.
 async fn read(body: Body, limits: UploadLimits, memory: &mut BodyMemory) -> Result<Bytes, ApiError> {
-    let bytes_max = limits.text_body_bytes_max();
+    let bytes_max = limits.object_bytes_max();
     let mut read = BytesMut::new();
     let mut chunks = body.into_bytes_stream();
     let broken = |error| ApiError::bad_request("the body cannot be read").caused_by(error);
-    while let Some(chunk) = chunks.try_next().await.map_err(broken)? {
+    while let Some(chunk) = memory.wait_for(chunks.try_next()).await?.map_err(broken)? {
         if chunk.len() > bytes_max - read.len() {
             return Err(ApiError::new(Code::TooLarge, format!("the body exceeds {bytes_max} bytes")));
         }
@@ -55,14 +55,19 @@ async fn read(body: Body, limits: UploadLimits, memory: &mut BodyMemory) -> Resu
     Ok(read.freeze())
 }
 
-/// Reads the text of a part into memory.
-async fn read_text(mut part: Part<'_>, bytes_max: usize, memory: &mut BodyMemory) -> Result<Bytes, ApiError> {
+/// Reads the text of a part into memory, where it will be held in this many copies.
+async fn read_text(
+    mut part: Part<'_>,
+    bytes_max: usize,
+    copies: usize,
+    memory: &mut BodyMemory,
+) -> Result<Bytes, ApiError> {
     let mut read = BytesMut::new();
-    while let Some(chunk) = part.chunk().await? {
+    while let Some(chunk) = memory.wait_for(part.chunk()).await?? {
         if chunk.len() > bytes_max - read.len() {
             return Err(part.too_large(bytes_max).into());
         }
-        memory.add(chunk.len()).await?;
+        memory.add(copies * chunk.len()).await?;
         read.extend_from_slice(&chunk);
     }
     Ok(read.freeze())
@@ -76,12 +81,12 @@ async fn receive_form(
     memory: &mut BodyMemory,
 ) -> Result<UploadTexts, ApiError> {
     let mut texts = UploadTexts::new(notes.name);
-    while let Some(part) = form.next_part().await? {
+    while let Some(part) = memory.wait_for(form.next_part()).await?? {
         match part.name() {
-            MEDIA_FILE => receive_media(part, save).await?,
+            MEDIA_FILE => receive_media(part, save, memory).await?,
             name if name == notes.name => {
                 let (is_file, has_file_name) = (part.is_file(), part.has_file_name());
-                let content = read_text(part, limits.notes_bytes_max, memory).await?;
+                let content = read_text(part, limits.notes_bytes_max, 1, memory).await?;
                 let is_absent = match is_file {
                     true => !has_file_name && content.is_empty(),
                     false => is_placeholder(&content),
@@ -91,7 +96,7 @@ async fn receive_form(
                 }
             }
             "metadata" => {
-                let json = read_text(part, limits.metadata_bytes_max(), memory).await?;
+                let json = read_text(part, limits.metadata_bytes_max(), COPIES, memory).await?;
                 texts = in_background(json.len(), move || {
                     texts.set_metadata(&json)?;
                     Ok(texts)
@@ -99,7 +104,7 @@ async fn receive_form(
                 .await?;
             }
             "mediaDigest" => {
-                let text = part.text(DIGEST_BYTES_MAX).await?;
+                let text = memory.wait_for(part.text(DIGEST_BYTES_MAX)).await??;
                 texts.set_media_digest(&String::from_utf8_lossy(&text))?;
             }
             // Unknown parts are ignored: a newer client may send more than this server knows.
@@ -115,15 +120,15 @@ async fn receive_form(
 /// Receives the media part. A file part is the media, whatever its content type, unless it has neither a file name nor
 /// bytes, which an empty file input sends. A placeholder text means no media; any other text is refused, because it may
 /// be media that was sent wrongly, and would be lost.
-async fn receive_media(mut part: Part<'_>, save: &mut Save) -> Result<(), ApiError> {
+async fn receive_media(mut part: Part<'_>, save: &mut Save, memory: &BodyMemory) -> Result<(), ApiError> {
     if !part.is_file() {
-        return match part.text(PLACEHOLDER_BYTES_MAX).await {
+        return match memory.wait_for(part.text(PLACEHOLDER_BYTES_MAX)).await? {
             Ok(text) if is_placeholder(&text) => Ok(()),
             Ok(_) | Err(MultipartError::TooLarge { .. }) => Err(media_is_no_file()),
             Err(error) => Err(error.into()),
         };
     }
-    let first = part.chunk().await?;
+    let first = memory.wait_for(part.chunk()).await??;
     if first.is_none() && !part.has_file_name() {
         return Ok(());
     }

@@ -32,7 +32,7 @@ pub(crate) async fn save(
     let precondition = entity_tags::precondition(headers)?;
     let limits = UploadLimits::new(state.store.settings().notes_bytes_max);
     let mut save = state.store.begin_save(user).await?;
-    let mut memory = BodyMemory::new(state.store.memory_of(user));
+    let mut memory = BodyMemory::new(save.memory().clone());
     let texts = receive(body.into(), &mut save, limits, &mut memory).await?;
     let now = state.clock.now();
     let request = in_background(texts.notes_len(), move || texts.into_request(precondition, now)).await?;

@@ -17,6 +17,7 @@ use crate::error::{ApiError, Code, Failed, failures};
 use crate::middleware::base_url::BaseUrl;
 use crate::middleware::client_address::Client;
 use crate::state::State;
+use crate::transport::HeldMemory;
 use crate::wire::account::{CredentialsBody, Message, SignedIn};
 use crate::wire::json::{Json, StreamedJson};
 use crate::wire::metadata::ProjectMetadata;
@@ -48,10 +49,11 @@ impl SignIn {
         base: BaseUrl,
         client: Client,
         jar: SessionJar,
+        memory: HeldMemory,
         headers: &HeaderMap,
         body: CredentialsBody,
     ) -> SignedInOr {
-        sign_in(&state, &base, &client, &jar, headers, body).await
+        sign_in(&state, &base, &client, &jar, &memory, headers, body).await
     }
 
     /// Sign in, at the path that other clients use
@@ -62,10 +64,11 @@ impl SignIn {
         base: BaseUrl,
         client: Client,
         jar: SessionJar,
+        memory: HeldMemory,
         headers: &HeaderMap,
         body: CredentialsBody,
     ) -> SignedInOr {
-        sign_in(&state, &base, &client, &jar, headers, body).await
+        sign_in(&state, &base, &client, &jar, &memory, headers, body).await
     }
 
     /// Sign out
@@ -96,6 +99,7 @@ async fn sign_in(
     base: &BaseUrl,
     client: &Client,
     jar: &SessionJar,
+    memory: &HeldMemory,
     headers: &HeaderMap,
     body: CredentialsBody,
 ) -> SignedInOr {
@@ -119,7 +123,7 @@ async fn sign_in(
         let media_url = media_url(base);
         let entry = move |project| ProjectMetadata::new(project, &media_url);
         let empty = SignedIn { email: account.email.as_str().to_owned(), directory: Vec::new() };
-        let list = WholeList::read(state, account.id, &ListQuery::default(), &empty, entry).await?;
+        let list = WholeList::read(state, account.id, memory, &ListQuery::default(), &empty, entry).await?;
         // Starts the session last: cookies that are older than `late_cookies` allows would be left out.
         let user_agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let Some(session) = state.store.start_session(&account, user_agent).await? else {

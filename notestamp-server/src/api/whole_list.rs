@@ -18,10 +18,12 @@ use serde::Serialize;
 use tracing::Span;
 
 use super::conditional::Conditional;
+use super::list_memory::ListMemory;
 use crate::entity_tags;
 use crate::error::ApiError;
 use crate::http::entity_tag::EntityTag;
 use crate::state::State;
+use crate::transport::HeldMemory;
 use crate::wire::json::StreamedJson;
 
 /// A response that contains all projects that a query selects; `entry` makes the list's entry of a project. Its JSON is
@@ -32,6 +34,7 @@ pub(crate) struct WholeList<T, F> {
     query: ListQuery,
     projects: ProjectStream,
     text: ListText<F>,
+    memory: ListMemory,
     of: PhantomData<fn() -> T>,
 }
 
@@ -44,10 +47,11 @@ where
     /// Reads the first chunk of a list. `empty` is the response to a query that selects no project.
     ///
     /// # Errors
-    /// 401 if the caller's session has ended; those of the store.
+    /// 401 if the caller's session has ended; 503 if other requests hold too much memory; those of the store.
     pub(crate) async fn read(
         state: &Arc<State>,
         caller: impl Into<Caller>,
+        held: &HeldMemory,
         query: &ListQuery,
         empty: &T,
         entry: F,
@@ -56,7 +60,9 @@ where
         let mut projects = state.store.stream_projects(caller, &query).await?;
         let mut text = ListText::around(empty, entry).map_err(ApiError::unserializable)?;
         text.extend(projects.next_chunk().await?.unwrap_or_default()).map_err(ApiError::unserializable)?;
-        Ok(Self { state, caller, query, projects, text, of: PhantomData })
+        let mut memory = ListMemory::new(&state.store, caller, held);
+        memory.hold(text.written.len()).await?;
+        Ok(Self { state, caller, query, projects, text, memory, of: PhantomData })
     }
 
     /// The rest of the list is read on behalf of this session.
@@ -71,7 +77,8 @@ where
             self.text.end();
             return StreamedJson::new(self.text.take().into());
         }
-        let unsent = Unsent { projects: self.projects, text: self.text, span: Span::current() };
+        let Self { projects, text, memory, .. } = self;
+        let unsent = Unsent { projects, text, memory, span: Span::current() };
         StreamedJson::new(Body::from_bytes_stream(stream::try_unfold(unsent, Unsent::next)))
     }
 
@@ -96,6 +103,7 @@ where
             self.text
                 .extend(self.projects.next_chunk().await?.unwrap_or_default())
                 .map_err(ApiError::unserializable)?;
+            self.memory.hold(self.text.written.len()).await?;
             if self.projects.has_more_chunks() {
                 return Conditional::new(headers, &tag, self.into_body());
             }
@@ -122,6 +130,7 @@ where
 struct Unsent<F> {
     projects: ProjectStream,
     text: ListText<F>,
+    memory: ListMemory,
     /// The request's.
     span: Span,
 }
@@ -133,6 +142,7 @@ impl<E: Serialize, F: Fn(Project) -> E> Unsent<F> {
         loop {
             let written = self.text.take();
             if !written.is_empty() {
+                self.memory.hold(written.len()).await.map_err(io::Error::other)?;
                 return Ok(Some((written.into(), self)));
             }
             match self.projects.next_chunk().await {

@@ -176,7 +176,12 @@ impl Activity {
         was_idle
     }
 
-    /// Waits until the connection has been evicted.
+    /// Closes the connection, whatever it is doing.
+    pub(super) fn cut(&self) {
+        self.evicted.notify_one();
+    }
+
+    /// Waits until the connection has been evicted or cut.
     pub(super) async fn evicted(&self) {
         self.evicted.notified().await;
     }

@@ -7,6 +7,9 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
+use notestamp_store::MemoryScope;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
 use super::activity::Activity;
 use super::held_memory::HeldMemory;
@@ -22,6 +25,8 @@ pub(super) struct ResponseBody {
     rest: Bytes,
     activity: Arc<Activity>,
     _memory: Option<HeldMemory>,
+    /// Present if the response holds more memory than one piece.
+    reader: Option<Reader>,
 }
 
 impl ResponseBody {
@@ -30,7 +35,41 @@ impl ResponseBody {
         activity: Arc<Activity>,
         memory: Option<HeldMemory>,
     ) -> Self {
-        Self { body: Box::pin(body), rest: Bytes::new(), activity, _memory: memory }
+        let scope = memory.as_ref().and_then(|memory| memory.scope_beyond(PIECE_BYTES_MAX as u64));
+        let reader = scope.map(|scope| Reader::watch(scope, activity.clone()));
+        Self { body: Box::pin(body), rest: Bytes::new(), activity, _memory: memory, reader }
+    }
+}
+
+/// The client of a response that is held in memory. If it is slow, and other requests need the memory, its connection is
+/// closed.
+struct Reader {
+    scope: MemoryScope,
+    progress: Arc<Notify>,
+    watching: JoinHandle<()>,
+}
+
+impl Reader {
+    fn watch(scope: MemoryScope, activity: Arc<Activity>) -> Self {
+        let progress = Arc::new(Notify::new());
+        let (watched, progressed) = (scope.clone(), progress.clone());
+        let watching = tokio::spawn(async move {
+            while watched.wait_for_client(progressed.notified()).await.is_ok() {}
+            activity.cut();
+        });
+        Self { scope, progress, watching }
+    }
+
+    /// Call it for each piece that the client takes.
+    fn has_taken_a_piece(&self) {
+        self.scope.client_has_progressed();
+        self.progress.notify_one();
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.watching.abort();
     }
 }
 
@@ -55,6 +94,9 @@ impl Body for ResponseBody {
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => return Poll::Ready(None),
             }
+        }
+        if let Some(reader) = &self.reader {
+            reader.has_taken_a_piece();
         }
         let piece = self.rest.len().min(PIECE_BYTES_MAX);
         Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(piece)))))

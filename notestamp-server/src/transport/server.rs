@@ -272,6 +272,7 @@ mod tests {
 
     use bytes::Bytes;
     use futures_util::{StreamExt as _, stream};
+    use notestamp_store::MemoryBudget;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpSocket;
     use tokio::sync::{oneshot, watch};
@@ -389,6 +390,29 @@ mod tests {
             .unwrap();
         connection.shutdown().await.unwrap();
         assert!(until_closed(connection).await.ends_with("\r\n\r\ndone"));
+    }
+
+    #[tokio::test]
+    async fn the_connection_of_a_slow_reader_is_closed_when_others_need_the_memory() {
+        const MIB: u64 = 1 << 20;
+        let budget = MemoryBudget::new(16 * MIB);
+        let scope = budget.scope(None, None);
+        let endpoint = poem::endpoint::make(move |request: Request| {
+            let scope = scope.clone();
+            async move {
+                let memory = HeldMemory::default();
+                memory.hold(scope.acquire(12 * MIB).await.unwrap());
+                let mut response = endpoint(request).await?;
+                response.extensions_mut().insert(memory);
+                Ok::<_, poem::Error>(response)
+            }
+        });
+        let server = start_over(Server::new(limits(10, 10), WAIT_MAX), endpoint).await;
+        let mut reader = server.connect().await;
+        get(&mut reader, "/export").await.unwrap();
+        assert_eq!(budget.bytes_held(), 12 * MIB);
+        let _share = budget.scope(None, None).acquire(8 * MIB).await.unwrap();
+        until_closed(reader).await;
     }
 
     /// A server whose `/wait` never responds, and how many requests wait there.

@@ -11,20 +11,22 @@ use serde_json::value::RawValue;
 /// The fields of a JSON object, not yet validated; of two fields with one name the last wins.
 ///
 /// At most [`ExtraFields::COUNT_MAX`] fields.
-pub(super) struct Fields(pub(crate) BTreeMap<String, Box<RawValue>>);
+///
+/// The values are parts of the text, not copies.
+pub(super) struct Fields<'a>(pub(crate) BTreeMap<String, &'a RawValue>);
 
-impl<'de> Deserialize<'de> for Fields {
+impl<'de> Deserialize<'de> for Fields<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct FieldsVisitor;
 
         impl<'de> Visitor<'de> for FieldsVisitor {
-            type Value = Fields;
+            type Value = Fields<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a JSON object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
                 let mut fields = BTreeMap::new();
                 while let Some((name, value)) = map.next_entry()? {
                     fields.insert(name, value);

@@ -51,7 +51,7 @@ impl MetadataInput {
     /// # Errors
     /// If a known field is not a text, if a further field is nested too deeply, or if there are too many further
     /// fields.
-    pub(crate) fn set(&mut self, name: String, value: Box<RawValue>) -> Result<(), InvalidValue> {
+    pub(crate) fn set(&mut self, name: String, value: &RawValue) -> Result<(), InvalidValue> {
         let known = match name.as_str() {
             "title" => &mut self.title,
             "type" => &mut self.kind,
@@ -65,11 +65,11 @@ impl MetadataInput {
                 return Ok(());
             }
             "notes" => {
-                self.notes = Some(value);
+                self.notes = Some(value.to_owned());
                 return Ok(());
             }
             ignored if IGNORED.contains(&ignored) => return Ok(()),
-            _ => return self.extra.set(name, value),
+            _ => return self.extra.set(name, value.to_owned()),
         };
         let text: Option<String> = serde_json::from_str(value.get())
             .map_err(|_| InvalidValue::new("metadata", format!("has a {name} that is not a text")))?;

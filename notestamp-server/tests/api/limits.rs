@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::TestServer;
-use crate::harness::{Client, PASSWORD, Upload, chunked};
+use crate::harness::{Client, HeldRequest, PASSWORD, Upload, chunked};
 
 async fn tight() -> TestServer {
     TestServer::spawn_with(|config| {
@@ -216,6 +216,31 @@ async fn of_nine_uploads_at_once_one_is_refused() {
     for upload in held {
         upload.finish().await.assert_status(200);
     }
+}
+
+#[apply(api_test_in_threads)]
+async fn a_slow_upload_gives_way_when_others_need_its_memory() {
+    // An address may hold half of this, an account a quarter.
+    let server = TestServer::spawn_with(|config| config.limits.memory_bytes_max = 16 << 20).await;
+    let mut slow = Vec::new();
+    for email in ["ada@example.org", "bob@example.org"] {
+        let client = server.signed_in(email).await;
+        let body = Upload::of("a").notes(notes_of(7_500_000)).into_body();
+        let mut upload = client.hold("/home/upload", &Upload::content_type(), body).await;
+        upload.send_half().await;
+        slow.push(upload);
+    }
+    while server.store().memory().bytes_held() < 7_400_000 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let carol = server.signed_in("carol@example.org").await;
+    carol.save(Upload::of("a").notes(notes_of(3_500_000))).await.assert_status(200);
+
+    // Each of them may still end before the other.
+    let responses = join_all(slow.into_iter().map(HeldRequest::finish)).await;
+    let mut statuses: Vec<_> = responses.iter().map(|response| response.status).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 503]);
 }
 
 #[apply(api_test)]

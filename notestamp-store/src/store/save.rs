@@ -10,7 +10,7 @@ use crate::domain::{
     Project, ProjectId,
 };
 use crate::error::{Error, Result, error_chain};
-use crate::memory_budget::MemoryShare;
+use crate::memory_budget::{MemoryScope, MemoryShare};
 use crate::protocol::{MediaCheck, MediaOffer, SaveCommit, Written, check_precondition};
 use crate::records::SaveOutcome;
 
@@ -30,6 +30,8 @@ pub struct Save {
     /// The deadline of the upload; well before a sweep may doom the rows of this save.
     deadline: MonotonicTime,
     media: Option<(ObjectId, StagedObject)>,
+    /// The scope in which it holds bytes in memory.
+    scope: MemoryScope,
     /// The memory that the notes take.
     memory: Option<MemoryShare>,
     /// Among the uploads in progress of the account.
@@ -71,8 +73,17 @@ impl Store {
         let caller = caller.into();
         let place = self.shared.uploads.begin(caller.user).await?;
         let deadline = self.shared.clock.monotonic().after(self.settings().upload_time_max);
-        let reservation = Reservation::new(self.clone());
-        Ok(Save { store: self.clone(), caller, reservation, deadline, media: None, memory: None, place })
+        let (reservation, scope) = (Reservation::new(self.clone()), self.memory_of(caller));
+        Ok(Save {
+            store: self.clone(),
+            caller,
+            reservation,
+            deadline,
+            media: None,
+            scope,
+            memory: None,
+            place,
+        })
     }
 }
 
@@ -86,6 +97,7 @@ impl Save {
     ///   the account has already.
     /// - [`Error::Body`] if the body ends with an error.
     /// - [`Error::Full`] if too little space is free.
+    /// - [`Error::OutOfMemory`] if other requests hold too much memory, or need that of this save, whose body is slow.
     /// - The errors of the backends.
     ///
     /// # Panics
@@ -102,8 +114,7 @@ impl Save {
         let namespace = shared.media_namespace(self.caller.user);
         let written = async {
             let object = self.reserve(ObjectKind::Media, namespace).await?;
-            let memory = self.store.memory_of(self.caller);
-            let mut ingest = shared.media.ingest(namespace, object).within(memory);
+            let mut ingest = shared.media.ingest(namespace, object).within(self.scope.clone());
             match self.pump(body, &mut ingest, quota).await {
                 Ok(()) => Ok((object, ingest.stage().await?)),
                 Err(error) => {
@@ -125,6 +136,11 @@ impl Save {
                 Err(error)
             }
         }
+    }
+
+    /// The scope in which this save holds bytes in memory. What is read for the save before its commit belongs to it too.
+    pub fn memory(&self) -> &MemoryScope {
+        &self.scope
     }
 
     /// Holds memory until the save has ended, even if its caller has gone before.
@@ -345,7 +361,7 @@ impl Save {
     {
         let max = self.store.settings().media_bytes_max;
         pin_mut!(body);
-        while let Some(chunk) = body.next().await {
+        while let Some(chunk) = self.scope.wait_for_client(body.next()).await? {
             let chunk = chunk.map_err(|e| Error::Body(e.into()))?;
             self.place.add(chunk.len() as u64);
             if self.place.bytes() > max {

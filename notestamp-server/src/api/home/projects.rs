@@ -9,6 +9,7 @@ use poem_openapi::{ApiResponse, OpenApi};
 use super::media_url;
 use crate::api::conditional::{Conditional, Linked};
 use crate::api::delete_project::{DeleteFailures, delete};
+use crate::api::list_memory::ListMemory;
 use crate::api::open_project::{OpenFailures, open};
 use crate::api::save_project::{SaveFailures, save};
 use crate::api::tag::Tag;
@@ -64,6 +65,7 @@ impl Projects {
         state: Data<&Arc<State>>,
         base: BaseUrl,
         deadline: RequestDeadline,
+        memory: HeldMemory,
         headers: &HeaderMap,
         /// Revisions, or `*`: the save is refused with 412 unless the project has one of these revisions.
         #[oai(name = "If-Match")]
@@ -75,7 +77,7 @@ impl Projects {
     ) -> Result<SaveResponse, Failed<SaveFailures>> {
         let saved = save(&state, &user, &deadline, headers, body).await?;
         let revision = entity_tags::of_revision(saved.revision).to_string();
-        Ok(SaveResponse::Saved(directory(&state, &user, &base).await?, revision))
+        Ok(SaveResponse::Saved(directory(&state, &user, &memory, &base).await?, revision))
     }
 
     /// Open a project
@@ -114,6 +116,7 @@ impl Projects {
         user: CurrentUser,
         state: Data<&Arc<State>>,
         base: BaseUrl,
+        memory: HeldMemory,
         headers: &HeaderMap,
         /// Entity tags, or `*`: the response is 412 unless one of them is the current `ETag`.
         #[oai(name = "If-Match")]
@@ -146,10 +149,11 @@ impl Projects {
         let query = parameters.to_query().map_err(notestamp_store::Error::from)?;
         let entry = entry(&base);
         if query.limit.is_none() {
-            let list = WholeList::read(&state, &user, &query, &Vec::new(), entry).await?;
+            let list = WholeList::read(&state, &user, &memory, &query, &Vec::new(), entry).await?;
             return Ok(Linked::new(list.conditional(headers, base.as_str()).await?, None));
         }
         let page = state.store.list_projects(&user, &query).await?;
+        ListMemory::new(&state.store, (&user).into(), &memory).hold_page(&page.projects).await?;
         let link = page.next.map(|next| parameters.next_link(base.as_str(), &next));
         let projects = page.projects.into_iter().map(entry).collect();
         Ok(Linked::new(Conditional::page(headers, projects, link.as_deref())?, link))
@@ -165,6 +169,7 @@ impl Projects {
         user: CurrentUser,
         state: Data<&Arc<State>>,
         base: BaseUrl,
+        memory: HeldMemory,
         headers: &HeaderMap,
         /// Revisions, or `*`: the deletion is refused with 412 unless the project has one of these revisions.
         #[oai(name = "If-Match")]
@@ -176,12 +181,17 @@ impl Projects {
         name: Query<String>,
     ) -> Result<Directory, Failed<DeleteFailures>> {
         delete(&state, &user, headers, &name.0).await?;
-        Ok(directory(&state, &user, &base).await?)
+        Ok(directory(&state, &user, &memory, &base).await?)
     }
 }
 
-async fn directory(state: &Arc<State>, user: &CurrentUser, base: &BaseUrl) -> Result<Directory, ApiError> {
-    let list = WholeList::read(state, user, &ListQuery::default(), &Vec::new(), entry(base)).await?;
+async fn directory(
+    state: &Arc<State>,
+    user: &CurrentUser,
+    memory: &HeldMemory,
+    base: &BaseUrl,
+) -> Result<Directory, ApiError> {
+    let list = WholeList::read(state, user, memory, &ListQuery::default(), &Vec::new(), entry(base)).await?;
     Ok(list.into_body())
 }
 

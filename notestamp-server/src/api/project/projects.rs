@@ -9,6 +9,7 @@ use poem_openapi::param::{Header, Path, Query};
 use super::media_url;
 use crate::api::conditional::Conditional;
 use crate::api::delete_project::{DeleteFailures, delete};
+use crate::api::list_memory::ListMemory;
 use crate::api::open_project::{OpenFailures, open};
 use crate::api::save_project::{SaveFailures, save};
 use crate::api::tag::Tag;
@@ -105,6 +106,7 @@ impl ProjectDialect {
         user: CurrentUser,
         state: Data<&Arc<State>>,
         base: BaseUrl,
+        memory: HeldMemory,
         headers: &HeaderMap,
         /// Entity tags, or `*`: the response is 412 unless one of them is the current `ETag`.
         #[oai(name = "If-Match")]
@@ -137,7 +139,7 @@ impl ProjectDialect {
         let entry = move |project| ProjectListEntry::new(project, entries, &media_url);
         if query.limit.is_none() {
             let empty = ProjectList::new(Vec::new(), None);
-            let list = WholeList::read(&state, &user, &query, &empty, entry).await?;
+            let list = WholeList::read(&state, &user, &memory, &query, &empty, entry).await?;
             return Ok(list.conditional(headers, &variant).await?);
         }
         let session = user.session.id;
@@ -146,6 +148,7 @@ impl ProjectDialect {
         if let (Some(offset), Some(place)) = (next_offset, page.next) {
             state.offset_cursors.remember(session, &query, offset, place);
         }
+        ListMemory::new(&state.store, (&user).into(), &memory).hold_page(&page.projects).await?;
         let list = ProjectList::new(page.projects.into_iter().map(entry).collect(), next_offset);
         Ok(Conditional::page(headers, list, None)?)
     }
@@ -160,6 +163,7 @@ impl ProjectDialect {
         user: CurrentUser,
         state: Data<&Arc<State>>,
         base: BaseUrl,
+        memory: HeldMemory,
         headers: &HeaderMap,
         /// Revisions, or `*`: the deletion is refused with 412 unless the project has one of these revisions.
         #[oai(name = "If-Match")]
@@ -174,7 +178,7 @@ impl ProjectDialect {
         let media_url = media_url(&state, &user, &base);
         let entry = move |project| ProjectMetadata::new(project, &media_url);
         let empty = Directory { directory: Vec::new() };
-        let list = WholeList::read(&state, &user, &ListQuery::default(), &empty, entry).await?;
+        let list = WholeList::read(&state, &user, &memory, &ListQuery::default(), &empty, entry).await?;
         Ok(list.into_body())
     }
 

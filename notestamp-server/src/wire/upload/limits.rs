@@ -26,14 +26,16 @@ impl UploadLimits {
         2 * self.notes_bytes_max + (64 << 10)
     }
 
-    /// How many bytes a body without media may have.
-    pub(crate) fn text_body_bytes_max(self) -> usize {
-        2 * self.notes_bytes_max + self.metadata_bytes_max()
+    /// How many bytes a JSON object or a form without files may have: the notes, which escapes may make longer, and the
+    /// other fields.
+    pub(crate) fn object_bytes_max(self) -> usize {
+        2 * self.notes_bytes_max + (64 << 10)
     }
 }
 
 /// How many bytes any body may have: media, texts, and the delimiters and headers of a form's parts.
 pub(crate) fn body_bytes_max(limits: &Limits) -> u64 {
-    let texts = UploadLimits::new(limits.notes_bytes_max).text_body_bytes_max();
+    let texts = UploadLimits::new(limits.notes_bytes_max);
+    let texts = 2 * texts.notes_bytes_max + texts.metadata_bytes_max();
     limits.media_bytes_max.saturating_add(texts as u64)
 }

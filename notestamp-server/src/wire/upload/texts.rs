@@ -66,7 +66,8 @@ impl UploadTexts {
     pub(crate) fn use_notes_in_metadata(&mut self) -> Result<(), ApiError> {
         let in_metadata = self.metadata.as_mut().and_then(MetadataInput::take_notes);
         if self.notes.is_none() {
-            self.notes = in_metadata.filter(|notes| notes.get() != "null").map(json_text).transpose()?;
+            let in_metadata = in_metadata.filter(|notes| notes.get() != "null");
+            self.notes = in_metadata.map(|notes| json_text(&notes)).transpose()?;
         }
         Ok(())
     }
@@ -93,12 +94,12 @@ impl UploadTexts {
 }
 
 /// Returns the content of a JSON string, or the JSON text of any other value.
-pub(super) fn json_text(value: Box<RawValue>) -> Result<Bytes, ApiError> {
+pub(super) fn json_text(value: &RawValue) -> Result<Bytes, ApiError> {
     match serde_json::from_str::<String>(value.get()) {
         Ok(text) => Ok(text.into()),
         Err(_) if value.get().starts_with('"') => {
             Err(ApiError::bad_request("a text contains an invalid character"))
         }
-        Err(_) => Ok(String::from(Box::<str>::from(value)).into()),
+        Err(_) => Ok(value.get().to_owned().into()),
     }
 }

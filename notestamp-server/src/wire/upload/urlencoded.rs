@@ -38,7 +38,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<UploadTexts, ApiError> {
             MEDIA_FILE => return Err(media_is_no_file()),
             _ => {
                 let json = serde_json::value::to_raw_value(&value).expect("a text is JSON");
-                flat.set(name, json).map_err(StoreError::from)?;
+                flat.set(name, &json).map_err(StoreError::from)?;
             }
         }
     }
