@@ -65,7 +65,7 @@ describe('the client of 2023-24', { timeout: 180_000 }, () => {
 
     assert.deepEqual((await client('signIn', email, password)).body, { email, directory: [] })
     const cookies = await context.cookies(server.url)
-    assert.deepEqual(cookies.map(c => c.name).sort(), ['__Host-accessToken', '__Host-refreshToken'])
+    assert.deepEqual(cookies.map(c => c.name).sort(), ['__Host-accessToken', '__Host-deviceToken', '__Host-refreshToken'])
     for (const cookie of cookies) {
       assert.ok(cookie.httpOnly && cookie.secure, `${cookie.name} is HttpOnly and Secure`)
       assert.equal(cookie.sameSite, 'Lax')
@@ -181,7 +181,8 @@ describe('the client of 2023-24', { timeout: 180_000 }, () => {
     await signUp()
     const cookies = await context.cookies()
     assert.equal((await client('signOut')).status, 200)
-    assert.deepEqual(await context.cookies(), [], 'the browser has dropped the cookies')
+    const kept = (await context.cookies()).map(cookie => cookie.name)
+    assert.deepEqual(kept, ['__Host-deviceToken'], 'the browser has dropped the cookies of the session')
     await context.addCookies(cookies)
     assert.equal((await client('list')).status, 401, 'and the old ones are refused')
   })

@@ -74,7 +74,7 @@ for (const [configuration, prefix] of [['notestamp.conf', ''], ['below-a-path.co
       assert.deepEqual(outsideHosts(requested, base), [])
 
       const cookies = await context.cookies()
-      assert.deepEqual(cookies.map(cookie => cookie.name).sort(), ['__Host-accessToken', '__Host-refreshToken'])
+      assert.deepEqual(cookies.map(cookie => cookie.name).sort(), ['__Host-accessToken', '__Host-deviceToken', '__Host-refreshToken'])
       for (const cookie of cookies) assert.deepEqual([cookie.path, cookie.secure, cookie.httpOnly], ['/', true, true])
     })
 

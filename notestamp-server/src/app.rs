@@ -10,7 +10,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{
-    Authenticator, MediaUrls, Passwords, SessionCookies, SigningKeyError, SigningKeys, Throttle, Tokens,
+    Authenticator, DeviceCookie, MediaUrls, Passwords, SessionCookies, SigningKeyError, SigningKeys,
+    Throttle, Tokens,
 };
 use crate::config::{CONNECTIONS_MAX, Config, METRICS_CONNECTIONS_MAX, READINESS_AGE_MAX, SHUTDOWN_TIME_MAX};
 use crate::error;
@@ -87,6 +88,7 @@ impl App {
         let auth = Arc::new(Authenticator {
             store: store.clone(),
             media_urls: MediaUrls::new(&keys),
+            device_cookie: DeviceCookie::new(&keys),
             tokens: Tokens::new(keys),
             cookies: SessionCookies::new(&config.cookies),
             clock: clock.clone(),

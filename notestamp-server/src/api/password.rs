@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use notestamp_store::User;
 use poem::web::Data;
 use poem_openapi::OpenApi;
 
@@ -53,6 +54,7 @@ impl PasswordApi {
         let changed = state.store.change_password(&account, by, &hash, user_agent).await?;
         let session = changed.ok_or_else(ApiError::unauthorized)?;
         state.auth.set_cookies(&jar, &session);
+        state.auth.set_device_cookie(&jar, &User { password_hash: hash, ..account });
         tracing::info!(user = %user.id, session = %session.id, "password changed");
         let message = "the password was changed, and all other sessions were ended";
         Ok(SetsCookies(Json(Message::new(message))))

@@ -24,7 +24,8 @@ impl<R: ApiResponse> ApiResponse for SetsCookies<R> {
                 name: SET_COOKIE.as_str().to_uppercase(),
                 description: Some(
                     "The cookies `__Host-accessToken` and `__Host-refreshToken`, in a header each: those of the new \
-                     session, or empty and expired where it has ended."
+                     session, or empty and expired where it has ended. A sign-in and a password change also set \
+                     `__Host-deviceToken`."
                         .to_owned(),
                 ),
                 required: true,

@@ -43,6 +43,7 @@ impl SignIn {
     ///
     /// Sets the two cookies of a new session. Of more than 100 open sessions the least recently used one ends.
     #[oai(path = "/auth/signin", method = "post", operation_id = "signIn")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn sign_in(
         &self,
         state: Data<&Arc<State>>,
@@ -58,6 +59,7 @@ impl SignIn {
 
     /// Sign in, at the path that other clients use
     #[oai(path = "/auth/login", method = "post", operation_id = "logIn")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn log_in(
         &self,
         state: Data<&Arc<State>>,
@@ -107,7 +109,10 @@ async fn sign_in(
     // An invalid address has no account, so the response is the same as for an unknown address.
     let email = Email::parse(&username).ok();
     let name = email.as_ref().map_or(username.as_str(), Email::as_str);
-    let attempt = state.throttle.attempt(name, client.ip)?;
+    let attempt = match is_known_device(state, jar, email.as_ref()).await? {
+        true => state.throttle.attempt_of_known_device(name, client.ip)?,
+        false => state.throttle.attempt(name, client.ip)?,
+    };
     if email.is_none() && username.trim().len() > Email::BYTES_MAX {
         attempt.fail(FailureReason::UnknownAccount);
         return Err(bad_credentials().into());
@@ -130,11 +135,19 @@ async fn sign_in(
             continue;
         };
         state.auth.set_cookies(jar, &session);
+        state.auth.set_device_cookie(jar, &account);
         tracing::info!(user = %account.id, session = %session.id, "signed in");
         return Ok(SetsCookies(list.by_session(session.id).into_body()));
     }
     attempt.fail(FailureReason::WrongPassword);
     Err(bad_credentials().into())
+}
+
+/// Returns whether the browser has signed in to the account of this address before.
+async fn is_known_device(state: &State, jar: &SessionJar, email: Option<&Email>) -> Result<bool, ApiError> {
+    let Some(email) = email.filter(|_| state.auth.has_device_cookie(jar)) else { return Ok(false) };
+    let account = state.store.find_account_by_email(email).await?;
+    Ok(account.is_some_and(|account| state.auth.knows_device(jar, &account)))
 }
 
 /// Returns the account of this address if the password is right. The response does not reveal whether the account

@@ -3,13 +3,15 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use notestamp_store::{Caller, Clock, Error as StoreError, Random, Session, Store, TokenId, UserId};
+use notestamp_store::{Caller, Clock, Error as StoreError, Random, Session, Store, TokenId, User, UserId};
 use poem::Request;
 
 use super::cookies::SessionCookies;
+use super::device_cookie::DeviceCookie;
 use super::media_url::{MediaGrant, MediaUrls};
 use super::session_jar::SessionJar;
 use super::tokens::{Claims, Kind, TokenStatus, Tokens};
+use crate::config::DEVICE_COOKIE_AGE;
 use crate::error::ApiError;
 
 /// Decides who sends a request: by the tokens in its cookies, or for media by the signature of its URL.
@@ -23,6 +25,8 @@ pub(crate) struct Authenticator {
     pub(crate) cookies: SessionCookies,
     /// Makes and verifies the URLs of media that need no cookies.
     pub(crate) media_urls: MediaUrls,
+    /// Tells the browsers that have signed in to an account before.
+    pub(crate) device_cookie: DeviceCookie,
     /// Says whether a token or a URL has expired.
     pub(crate) clock: Arc<dyn Clock>,
     /// Makes the ids of access tokens.
@@ -131,7 +135,27 @@ impl Authenticator {
         self.cookies.set(&jar.cookies, self.cookies.refresh_name(), &refresh, session.refresh_expires, now);
     }
 
-    /// Makes the browser delete both cookies.
+    /// Lets the browser be known as one that has signed in to this account.
+    pub(crate) fn set_device_cookie(&self, jar: &SessionJar, account: &User) {
+        let value = self.device_cookie.value(account);
+        self.cookies.set_for(&jar.cookies, self.cookies.device_name(), &value, DEVICE_COOKIE_AGE);
+    }
+
+    /// Returns whether the request has a device cookie, of any account.
+    pub(crate) fn has_device_cookie(&self, jar: &SessionJar) -> bool {
+        self.device_value(jar).is_some_and(|value| value.len() == DeviceCookie::DIGITS)
+    }
+
+    /// Returns whether the browser has signed in to this account before, with its present password.
+    pub(crate) fn knows_device(&self, jar: &SessionJar, account: &User) -> bool {
+        self.device_value(jar).is_some_and(|value| self.device_cookie.verify(&value, account))
+    }
+
+    fn device_value(&self, jar: &SessionJar) -> Option<String> {
+        self.cookies.value(&jar.cookies, self.cookies.device_name())
+    }
+
+    /// Makes the browser delete both cookies of the session.
     pub(crate) fn delete_cookies(&self, jar: &SessionJar) {
         jar.made.at(self.clock.monotonic());
         self.cookies.delete(&jar.cookies);

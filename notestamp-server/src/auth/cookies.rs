@@ -1,4 +1,5 @@
-//! The two cookies of a session: `HttpOnly`, and `Secure` unless the operator allows insecure cookies.
+//! The two cookies of a session and the device cookie: `HttpOnly`, and `Secure` unless the operator allows insecure
+//! cookies.
 
 use std::time::Duration;
 
@@ -33,7 +34,12 @@ impl SessionCookies {
         if self.secure { "__Host-refreshToken" } else { "refreshToken" }
     }
 
-    /// Keeps only the session's cookies in the `Cookie` header, in a form that the cookie jar can read.
+    /// The name of the device cookie.
+    pub(crate) fn device_name(&self) -> &'static str {
+        if self.secure { "__Host-deviceToken" } else { "deviceToken" }
+    }
+
+    /// Keeps only the server's own cookies in the `Cookie` header, in a form that the cookie jar can read.
     ///
     /// The jar ignores all cookies if one byte is not ASCII, so a cookie of another program on the same host would sign
     /// users out. It also ignores a value that it cannot decode, so a damaged token would look like a missing one.
@@ -47,12 +53,12 @@ impl SessionCookies {
         }
     }
 
-    /// Returns this cookie if it is one of the session's, with `!` in place of each byte that no token contains.
+    /// Returns this cookie if it is one of the server's own, with `!` in place of each byte that no token contains.
     fn own(&self, pair: &[u8]) -> Option<String> {
         let equals = pair.iter().position(|byte| *byte == b'=')?;
         let (name, value) = (pair[..equals].trim_ascii(), pair[equals + 1..].trim_ascii());
-        let name =
-            [self.access_name(), self.refresh_name()].into_iter().find(|own| own.as_bytes() == name)?;
+        let own = [self.access_name(), self.refresh_name(), self.device_name()];
+        let name = own.into_iter().find(|own| own.as_bytes() == name)?;
         let in_a_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
         let value = value.iter().map(|byte| if in_a_token(byte) { char::from(*byte) } else { '!' });
         Some(format!("{name}={}", value.collect::<String>()))
@@ -65,12 +71,17 @@ impl SessionCookies {
 
     /// Sets a cookie that lasts until its token expires.
     pub(crate) fn set(&self, jar: &CookieJar, name: &str, token: &str, expires: Timestamp, now: Timestamp) {
-        let mut cookie = self.cookie(name, token);
-        cookie.set_max_age(Duration::from_secs(expires.since(now).as_secs()));
+        self.set_for(jar, name, token, Duration::from_secs(expires.since(now).as_secs()));
+    }
+
+    /// Sets a cookie that lasts for this time.
+    pub(crate) fn set_for(&self, jar: &CookieJar, name: &str, value: &str, age: Duration) {
+        let mut cookie = self.cookie(name, value);
+        cookie.set_max_age(age);
         jar.add(cookie);
     }
 
-    /// Makes the browser delete both cookies.
+    /// Makes the browser delete both cookies of the session.
     pub(crate) fn delete(&self, jar: &CookieJar) {
         for name in [self.access_name(), self.refresh_name()] {
             let mut cookie = self.cookie(name, "");

@@ -46,6 +46,8 @@ struct Failures {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Key {
     AccountFrom(Digest, Option<IpAddr>),
+    /// Of browsers at an address that have signed in to the account before.
+    KnownDevice(Digest, Option<IpAddr>),
     Address(IpAddr),
     /// The accounts that this address has registered.
     Registrations(IpAddr),
@@ -56,9 +58,10 @@ impl Key {
     fn window(self, limits: SignInFailures) -> Duration {
         match (self, limits) {
             (_, SignInFailures::Unlimited) => Duration::ZERO,
-            (Self::AccountFrom(..), SignInFailures::Limited { per_account_and_address, .. }) => {
-                per_account_and_address.window
-            }
+            (
+                Self::AccountFrom(..) | Self::KnownDevice(..),
+                SignInFailures::Limited { per_account_and_address, .. },
+            ) => per_account_and_address.window,
             (Self::Address(_), SignInFailures::Limited { per_address, .. }) => per_address.window,
             (Self::Registrations(_), SignInFailures::Limited { .. }) => REGISTRATIONS_PER_ADDRESS.window,
         }
@@ -104,23 +107,47 @@ impl Throttle {
     /// # Errors
     /// 429 if there have been too many failures; `Retry-After` says how long to wait.
     pub(crate) fn attempt(&self, account: &str, from: Option<IpAddr>) -> Result<Attempt<'_>, ApiError> {
-        let at = self.clock.monotonic();
         let SignInFailures::Limited { per_account_and_address, per_address } = self.limits else {
-            return Ok(Attempt { throttle: self, keys: Vec::new(), from, at });
+            return Ok(self.unlimited(from));
         };
         let network = from.map(network);
         let account = Key::AccountFrom(Digest::of(account.as_bytes()), network);
         let mut limited = vec![(account, per_account_and_address)];
         limited.extend(network.map(|address| (Key::Address(address), per_address)));
+        self.limited(&limited, from)
+    }
 
-        let keys: Vec<_> = limited.iter().map(|(key, _)| *key).collect();
-        if let Some(refusal) = self.begin(&limited, at) {
+    /// Begins an attempt of a browser that has signed in to the account before. Its failures are counted apart from those
+    /// of all other clients, so that clients at the same address cannot keep it out.
+    ///
+    /// # Errors
+    /// As for [`attempt`](Self::attempt).
+    pub(crate) fn attempt_of_known_device(
+        &self,
+        account: &str,
+        from: Option<IpAddr>,
+    ) -> Result<Attempt<'_>, ApiError> {
+        let SignInFailures::Limited { per_account_and_address, .. } = self.limits else {
+            return Ok(self.unlimited(from));
+        };
+        let device = Key::KnownDevice(Digest::of(account.as_bytes()), from.map(network));
+        self.limited(&[(device, per_account_and_address)], from)
+    }
+
+    fn unlimited(&self, from: Option<IpAddr>) -> Attempt<'_> {
+        Attempt { throttle: self, keys: Vec::new(), from, at: self.clock.monotonic() }
+    }
+
+    fn limited(&self, limited: &[(Key, RateLimit)], from: Option<IpAddr>) -> Result<Attempt<'_>, ApiError> {
+        let at = self.clock.monotonic();
+        if let Some(refusal) = self.begin(limited, at) {
             if refusal.is_logged {
                 tracing::info!(address = from.map(display), "sign-in throttled");
             }
             let message = "too many failed attempts; try again later";
             return Err(ApiError::retry_after(Code::TooManyRequests, message, refusal.wait));
         }
+        let keys = limited.iter().map(|(key, _)| *key).collect();
         Ok(Attempt { throttle: self, keys, from, at })
     }
 

@@ -51,6 +51,9 @@ pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// How old cookies may be when the head of their response is written.
 pub(crate) const COOKIE_AGE_MAX: Duration = Duration::from_secs(10);
 
+/// How long a browser keeps the device cookie after a sign-in. Browsers allow up to 400 days.
+pub(crate) const DEVICE_COOKIE_AGE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// How long a signed URL of media is valid without cookies, at most.
 pub(crate) const MEDIA_URL_TTL_MAX: Duration = Duration::from_secs(15 * 60);
 

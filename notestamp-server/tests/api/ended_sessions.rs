@@ -33,7 +33,7 @@ fn session_id(client: &Client) -> String {
 
 async fn change_password(client: &Client, new: &str) {
     let change = json!({"current": PASSWORD, "new": new});
-    client.post_json("/auth/password", &change).await.assert_status(200).assert_refreshes();
+    client.post_json("/auth/password", &change).await.assert_status(200).assert_signs_in();
 }
 
 #[apply(api_test)]

@@ -29,6 +29,8 @@ pub const CLIENT_ORIGIN: &str = "http://localhost:3000";
 /// The names of the session's cookies.
 pub const ACCESS: &str = "__Host-accessToken";
 pub const REFRESH: &str = "__Host-refreshToken";
+/// The name of the cookie that tells a browser that has signed in before.
+pub const DEVICE: &str = "__Host-deviceToken";
 /// The deadline of every response, even in a storm of requests on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -734,6 +736,14 @@ impl ServerResponse {
         let names: Vec<_> = set.keys().map(String::as_str).collect();
         assert_eq!(names, [ACCESS, REFRESH], "{}", self.text());
         assert!(set.values().all(|cookie| !cookie.value.is_empty()));
+    }
+
+    /// Asserts that it sets the cookies of a new session and the device cookie.
+    #[track_caller]
+    pub fn assert_signs_in(&self) {
+        let set = self.cookies();
+        let names: Vec<_> = set.keys().map(String::as_str).collect();
+        assert_eq!(names, [ACCESS, DEVICE, REFRESH], "{}", self.text());
     }
 
     #[track_caller]

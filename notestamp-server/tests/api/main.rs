@@ -35,6 +35,7 @@ mod memory {
     mod form_parts;
     mod health;
     mod held_requests;
+    mod known_devices;
     mod late_requests;
     mod limits;
     mod listing;
@@ -70,6 +71,7 @@ mod embedded {
     mod form_parts;
     mod health;
     mod held_requests;
+    mod known_devices;
     mod late_requests;
     mod limits;
     mod listing;
@@ -125,6 +127,7 @@ mod mongodb_s3 {
     mod form_parts;
     mod health;
     mod held_requests;
+    mod known_devices;
     mod late_requests;
     mod limits;
     mod listing;

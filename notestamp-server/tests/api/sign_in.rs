@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::TestServer;
-use crate::harness::{ACCESS, ADA, PASSWORD, REFRESH, SetCookie, Upload, credentials};
+use crate::harness::{ACCESS, ADA, DEVICE, PASSWORD, REFRESH, Upload, credentials};
 
 /// The paths for signing in, and those for signing out.
 const SIGN_IN: [&str; 2] = ["/auth/signin", "/auth/login"];
@@ -37,11 +37,12 @@ async fn the_cookies_are_out_of_reach_for_scripts_and_other_sites() {
             ["HttpOnly", max_age, "Path=/", "SameSite=Lax", "Secure"].map(str::to_owned).to_vec()
         };
         let attributes_of = |name: &str| set[name].attributes.clone();
-        assert_eq!(set.len(), 2);
+        assert_eq!(set.len(), 3);
         assert_eq!(attributes_of(ACCESS), attributes("Max-Age=900"));
         assert_eq!(attributes_of(REFRESH), attributes("Max-Age=2592000"));
-        for SetCookie { value, .. } in set.values() {
-            assert_eq!(value.split('.').count(), 3, "a JSON Web Token");
+        assert_eq!(attributes_of(DEVICE), attributes("Max-Age=31536000"));
+        for name in [ACCESS, REFRESH] {
+            assert_eq!(set[name].value.split('.').count(), 3, "a JSON Web Token");
         }
     }
 }
@@ -54,6 +55,7 @@ async fn insecure_cookies_have_no_prefix() {
     let set = client.sign_in(ADA).await.cookies();
     assert_eq!(set["accessToken"].attributes, ["HttpOnly", "Max-Age=900", "Path=/", "SameSite=Lax"]);
     assert_eq!(set["refreshToken"].attributes, ["HttpOnly", "Max-Age=2592000", "Path=/", "SameSite=Lax"]);
+    assert_eq!(set["deviceToken"].attributes, ["HttpOnly", "Max-Age=31536000", "Path=/", "SameSite=Lax"]);
     client.get("/auth/user").await.assert_status(200);
 }
 
