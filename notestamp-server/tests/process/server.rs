@@ -82,7 +82,11 @@ impl Server {
     fn try_spawn(mut command: Command) -> Option<Self> {
         let mut child = command.stdout(Stdio::piped()).spawn().expect("it can be started");
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let url = lines.find_map(|line| Some(line.strip_prefix("listening on ")?.to_owned()))?;
+        let url = lines.find_map(|line| Some(line.strip_prefix("listening on ")?.to_owned()));
+        let Some(url) = url else {
+            child.wait().expect("it has been started");
+            return None;
+        };
         // A full pipe that no test reads would block the server.
         let said = Arc::new(Mutex::new(Vec::new()));
         let heard = said.clone();
