@@ -1,7 +1,10 @@
 // All requests except the upload, which is in upload.js.
 
-// A public page must have its server's URL here instead of the address: otherwise a link could send passwords to another server.
-const api = new URLSearchParams(location.search).get('api') ?? 'http://localhost:8080'
+// The server that serves this page (`--site examples/web`), or one beside it if the page has a server of its own.
+const usual = location.port === '3000' ? 'http://localhost:8080' : location.origin
+
+// A public page must have only its server's URL here: otherwise a link could send passwords to another server.
+const api = new URLSearchParams(location.search).get('api') ?? usual
 
 /** The server may be below a path of its host, behind a reverse proxy. */
 export const urlOf = path => new URL(path.replace(/^\//, ''), api.replace(/\/?$/, '/')).href

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use crate::offset_cursors::OffsetCursors;
 use crate::once_per::OncePer;
 use crate::openapi;
 use crate::routes;
+use crate::site::Site;
 use crate::state::State;
 use crate::storage::{self, StorageError};
 use crate::transport::{ConnectionLimits, Server, TrustedProxies, descriptors, listener};
@@ -36,6 +38,7 @@ pub struct App {
     listeners: Vec<(SocketAddr, TcpListener)>,
     metrics: Option<(SocketAddr, TcpListener)>,
     sweep_every: Duration,
+    serves_site: bool,
 }
 
 /// Why a server cannot start.
@@ -47,6 +50,15 @@ pub enum StartError {
     /// The signing keys cannot be loaded.
     #[error(transparent)]
     SigningKey(#[from] SigningKeyError),
+    /// The folder of the web app cannot be served.
+    #[error("cannot serve the web app in {}", folder.display())]
+    Site {
+        /// The folder, as the configuration names it.
+        folder: PathBuf,
+        /// Why its `index.html` cannot be read.
+        #[source]
+        source: io::Error,
+    },
     /// The server cannot listen on an address.
     #[error("cannot listen on {address}")]
     Bind {
@@ -62,8 +74,8 @@ impl App {
     /// Opens the stores and binds the addresses.
     ///
     /// # Errors
-    /// If a store cannot be opened, the signing keys cannot be loaded, or an address cannot be bound; the message says
-    /// which.
+    /// If a store cannot be opened, the signing keys or the web app cannot be loaded, or an address cannot be bound;
+    /// the message says which.
     pub async fn build(config: Config) -> Result<Self, StartError> {
         Self::build_at(config, Arc::new(SystemClock)).await
     }
@@ -81,7 +93,7 @@ impl App {
     /// servers. The configuration of the stores is ignored.
     ///
     /// # Errors
-    /// If the signing keys cannot be loaded, or an address cannot be bound.
+    /// If the signing keys or the web app cannot be loaded, or an address cannot be bound.
     pub async fn build_over(store: Store, config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let random: Arc<dyn Random> = Arc::new(OsRandom);
         let keys = SigningKeys::load(&config.tokens.signing_keys, &*random, config.storage.durability)?;
@@ -117,7 +129,12 @@ impl App {
             random,
             metrics: state.metrics.clone(),
         };
-        let middleware = Middleware::new(routes::routes(state.clone()), &config, parts);
+        let site = Site::open(&config.site).map_err(|source| {
+            let folder = config.site.folder.clone().unwrap_or_default();
+            StartError::Site { folder, source }
+        })?;
+        let serves_site = site.is_some();
+        let middleware = Middleware::new(routes::routes(state.clone(), site), &config, parts);
         let mut listeners = Vec::new();
         let mut addresses = config.listen.addresses;
         addresses.extend(config.listen.metrics_address);
@@ -141,6 +158,7 @@ impl App {
             listeners,
             metrics,
             sweep_every: config.schedule.every,
+            serves_site,
         })
     }
 
@@ -152,6 +170,11 @@ impl App {
     /// The address of the metrics, if they are on.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics.as_ref().map(|(address, _)| *address)
+    }
+
+    /// Whether it serves a web app beside the API.
+    pub fn serves_site(&self) -> bool {
+        self.serves_site
     }
 
     /// The store behind the server.

@@ -19,6 +19,7 @@ mod once_per;
 pub mod openapi;
 mod routes;
 pub mod shutdown;
+mod site;
 mod state;
 pub mod storage;
 pub mod telemetry;

@@ -105,8 +105,12 @@ fn announcement(app: &App, storage: &Storage) -> String {
             storage.records, storage.notes, storage.media
         ),
     });
-    let docs = app.addresses().next();
-    lines.extend(docs.map(|address| format!("API documentation at http://{address}/docs\n")));
+    if let Some(address) = app.addresses().next() {
+        if app.serves_site() {
+            lines.push(format!("web app at http://{address}/\n"));
+        }
+        lines.push(format!("API documentation at http://{address}/docs\n"));
+    }
     lines.concat()
 }
 

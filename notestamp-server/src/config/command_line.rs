@@ -10,6 +10,7 @@ use super::listen::ListenArgs;
 use super::log::LogArgs;
 use super::origins::OriginArgs;
 use super::responses::Responses;
+use super::site::SiteSettings;
 use super::storage::StorageArgs;
 use super::sweep::{Sweep, SweepSchedule};
 use super::tokens::{Cookies, TokenArgs};
@@ -34,6 +35,8 @@ pub(super) struct Settings {
     pub(super) limits: Limits,
     #[command(flatten, next_help_heading = "Responses")]
     pub(super) responses: Responses,
+    #[command(flatten, next_help_heading = "Web app")]
+    pub(super) site: SiteSettings,
     #[command(flatten, next_help_heading = "Sweep")]
     pub(super) schedule: SweepSchedule,
     #[command(flatten, next_help_heading = "Sweep")]
@@ -156,6 +159,8 @@ Examples:
     notestamp-server --data /var/lib/notestamp --allow-origin https://app.example.org
   Behind a reverse proxy that speaks https:
     notestamp-server --public-url https://notes.example.org --trusted-proxy 10.0.0.0/8
+  The web app and the API on one origin:
+    notestamp-server --site /var/www/notestamp
   Everything in memory, for a demonstration:
     notestamp-server --metadata memory: --notes memory:/// --media memory:///
   With a signing key of your own:

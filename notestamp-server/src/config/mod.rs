@@ -18,6 +18,7 @@ mod records;
 mod redacted;
 mod responses;
 mod signing_keys;
+mod site;
 mod size;
 mod storage;
 mod sweep;
@@ -50,6 +51,7 @@ pub use public_url::PublicUrl;
 pub use records::{MongoDbUrl, RecordsUrl};
 pub use responses::{MediaDelivery, ProjectListEntries, Responses};
 pub use signing_keys::SigningKeySource;
+pub use site::SiteSettings;
 pub use storage::Storage;
 pub use sweep::{Sweep, SweepSchedule};
 pub use tokens::{Cookies, TokenSettings};
@@ -95,6 +97,8 @@ pub struct Config {
     pub limits: Limits,
     /// The choices that change responses.
     pub responses: Responses,
+    /// The web app beside the API.
+    pub site: SiteSettings,
     /// How often the server sweeps.
     pub schedule: SweepSchedule,
     /// The times of the sweep: grace period, longest upload.
@@ -198,6 +202,7 @@ impl Config {
             cookies: settings.cookies,
             limits: settings.limits,
             responses: settings.responses,
+            site: settings.site,
             schedule: settings.schedule,
             sweep: settings.sweep,
             log: settings.log.into_log(environment.text("RUST_LOG")?)?,

@@ -84,6 +84,8 @@ fn samples(flag: &str) -> [&'static str; 3] {
         "listen" => ["127.0.0.1:1", "127.0.0.1:2", "[::1]:3"],
         "metrics-listen" => ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"],
         "public-url" => ["https://a.example", "https://b.example", "https://c.example"],
+        "site" => ["/a", "/b", "/c"],
+        "site-csp" => ["default-src 'self'", "default-src *", "default-src 'none'"],
         "trusted-proxy" => ["10.0.0.1", "10.0.0.0/8", "::1"],
         "allow-origin" => ["https://a.example", "https://b.example", "none"],
         "signing-key" => ["a", "b.keys", "/c/keys"],
@@ -138,12 +140,14 @@ fn for_every_setting_a_flag_wins_over_a_variable_over_the_file_over_the_default(
     }
 }
 
-/// Any text may be valid for a folder, a file or a URL, and an empty variable counts as not set.
+/// Whether any text may be a valid value: a name, or a policy.
+fn takes_any_text(flag: &str) -> bool {
+    ["data", "signing-key", "site", "site-csp"].contains(&flag)
+}
+
+/// An empty variable counts as not set.
 fn bad_value(flag: &str) -> &'static str {
-    match flag {
-        "data" | "signing-key" => "",
-        _ => "no such value",
-    }
+    if takes_any_text(flag) { "" } else { "no such value" }
 }
 
 #[test]
@@ -168,13 +172,11 @@ fn an_invalid_value_of_any_setting_is_refused_with_the_name_of_its_source() {
 
 #[test]
 fn a_missing_value_or_one_with_a_dash_is_refused_with_the_name_of_its_flag() {
-    // Any text may be a valid name for these.
-    let is_name = |flag: &str| ["data", "signing-key"].contains(&flag);
     let takes_value = |flag: &String| samples(flag)[1] != "true" && samples(flag)[1] != "false";
     for flag in flags().into_iter().filter(takes_value) {
         for command in ["", "serve "] {
             for value in ["-5m", "-1", "-.5", "-x"] {
-                if is_name(&flag) {
+                if takes_any_text(&flag) {
                     continue;
                 }
                 let error = given(&format!("{command}--{flag} {value}")).refused();
@@ -222,6 +224,7 @@ fn every_flag_and_default_of_the_contract_is_in_the_help() {
         ("--allow-origin <ORIGIN>", "http://localhost:3000 http://localhost:5173"),
         ("--public-url <URL>", "from the Host header"),
         ("--trusted-proxy <CIDR>", "none"),
+        ("--site <DIR>", "none"),
         ("--signing-key <FILE>", "made in the data folder"),
         ("--access-ttl <DURATION>", "15m"),
         ("--refresh-ttl <DURATION>", "30d"),

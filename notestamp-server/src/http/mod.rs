@@ -1,5 +1,6 @@
 //! HTTP's own syntax: headers, bodies and origins, parsed and formatted. Nothing here knows of projects or accounts.
 
+pub(crate) mod accept_encoding;
 pub(crate) mod byte_range;
 pub(crate) mod content_disposition;
 pub(crate) mod content_type;

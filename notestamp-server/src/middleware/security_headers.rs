@@ -6,13 +6,16 @@ use poem::http::header::{
 
 use super::path_policy::Policy;
 
-/// Adds the headers to those of a response. A `Content-Security-Policy` or `Cache-Control` that the operation has set
-/// stays.
+/// Adds the headers to those of a response. A `Referrer-Policy`, `Content-Security-Policy` or `Cache-Control` that is
+/// set already stays.
 pub(crate) fn add(headers: &mut HeaderMap, policy: &Policy) {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    let by_path = [(CONTENT_SECURITY_POLICY, policy.content_security), (CACHE_CONTROL, policy.cache)];
-    for (name, value) in by_path {
+    let defaults = [
+        (REFERRER_POLICY, "no-referrer"),
+        (CONTENT_SECURITY_POLICY, policy.content_security),
+        (CACHE_CONTROL, policy.cache),
+    ];
+    for (name, value) in defaults {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
 }

@@ -154,5 +154,6 @@ mod every_operation;
 mod late_cookies;
 mod log;
 mod openapi;
+mod site;
 mod slow_notes;
 mod token;
