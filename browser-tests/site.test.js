@@ -30,7 +30,7 @@ describe('a web app that the server serves itself', { skip: needsItsOwnServer, t
 
   test('is at the front, uses the API of its own origin, and its policy blocks nothing', async () => {
     const requests = new Set()
-    page.on('request', request => { if (!request.url().startsWith('data:')) requests.add(new URL(request.url()).origin) })
+    page.on('request', request => { if (request.url().startsWith('http')) requests.add(new URL(request.url()).origin) })
     await page.goto(server.url)
     await page.getByLabel('Email').fill('site@example.com')
     await page.getByLabel('Password').fill('correct horse battery staple')
