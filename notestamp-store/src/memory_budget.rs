@@ -37,7 +37,16 @@ const SLOW_AFTER: Duration = Duration::from_secs(2);
 /// How long an acquisition waits before slow requests lose their memory to it: fast ones give theirs back meanwhile.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// At most one slow request in this time loses its memory, so that no more of them lose it than necessary.
+/// If no memory has been given back for this long, the requests that hold it wait for each other: each of them needs more
+/// to go on. Then the latest of them loses its memory.
+const STUCK_AFTER: Duration = Duration::from_secs(4);
+
+const _: () = assert!(
+    STUCK_AFTER.as_secs() < MemoryScope::WAIT_TIME_MAX.as_secs(),
+    "else all requests that wait for each other are refused"
+);
+
+/// At most one request in this time loses its memory, so that no more of them lose it than necessary.
 const REVOKED_EVERY: Duration = Duration::from_millis(100);
 
 /// Limits the bytes of bodies, upload batches and responses that are held in memory at the same time.
@@ -81,6 +90,7 @@ struct Held {
     /// The requests that wait for a slow client.
     slow: Vec<MemoryScope>,
     last_revoked: Option<Instant>,
+    last_freed: Option<Instant>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -170,6 +180,7 @@ impl MemoryBudget {
         scope.request.bytes.fetch_sub(bytes, Ordering::Relaxed);
         let mut held = self.lock();
         held.bytes -= bytes;
+        held.last_freed = Some(Instant::now());
         for owner in scope.owners() {
             if let Some(of_owner) = held.of_owner.get_mut(&owner) {
                 *of_owner -= bytes;
@@ -205,27 +216,44 @@ impl MemoryBudget {
         granted
     }
 
-    /// Takes the memory of a slow request, if that helps this claim.
-    fn revoke_for(&self, claim: &Claim) {
+    /// Takes the memory of a request, if that helps this claim, which has waited since then.
+    fn revoke_for(&self, claim: &Claim, waiting_since: Instant) {
         let mut held = self.lock();
         let now = Instant::now();
         if held.last_revoked.is_some_and(|last| now - last < REVOKED_EVERY) {
             return;
         }
-        let obstacle = self.obstacle(&held, claim);
-        let helps = |slow: &&MemoryScope| match obstacle {
-            Some(Obstacle::Total) => true,
-            Some(Obstacle::Of(Owner::Address(address))) => slow.address == Some(address),
-            // An account does not lose one request to another of its own.
-            Some(Obstacle::Of(Owner::Account(_))) | None => false,
-        };
-        let bytes = |slow: &&MemoryScope| slow.request.bytes.load(Ordering::Relaxed);
-        let largest = held.slow.iter().filter(helps).max_by_key(bytes).filter(|slow| bytes(slow) > 0);
-        if let Some(revoked) = largest.cloned() {
+        let unchanged_since = held.last_freed.unwrap_or(waiting_since).max(waiting_since);
+        if let Some(revoked) = self.in_the_way(&held, claim, now - unchanged_since >= STUCK_AFTER) {
             held.last_revoked = Some(now);
             revoked.request.revoked.notify_waiters();
             held.forget_slow(&revoked);
         }
+    }
+
+    /// The request that is to lose its memory for this claim: the largest slow one; or, if all are stuck, the latest one
+    /// that waits for memory itself.
+    fn in_the_way(&self, held: &Held, claim: &Claim, are_stuck: bool) -> Option<MemoryScope> {
+        let obstacle = self.obstacle(held, claim);
+        let helps = |other: &&MemoryScope| {
+            other.bytes_held() > 0
+                && match obstacle {
+                    Some(Obstacle::Total) => true,
+                    Some(Obstacle::Of(Owner::Address(address))) => other.address == Some(address),
+                    // An account does not lose one request to another of its own.
+                    Some(Obstacle::Of(Owner::Account(_))) | None => false,
+                }
+        };
+        let largest = held.slow.iter().filter(helps).max_by_key(|slow| slow.bytes_held());
+        if largest.is_some() || !are_stuck {
+            return largest.cloned();
+        }
+        let later = held.waiting.latest();
+        let later = later.take_while(|other| !Arc::ptr_eq(&other.scope.request, &claim.scope.request));
+        // One that would fit waits only for its turn.
+        let stuck = later.filter(|other| self.obstacle(held, other).is_some()).map(|other| &other.scope);
+        let mut helping = stuck.filter(helps);
+        helping.next().cloned()
     }
 }
 
@@ -332,6 +360,10 @@ impl MemoryScope {
         self.request.has_grown(0);
     }
 
+    fn bytes_held(&self) -> u64 {
+        self.request.bytes.load(Ordering::Relaxed)
+    }
+
     fn owners(&self) -> impl Iterator<Item = Owner> + Clone + use<> {
         let account = self.account.map(Owner::Account);
         account.into_iter().chain(self.address.map(Owner::Address))
@@ -357,11 +389,18 @@ impl MemoryScope {
         let begin = Instant::now();
         let deadline = begin + time_max;
         let mut wake = begin + PATIENCE;
+        let mut revoked = pin!(self.request.revoked.notified());
         loop {
-            match timeout_at(wake.min(deadline), &mut place.place.granted).await {
+            let granted = timeout_at(wake.min(deadline), &mut place.place.granted);
+            let granted = tokio::select! {
+                biased;
+                granted = granted => granted,
+                () = &mut revoked => return Err(Error::OutOfMemory),
+            };
+            match granted {
                 Ok(granted) => return granted.map_err(|_| Error::OutOfMemory),
                 Err(_) if Instant::now() >= deadline => return Err(Error::OutOfMemory),
-                Err(_) => self.budget.revoke_for(&claim),
+                Err(_) => self.budget.revoke_for(&claim, begin),
             }
             wake += REVOKED_EVERY;
         }
@@ -646,6 +685,24 @@ mod tests {
                 tokio::spawn(async move { other.acquire(100 * UNIT).await.unwrap_err() });
             }
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_requests_that_wait_for_each_other_the_latest_loses_its_memory() {
+        let budget = MemoryBudget::new(160 * UNIT);
+        let mut waiting = Vec::new();
+        for _ in 0..2 {
+            let mut share = budget.scope(None, None).acquire(70 * UNIT).await.unwrap();
+            waiting.push(async move {
+                let begin = Instant::now();
+                let grown = share.grow_to(100 * UNIT, 15 * STUCK_AFTER).await;
+                (grown.is_ok(), begin.elapsed())
+            });
+        }
+        let [earlier, later] = waiting.try_into().ok().unwrap();
+        let (earlier, later) = tokio::join!(earlier, later);
+        assert!(earlier.0 && !later.0);
+        assert!(earlier.1 < 2 * STUCK_AFTER, "{earlier:?}");
     }
 
     #[tokio::test(start_paused = true)]

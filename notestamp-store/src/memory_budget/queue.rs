@@ -58,6 +58,11 @@ impl<C, S> Queue<C, S> {
         found.ok().and_then(|index| self.waiting.remove(index)).is_some()
     }
 
+    /// The claims that wait, the latest first.
+    pub(super) fn latest(&self) -> impl Iterator<Item = &C> {
+        self.waiting.iter().rev().map(|waiting| &waiting.claim)
+    }
+
     /// Asks for the share of each claim, in their order, and removes the claims that get one.
     pub(super) fn serve(&mut self, mut share_of: impl FnMut(&C) -> Option<S>) -> Grants<S> {
         let mut grants = Vec::new();
