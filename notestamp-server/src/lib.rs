@@ -2,6 +2,7 @@
 
 #![warn(unreachable_pub)]
 
+mod allocator;
 mod api;
 mod app;
 mod auth;
@@ -26,6 +27,7 @@ pub mod telemetry;
 mod transport;
 mod wire;
 
+pub use allocator::give_memory_back;
 pub use app::{App, StartError};
 pub use auth::{InvalidSigningKeys, SigningKey, SigningKeyError, SigningKeys};
 pub use transport::raise_descriptor_limit;

@@ -3,7 +3,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use notestamp_server::config::{self, Config, Invocation, OpenApiFormat, Storage, SweepConfig};
-use notestamp_server::{App, openapi, raise_descriptor_limit, shutdown, storage, telemetry};
+use notestamp_server::{
+    App, give_memory_back, openapi, raise_descriptor_limit, shutdown, storage, telemetry,
+};
 use notestamp_store::{SystemClock, error_chain};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -19,7 +21,10 @@ fn main() -> ExitCode {
     let done = match invocation {
         Invocation::Show(text) => text.print().map_err(Failure::from),
         Invocation::OpenApi(format) => say(&document(format)),
-        Invocation::Serve(config) => in_runtime(serve(*config)),
+        Invocation::Serve(config) => {
+            give_memory_back();
+            in_runtime(serve(*config))
+        }
         Invocation::Sweep(config) => in_runtime(sweep(*config)),
     };
     match done {

@@ -12,7 +12,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::time::sleep;
 
 use super::client::Client;
-use super::server::Server;
+use super::server::{Server, wait_until};
 
 const MIB: u64 = 1 << 20;
 
@@ -177,4 +177,20 @@ async fn clients_that_read_no_responses_stay_within_the_memory_budget_and_keep_n
     assert!(statuses.iter().any(|status| status == "200"), "{statuses:?}");
     drop(held);
     server.kill();
+}
+
+/// What a server may hold at rest, besides the program itself.
+const REST: u64 = 32 * MIB;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_memory_of_a_load_is_given_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, clients) = start_with_budget(&folder.path().join("data"), 4).await;
+    let notes = serde_json::to_string(&"x".repeat(NOTES as usize - 2)).unwrap();
+    let save = async |n: usize| clients[n % 4].save_as_json("title", &notes).await;
+    assert!(join_all((0..16).map(save)).await.contains(&200));
+    join_all(clients.iter().map(|client| async { assert_eq!(client.sign_out().await, 200) })).await;
+    assert!(server.memory_peak() > REST);
+    wait_until("the memory is given back", || server.memory_held() <= REST);
+    assert!(server.stop().success());
 }

@@ -124,9 +124,19 @@ impl Server {
 
     /// The peak memory of the process, in bytes.
     pub fn memory_peak(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    /// How much memory the process holds, without that of files.
+    pub fn memory_held(&self) -> u64 {
+        self.memory("RssAnon:")
+    }
+
+    /// A line of the status of the process (proc_pid_status(5)), in bytes.
+    fn memory(&self, name: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
-        peak.unwrap().parse::<u64>().unwrap() << 10
+        let found = status.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"));
+        found.unwrap().parse::<u64>().unwrap() << 10
     }
 
     /// Sends a signal by its name.
