@@ -1,7 +1,7 @@
 use std::fmt;
 
 use caseless::Caseless;
-use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
 use super::InvalidValue;
 
@@ -73,7 +73,10 @@ impl fmt::Debug for Title {
 
 /// Normalization form C, the form in which titles are stored.
 pub(crate) fn normalize(text: &str) -> String {
-    text.nfc().collect()
+    match is_nfc_quick(text.chars()) {
+        IsNormalized::Yes => text.to_owned(),
+        IsNormalized::No | IsNormalized::Maybe => text.nfc().collect(),
+    }
 }
 
 /// Canonical caseless matching (the Unicode Standard, 3.13, D145): texts that differ only in

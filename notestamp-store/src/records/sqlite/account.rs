@@ -2,21 +2,26 @@
 
 use rusqlite::{Connection, OptionalExtension, named_params};
 
+use super::columns::Columns;
 use super::error::Result;
-use super::rows::users::{epoch_from_row, from_row};
+use super::rows::users::{epoch_columns, from_row, read_epoch, user_columns};
 use crate::domain::{SessionEpoch, User, UserId};
+
+const FIND: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE id = ?1");
+
+const FIND_EPOCH: &str = concat!("SELECT ", epoch_columns!(), " FROM users WHERE id = ?1");
 
 /// The user record of this id; absent if the account has been removed.
 pub(super) fn find(connection: &Connection, id: UserId) -> Result<Option<User>> {
-    let mut statement = connection.prepare_cached("SELECT * FROM users WHERE id = ?1")?;
+    let mut statement = connection.prepare_cached(FIND)?;
     statement.query_row([id.as_bytes()], |row| Ok(from_row(row))).optional()?.transpose()
 }
 
 /// The epoch of the sessions of this account; absent if the account has been removed.
 pub(super) fn find_epoch(connection: &Connection, id: UserId) -> Result<Option<SessionEpoch>> {
-    let find = "SELECT session_epoch, epoch_begun_at, epoch_begun_reason FROM users WHERE id = ?1";
-    let mut statement = connection.prepare_cached(find)?;
-    statement.query_row([id.as_bytes()], |row| Ok(epoch_from_row(row))).optional()?.transpose()
+    let mut statement = connection.prepare_cached(FIND_EPOCH)?;
+    let found = statement.query_row([id.as_bytes()], |row| Ok(read_epoch(&mut Columns::of(row))));
+    found.optional()?.transpose()
 }
 
 /// Writes the epoch of the sessions of this account.

@@ -4,7 +4,10 @@ use rusqlite::Connection;
 
 use super::columns::row_limit;
 use super::error::{Failure, Result};
-use super::rows::{objects, projects, sessions, users};
+use super::rows::objects::{self, object_columns};
+use super::rows::projects::{self, project_columns};
+use super::rows::sessions::{self, session_columns};
+use super::rows::users::{self, user_columns};
 use crate::records::{DamagedPage, DamagedRecord, RecordKey, RecordKind};
 
 /// Reads some records of a kind, in the order of their ids.
@@ -14,20 +17,20 @@ pub(super) fn find(
     after: Option<&RecordKey>,
     limit: usize,
 ) -> Result<DamagedPage> {
-    let table = match kind {
-        RecordKind::User => "users",
-        RecordKind::Session => "sessions",
-        RecordKind::Project => "projects",
-        RecordKind::Object => "objects",
+    let (table, columns) = match kind {
+        RecordKind::User => ("users", user_columns!()),
+        RecordKind::Session => ("sessions", session_columns!()),
+        RecordKind::Project => ("projects", project_columns!()),
+        RecordKind::Object => ("objects", object_columns!()),
     };
-    let some = format!("SELECT * FROM {table} WHERE id > ?1 ORDER BY id LIMIT ?2");
+    let some = format!("SELECT {columns} FROM {table} WHERE id > ?1 ORDER BY id LIMIT ?2");
     let mut statement = connection.prepare_cached(&some)?;
     let after: &[u8] = after.map_or(&[], |key| key);
     let mut rows = statement.query((after, row_limit(limit)))?;
     let mut page = DamagedPage::default();
     let mut count = 0;
     while let Some(row) = rows.next()? {
-        let key: RecordKey = row.get("id")?;
+        let key: RecordKey = row.get(0)?;
         let read: Result<()> = match kind {
             RecordKind::User => users::from_row(row).map(drop),
             RecordKind::Session => sessions::from_row(row).map(drop),

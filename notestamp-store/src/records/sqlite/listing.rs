@@ -5,7 +5,7 @@ use rusqlite::{Connection, ToSql};
 
 use super::error::{Failure, Result, unless_damaged};
 use super::ngrams;
-use super::rows::projects::from_row;
+use super::rows::projects::{from_row, project_columns};
 use crate::domain::{Cursor, ListQuery, Order, Page, Project, ProjectId, Sort, UserId};
 use crate::records::{ListStart, RecordKind};
 
@@ -38,7 +38,7 @@ pub(super) fn start(
     // SQLite reads only the requested columns, so only the ids of the other projects are read.
     while let Some(row) = rows.next()? {
         if skip == 0 && start.projects.len() >= len {
-            let id = row.get("id").map(ProjectId::from_bytes).map_err(Failure::from);
+            let id = row.get(0).map(ProjectId::from_bytes).map_err(Failure::from);
             start.rest.extend(unless_damaged(RecordKind::Project, id).transpose()?);
         } else if let Some(project) = unless_damaged(RecordKind::Project, from_row(row)) {
             let project = project?;
@@ -103,9 +103,10 @@ impl Listing {
             }
         };
         let sql = format!(
-            "SELECT projects.* FROM {from} \
+            "SELECT {} FROM {from} \
              WHERE owner = :owner AND EXISTS (SELECT 1 FROM users WHERE id = :owner){conditions} \
              ORDER BY {}",
+            project_columns!(),
             order.join(", "),
         );
         Self { sql, params }

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, ToSql, named_params};
 use super::SqliteRecords;
 use super::columns::{namespace_bytes, row_limit};
 use super::error::{Result as StepResult, unless_damaged};
-use super::rows::objects::{execute_with, from_row};
+use super::rows::objects::{execute_with, from_row, object_columns};
 use crate::clock::Timestamp;
 use crate::domain::{Digest, Namespace, Object, ObjectId, ObjectKind, ObjectState};
 use crate::error::{Error, Result};
@@ -113,33 +113,50 @@ const UPDATE: &str = "
         reference_count = :reference_count, since = :since
     WHERE id = :id";
 
-const LIVE_MEDIA: &str = "
-    SELECT * FROM objects
-    WHERE namespace = :namespace AND digest = :digest AND kind = 'media' AND state = 'live'";
+const FIND: &str = concat!("SELECT ", object_columns!(), " FROM objects WHERE id = ?1");
+
+const LIVE_MEDIA: &str = concat!(
+    "SELECT ",
+    object_columns!(),
+    " FROM objects WHERE namespace = :namespace AND digest = :digest AND kind = 'media' AND state = 'live'",
+);
 
 /// The ids come from `projects`: each project has notes, and no index covers live notes.
-const LIVE_NOTES_SAMPLE: &str = "
-    SELECT * FROM objects WHERE id IN (SELECT notes FROM projects LIMIT ?1) AND state = 'live'";
+const LIVE_NOTES_SAMPLE: &str = concat!(
+    "SELECT ",
+    object_columns!(),
+    " FROM objects WHERE id IN (SELECT notes FROM projects LIMIT ?1) AND state = 'live'",
+);
 
-const LIVE_MEDIA_SAMPLE: &str = "
-    SELECT * FROM objects INDEXED BY objects_live_media WHERE kind = 'media' AND state = 'live' LIMIT ?1";
+const LIVE_MEDIA_SAMPLE: &str = concat!(
+    "SELECT ",
+    object_columns!(),
+    " FROM objects INDEXED BY objects_live_media WHERE kind = 'media' AND state = 'live' LIMIT ?1",
+);
 
-const STALE_RESERVED: &str = "
-    SELECT * FROM objects INDEXED BY objects_reserved
-    WHERE state = 'reserved' AND since < :from ORDER BY since";
+const STALE_RESERVED: &str = concat!(
+    "SELECT ",
+    object_columns!(),
+    " FROM objects INDEXED BY objects_reserved WHERE state = 'reserved' AND since < :from ORDER BY since",
+);
 
-const STALE_UNREFERENCED: &str = "
-    SELECT * FROM objects INDEXED BY objects_unreferenced
-    WHERE state = 'live' AND reference_count = 0 AND since < :from ORDER BY since";
+const STALE_UNREFERENCED: &str = concat!(
+    "SELECT ",
+    object_columns!(),
+    " FROM objects INDEXED BY objects_unreferenced \
+     WHERE state = 'live' AND reference_count = 0 AND since < :from ORDER BY since",
+);
 
-const DOOMED: &str = "
-    SELECT * FROM objects INDEXED BY objects_doomed
-    WHERE state = 'doomed' AND id > :from ORDER BY id";
+const DOOMED: &str = concat!(
+    "SELECT ",
+    object_columns!(),
+    " FROM objects INDEXED BY objects_doomed WHERE state = 'doomed' AND id > :from ORDER BY id",
+);
 
-const ALL: &str = "SELECT * FROM objects WHERE id > :from ORDER BY id";
+const ALL: &str = concat!("SELECT ", object_columns!(), " FROM objects WHERE id > :from ORDER BY id");
 
 pub(super) fn find(connection: &Connection, id: ObjectId) -> StepResult<Option<Object>> {
-    let mut statement = connection.prepare_cached("SELECT * FROM objects WHERE id = ?1")?;
+    let mut statement = connection.prepare_cached(FIND)?;
     statement.query_row([id.as_bytes()], |row| Ok(from_row(row))).optional()?.transpose()
 }
 

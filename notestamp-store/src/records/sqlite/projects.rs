@@ -3,9 +3,9 @@ use std::num::NonZeroUsize;
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Params, named_params};
 
-use super::columns::namespace_bytes;
+use super::columns::{Columns, namespace_bytes};
 use super::error::{Result as StepResult, unless_damaged};
-use super::rows::projects::{from_row, media_from_row, put};
+use super::rows::projects::{from_row, media_of, project_columns, put};
 use super::{SqliteRecords, account, listing, ngrams, objects, sessions};
 use crate::clock::Timestamp;
 use crate::domain::{
@@ -104,13 +104,19 @@ impl ProjectStore for SqliteRecords {
     }
 }
 
-const FIND: &str = "
-    SELECT * FROM projects
-    WHERE owner = :owner AND title = :title AND EXISTS (SELECT 1 FROM users WHERE id = :owner)";
+const FIND: &str = concat!(
+    "SELECT ",
+    project_columns!(),
+    " FROM projects
+    WHERE owner = :owner AND title = :title AND EXISTS (SELECT 1 FROM users WHERE id = :owner)",
+);
 
-const FIND_BY_ID: &str = "
-    SELECT * FROM projects
-    WHERE id = :id AND owner = :owner AND EXISTS (SELECT 1 FROM users WHERE id = :owner)";
+const FIND_BY_ID: &str = concat!(
+    "SELECT ",
+    project_columns!(),
+    " FROM projects
+    WHERE id = :id AND owner = :owner AND EXISTS (SELECT 1 FROM users WHERE id = :owner)",
+);
 
 const OWNED_MEDIA: &str = "
     SELECT media, media_namespace, media_digest, media_size FROM projects INDEXED BY projects_by_media_digest
@@ -224,7 +230,8 @@ fn query_one(connection: &Connection, sql: &str, params: impl Params) -> StepRes
 fn owned_media(connection: &Connection, owner: UserId, digest: Digest) -> StepResult<Option<MediaRef>> {
     let mut statement = connection.prepare_cached(OWNED_MEDIA)?;
     let params = named_params! { ":owner": owner.as_bytes(), ":digest": digest.as_bytes() };
-    let media = statement.query_row(params, |row| Ok(media_from_row(row))).optional()?.transpose();
+    let media =
+        statement.query_row(params, |row| Ok(media_of(&mut Columns::of(row)))).optional()?.transpose();
     // A damaged project counts as absent: a save with the bytes does not need it.
     unless_damaged(RecordKind::Project, media).unwrap_or(Ok(None)).map(Option::flatten)
 }

@@ -1,10 +1,10 @@
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, named_params};
 
-use super::columns::row_limit;
+use super::columns::{Columns, row_limit};
 use super::error::{Failure, Result as StepResult, unless_damaged};
-use super::rows::sessions::{execute_with, from_row};
-use super::rows::users::epoch_from_row;
+use super::rows::sessions::{execute_with, from_row, read, session_columns};
+use super::rows::users::{epoch_columns, read_epoch};
 use super::{SqliteRecords, account};
 use crate::clock::Timestamp;
 use crate::domain::{Caller, RevocationReason, Session, SessionId, UserId};
@@ -89,7 +89,8 @@ impl SessionStore for SqliteRecords {
 fn find(connection: &Connection, id: SessionId) -> StepResult<Option<Session>> {
     let mut statement = connection.prepare_cached(FIND)?;
     let found = statement.query_row([id.as_bytes()], |row| {
-        Ok(from_row(row).and_then(|session| Ok(epoch_from_row(row)?.apply_to(session))))
+        let columns = &mut Columns::of(row);
+        Ok(read(columns).and_then(|session| Ok(read_epoch(columns)?.apply_to(session))))
     });
     found.optional()?.transpose()
 }
@@ -160,10 +161,13 @@ const REPLACE: &str = "
     WHERE id = :id";
 
 /// The columns of the session, and those of its account's epoch.
-const FIND: &str = "
-    SELECT sessions.*, session_epoch, epoch_begun_at, epoch_begun_reason
-    FROM sessions JOIN users ON users.id = sessions.user
-    WHERE sessions.id = ?1";
+const FIND: &str = concat!(
+    "SELECT ",
+    session_columns!(),
+    ", ",
+    epoch_columns!(),
+    " FROM sessions JOIN users ON users.id = sessions.user WHERE sessions.id = ?1",
+);
 
 const REVOKE_SURPLUS: &str = "
     UPDATE sessions SET revoked_at = :now, revoked_reason = :reason
@@ -173,11 +177,14 @@ const REVOKE_SURPLUS: &str = "
         ORDER BY last_used DESC, id DESC
         LIMIT :limit OFFSET :kept)";
 
-const LIST: &str = "
-    SELECT * FROM sessions
+const LIST: &str = concat!(
+    "SELECT ",
+    session_columns!(),
+    " FROM sessions
     WHERE user = :user AND epoch = (SELECT session_epoch FROM users WHERE id = :user)
         AND revoked_at IS NULL AND tokens_end > :now
-    ORDER BY last_used DESC, id DESC";
+    ORDER BY last_used DESC, id DESC",
+);
 
 const FORGET_EXPIRED: &str = "
     DELETE FROM sessions WHERE id IN

@@ -3,7 +3,7 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::account::{find_epoch, update_epoch};
 use super::error::Result as StepResult;
-use super::rows::users::from_row;
+use super::rows::users::{from_row, user_columns};
 use super::{SqliteRecords, account, purge, sessions};
 use crate::clock::Timestamp;
 use crate::domain::{Caller, Email, PasswordHash, RevocationReason, Session, User, UserId};
@@ -29,7 +29,7 @@ impl UserStore for SqliteRecords {
     async fn find_user_by_email(&self, email: &Email) -> Result<Option<User>> {
         let email = email.clone();
         self.read(move |connection| {
-            let mut statement = connection.prepare_cached("SELECT * FROM users WHERE email = ?1")?;
+            let mut statement = connection.prepare_cached(FIND_BY_EMAIL)?;
             statement.query_row([email.as_str()], |row| Ok(from_row(row))).optional()?.transpose()
         })
         .await
@@ -79,6 +79,8 @@ impl UserStore for SqliteRecords {
         self.write_essential(move |connection| purge::purge_removed(connection, limit, now)).await
     }
 }
+
+const FIND_BY_EMAIL: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE email = ?1");
 
 fn change_password(
     connection: &Connection,

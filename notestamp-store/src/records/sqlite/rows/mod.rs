@@ -1,6 +1,7 @@
-//! One module for each table: how its rows are read and written.
+//! One module for each table: which columns its rows have, and how they are read and written.
 
 pub(super) mod objects;
 pub(super) mod projects;
+mod revocation;
 pub(super) mod sessions;
 pub(super) mod users;

@@ -2,19 +2,30 @@ use rusqlite::{Connection, Row, named_params};
 
 use crate::clock::Timestamp;
 use crate::domain::{Digest, Object, ObjectId, ObjectKind, ObjectState};
-use crate::records::sqlite::columns::{namespace_bytes, namespace_from, parse_word};
+use crate::records::sqlite::columns::{Columns, namespace_bytes};
 use crate::records::sqlite::error::Result;
 
+/// The columns of an object, as [`from_row`] reads them.
+macro_rules! object_columns {
+    () => {
+        "id, kind, namespace, state, digest, size, reference_count, since"
+    };
+}
+pub(in crate::records::sqlite) use object_columns;
+
 pub(in crate::records::sqlite) fn from_row(row: &Row<'_>) -> Result<Object> {
-    let digest = row.get::<_, Option<_>>("digest")?.map(Digest::from_bytes);
+    let columns = &mut Columns::of(row);
     Ok(Object {
-        id: ObjectId::from_bytes(row.get("id")?),
-        kind: parse_word(row, "kind", ObjectKind::parse)?,
-        namespace: namespace_from(&row.get::<_, Vec<u8>>("namespace")?, "objects.namespace")?,
-        state: parse_word(row, "state", ObjectState::parse)?,
-        content: digest.zip(row.get("size")?),
-        references: row.get("reference_count")?,
-        since: Timestamp::from_millis(row.get("since")?),
+        id: ObjectId::from_bytes(columns.next()?),
+        kind: columns.parse("objects.kind", ObjectKind::parse)?,
+        namespace: columns.namespace("objects.namespace")?,
+        state: columns.parse("objects.state", ObjectState::parse)?,
+        content: {
+            let digest = columns.next::<Option<_>>()?.map(Digest::from_bytes);
+            digest.zip(columns.next()?)
+        },
+        references: columns.next()?,
+        since: Timestamp::from_millis(columns.next()?),
     })
 }
 

@@ -5,44 +5,58 @@ use crate::domain::{
     Digest, ExtraFields, LastModified, MediaRef, Metadata, NotesRef, ObjectId, Project, ProjectId, Revision,
     Title, UserId,
 };
-use crate::records::sqlite::columns::{namespace_bytes, namespace_from};
-use crate::records::sqlite::error::{Failure, Result};
+use crate::records::sqlite::columns::{Columns, namespace_bytes};
+use crate::records::sqlite::error::Result;
+
+/// The columns of a project, as [`from_row`] reads them. The id is the first one.
+macro_rules! project_columns {
+    () => {
+        "projects.id, projects.owner, title, type, label, src, mimetype, last_modified, last_modified_text, \
+         extra, media, media_namespace, media_digest, media_size, notes, notes_size, revision, save, \
+         projects.created"
+    };
+}
+pub(in crate::records::sqlite) use project_columns;
 
 pub(in crate::records::sqlite) fn from_row(row: &Row<'_>) -> Result<Project> {
-    let title: String = row.get("title")?;
-    let last_modified = Timestamp::from_millis(row.get("last_modified")?);
-    let last_modified_text: String = row.get("last_modified_text")?;
-    let metadata = Metadata {
-        title: Title::parse(&title).map_err(|_| Failure::Column { column: "projects.title" })?,
-        kind: row.get("type")?,
-        label: row.get("label")?,
-        src: row.get("src")?,
-        mimetype: row.get("mimetype")?,
-        last_modified: LastModified::parse_or(&last_modified_text, last_modified),
-        extra: ExtraFields::from_json(&row.get::<_, String>("extra")?)
-            .map_err(|_| Failure::Column { column: "projects.extra" })?,
-    };
+    let columns = &mut Columns::of(row);
     Ok(Project {
-        id: ProjectId::from_bytes(row.get("id")?),
-        owner: UserId::from_bytes(row.get("owner")?),
-        metadata,
-        media: media_from_row(row)?,
-        notes: NotesRef { object: ObjectId::from_bytes(row.get("notes")?), size: row.get("notes_size")? },
-        revision: Revision::new(row.get("revision")?),
-        save: row.get("save")?,
-        created: Timestamp::from_millis(row.get("created")?),
+        id: ProjectId::from_bytes(columns.next()?),
+        owner: UserId::from_bytes(columns.next()?),
+        metadata: Metadata {
+            title: columns.parse("projects.title", |title| Title::parse(title).ok())?,
+            kind: columns.next()?,
+            label: columns.next()?,
+            src: columns.next()?,
+            mimetype: columns.next()?,
+            last_modified: last_modified(columns)?,
+            extra: columns.parse("projects.extra", |extra| ExtraFields::from_json(extra).ok())?,
+        },
+        media: media_of(columns)?,
+        notes: NotesRef { object: ObjectId::from_bytes(columns.next()?), size: columns.next()? },
+        revision: Revision::new(columns.next()?),
+        save: columns.next()?,
+        created: Timestamp::from_millis(columns.next()?),
     })
 }
 
-/// The media of a project; absent if it has none.
-pub(in crate::records::sqlite) fn media_from_row(row: &Row<'_>) -> Result<Option<MediaRef>> {
-    let Some(object) = row.get::<_, Option<_>>("media")? else { return Ok(None) };
-    let namespace: Vec<u8> = row.get("media_namespace")?;
+fn last_modified(columns: &mut Columns<'_>) -> Result<LastModified> {
+    let instant = Timestamp::from_millis(columns.next()?);
+    columns.parse("projects.last_modified_text", |text| Some(LastModified::parse_or(text, instant)))
+}
+
+/// The media of a project; absent if it has none. The columns are `media`, `media_namespace`, `media_digest` and
+/// `media_size`.
+pub(in crate::records::sqlite) fn media_of(columns: &mut Columns<'_>) -> Result<Option<MediaRef>> {
+    let Some(object) = columns.next::<Option<_>>()?.map(ObjectId::from_bytes) else {
+        columns.skip(3);
+        return Ok(None);
+    };
     Ok(Some(MediaRef {
-        object: ObjectId::from_bytes(object),
-        namespace: namespace_from(&namespace, "projects.media_namespace")?,
-        digest: Digest::from_bytes(row.get("media_digest")?),
-        size: row.get("media_size")?,
+        object,
+        namespace: columns.namespace("projects.media_namespace")?,
+        digest: Digest::from_bytes(columns.next()?),
+        size: columns.next()?,
     }))
 }
 

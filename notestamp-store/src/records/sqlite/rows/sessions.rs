@@ -1,33 +1,43 @@
 use rusqlite::{Connection, Row, named_params};
 
+use super::revocation;
 use crate::clock::Timestamp;
-use crate::domain::{Revocation, RevocationReason, Session, SessionId, TokenId, UserId};
-use crate::records::sqlite::error::{Failure, Result};
+use crate::domain::{Session, SessionId, TokenId, UserId};
+use crate::records::sqlite::columns::Columns;
+use crate::records::sqlite::error::Result;
+
+/// The columns of a session, as [`read`] reads them.
+macro_rules! session_columns {
+    () => {
+        "sessions.id, user, epoch, generation, current, previous, rotated_at, refresh_expires, confirmed, \
+         sessions.created, last_used, absolute_end, tokens_end, user_agent, revoked_at, revoked_reason"
+    };
+}
+pub(in crate::records::sqlite) use session_columns;
 
 pub(in crate::records::sqlite) fn from_row(row: &Row<'_>) -> Result<Session> {
-    let at = |column| row.get(column).map(Timestamp::from_millis);
-    let (revoked_at, reason): (_, Option<String>) = (row.get("revoked_at")?, row.get("revoked_reason")?);
-    let revoked = match (revoked_at, reason.as_deref().map(RevocationReason::parse)) {
-        (None, None) => None,
-        (Some(millis), Some(Some(reason))) => Some(Revocation { at: Timestamp::from_millis(millis), reason }),
-        _ => return Err(Failure::Column { column: "sessions.revoked_reason" }),
-    };
+    read(&mut Columns::of(row))
+}
+
+/// Reads a session from its columns.
+pub(in crate::records::sqlite) fn read(columns: &mut Columns<'_>) -> Result<Session> {
+    let time = |columns: &mut Columns<'_>| columns.next().map(Timestamp::from_millis);
     Ok(Session {
-        id: SessionId::from_bytes(row.get("id")?),
-        user: UserId::from_bytes(row.get("user")?),
-        epoch: row.get("epoch")?,
-        generation: row.get("generation")?,
-        current: TokenId::from_bytes(row.get("current")?),
-        previous: row.get::<_, Option<_>>("previous")?.map(TokenId::from_bytes),
-        rotated_at: at("rotated_at")?,
-        refresh_expires: at("refresh_expires")?,
-        confirmed: row.get("confirmed")?,
-        created: at("created")?,
-        last_used: at("last_used")?,
-        absolute_end: at("absolute_end")?,
-        tokens_end: at("tokens_end")?,
-        user_agent: row.get("user_agent")?,
-        revoked,
+        id: SessionId::from_bytes(columns.next()?),
+        user: UserId::from_bytes(columns.next()?),
+        epoch: columns.next()?,
+        generation: columns.next()?,
+        current: TokenId::from_bytes(columns.next()?),
+        previous: columns.next::<Option<_>>()?.map(TokenId::from_bytes),
+        rotated_at: time(columns)?,
+        refresh_expires: time(columns)?,
+        confirmed: columns.next()?,
+        created: time(columns)?,
+        last_used: time(columns)?,
+        absolute_end: time(columns)?,
+        tokens_end: time(columns)?,
+        user_agent: columns.next()?,
+        revoked: revocation::read(columns, "sessions.revoked_reason")?,
     })
 }
 

@@ -1,31 +1,45 @@
 use rusqlite::Row;
 
+use super::revocation;
 use crate::clock::Timestamp;
-use crate::domain::{
-    Email, PasswordHash, Revision, Revocation, RevocationReason, SessionEpoch, Usage, User, UserId,
-};
-use crate::records::sqlite::error::{Failure, Result};
+use crate::domain::{Email, PasswordHash, Revision, SessionEpoch, Usage, User, UserId};
+use crate::records::sqlite::columns::Columns;
+use crate::records::sqlite::error::Result;
+
+/// The columns of the epoch of an account's sessions, as [`read_epoch`] reads them.
+macro_rules! epoch_columns {
+    () => {
+        "session_epoch, epoch_begun_at, epoch_begun_reason"
+    };
+}
+pub(in crate::records::sqlite) use epoch_columns;
+
+/// The columns of a user record, as [`from_row`] reads them.
+macro_rules! user_columns {
+    () => {
+        "id, email, password_hash, created, usage_projects, usage_bytes, saves, revision_floor, \
+         session_epoch, epoch_begun_at, epoch_begun_reason"
+    };
+}
+pub(in crate::records::sqlite) use user_columns;
 
 pub(in crate::records::sqlite) fn from_row(row: &Row<'_>) -> Result<User> {
+    let columns = &mut Columns::of(row);
     Ok(User {
-        id: UserId::from_bytes(row.get("id")?),
-        email: Email::stored(row.get::<_, String>("email")?),
-        password_hash: PasswordHash::new(row.get::<_, String>("password_hash")?),
-        created: Timestamp::from_millis(row.get("created")?),
-        usage: Usage { projects: row.get("usage_projects")?, bytes: row.get("usage_bytes")? },
-        saves: row.get("saves")?,
-        revision_floor: Revision::new(row.get("revision_floor")?),
-        session_epoch: epoch_from_row(row)?,
+        id: UserId::from_bytes(columns.next()?),
+        email: Email::stored(columns.next::<String>()?),
+        password_hash: PasswordHash::new(columns.next::<String>()?),
+        created: Timestamp::from_millis(columns.next()?),
+        usage: Usage { projects: columns.next()?, bytes: columns.next()? },
+        saves: columns.next()?,
+        revision_floor: Revision::new(columns.next()?),
+        session_epoch: read_epoch(columns)?,
     })
 }
 
-/// The epoch in a row that has these columns of a user record.
-pub(in crate::records::sqlite) fn epoch_from_row(row: &Row<'_>) -> Result<SessionEpoch> {
-    let (at, reason): (_, Option<String>) = (row.get("epoch_begun_at")?, row.get("epoch_begun_reason")?);
-    let begun_by = match (at, reason.as_deref().map(RevocationReason::parse)) {
-        (None, None) => None,
-        (Some(at), Some(Some(reason))) => Some(Revocation { at: Timestamp::from_millis(at), reason }),
-        _ => return Err(Failure::Column { column: "users.epoch_begun_reason" }),
-    };
-    Ok(SessionEpoch { number: row.get("session_epoch")?, begun_by })
+/// Reads the epoch of an account's sessions from its columns.
+pub(in crate::records::sqlite) fn read_epoch(columns: &mut Columns<'_>) -> Result<SessionEpoch> {
+    let number = columns.next()?;
+    let begun_by = revocation::read(columns, "users.epoch_begun_reason")?;
+    Ok(SessionEpoch { number, begun_by })
 }
