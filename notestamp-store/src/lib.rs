@@ -15,6 +15,7 @@ mod memory_budget;
 pub mod protocol;
 mod random;
 pub mod records;
+mod short_work;
 mod store;
 
 pub use blob::{

@@ -60,6 +60,11 @@ impl LocalRoot {
         })
     }
 
+    /// Opens an object for reading.
+    pub(super) fn open_object(&self, namespace: Namespace, object: ObjectId) -> io::Result<File> {
+        File::open(self.folder(namespace).join(object.to_string()))
+    }
+
     /// Deletes an object, and the partial files that a crash has left of it. Idempotent.
     pub(super) fn delete(&self, namespace: Namespace, object: ObjectId) -> io::Result<()> {
         let folder = self.folder(namespace);

@@ -46,6 +46,7 @@ pub use url::BlobUrl;
 use crate::domain::{Namespace, ObjectId, ObjectKind};
 use crate::durability::Durability;
 use crate::error::{Error, Result, error_chain};
+use crate::short_work::ShortWork;
 use backend::Backend;
 use local::LocalRoot;
 use url::OpenError;
@@ -67,6 +68,8 @@ pub struct BlobStore {
     /// The location of the store, for messages.
     location: Arc<str>,
     backend: Backend,
+    /// Reads of a few bytes of local files.
+    short_reads: ShortWork,
     /// Tasks that abort uploads.
     tasks: TaskTracker,
     /// Cancelled by `close`: a task that aborts an upload then tries only once more.
@@ -102,7 +105,8 @@ impl BlobStore {
 
     fn over(name: &'static str, location: String, backend: Backend) -> Self {
         let location = location.into();
-        Self { name, location, backend, tasks: TaskTracker::new(), closing: CancellationToken::new() }
+        let (short_reads, tasks) = (ShortWork::default(), TaskTracker::new());
+        Self { name, location, backend, short_reads, tasks, closing: CancellationToken::new() }
     }
 
     /// Writes a small object with one request.

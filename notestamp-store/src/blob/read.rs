@@ -11,7 +11,7 @@ use object_store::path::Path;
 use object_store::{GetOptions, GetResult, GetResultPayload, ObjectStore, ObjectStoreExt};
 use tokio::task;
 
-use super::local::read_exact_at;
+use super::local::{LocalRoot, read_exact_at};
 use super::timeouts::{REQUEST_TIME_MAX, never_idle};
 use super::{BlobStore, error, path};
 use crate::domain::{InvalidValue, Namespace, ObjectId};
@@ -23,6 +23,10 @@ pub type ByteStream = BoxStream<'static, Result<Bytes>>;
 /// How many bytes one read of a file returns. Smaller reads spend their time on switching threads; larger reads are not
 /// faster.
 const READ_BYTES: u64 = 256 << 10;
+
+/// The longest range of a local file that is read when it is opened. It is as long as the pieces in which a response
+/// is sent, so it takes no more memory than a longer one.
+const AT_ONCE_BYTES_MAX: u64 = 64 << 10;
 
 /// How many reads of one stream run at the same time: the one that is awaited, and one ahead.
 const READS_MAX: usize = 2;
@@ -54,6 +58,15 @@ impl BlobStore {
             self.check_size(&path, expected_size).await?;
             return Ok(stream::empty().boxed());
         }
+        if let Some(root) = &self.backend.local
+            && range.end - range.start <= AT_ONCE_BYTES_MAX
+        {
+            let (store, root) = (self.clone(), Arc::clone(root));
+            let read = move || store.read_at_once(&root, namespace, object, expected_size, range);
+            let read = self.short_reads.run(read).await;
+            let bytes = read.map_err(|lost| error::from_join(self.name, lost))??;
+            return Ok(stream::iter([Ok(bytes)]).boxed());
+        }
         let found = self.open_range(&path, expected_size, range.clone()).await?;
         let what = self.describe(&path);
         let bytes = match found.payload {
@@ -68,6 +81,33 @@ impl BlobStore {
             }
         };
         Ok(exactly(bytes, range.end - range.start, what))
+    }
+
+    /// Opens a local file and reads a short range of it. Blocks.
+    fn read_at_once(
+        &self,
+        root: &LocalRoot,
+        namespace: Namespace,
+        object: ObjectId,
+        expected_size: u64,
+        range: Range<u64>,
+    ) -> Result<Bytes> {
+        let path = || path::of(namespace, object);
+        let mut buffer = vec![0; (range.end - range.start) as usize];
+        let read = root.open_object(namespace, object).and_then(|file| {
+            let size = file.metadata()?.len();
+            if size == expected_size {
+                read_exact_at(&file, &mut buffer, range.start)?;
+            }
+            Ok(size)
+        });
+        match read {
+            Ok(size) if size == expected_size => Ok(buffer.into()),
+            Ok(size) => Err(self.other_size(&path(), expected_size, size)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(self.missing(&path())),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(shortened(&self.describe(&path()))),
+            Err(error) => Err(error::from_io(self.name, error)),
+        }
     }
 
     /// Returns whether the object exists with this size.

@@ -180,6 +180,15 @@ impl Failure {
         }
     }
 
+    /// Whether another process has the database locked.
+    pub(super) fn is_busy(&self) -> bool {
+        let code = match self {
+            Self::Sqlite(error) => error.error.sqlite_error_code(),
+            _ => None,
+        };
+        matches!(code, Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+    }
+
     /// A failure with the message of a panic.
     pub(super) fn panicked(payload: &(dyn std::any::Any + Send)) -> Self {
         let text = payload.downcast_ref::<&str>().copied();

@@ -9,6 +9,19 @@ use super::rows::projects::{from_row, project_columns};
 use crate::domain::{Cursor, ListQuery, Order, Page, Project, ProjectId, Sort, UserId};
 use crate::records::{ListStart, RecordKind};
 
+/// The most projects that a lookup reads. With the largest metadata they take a megabyte.
+const LOOKUP_LEN_MAX: usize = 64;
+
+/// Whether a page can be a lookup: a walk over few rows, each of which belongs to the page.
+pub(super) fn is_short(query: &ListQuery) -> bool {
+    query.limit.is_some_and(|limit| limit.get() <= LOOKUP_LEN_MAX) && selects_each_row(query)
+}
+
+/// Whether each row that a walk along the index visits belongs to the list.
+fn selects_each_row(query: &ListQuery) -> bool {
+    query.search.is_none() && query.contains.is_none() && query.skip == 0
+}
+
 /// A page of an owner's projects.
 pub(super) fn list(connection: &Connection, owner: UserId, query: &ListQuery) -> Result<Page> {
     let listing = Listing::of(owner, query, ngrams::rare(connection, owner, query)?);
@@ -21,6 +34,28 @@ pub(super) fn list(connection: &Connection, owner: UserId, query: &ListQuery) ->
     // skips or repeats another project.
     let found = found.take(query.wanted().unwrap_or(usize::MAX)).collect::<Result<Vec<Project>>>()?;
     Ok(Page::of(found, query))
+}
+
+/// All projects that a query selects, if a lookup finds out that they are no more than `len`.
+pub(super) fn whole_if_short(
+    connection: &Connection,
+    owner: UserId,
+    query: &ListQuery,
+    len: usize,
+) -> Result<Option<ListStart>> {
+    if len > LOOKUP_LEN_MAX || !selects_each_row(query) {
+        return Ok(None);
+    }
+    let listing = Listing::of(owner, query, None);
+    let params: Vec<_> = listing.params.iter().map(|(name, value)| (*name, &**value)).collect();
+    let mut statement = connection.prepare_cached(&listing.sql)?;
+    let found: Vec<_> = statement.query_and_then(&*params, from_row)?.take(len.saturating_add(1)).collect();
+    if found.len() > len {
+        return Ok(None);
+    }
+    // Only now: a damaged row that is omitted is counted.
+    let found = found.into_iter().filter_map(|row| unless_damaged(RecordKind::Project, row));
+    Ok(Some(ListStart { projects: found.collect::<Result<_>>()?, rest: Vec::new() }))
 }
 
 /// The first `len` projects that a query selects, and the ids of all others.

@@ -99,6 +99,15 @@ impl SqliteRecords {
         Ok(Self { readers: Readers::new(path.clone()), writer, path })
     }
 
+    /// Runs a query that reads only a few rows. It may be run twice.
+    async fn look_up<T, F>(&self, query: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&Connection) -> Result<T, Failure> + Send + 'static,
+    {
+        Ok(self.readers.look_up(query).await?)
+    }
+
     async fn read<T, F>(&self, query: F) -> Result<T>
     where
         T: Send + 'static,
@@ -192,7 +201,7 @@ impl RecordStore for SqliteRecords {
 
     async fn claim_identity(&self, proposed: StoreId) -> Result<StoreIdentity> {
         // The identity exists except at the first start, and reading it needs no space on a full disk.
-        match self.read(identity::find).await? {
+        match self.look_up(identity::find).await? {
             Some(identity) => Ok(identity),
             None => self.write_essential(move |connection| identity::claim(connection, proposed)).await,
         }

@@ -27,11 +27,11 @@ impl ObjectLedger for SqliteRecords {
     }
 
     async fn find_object(&self, id: ObjectId) -> Result<Option<Object>> {
-        self.read(move |connection| find(connection, id)).await
+        self.look_up(move |connection| find(connection, id)).await
     }
 
     async fn find_live_media(&self, namespace: Namespace, digest: Digest) -> Result<Option<Object>> {
-        self.read(move |connection| live_media(connection, namespace, digest)).await
+        self.look_up(move |connection| live_media(connection, namespace, digest)).await
     }
 
     async fn sample_live(&self, kind: ObjectKind, limit: usize) -> Result<Vec<Object>> {

@@ -1,4 +1,5 @@
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Params, named_params};
@@ -21,25 +22,33 @@ use crate::records::{Deleted, ListStart, ProjectStore, RecordKind, SaveOutcome};
 impl ProjectStore for SqliteRecords {
     async fn find_project(&self, owner: UserId, title: &Title) -> Result<Option<Project>> {
         let title = title.clone();
-        self.read(move |connection| find(connection, owner, &title)).await
+        self.look_up(move |connection| find(connection, owner, &title)).await
     }
 
     async fn find_project_by_id(&self, owner: UserId, id: ProjectId) -> Result<Option<Project>> {
-        self.read(move |connection| find_by_id(connection, owner, id)).await
+        self.look_up(move |connection| find_by_id(connection, owner, id)).await
     }
 
     async fn find_owned_media(&self, owner: UserId, digest: Digest) -> Result<Option<MediaRef>> {
-        self.read(move |connection| owned_media(connection, owner, digest)).await
+        self.look_up(move |connection| owned_media(connection, owner, digest)).await
     }
 
     async fn list_projects(&self, owner: UserId, query: &ListQuery) -> Result<Page> {
+        let is_short = listing::is_short(query);
         let query = query.clone();
-        self.read_list(owner, move |connection| listing::list(connection, owner, &query)).await
+        let list = move |connection: &Connection| listing::list(connection, owner, &query);
+        if is_short { self.look_up(list).await } else { self.read_list(owner, list).await }
     }
 
     async fn start_list(&self, owner: UserId, query: &ListQuery, len: NonZeroUsize) -> Result<ListStart> {
-        let query = query.clone();
-        self.read_list(owner, move |connection| listing::start(connection, owner, &query, len.get())).await
+        // Most lists are short.
+        let (query, len) = (Arc::new(query.clone()), len.get());
+        let short = Arc::clone(&query);
+        let short = move |connection: &Connection| listing::whole_if_short(connection, owner, &short, len);
+        if let Some(whole) = self.look_up(short).await? {
+            return Ok(whole);
+        }
+        self.read_list(owner, move |connection| listing::start(connection, owner, &query, len)).await
     }
 
     async fn find_projects_by_ids(&self, owner: UserId, ids: &[ProjectId]) -> Result<Vec<Project>> {

@@ -1,8 +1,9 @@
-//! Readers beside the writer: a few read-only connections, used on the blocking pool.
+//! Readers beside the writer: a few read-only connections.
 //!
-//! A lookup of one record takes microseconds, a list of an account's projects may take a second. So lists get at most
-//! half of the readers, and each account reads one list at a time: a lookup never waits for a list, and the lists of
-//! one account delay those of another by no more than the one that is running.
+//! A lookup of a few records takes microseconds, a list of an account's projects may take a second. So a lookup runs
+//! at once on its caller's thread (see [`ShortWork`]), and a list on the blocking pool. Lists get at most half of the
+//! readers, and each account reads one list at a time: a lookup never waits for a list, and the lists of one account
+//! delay those of another by no more than the one that is running.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,6 +16,7 @@ use tokio::task::spawn_blocking;
 use super::error::{Failure, Result};
 use crate::domain::UserId;
 use crate::records::account_queue::AccountQueue;
+use crate::short_work::ShortWork;
 
 /// How many reads run concurrently; further reads wait.
 const READERS_MAX: u32 = 4;
@@ -39,6 +41,7 @@ pub(super) struct Readers {
     listing_turns: Arc<Semaphore>,
     /// Joined by lists before that.
     accounts: AccountQueue,
+    lookups: ShortWork,
     pool: Arc<Pool>,
 }
 
@@ -55,8 +58,33 @@ impl Readers {
             turns: Arc::new(Semaphore::new(READERS_MAX as usize)),
             listing_turns: Arc::new(Semaphore::new(LISTING_MAX as usize)),
             accounts: AccountQueue::default(),
+            lookups: ShortWork::default(),
             pool: Arc::new(Pool { path, idle: Mutex::default() }),
         }
+    }
+
+    /// Runs a query that reads only a few rows: on this thread, if a reader is free and lookups are fast. It may be run
+    /// twice.
+    ///
+    /// Otherwise it is like [`read`](Self::read).
+    pub(super) async fn look_up<T, F>(&self, query: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&Connection) -> Result<T> + Send + 'static,
+    {
+        if self.lookups.may_run_here()
+            && let Ok(turn) = self.turns.try_acquire()
+        {
+            let outcome = self.lookups.watch(|| self.pool.run(Duration::ZERO, &query));
+            drop(turn);
+            match outcome {
+                // On the blocking pool it waits.
+                Err(failure) if failure.is_busy() => {}
+                outcome => return outcome,
+            }
+        }
+        let lookups = self.lookups.clone();
+        self.read(move |connection| lookups.watch(|| query(connection))).await
     }
 
     /// Runs a query of one statement, which reads one snapshot. A query of several statements needs its own
@@ -92,12 +120,7 @@ impl Readers {
         let running = Arc::new(Running::default());
         let _interrupts = InterruptOnDrop(Arc::clone(&running));
         let done = spawn_blocking(move || {
-            let connection = pool.take()?;
-            let outcome = running.run(&connection, query);
-            // An interrupt may have broken the end of a transaction off: such a connection would read an old state.
-            if connection.is_autocommit() {
-                pool.idle().push(connection);
-            }
+            let outcome = pool.run(BUSY_TIMEOUT, |connection| running.run(connection, query));
             drop((turn, earlier));
             outcome
         });
@@ -166,6 +189,18 @@ impl Drop for InterruptOnDrop {
 }
 
 impl Pool {
+    /// Runs a query, which waits so long while another process has the database locked.
+    fn run<T>(&self, busy_timeout: Duration, query: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let connection = self.take()?;
+        connection.busy_timeout(busy_timeout)?;
+        let outcome = query(&connection);
+        // An interrupt may have broken the end of a transaction off: such a connection would read an old state.
+        if connection.is_autocommit() {
+            self.idle().push(connection);
+        }
+        outcome
+    }
+
     fn take(&self) -> Result<Connection> {
         let idle = self.idle().pop();
         idle.map_or_else(|| self.connect(), Ok)
@@ -174,7 +209,6 @@ impl Pool {
     fn connect(&self) -> Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.path, flags)?;
-        connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "query_only", true)?;
         connection.pragma_update(None, "trusted_schema", false)?;
         // Temporary data stays in memory, so that a read needs no space on the disk.
@@ -191,6 +225,7 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
+    use std::thread;
 
     use futures_util::{FutureExt, poll};
     use tokio::sync::oneshot;
@@ -214,7 +249,7 @@ mod tests {
         (Readers::new(path), folder)
     }
 
-    fn look_up(connection: &Connection) -> Result<i64> {
+    fn one(connection: &Connection) -> Result<i64> {
         Ok(connection.query_one("SELECT 1", (), |row| row.get(0))?)
     }
 
@@ -257,7 +292,7 @@ mod tests {
             drop(all.expect("the query has ended").unwrap());
             // Its connection is used again, and its account's next list does not wait.
             assert_eq!(readers.pool.idle().len(), 1);
-            assert_eq!(readers.read_list(ADA, look_up).await.unwrap(), 1);
+            assert_eq!(readers.read_list(ADA, one).await.unwrap(), 1);
         }
     }
 
@@ -297,12 +332,41 @@ mod tests {
         }
         assert_eq!(readers.turns.available_permits(), (READERS_MAX - LISTING_MAX) as usize);
         for _ in 0..10 {
-            assert_eq!(readers.read(look_up).await.unwrap(), 1);
+            assert_eq!(readers.read(one).await.unwrap(), 1);
+            assert_eq!(readers.look_up(one).await.unwrap(), 1);
         }
         drop(ends);
         for list in lists {
             list.await.unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn a_lookup_runs_on_the_thread_of_its_caller() {
+        let (readers, _folder) = readers();
+        let here = thread::current().id();
+        let thread = |_: &Connection| Ok(thread::current().id());
+        // This machine may be busy: then some lookups seem to be slow, and the next run on the pool.
+        while readers.look_up(thread).await.unwrap() != here {}
+        assert_ne!(readers.read(thread).await.unwrap(), here);
+    }
+
+    #[tokio::test]
+    async fn a_lookup_waits_on_the_pool_for_a_database_that_is_locked() {
+        let (readers, folder) = readers();
+        let locked = Connection::open(folder.path().join("metadata.db")).unwrap();
+        locked.execute_batch("PRAGMA locking_mode = EXCLUSIVE; CREATE TABLE it (n)").unwrap();
+        let here = thread::current().id();
+        let look_up = readers.look_up(move |connection| {
+            let counted = connection.query_one("SELECT count(*) FROM it", (), |row| row.get(0));
+            Ok((counted.map(|count: i64| count)?, thread::current().id()))
+        });
+        let mut look_up = look_up.boxed();
+        assert!(poll!(&mut look_up).is_pending());
+        drop(locked);
+        let (count, thread) = look_up.await.unwrap();
+        assert_eq!(count, 0);
+        assert_ne!(thread, here);
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -313,7 +377,7 @@ mod tests {
         let mut second = readers.read_list(ADA, second).boxed();
         assert!(poll!(&mut first).is_pending() && poll!(&mut second).is_pending());
         assert_eq!(readers.listing_turns.available_permits(), LISTING_MAX as usize - 1);
-        assert_eq!(readers.read_list(BOB, look_up).await.unwrap(), 1, "others do not wait for it");
+        assert_eq!(readers.read_list(BOB, one).await.unwrap(), 1, "others do not wait for it");
         drop(end);
         first.await.unwrap();
         second.await.unwrap();

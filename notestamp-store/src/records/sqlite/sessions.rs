@@ -21,7 +21,7 @@ impl SessionStore for SqliteRecords {
     }
 
     async fn find_session(&self, id: SessionId) -> Result<Option<Session>> {
-        self.read(move |connection| find(connection, id)).await
+        self.look_up(move |connection| find(connection, id)).await
     }
 
     async fn replace_session(&self, before: &Session, after: &Session) -> Result<bool> {

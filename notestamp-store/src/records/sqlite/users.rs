@@ -23,12 +23,12 @@ impl UserStore for SqliteRecords {
     }
 
     async fn find_user(&self, id: UserId) -> Result<Option<User>> {
-        self.read(move |connection| account::find(connection, id)).await
+        self.look_up(move |connection| account::find(connection, id)).await
     }
 
     async fn find_user_by_email(&self, email: &Email) -> Result<Option<User>> {
         let email = email.clone();
-        self.read(move |connection| {
+        self.look_up(move |connection| {
             let mut statement = connection.prepare_cached(FIND_BY_EMAIL)?;
             statement.query_row([email.as_str()], |row| Ok(from_row(row))).optional()?.transpose()
         })
