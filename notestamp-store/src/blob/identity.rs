@@ -3,6 +3,7 @@
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
 
+use super::local::LocalRoot;
 use super::{BlobStore, path};
 use crate::domain::StoreId;
 use crate::error::Result;
@@ -13,12 +14,17 @@ impl BlobStore {
     /// # Errors
     /// [`Error::Unavailable`](crate::Error::Unavailable) or [`Error::Backend`](crate::Error::Backend).
     pub(crate) async fn read_store_id(&self) -> Result<Option<StoreId>> {
+        let parse = |text: &[u8]| str::from_utf8(text).ok().and_then(|text| text.trim_end().parse().ok());
+        if let Some(local) = &self.backend.local {
+            let text = self.briefly_on_disk(local, LocalRoot::read_store_id).await?;
+            return Ok(text.as_deref().and_then(parse));
+        }
         let found = match self.backend.objects.get(&Path::from(path::STORE_ID)).await {
             Ok(found) => found.bytes().await,
             Err(error) => Err(error),
         };
         match found {
-            Ok(text) => Ok(str::from_utf8(&text).ok().and_then(|text| text.trim_end().parse().ok())),
+            Ok(text) => Ok(parse(&text)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(self.error(error)),
         }

@@ -60,6 +60,22 @@ impl LocalRoot {
         })
     }
 
+    /// Returns whether the folder of a namespace exists durably; false if that is not known at once.
+    pub(super) fn is_prepared(&self, namespace: Namespace) -> bool {
+        // Locked: another writer may have created it and not synced it yet.
+        self.folder_creation.try_lock().is_ok_and(|_creating| self.folder(namespace).is_dir())
+    }
+
+    /// The text of the file that says to which store the folder belongs; `None` if it is absent.
+    pub(super) fn read_store_id(&self) -> io::Result<Option<Vec<u8>>> {
+        let path = self.path.join(path::STORE_ID);
+        match fs::read(&path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(at(&path)(error)),
+        }
+    }
+
     /// Opens an object for reading.
     pub(super) fn open_object(&self, namespace: Namespace, object: ObjectId) -> io::Result<File> {
         File::open(self.folder(namespace).join(object.to_string()))

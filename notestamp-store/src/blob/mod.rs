@@ -68,8 +68,8 @@ pub struct BlobStore {
     /// The location of the store, for messages.
     location: Arc<str>,
     backend: Backend,
-    /// Reads of a few bytes of local files.
-    short_reads: ShortWork,
+    /// Calls to a local folder that take microseconds, unless its disk is slow.
+    short_calls: ShortWork,
     /// Tasks that abort uploads.
     tasks: TaskTracker,
     /// Cancelled by `close`: a task that aborts an upload then tries only once more.
@@ -105,8 +105,8 @@ impl BlobStore {
 
     fn over(name: &'static str, location: String, backend: Backend) -> Self {
         let location = location.into();
-        let (short_reads, tasks) = (ShortWork::default(), TaskTracker::new());
-        Self { name, location, backend, short_reads, tasks, closing: CancellationToken::new() }
+        let (short_calls, tasks) = (ShortWork::default(), TaskTracker::new());
+        Self { name, location, backend, short_calls, tasks, closing: CancellationToken::new() }
     }
 
     /// Writes a small object with one request.
@@ -165,7 +165,7 @@ impl BlobStore {
     /// cannot be determined.
     pub async fn ensure_room(&self) -> Result<()> {
         match &self.backend.local {
-            Some(local) => self.on_disk(local, LocalRoot::ensure_room).await,
+            Some(local) => self.briefly_on_disk(local, LocalRoot::ensure_room).await,
             None => Ok(()),
         }
     }
@@ -212,6 +212,12 @@ impl BlobStore {
     /// Creates the folder of a namespace, if the backend is a local folder.
     async fn prepare(&self, namespace: Namespace) -> Result<()> {
         match &self.backend.local {
+            // The folder is there, except at the first save of an account.
+            Some(local)
+                if self.briefly_on_disk(local, move |root| Ok(root.is_prepared(namespace))).await? =>
+            {
+                Ok(())
+            }
             Some(local) => self.on_disk(local, move |root| root.prepare(namespace)).await,
             None => Ok(()),
         }
@@ -236,6 +242,18 @@ impl BlobStore {
     ) -> Result<T> {
         let root = Arc::clone(root);
         let done = task::spawn_blocking(move || work(&root)).await;
+        done.map_err(|error| error::from_join(self.name, error))?
+            .map_err(|error| error::from_io(self.name, error))
+    }
+
+    /// The same for a call that takes microseconds, unless the disk is slow.
+    async fn briefly_on_disk<T: Send + 'static>(
+        &self,
+        root: &Arc<LocalRoot>,
+        work: impl FnOnce(&LocalRoot) -> io::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let root = Arc::clone(root);
+        let done = self.short_calls.run(move || work(&root)).await;
         done.map_err(|error| error::from_join(self.name, error))?
             .map_err(|error| error::from_io(self.name, error))
     }

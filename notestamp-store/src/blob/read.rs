@@ -63,7 +63,7 @@ impl BlobStore {
         {
             let (store, root) = (self.clone(), Arc::clone(root));
             let read = move || store.read_at_once(&root, namespace, object, expected_size, range);
-            let read = self.short_reads.run(read).await;
+            let read = self.short_calls.run(read).await;
             let bytes = read.map_err(|lost| error::from_join(self.name, lost))??;
             return Ok(stream::iter([Ok(bytes)]).boxed());
         }

@@ -37,6 +37,7 @@ use crate::disk::{self, Reserve};
 use crate::domain::{ObjectKind, StoreId, UserId};
 use crate::durability::Durability;
 use crate::error::Result;
+use crate::short_work::ShortWork;
 
 /// Keeps all records in one SQLite file, which one process at a time can have open.
 ///
@@ -67,6 +68,8 @@ pub struct SqliteRecords {
     // it, which only the writer's connection can do.
     readers: Readers,
     writer: Arc<Writer>,
+    /// Calls that ask how much space is free.
+    space_calls: ShortWork,
     path: PathBuf,
 }
 
@@ -96,7 +99,8 @@ impl SqliteRecords {
         reserve.restore();
         reserve.complete();
         let writer = Arc::new(Writer::start(connection, lock, reserve, &path)?);
-        Ok(Self { readers: Readers::new(path.clone()), writer, path })
+        let readers = Readers::new(path.clone());
+        Ok(Self { readers, writer, space_calls: ShortWork::default(), path })
     }
 
     /// Runs a query that reads only a few rows. It may be run twice.
@@ -144,13 +148,9 @@ impl SqliteRecords {
         Ok(self.writer.write(Priority::Essential, step).await?)
     }
 
-    /// Runs a blocking call to the file system, on the database's path.
-    async fn ask_disk(&self, ask: impl FnOnce(&Path) -> io::Result<()> + Send + 'static) -> Result<()> {
-        let path = self.path.clone();
-        let asked = spawn_blocking(move || {
-            ask(&path).map_err(|source| Failure::Io { verb: "write to", path, source })
-        });
-        Ok(asked.await.map_err(Failure::from)??)
+    /// The failure of a write beside the database.
+    fn unwritable(&self, source: io::Error) -> Failure {
+        Failure::Io { verb: "write to", path: self.path.clone(), source }
     }
 }
 
@@ -221,7 +221,11 @@ impl RecordStore for SqliteRecords {
     }
 
     async fn ping(&self) -> Result<()> {
-        self.ask_disk(|path| beside::why_not_writable(path).map_or(Ok(()), Err)).await?;
+        let path = self.path.clone();
+        let probed = spawn_blocking(move || beside::why_not_writable(&path)).await.map_err(Failure::from)?;
+        if let Some(reason) = probed {
+            return Err(self.unwritable(reason).into());
+        }
         self.read(|connection| {
             let any_user = "SELECT EXISTS (SELECT 1 FROM users)";
             Ok(connection.prepare_cached(any_user)?.query_one((), |_| Ok(()))?)
@@ -230,7 +234,10 @@ impl RecordStore for SqliteRecords {
     }
 
     async fn ensure_room(&self) -> Result<()> {
-        self.ask_disk(|path| disk::ensure_room(disk::folder_of(path))).await
+        let path = self.path.clone();
+        let asked = self.space_calls.run(move || disk::ensure_room(disk::folder_of(&path)));
+        let checked = asked.await.map_err(Failure::from)?;
+        Ok(checked.map_err(|full| self.unwritable(full))?)
     }
 
     async fn close(&self) -> Result<()> {
