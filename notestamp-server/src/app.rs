@@ -101,7 +101,7 @@ impl App {
             store: store.clone(),
             media_urls: MediaUrls::new(&keys),
             device_cookie: DeviceCookie::new(&keys),
-            tokens: Tokens::new(keys),
+            tokens: Tokens::new(&keys),
             cookies: SessionCookies::new(&config.cookies),
             clock: clock.clone(),
             random: random.clone(),

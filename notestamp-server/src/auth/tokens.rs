@@ -1,5 +1,7 @@
 //! Access and refresh tokens: JSON Web Tokens (RFC 7519) that carry a session.
 
+use std::fmt;
+
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use notestamp_store::{Session, SessionId, SessionTtl, Timestamp, TokenId, UserId};
 use serde::{Deserialize, Serialize};
@@ -49,9 +51,19 @@ impl TokenStatus {
 }
 
 /// Makes and reads tokens.
-#[derive(Debug)]
 pub(crate) struct Tokens {
-    keys: SigningKeys,
+    signing: EncodingKey,
+    header: Header,
+    /// The keys that verify, each with its id: the header of a token names one (`kid`, RFC 7515, 4.1.4).
+    verifying: Vec<(String, DecodingKey)>,
+    validation: Validation,
+}
+
+/// Shows no key.
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tokens").finish_non_exhaustive()
+    }
 }
 
 const ISSUER: &str = "notestamp-server";
@@ -75,8 +87,24 @@ struct Wire {
 
 impl Tokens {
     /// Signs with the first key, and verifies with all.
-    pub(crate) fn new(keys: SigningKeys) -> Self {
-        Self { keys }
+    pub(crate) fn new(keys: &SigningKeys) -> Self {
+        let signing = keys.signing();
+        let mut validation = Validation::new(ALGORITHM);
+        validation.leeway = 0;
+        validation.set_issuer(&[ISSUER]);
+        validation.set_audience(&[AUDIENCE]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        // The expiry is checked by the clock that the server was given.
+        validation.validate_exp = false;
+        Self {
+            signing: EncodingKey::from_secret(signing.secret()),
+            header: Header { kid: Some(signing.id().to_owned()), ..Header::new(ALGORITHM) },
+            verifying: keys
+                .iter()
+                .map(|key| (key.id().to_owned(), DecodingKey::from_secret(key.secret())))
+                .collect(),
+            validation,
+        }
     }
 
     /// The session's current refresh token: a function of the session and the signing key, so that every request gets
@@ -116,9 +144,7 @@ impl Tokens {
             iat: issued.as_secs(),
             exp: expires.as_secs(),
         };
-        let key = self.keys.signing();
-        let header = Header { kid: Some(key.id().to_owned()), ..Header::new(ALGORITHM) };
-        jsonwebtoken::encode(&header, &wire, &EncodingKey::from_secret(key.secret()))
+        jsonwebtoken::encode(&self.header, &wire, &self.signing)
             .expect("claims of strings and numbers can be signed")
     }
 
@@ -132,16 +158,9 @@ impl Tokens {
 
     fn verify(&self, kind: Kind, token: &str, now: Timestamp) -> Option<TokenStatus> {
         let header = jsonwebtoken::decode_header(token).ok()?;
-        let key = self.keys.find(header.kid.as_deref()?)?;
-        let mut validation = Validation::new(ALGORITHM);
-        validation.leeway = 0;
-        validation.set_issuer(&[ISSUER]);
-        validation.set_audience(&[AUDIENCE]);
-        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        // The expiry is checked below, by the clock that the server was given.
-        validation.validate_exp = false;
-        let secret = DecodingKey::from_secret(key.secret());
-        let wire = jsonwebtoken::decode::<Wire>(token, &secret, &validation).ok()?.claims;
+        let id = header.kid?;
+        let (_, key) = self.verifying.iter().find(|(of_key, _)| *of_key == id)?;
+        let wire = jsonwebtoken::decode::<Wire>(token, key, &self.validation).ok()?.claims;
         // `iat` may lie in the future: the signature is ours, and our clock may have been set back since.
         if wire.kind != kind || wire.iat > wire.exp {
             return None;
