@@ -57,23 +57,25 @@ impl BodyGuard {
     /// More than `bytes_max` bytes are too many, whatever `Content-Length` says; if it announces more, nothing is read.
     /// From the first error on, reading the body fails.
     pub(crate) fn install(request: &mut Request, bytes_max: u64) -> Self {
-        let body = Arriving {
-            stream: request.take_body().into_bytes_stream().boxed(),
-            was_polled: false,
-            bytes_announced: content_length(request.headers()).unwrap_or(0),
-            bytes: 0,
-            bytes_max,
-            rate: MinimumRate::new(BODY_RATE_BYTES_MIN, BODY_RATE_WINDOW),
+        let body = request.take_body();
+        let is_empty = body.is_empty();
+        let source = match is_empty {
+            true => Source::Ended,
+            false => Source::Arriving(Arriving {
+                stream: body.into_bytes_stream().boxed(),
+                was_polled: false,
+                bytes_announced: content_length(request.headers()).unwrap_or(0),
+                bytes: 0,
+                bytes_max,
+                rate: MinimumRate::new(BODY_RATE_BYTES_MIN, BODY_RATE_WINDOW),
+            }),
         };
-        let progress = Progress {
-            source: Source::Arriving(body),
-            error: None,
-            bytes: 0,
-            waited: Duration::ZERO,
-            waiting_since: None,
-        };
+        let progress =
+            Progress { source, error: None, bytes: 0, waited: Duration::ZERO, waiting_since: None };
         let shared = Shared(Arc::new(Mutex::new(progress)));
-        request.set_body(Body::from_bytes_stream(shared.clone()));
+        if !is_empty {
+            request.set_body(Body::from_bytes_stream(shared.clone()));
+        }
         Self { shared, expects_continue: expects_continue(request.headers()) }
     }
 
@@ -100,6 +102,11 @@ impl BodyGuard {
             Source::Arriving(body) => body.bytes_announced.saturating_sub(body.bytes) > bytes_max,
             Source::Ended | Source::Gone => false,
         }
+    }
+
+    /// Returns whether there may be something to [`drain`](Self::drain).
+    pub(crate) fn has_rest(&self) -> bool {
+        matches!(self.shared.lock().source, Source::Arriving(_))
     }
 
     /// Reads and drops the rest of the body, up to a limit, so that a client that sends everything before it reads gets

@@ -142,7 +142,9 @@ impl Middleware {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         // A client that sends everything before it reads should get the response, not a broken pipe.
-        tokio::spawn(guard.drain(BODY_DRAIN_BYTES_MAX, BODY_DRAIN_TIME_MAX));
+        if guard.has_rest() {
+            tokio::spawn(guard.drain(BODY_DRAIN_BYTES_MAX, BODY_DRAIN_TIME_MAX));
+        }
         response
     }
 
