@@ -27,7 +27,7 @@ pub(crate) struct JsonWithText<T> {
 /// The end of the text and of the object.
 const TAIL: &[u8] = b"\"}";
 
-/// How many bytes of the text are escaped at once.
+/// How many bytes of the text are escaped at once. A shorter text is sent as one piece, together with its object.
 const PIECE_BYTES_MAX: usize = 64 << 10;
 
 /// The longest text whose escaped length is computed before it is sent, for `Content-Length`.
@@ -51,11 +51,26 @@ impl<T: Serialize> JsonWithText<T> {
 impl<T> IntoResponse for JsonWithText<T> {
     fn into_response(self) -> Response {
         let Self { head, text, .. } = self;
-        let measured = (text.len() <= MEASURED_BYTES_MAX)
-            .then(|| head.len() + text.iter().map(|byte| escaped_len(*byte)).sum::<usize>() + TAIL.len());
-        let pieces = text_pieces(text).map(|piece| escape(&piece).into());
-        let all = [head].into_iter().chain(pieces).chain([Bytes::from_static(TAIL)]);
-        let body = Body::from_bytes_stream(stream::iter(all.map(Ok::<_, std::io::Error>)));
+        let measured =
+            (text.len() <= MEASURED_BYTES_MAX).then(|| head.len() + escaped_len(&text) + TAIL.len());
+        let body = match measured {
+            Some(measured) if text.len() <= PIECE_BYTES_MAX => {
+                let mut whole = Vec::with_capacity(measured);
+                whole.extend_from_slice(&head);
+                escape(&text, &mut whole);
+                whole.extend_from_slice(TAIL);
+                Body::from_vec(whole)
+            }
+            _ => {
+                let pieces = text_pieces(text).map(|piece| {
+                    let mut escaped = Vec::with_capacity(escaped_len(&piece));
+                    escape(&piece, &mut escaped);
+                    escaped.into()
+                });
+                let all = [head].into_iter().chain(pieces).chain([Bytes::from_static(TAIL)]);
+                Body::from_bytes_stream(stream::iter(all.map(Ok::<_, std::io::Error>)))
+            }
+        };
         let mut response = Response::builder().content_type(Json::<T>::TYPE).body(body);
         if let Some(measured) = measured {
             response.headers_mut().insert(CONTENT_LENGTH, measured.into());
@@ -83,41 +98,55 @@ fn text_pieces(mut text: Bytes) -> impl Iterator<Item = Bytes> {
     })
 }
 
-/// Escapes a piece of a text as `serde_json` does. Only ASCII characters are escaped, so a piece may begin or end
-/// within a character.
-fn escape(piece: &[u8]) -> Vec<u8> {
-    let mut escaped = Vec::with_capacity(piece.len() + piece.len() / 8);
-    for byte in piece {
-        match (short_escape(*byte), byte) {
-            (Some(letter), _) => escaped.extend([b'\\', letter]),
-            (None, 0..0x20) => escaped.extend(format!("\\u{byte:04x}").bytes()),
-            (None, _) => escaped.push(*byte),
+/// Appends a piece of a text, escaped as `serde_json` does. Only ASCII characters are escaped, so a piece may begin or
+/// end within a character.
+fn escape(piece: &[u8], to: &mut Vec<u8>) {
+    let mut rest = piece;
+    while let Some(plain) = rest.iter().position(|byte| ESCAPES[usize::from(*byte)] != PLAIN) {
+        let byte = rest[plain];
+        to.extend_from_slice(&rest[..plain]);
+        match ESCAPES[usize::from(byte)] {
+            NUMERIC => to.extend(format!("\\u{byte:04x}").bytes()),
+            letter => to.extend([b'\\', letter]),
         }
+        rest = &rest[plain + 1..];
     }
-    escaped
+    to.extend_from_slice(rest);
 }
 
-/// How many bytes this byte of a text takes when it is escaped.
-fn escaped_len(byte: u8) -> usize {
-    match (short_escape(byte), byte) {
-        (Some(_), _) => 2,
-        (None, 0..0x20) => 6,
-        (None, _) => 1,
-    }
+/// How many bytes a piece of a text takes when it is escaped.
+fn escaped_len(piece: &[u8]) -> usize {
+    let added = piece.iter().map(|byte| match ESCAPES[usize::from(*byte)] {
+        PLAIN => 0,
+        NUMERIC => 5,
+        _ => 1,
+    });
+    piece.len() + added.sum::<usize>()
 }
 
-/// The letter after the backslash, for characters with a short escape (RFC 8259, section 7).
-fn short_escape(byte: u8) -> Option<u8> {
-    Some(match byte {
-        b'"' | b'\\' => byte,
-        b'\x08' => b'b',
-        b'\x0c' => b'f',
-        b'\n' => b'n',
-        b'\r' => b'r',
-        b'\t' => b't',
-        _ => return None,
-    })
-}
+/// How each byte of a text is escaped: the letter after the backslash (RFC 8259, section 7), or one of these two.
+const ESCAPES: [u8; 256] = {
+    let mut escapes = [PLAIN; 256];
+    let mut control = 0;
+    while control < 0x20 {
+        escapes[control] = NUMERIC;
+        control += 1;
+    }
+    escapes[0x08] = b'b';
+    escapes[0x0c] = b'f';
+    escapes[b'\n' as usize] = b'n';
+    escapes[b'\r' as usize] = b'r';
+    escapes[b'\t' as usize] = b't';
+    escapes[b'"' as usize] = b'"';
+    escapes[b'\\' as usize] = b'\\';
+    escapes
+};
+
+/// Not escaped.
+const PLAIN: u8 = 0;
+
+/// Escaped by its number, as a control character is that has no letter.
+const NUMERIC: u8 = b'u';
 
 #[cfg(test)]
 mod tests {
