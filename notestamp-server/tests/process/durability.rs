@@ -244,6 +244,20 @@ async fn with_relaxed_durability_nothing_is_synced() {
     }
 }
 
+/// A sync is what a save waits for most. Their number, unlike their time, is the same on each machine.
+#[tokio::test]
+#[ignore = "needs strace"]
+async fn a_save_without_media_syncs_four_times_at_most() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().canonicalize().unwrap().join("data");
+    let saves = trace_saves(&data, "full").await;
+    let (expected, calls) = saves.last().unwrap();
+    assert!(!expected.media);
+    let syncs: Vec<_> = calls.iter().filter(|call| call.name.contains("sync")).collect();
+    // The reservation, the file of the notes, its folder, and the commit.
+    assert!(syncs.len() <= 4, "{syncs:#?}");
+}
+
 #[test]
 #[ignore = "needs strace"]
 fn a_folder_of_a_crashed_process_is_synced_at_the_start() {
