@@ -159,6 +159,6 @@ async fn a_password_change_sets_the_cookies_of_its_new_session_and_no_others() {
     server.advance(ACCESS_TTL);
     let slow = ada.hold("/auth/password", "application/json", change(PASSWORD)).await;
     server.advance(60 * SECOND);
-    finish(&ada, slow).await.assert_status(200).assert_refreshes();
+    finish(&ada, slow).await.assert_status(200).assert_signs_in();
     ada.get("/home/list").await.assert_status(200).assert_sets_no_cookie();
 }
