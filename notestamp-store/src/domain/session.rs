@@ -61,7 +61,7 @@ pub struct Revocation {
 pub enum RevocationReason {
     /// The user signed out.
     SignedOut,
-    /// The user ended it from another session.
+    /// The user ended it from another session, or the operator ended it.
     Ended,
     /// The password was changed.
     PasswordChanged,

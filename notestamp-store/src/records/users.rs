@@ -22,6 +22,10 @@ pub trait UserStore: fmt::Debug + Send + Sync {
     /// The user record of the account that has this email address.
     async fn find_user_by_email(&self, email: &Email) -> Result<Option<User>>;
 
+    /// Up to `limit` user records in the order of their ids: those after the id `after`, or from the first on if it is
+    /// absent.
+    async fn list_users(&self, after: Option<UserId>, limit: usize) -> Result<Vec<User>>;
+
     /// Compare-and-swap of the password hash: replaces `before` by `after`, and returns false if the hash is no longer
     /// `before`. Sessions stay as they are.
     async fn replace_password_hash(

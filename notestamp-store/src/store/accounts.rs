@@ -1,6 +1,6 @@
 //! Accounts: creation, the password's hash, removal.
 
-use crate::domain::{Caller, Email, PasswordHash, User, UserId};
+use crate::domain::{Caller, Email, PasswordHash, RevocationReason, User, UserId};
 use crate::error::Result;
 
 use super::Store;
@@ -34,6 +34,31 @@ impl Store {
     /// If the records do not respond.
     pub async fn find_account_by_email(&self, email: &Email) -> Result<Option<User>> {
         self.shared.records.find_user_by_email(email).await
+    }
+
+    /// Up to `limit` accounts in the order of their ids: those after the id `after`, or from the first on if it is
+    /// absent.
+    ///
+    /// # Errors
+    /// If the records do not respond.
+    pub async fn list_accounts(&self, after: Option<UserId>, limit: usize) -> Result<Vec<User>> {
+        self.shared.records.list_users(after, limit).await
+    }
+
+    /// Replaces the password of an account whose user has forgotten it, and ends all its sessions. Returns whether there
+    /// is such an account.
+    ///
+    /// After a failure the password may be replaced while sessions are still open; repeat it then.
+    ///
+    /// # Errors
+    /// If the records do not respond.
+    pub async fn reset_password(&self, id: UserId, new: &PasswordHash) -> Result<bool> {
+        loop {
+            let Some(user) = self.find_account(id).await? else { return Ok(false) };
+            if self.shared.records.replace_password_hash(id, &user.password_hash, new).await? {
+                return self.revoke_all_sessions(id, RevocationReason::PasswordChanged).await;
+            }
+        }
     }
 
     /// Replaces the password hash by a stronger one of the same password: a compare-and-swap, which does nothing if

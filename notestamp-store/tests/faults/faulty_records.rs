@@ -41,6 +41,7 @@ pass_on! {
         fn create_user(user: &User) -> ();
         fn find_user(id: UserId) -> Option<User>;
         fn find_user_by_email(email: &Email) -> Option<User>;
+        fn list_users(after: Option<UserId>, limit: usize) -> Vec<User>;
         fn replace_password_hash(id: UserId, before: &PasswordHash, after: &PasswordHash) -> bool;
         fn change_password(
             caller: Caller, before: &PasswordHash, after: &PasswordHash, session: &Session, now: Timestamp

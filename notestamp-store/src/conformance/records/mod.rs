@@ -45,6 +45,7 @@ macro_rules! records_conformance {
                 a_password_is_changed_only_as_it_was_read
                 a_password_hash_is_replaced_only_as_it_was_read
                 a_taken_address_is_refused
+                accounts_are_listed_in_the_order_of_their_ids
                 an_account_round_trips
                 an_unknown_account_is_absent
                 a_closed_store_refuses_every_operation

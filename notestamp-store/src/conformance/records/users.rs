@@ -24,6 +24,19 @@ pub async fn an_unknown_account_is_absent(store: &dyn RecordStore) {
     assert!(!store.replace_password_hash(user_id(), &hash("first"), &hash("second")).await.unwrap());
 }
 
+pub async fn accounts_are_listed_in_the_order_of_their_ids(store: &dyn RecordStore) {
+    let mut accounts = [user("ada@example.org"), user("bob@example.org"), user("cay@example.org")];
+    for user in accounts.iter().rev() {
+        store.create_user(user).await.unwrap();
+    }
+    accounts.sort_by_key(|user| user.id);
+    assert_eq!(store.list_users(None, MANY).await.unwrap(), accounts);
+    assert_eq!(store.list_users(None, 2).await.unwrap(), accounts[..2]);
+    assert_eq!(store.list_users(Some(accounts[1].id), MANY).await.unwrap(), accounts[2..]);
+    assert!(store.remove_user(accounts[0].id.into(), NOW).await.unwrap());
+    assert_eq!(store.list_users(None, MANY).await.unwrap(), accounts[1..]);
+}
+
 pub async fn a_taken_address_is_refused(store: &dyn RecordStore) {
     let first = user("ada@example.org");
     store.create_user(&first).await.unwrap();

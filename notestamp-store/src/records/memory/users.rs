@@ -31,6 +31,14 @@ impl UserStore for MemoryRecords {
         Ok(state.emails.get(email).and_then(|id| state.users.get(id)).cloned())
     }
 
+    async fn list_users(&self, after: Option<UserId>, limit: usize) -> Result<Vec<User>> {
+        let state = self.lock()?;
+        let mut users: Vec<_> = state.users.values().filter(|user| Some(user.id) > after).cloned().collect();
+        users.sort_unstable_by_key(|user| user.id);
+        users.truncate(limit);
+        Ok(users)
+    }
+
     async fn replace_password_hash(
         &self,
         id: UserId,

@@ -1,9 +1,10 @@
 use async_trait::async_trait;
-use futures_util::FutureExt;
-use mongodb::bson::{Document, doc};
+use futures_util::{FutureExt, TryStreamExt};
+use mongodb::bson::{Document, RawDocumentBuf, doc};
 
 use super::account::{epoch_fields, lock_epoch, update_epoch, with_epoch};
-use super::bson::uuid;
+use super::bson::{limit as document_limit, uuid};
+use super::documents::readable;
 use super::documents::users::{RemovedUser, UserDocument};
 use super::error::{Result as StepResult, is_duplicate_key};
 use super::transaction::Transaction;
@@ -11,7 +12,7 @@ use super::{MongoDbRecords, purge, sessions};
 use crate::clock::Timestamp;
 use crate::domain::{Caller, Email, PasswordHash, RevocationReason, Session, SessionEpoch, User, UserId};
 use crate::error::{Error, Result};
-use crate::records::UserStore;
+use crate::records::{RecordKind, UserStore};
 
 #[async_trait]
 impl UserStore for MongoDbRecords {
@@ -31,6 +32,26 @@ impl UserStore for MongoDbRecords {
 
     async fn find_user_by_email(&self, email: &Email) -> Result<Option<User>> {
         self.find_one_user(doc! { "email": email.as_str() }).await
+    }
+
+    async fn list_users(&self, after: Option<UserId>, limit: usize) -> Result<Vec<User>> {
+        let users = self.collections.users.clone_with_type::<RawDocumentBuf>();
+        let after = after.map(|id| doc! { "_id": { "$gt": uuid(id.as_bytes()) } }).unwrap_or_default();
+        self.bounded(async {
+            let (mut list, mut skip) = (Vec::new(), 0);
+            // Damaged records do not shorten a page.
+            while let Some(wanted) = document_limit(limit - list.len()) {
+                let found = users.find(after.clone()).sort(doc! { "_id": 1 }).skip(skip).limit(wanted);
+                let found: Vec<RawDocumentBuf> = found.await?.try_collect().await?;
+                list.extend(readable::<UserDocument, User>(RecordKind::User, &found));
+                skip += found.len() as u64;
+                if (found.len() as i64) < wanted {
+                    break;
+                }
+            }
+            Ok(list)
+        })
+        .await
     }
 
     async fn replace_password_hash(

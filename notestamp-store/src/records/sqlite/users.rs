@@ -2,13 +2,13 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::account::{find_epoch, update_epoch};
-use super::error::Result as StepResult;
+use super::error::{Result as StepResult, unless_damaged};
 use super::rows::users::{from_row, user_columns};
 use super::{SqliteRecords, account, purge, sessions};
 use crate::clock::Timestamp;
 use crate::domain::{Caller, Email, PasswordHash, RevocationReason, Session, User, UserId};
 use crate::error::{Error, Result};
-use crate::records::UserStore;
+use crate::records::{RecordKind, UserStore};
 
 #[async_trait]
 impl UserStore for SqliteRecords {
@@ -31,6 +31,16 @@ impl UserStore for SqliteRecords {
         self.look_up(move |connection| {
             let mut statement = connection.prepare_cached(FIND_BY_EMAIL)?;
             statement.query_row([email.as_str()], |row| Ok(from_row(row))).optional()?.transpose()
+        })
+        .await
+    }
+
+    async fn list_users(&self, after: Option<UserId>, limit: usize) -> Result<Vec<User>> {
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(concat!("SELECT ", user_columns!(), " FROM users WHERE id > ?1 ORDER BY id"))?;
+            let after: &[u8] = after.as_ref().map_or(&[], |id| id.as_bytes());
+            let users = statement.query_and_then([after], from_row)?;
+            users.filter_map(|user| unless_damaged(RecordKind::User, user)).take(limit).collect()
         })
         .await
     }
