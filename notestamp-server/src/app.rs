@@ -14,7 +14,9 @@ use crate::auth::{
     Authenticator, DeviceCookie, MediaUrls, Passwords, SessionCookies, SigningKeyError, SigningKeys,
     Throttle, Tokens,
 };
-use crate::config::{CONNECTIONS_MAX, Config, METRICS_CONNECTIONS_MAX, READINESS_AGE_MAX, SHUTDOWN_TIME_MAX};
+use crate::config::{
+    CONNECTIONS_MAX, Config, METRICS_CONNECTIONS_MAX, READINESS_AGE_MAX, RecordsUrl, SHUTDOWN_TIME_MAX,
+};
 use crate::error;
 use crate::maintenance;
 use crate::metrics::{Metrics, MetricsEndpoint};
@@ -27,6 +29,7 @@ use crate::routes;
 use crate::site::Site;
 use crate::state::State;
 use crate::storage::{self, StorageError};
+use crate::tools::{AdminServer, AdminSocket, Context};
 use crate::transport::{ConnectionLimits, Server, TrustedProxies, descriptors, listener};
 use crate::wire::upload::limits;
 
@@ -37,6 +40,8 @@ pub struct App {
     connection_limits: ConnectionLimits,
     listeners: Vec<(SocketAddr, TcpListener)>,
     metrics: Option<(SocketAddr, TcpListener)>,
+    /// The socket for the operator's tools, if only this process has the store open.
+    admin: Option<AdminSocket>,
     sweep_every: Duration,
     serves_site: bool,
 }
@@ -86,7 +91,9 @@ impl App {
     /// Those of [`build`](Self::build).
     pub async fn build_at(config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let store = storage::open(&config.storage, storage::settings(&config), clock.clone()).await?;
-        Self::build_over(store, config, clock).await
+        let records = config.storage.records.clone();
+        let app = Self::build_over(store, config, clock).await?;
+        Ok(Self { admin: admin_socket(&records), ..app })
     }
 
     /// The same over an open store: for a program that has its own backend, or that serves one store with several
@@ -110,7 +117,7 @@ impl App {
         let metrics = Arc::new(Metrics::new(store.memory().clone()));
         let state = Arc::new(State {
             store,
-            passwords: Passwords::default(),
+            passwords: Arc::new(Passwords::default()),
             throttle: Throttle::new(config.limits.sign_in_failures, clock.clone()),
             auth,
             media_delivery: config.responses.media_delivery,
@@ -157,6 +164,7 @@ impl App {
             connection_limits,
             listeners,
             metrics,
+            admin: None,
             sweep_every: config.schedule.every,
             serves_site,
         })
@@ -200,6 +208,11 @@ impl App {
             let server = Server::new(limits, Duration::ZERO);
             tokio::spawn(server.run(vec![listener], endpoint, stopping.clone().cancelled_owned()))
         });
+        let admin = self.admin.map(|socket| {
+            let context =
+                Context { store: self.state.store.clone(), passwords: self.state.passwords.clone() };
+            tokio::spawn(AdminServer { socket, context }.run(stopping.clone()))
+        });
         let listeners = self.listeners.into_iter().map(|(_, listener)| listener).collect();
         let random = self.state.auth.random.clone();
         let server =
@@ -216,8 +229,22 @@ impl App {
         {
             tracing::error!(%error, "the metrics server panicked");
         }
+        if let Some(admin) = admin
+            && let Err(error) = admin.await
+        {
+            tracing::error!(%error, "the server of the admin socket panicked");
+        }
         self.state.store.close().await.map_err(io::Error::other)
     }
+}
+
+/// The socket for the operator's tools. The server runs without it too, for example on a full disk.
+fn admin_socket(records: &RecordsUrl) -> Option<AdminSocket> {
+    let RecordsUrl::Sqlite(database) = records else { return None };
+    let bound = AdminSocket::bind(database);
+    bound
+        .inspect_err(|error| tracing::warn!(%error, "the tools cannot reach this server: no admin socket"))
+        .ok()
 }
 
 fn bind(address: SocketAddr, all: &[SocketAddr]) -> Result<(SocketAddr, TcpListener), StartError> {

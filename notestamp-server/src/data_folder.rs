@@ -12,6 +12,7 @@ use notestamp_store::{Durability, disk};
 /// | --- | --- |
 /// | `notestamp.sqlite` | the records |
 /// | `notestamp.sqlite.reserve` | no data: reserved space for deletions on a full disk |
+/// | `notestamp.sqlite.socket` | the socket for the tools of the operator, while a server runs |
 /// | `notes/`, `media/` | the blobs |
 /// | `signing-key` | the key that signs tokens; a program that can read it can impersonate any user |
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -24,6 +24,7 @@ mod site;
 mod state;
 pub mod storage;
 pub mod telemetry;
+pub mod tools;
 mod transport;
 mod wire;
 

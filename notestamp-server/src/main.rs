@@ -1,12 +1,10 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use notestamp_server::config::{self, Config, Invocation, OpenApiFormat, Storage, SweepConfig};
-use notestamp_server::{
-    App, give_memory_back, openapi, raise_descriptor_limit, shutdown, storage, telemetry,
-};
-use notestamp_store::{SystemClock, error_chain};
+use notestamp_server::config::{self, Config, Invocation, OpenApiFormat, Storage, ToolConfig};
+use notestamp_server::tools::{self, Exit, Output};
+use notestamp_server::{App, give_memory_back, openapi, raise_descriptor_limit, shutdown, telemetry};
+use notestamp_store::error_chain;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -19,16 +17,20 @@ fn main() -> ExitCode {
         }
     };
     let done = match invocation {
-        Invocation::Show(text) => text.print().map_err(Failure::from),
-        Invocation::OpenApi(format) => say(&document(format)),
+        Invocation::Show(text) => text.print().map_err(Failure::from).map(|()| Exit::Done),
+        Invocation::OpenApi(format) => say(document(format).as_bytes()).map(|()| Exit::Done),
+        Invocation::Completions(shell) => say(&config::completions(shell)).map(|()| Exit::Done),
+        Invocation::CheckConfig(settings) => {
+            print(Output::new(settings.json), |output| tools::show_settings(&settings, output))
+        }
         Invocation::Serve(config) => {
             give_memory_back();
-            in_runtime(serve(*config))
+            in_runtime(serve(*config)).map(|()| Exit::Done)
         }
-        Invocation::Sweep(config) => in_runtime(sweep(*config)),
+        Invocation::Tool(config) => in_runtime(run_tool(*config)),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(exit) => ExitCode::from(exit as u8),
         Err(error) => {
             // A broken pipe is not an error: the reader of the output has closed it.
             if !is_broken_pipe(&*error) {
@@ -40,9 +42,9 @@ fn main() -> ExitCode {
 }
 
 /// Writes the result of the program to standard output.
-fn say(text: &str) -> Result<(), Failure> {
+fn say(text: &[u8]) -> Result<(), Failure> {
     let mut output = io::stdout().lock();
-    output.write_all(text.as_bytes()).and_then(|()| output.flush()).map_err(|error| OutputError(error).into())
+    output.write_all(text).and_then(|()| output.flush()).map_err(|error| OutputError(error).into())
 }
 
 /// Writing to standard output failed.
@@ -59,7 +61,7 @@ fn complain(error: &str) {
     let _ = writeln!(io::stderr(), "error: {error}");
 }
 
-fn in_runtime(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+fn in_runtime<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         shutdown::outlive_file_size_limit()?;
         work.await
@@ -79,23 +81,30 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let app = App::build(config).await?;
 
     // The server runs even if the announcement cannot be written.
-    if let Err(error) = say(&announcement(&app, &storage)) {
+    if let Err(error) = say(announcement(&app, &storage).as_bytes()) {
         tracing::warn!(error = error_chain(&*error), "cannot write the addresses to standard output");
     }
     app.run(stop).await?;
     Ok(())
 }
 
-async fn sweep(config: SweepConfig) -> Result<(), Failure> {
+async fn run_tool(config: ToolConfig) -> Result<Exit, Failure> {
     telemetry::start(&config.log);
-    let settings = storage::sweep_settings(&config.storage, &config.sweep);
-    let store = storage::open(&config.storage, settings, Arc::new(SystemClock)).await?;
-    let report = store.sweep().await?;
-    store.close().await?;
-    say(&format!(
-        "doomed {} objects, deleted {}, could not delete {}; purged {} records of removed accounts\n",
-        report.doomed, report.deleted, report.failed, report.purged
-    ))
+    let mut output = Output::new(config.json);
+    let exit = tools::run(config, &mut output).await;
+    ended(output, exit)
+}
+
+fn print(mut output: Output, work: impl FnOnce(&mut Output) -> Exit) -> Result<Exit, Failure> {
+    let exit = work(&mut output);
+    ended(output, exit)
+}
+
+fn ended(output: Output, exit: Exit) -> Result<Exit, Failure> {
+    match output.into_error() {
+        Some(error) => Err(OutputError(error).into()),
+        None => Ok(exit),
+    }
 }
 
 /// The text that tells the server's addresses, and where its data is.

@@ -17,7 +17,7 @@ pub(crate) struct State {
     /// Holds the accounts, sessions and projects.
     pub(crate) store: Store,
     /// Hashes and verifies passwords.
-    pub(crate) passwords: Passwords,
+    pub(crate) passwords: Arc<Passwords>,
     /// Limits failed sign-ins.
     pub(crate) throttle: Throttle,
     /// Decides who sends a request, and sets the cookies of sessions.

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, Args, Command, ValueHint};
 
 use super::limits::Limits;
@@ -45,9 +46,9 @@ pub(super) struct Settings {
     pub(super) log: LogArgs,
 }
 
-/// The settings that `sweep` takes.
+/// The settings that the tools take.
 #[derive(Args)]
-struct SweepSettings {
+struct ToolSettings {
     #[command(flatten, next_help_heading = "Storage")]
     _storage: StorageArgs,
     #[command(flatten, next_help_heading = "Sweep")]
@@ -71,10 +72,34 @@ pub(super) fn command_line() -> Command {
     let openapi = Command::new("openapi").about("Print the OpenAPI document").arg(
         Arg::new("yaml").long("yaml").action(ArgAction::SetTrue).help("Print it as YAML instead of JSON"),
     );
-    let sweep = SweepSettings::augment_args(Command::new("sweep"))
-        .about("Run one sweep: delete unreferenced objects, print how many, and exit")
+    let sweep = tool("sweep", "Run one sweep: delete unreferenced objects, say how many, and exit");
+    let account = Command::new("account")
+        .about("Manage the accounts, for users that cannot do it themselves")
+        .subcommand_required(true)
+        .disable_help_subcommand(true)
+        .subcommand(tool("list", "List all accounts"))
+        .subcommand(tool("show", "Show one account").arg(email()))
+        .subcommand(tool("create", CREATE_ACCOUNT).arg(email()))
+        .subcommand(tool("remove", REMOVE_ACCOUNT).arg(email()).arg(yes()))
+        .subcommand(tool("set-password", SET_PASSWORD).arg(email()))
+        .subcommand(tool("sign-out", "End all sessions of an account").arg(email()));
+    let check_config = Settings::augment_args(Command::new("check"))
+        .about("Print each setting with its value and its source; secrets are hidden")
         .after_help(AFTER_HELP_LAYERS)
+        .arg(json())
         .arg(config_file());
+    let config = Command::new("config")
+        .about("Inspect the configuration")
+        .subcommand_required(true)
+        .disable_help_subcommand(true)
+        .subcommand(check_config);
+    let completions = Command::new("completions").about("Print the completions for a shell").arg(
+        Arg::new(SHELL)
+            .value_name("SHELL")
+            .required(true)
+            .value_parser(PossibleValuesParser::new(["bash", "zsh", "fish"]))
+            .help("The shell"),
+    );
     Settings::augment_args(Command::new(PROGRAM))
         .about("The backend of notestamp: notes that stay in step with a recording, a PDF or a video")
         .version(env!("CARGO_PKG_VERSION"))
@@ -85,6 +110,45 @@ pub(super) fn command_line() -> Command {
         .subcommand(serve)
         .subcommand(openapi)
         .subcommand(sweep)
+        .subcommand(account)
+        .subcommand(config)
+        .subcommand(completions)
+}
+
+const CREATE_ACCOUNT: &str =
+    "Create an account; the password is read from the terminal, or is the first line of standard input";
+const REMOVE_ACCOUNT: &str = "Remove an account with all its projects, after a question";
+const SET_PASSWORD: &str =
+    "Replace the password of an account, read as by `create`, and end all its sessions";
+
+/// A command of the operator: it works on the stores of the settings, beside a running server too.
+fn tool(name: &'static str, about: &'static str) -> Command {
+    ToolSettings::augment_args(Command::new(name))
+        .about(about)
+        .after_help(AFTER_HELP_LAYERS)
+        .arg(json())
+        .arg(config_file())
+}
+
+pub(super) const EMAIL: &str = "email";
+pub(super) const JSON: &str = "json";
+pub(super) const SHELL: &str = "shell";
+pub(super) const YES: &str = "yes";
+
+fn email() -> Arg {
+    Arg::new(EMAIL).value_name("EMAIL").required(true).help("The email address of the account")
+}
+
+fn yes() -> Arg {
+    Arg::new(YES).long(YES).action(ArgAction::SetTrue).help("Do not ask")
+}
+
+fn json() -> Arg {
+    Arg::new(JSON)
+        .long(JSON)
+        .action(ArgAction::SetTrue)
+        .help("Print JSON lines on a terminal too")
+        .help_heading("Output")
 }
 
 /// Joins a flag and its value with `=` if the value begins with a dash, as in `--access-ttl -5m`. Clap would take such

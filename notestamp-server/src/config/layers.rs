@@ -69,7 +69,11 @@ pub(super) struct Resolved {
     pub(super) settings: Settings,
     /// The signing keys, if no flag is given and the variable contains keys rather than the name of a file.
     pub(super) signing_keys: Option<String>,
+    /// The settings that are not at their default, by their flags: the source, and the values as they were written.
+    pub(super) given: Given,
 }
+
+pub(super) type Given = BTreeMap<String, (GivenAs, Vec<OsString>)>;
 
 /// Finds the winning value of every setting.
 ///
@@ -85,6 +89,7 @@ pub(super) fn resolve(levels: &[&ArgMatches], environment: &Environment) -> Resu
 
     let mut words = vec![OsString::from(PROGRAM)];
     let mut signing_keys = None;
+    let mut all_given = Given::new();
     for (flag, arg) in flags() {
         let given = on_command_line(levels, arg.get_id().as_str());
         let (given_as, values) = if !given.is_empty() {
@@ -93,6 +98,7 @@ pub(super) fn resolve(levels: &[&ArgMatches], environment: &Environment) -> Resu
             if variable(flag) == KEYS_VARIABLE && is_keys(text) {
                 // Secrets are not parsed like other values, whose errors repeat the value.
                 signing_keys = Some(text.to_owned());
+                all_given.insert(flag.to_owned(), (GivenAs::Variable(KEYS_VARIABLE.to_owned()), Vec::new()));
                 continue;
             }
             let values = match arg.get_action() {
@@ -106,6 +112,7 @@ pub(super) fn resolve(levels: &[&ArgMatches], environment: &Environment) -> Resu
         } else {
             continue;
         };
+        all_given.insert(flag.to_owned(), (given_as.clone(), values.clone()));
         let given = values.into_iter().map(|value| {
             let mut word = OsString::from(format!("--{flag}="));
             word.push(value);
@@ -122,7 +129,7 @@ pub(super) fn resolve(levels: &[&ArgMatches], environment: &Environment) -> Resu
         .try_get_matches_from(words)
         .and_then(|matches| Settings::from_arg_matches(&matches))
         .map_err(|error| on_the_command_line(&error))?;
-    Ok(Resolved { settings, signing_keys })
+    Ok(Resolved { settings, signing_keys, given: all_given })
 }
 
 fn config_file(levels: &[&ArgMatches], environment: &Environment) -> Result<Option<OsString>, ConfigError> {

@@ -6,6 +6,7 @@
 mod command_line;
 mod deadlines;
 mod duration;
+mod effective;
 mod error;
 mod file;
 mod layers;
@@ -23,10 +24,12 @@ mod size;
 mod storage;
 mod sweep;
 mod tokens;
+mod tool;
 
 use std::ffi::OsString;
 
-use clap::ArgMatches;
+use clap::{ArgMatches, ValueEnum};
+pub use clap_complete::Shell;
 
 pub use crate::http::origin::{InvalidOrigin, Origin};
 pub use deadlines::REQUEST_TIME_MAX;
@@ -36,6 +39,7 @@ pub(crate) use deadlines::{
     READINESS_TIME_MAX, REQUEST_END_TIME_MAX, RETRY_AFTER, SESSION_CHECK_INTERVAL, SESSION_UNKNOWN_TIME_MAX,
     SHUTDOWN_TIME_MAX,
 };
+pub use effective::{EffectiveSetting, EffectiveSettings};
 pub use error::{ConfigError, GivenAs, InvalidSetting};
 pub(crate) use limits::{
     BODY_BYTES_MAX, BODY_DRAIN_BYTES_MAX, BODY_RATE_BYTES_MIN, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX,
@@ -55,6 +59,7 @@ pub use site::SiteSettings;
 pub use storage::Storage;
 pub use sweep::{Sweep, SweepSchedule};
 pub use tokens::{Cookies, TokenSettings};
+pub use tool::{AccountTool, Tool, ToolConfig};
 
 use layers::{Environment, Resolved};
 
@@ -63,10 +68,14 @@ use layers::{Environment, Resolved};
 pub enum Invocation {
     /// Serve until a signal.
     Serve(Box<Config>),
-    /// Sweep once.
-    Sweep(Box<SweepConfig>),
+    /// Run a tool of the operator.
+    Tool(Box<ToolConfig>),
     /// Print the OpenAPI document.
     OpenApi(OpenApiFormat),
+    /// Print the settings.
+    CheckConfig(Box<EffectiveSettings>),
+    /// Print the completions for a shell.
+    Completions(Shell),
     /// Print the help or the version; the error's `print` handles colours.
     Show(clap::Error),
 }
@@ -109,17 +118,6 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
-/// The settings of a single sweep.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SweepConfig {
-    /// Where the data is stored.
-    pub storage: Storage,
-    /// The times of the sweep: grace period, longest upload.
-    pub sweep: Sweep,
-    /// The format and the filter of the log.
-    pub log: Log,
-}
-
 /// Parses the command line, the environment variables and the configuration file.
 ///
 /// `arguments` begin with the program's name, as those of a process do. Of `variables` only `NOTESTAMP_…` and
@@ -145,13 +143,37 @@ pub fn parse(
         Some(command) => command,
     };
     let command = command_line.find_subcommand(name).expect("clap finds only commands there are");
+    // The commands of a group, such as those of `account`, are one level deeper.
+    let (path, command, after) = match after.subcommand() {
+        Some((inner, after)) => {
+            let command = command.find_subcommand(inner).expect("clap finds only commands there are");
+            (vec![name, inner], command, after)
+        }
+        None => (vec![name], command, after),
+    };
     layers::check_flags(&command_line, &matches, command)?;
-    match name {
-        "openapi" if after.get_flag("yaml") => Ok(Invocation::OpenApi(OpenApiFormat::Yaml)),
-        "openapi" => Ok(Invocation::OpenApi(OpenApiFormat::Json)),
-        "sweep" => sweep(&[&matches, after], &environment),
-        _ => serve(&[&matches, after], &environment),
+    let levels = [&matches, after];
+    match path.as_slice() {
+        ["openapi"] if after.get_flag("yaml") => Ok(Invocation::OpenApi(OpenApiFormat::Yaml)),
+        ["openapi"] => Ok(Invocation::OpenApi(OpenApiFormat::Json)),
+        ["completions"] => {
+            let name = after.get_one::<String>(command_line::SHELL).expect("it is required");
+            Ok(Invocation::Completions(Shell::from_str(name, false).expect("its parser knows the shells")))
+        }
+        ["config", _] => check_config(&levels, &environment),
+        ["serve"] => serve(&levels, &environment),
+        path => {
+            let tool = Tool::of(path, after);
+            Ok(Invocation::Tool(Box::new(ToolConfig::new(tool, &levels, &environment)?)))
+        }
     }
+}
+
+/// The completions of the command line for a shell.
+pub fn completions(shell: Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command_line::command_line(), command_line::PROGRAM, &mut script);
+    script
 }
 
 fn serve(levels: &[&ArgMatches], environment: &Environment) -> Result<Invocation, ConfigError> {
@@ -159,17 +181,17 @@ fn serve(levels: &[&ArgMatches], environment: &Environment) -> Result<Invocation
     Ok(Invocation::Serve(Box::new(Config::new(resolved, environment)?)))
 }
 
-fn sweep(levels: &[&ArgMatches], environment: &Environment) -> Result<Invocation, ConfigError> {
-    let Resolved { settings, .. } = layers::resolve(levels, environment)?;
-    let storage = settings.storage.into_storage();
-    storage.check()?;
-    let log = settings.log.into_log(environment.text("RUST_LOG")?)?;
-    Ok(Invocation::Sweep(Box::new(SweepConfig { storage, sweep: settings.sweep, log })))
+fn check_config(levels: &[&ArgMatches; 2], environment: &Environment) -> Result<Invocation, ConfigError> {
+    let mut resolved = layers::resolve(levels, environment)?;
+    let given = std::mem::take(&mut resolved.given);
+    let config = Config::new(resolved, environment)?;
+    let as_json = levels[1].get_flag(command_line::JSON);
+    Ok(Invocation::CheckConfig(Box::new(EffectiveSettings::new(given, &config, as_json))))
 }
 
 impl Config {
     fn new(resolved: Resolved, environment: &Environment) -> Result<Self, ConfigError> {
-        let Resolved { mut settings, signing_keys } = resolved;
+        let Resolved { mut settings, signing_keys, .. } = resolved;
         let data_folder = settings.storage.data_folder().clone();
         let mut storage = settings.storage.into_storage();
         let signing_keys = match (signing_keys, settings.tokens.signing_key.take(), &storage.records) {

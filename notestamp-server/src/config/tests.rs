@@ -298,12 +298,78 @@ fn flags_of_serve_go_before_and_after_it_and_without_it() {
 #[test]
 fn sweep_takes_the_flags_of_storage_on_either_side() {
     for words in ["sweep --data /a --sweep-grace 0s", "--data /a --sweep-grace 0s sweep"] {
-        let Ok(Invocation::Sweep(config)) = given(words).variable("NOTESTAMP_LISTEN", "[::1]:1").parse()
+        let Ok(Invocation::Tool(config)) = given(words).variable("NOTESTAMP_LISTEN", "[::1]:1").parse()
         else {
             panic!("{words} sweeps");
         };
         assert_eq!(config.sweep.grace, Duration::ZERO);
         assert_eq!(config.storage.records, RecordsUrl::Sqlite("/a/notestamp.sqlite".into()));
+    }
+}
+
+#[test]
+fn the_commands_of_a_group_take_their_flags_on_either_side() {
+    let email = "ada@example.org".to_owned();
+    let remove = |is_confirmed| AccountTool::Remove { email: email.clone(), is_confirmed };
+    for (words, tool) in [
+        ("account list --data /a --json", AccountTool::List),
+        ("--data /a account show ada@example.org --json", AccountTool::Show { email: email.clone() }),
+        ("account --data /a remove", remove(false)),
+        ("account remove ada@example.org --data /a --json", remove(false)),
+        ("account remove ada@example.org --yes --data /a --json", remove(true)),
+    ] {
+        match given(words).parse() {
+            Ok(Invocation::Tool(config)) => {
+                assert_eq!((config.tool, config.json), (Tool::Account(tool), true), "{words}");
+                assert_eq!(config.storage.records, RecordsUrl::Sqlite("/a/notestamp.sqlite".into()));
+            }
+            Err(error) => assert!(words.contains("account --data"), "{words}: {error}"),
+            Ok(other) => panic!("{words}: {other:?}"),
+        }
+    }
+    for words in ["account", "config", "--listen [::1]:1 account list", "account show", "completions csh"] {
+        assert!(given(words).parse().is_err(), "{words}");
+    }
+}
+
+#[test]
+fn each_setting_is_shown_with_the_source_of_its_value() {
+    let key = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+    let shown = given("--media-max 4GiB config check --listen [::1]:1 --listen [::1]:2")
+        .variable("NOTESTAMP_QUOTA", "1MiB")
+        .variable("NOTESTAMP_SIGNING_KEY", key)
+        .file("notes_max = 4096\nmedia = \"s3://bucket/media?endpoint=https://ann:secret@s3.example\"")
+        .parse();
+    let Ok(Invocation::CheckConfig(shown)) = shown else { panic!("{shown:?}") };
+    assert!(!format!("{shown:?}").contains("secret") && !format!("{shown:?}").contains("0001"), "{shown:?}");
+    assert_eq!(shown.settings.len(), flags().len());
+    let of = |name: &str| {
+        let setting = shown.settings.iter().find(|setting| setting.name == name).unwrap();
+        (setting.value.clone(), setting.source())
+    };
+    for (name, value, source) in [
+        ("media-max", "4GiB", "--media-max"),
+        ("listen", "[::1]:1,[::1]:2", "--listen"),
+        ("quota", "1MiB", "NOTESTAMP_QUOTA"),
+        ("signing-key", "…", "NOTESTAMP_SIGNING_KEY"),
+        ("upload-max-time", "6h", "default"),
+        ("allow-origin", "http://localhost:3000,http://localhost:5173", "default"),
+    ] {
+        assert_eq!(of(name), (value.to_owned(), source.to_owned()));
+    }
+    assert!(of("notes-max").1.ends_with("notestamp.toml: notes_max"), "{:?}", of("notes-max"));
+    assert!(of("metadata").0.ends_with("/notestamp.sqlite"), "{:?}", of("metadata"));
+    let wrong = given("config check --media-max none").refused();
+    assert!(wrong.starts_with("--media-max: "), "{wrong}");
+}
+
+#[test]
+fn completions_name_the_commands_and_the_flags() {
+    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+        let script = String::from_utf8(completions(shell)).unwrap();
+        for word in ["account", "set-password", "media-max"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
     }
 }
 
@@ -397,7 +463,7 @@ fn the_data_folder_is_created_only_if_something_is_stored_in_it() {
     assert!(config.contains("multiple times"));
     assert_eq!(Config::for_testing().storage.data_folder, None);
     assert_eq!(Config::for_testing().tokens.signing_keys, SigningKeySource::Process);
-    let Ok(Invocation::Sweep(config)) = given(&format!("sweep {elsewhere}")).parse() else {
+    let Ok(Invocation::Tool(config)) = given(&format!("sweep {elsewhere}")).parse() else {
         panic!("it sweeps");
     };
     assert_eq!(config.storage.data_folder, None);
@@ -412,7 +478,7 @@ fn mongodb_needs_a_key_that_all_servers_share() {
     let sweep = given("sweep").word(url.replace(' ', "="));
     if cfg!(feature = "mongodb") {
         assert_eq!(with_key.serves().tokens.signing_keys, SigningKeySource::File("k".into()));
-        assert!(matches!(sweep.parse(), Ok(Invocation::Sweep(_))), "a sweep signs nothing");
+        assert!(matches!(sweep.parse(), Ok(Invocation::Tool(_))), "a sweep signs nothing");
     } else {
         assert_eq!(with_key.refused(), "--metadata: this build has no MongoDB support");
         assert!(sweep.refused().contains("no MongoDB support"));

@@ -22,5 +22,5 @@ pub(crate) use admission::ConnectionLimits;
 pub use descriptors::raise_limit as raise_descriptor_limit;
 pub(crate) use held_memory::HeldMemory;
 pub(crate) use network::network;
-pub(crate) use server::Server;
+pub(crate) use server::{ACCEPT_PAUSE, Server};
 pub(crate) use trusted_proxies::TrustedProxies;

@@ -32,7 +32,7 @@ use crate::config::{HEAD_BYTES_MAX, HEADER_FIELDS_MAX};
 use crate::log_limit::LogLimit;
 
 /// The pause after an error of `accept`, which repeats as long as no descriptor is free.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves an endpoint on any number of addresses.
 pub(crate) struct Server {

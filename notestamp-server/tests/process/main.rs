@@ -14,3 +14,4 @@ mod memory;
 mod output;
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod server;
+mod tools;

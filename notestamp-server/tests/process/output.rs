@@ -12,6 +12,7 @@ fn full() -> File {
 #[test]
 fn a_command_whose_output_cannot_be_written_fails_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
+    assert!(Server::start(folder.path(), &[]).stop().success());
     let data = folder.path().to_str().unwrap();
     for arguments in [&["openapi"][..], &["openapi", "--yaml"], &["sweep", "--data", data], &["--help"]] {
         let ended = run_into(arguments, full().into());

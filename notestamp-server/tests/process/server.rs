@@ -1,7 +1,7 @@
 //! A server process.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -199,6 +199,17 @@ pub fn sweep(data: &Path) -> Output {
     run(Command::new(PROGRAM).args(["sweep", "--sweep-grace", "0s", "--data"]).arg(data))
 }
 
+/// Runs a tool of the operator on a data folder, with this standard input.
+pub fn tool(data: &Path, arguments: &[&str], input: &str) -> Output {
+    let mut command = Command::new(PROGRAM);
+    let mut child = command.args(arguments).arg("--data").arg(data).env("RUST_LOG", "error");
+    child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = child.spawn().unwrap();
+    // A tool that needs no input may have ended.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    output_of(child)
+}
+
 fn serve(mut command: Command, data: &Path, settings: &[&str]) -> Command {
     command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data).args(settings);
     command.env("RUST_LOG", "error");
@@ -206,7 +217,10 @@ fn serve(mut command: Command, data: &Path, settings: &[&str]) -> Command {
 }
 
 fn run(command: &mut Command) -> Output {
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    output_of(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+}
+
+fn output_of(mut child: Child) -> Output {
     let status = wait(&mut child);
     let mut output = Output { status, stdout: Vec::new(), stderr: Vec::new() };
     child.stdout.take().unwrap().read_to_end(&mut output.stdout).unwrap();

@@ -1,0 +1,99 @@
+//! The operator's tools: which one runs, and over which stores.
+
+use clap::ArgMatches;
+
+use super::command_line::{EMAIL, JSON, YES};
+use super::layers::{self, Environment, Resolved};
+use super::{ConfigError, Log, Storage, Sweep};
+
+/// What a tool needs to run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ToolConfig {
+    /// The tool with its arguments.
+    pub tool: Tool,
+    /// Where the data is stored.
+    pub storage: Storage,
+    /// The times of the sweep: grace period, longest upload.
+    pub sweep: Sweep,
+    /// The format and the filter of the log.
+    pub log: Log,
+    /// Whether the output is JSON lines on a terminal too.
+    pub json: bool,
+}
+
+/// A tool of the operator.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Tool {
+    /// Sweeps once.
+    Sweep,
+    /// Manages the accounts.
+    Account(AccountTool),
+}
+
+/// A tool for accounts. An email address is parsed where the tool runs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum AccountTool {
+    /// Lists all accounts.
+    List,
+    /// Shows one account.
+    Show {
+        /// The email address, as it was typed.
+        email: String,
+    },
+    /// Creates an account.
+    Create {
+        /// The email address, as it was typed.
+        email: String,
+    },
+    /// Removes an account with all its projects.
+    Remove {
+        /// The email address, as it was typed.
+        email: String,
+        /// Whether to remove it without a question.
+        is_confirmed: bool,
+    },
+    /// Replaces the password of an account.
+    SetPassword {
+        /// The email address, as it was typed.
+        email: String,
+    },
+    /// Ends all sessions of an account.
+    SignOut {
+        /// The email address, as it was typed.
+        email: String,
+    },
+}
+
+impl ToolConfig {
+    pub(super) fn new(
+        tool: Tool,
+        levels: &[&ArgMatches; 2],
+        environment: &Environment,
+    ) -> Result<Self, ConfigError> {
+        let Resolved { settings, .. } = layers::resolve(levels, environment)?;
+        let storage = settings.storage.into_storage();
+        storage.check()?;
+        let log = settings.log.into_log(environment.text("RUST_LOG")?)?;
+        Ok(Self { tool, storage, sweep: settings.sweep, log, json: levels[1].get_flag(JSON) })
+    }
+}
+
+impl Tool {
+    /// The tool of the command at this path, with the arguments that clap has found for it.
+    pub(super) fn of(path: &[&str], arguments: &ArgMatches) -> Self {
+        let email = || arguments.get_one::<String>(EMAIL).expect("it is required").clone();
+        match path {
+            ["sweep"] => Self::Sweep,
+            ["account", "list"] => Self::Account(AccountTool::List),
+            ["account", "show"] => Self::Account(AccountTool::Show { email: email() }),
+            ["account", "create"] => Self::Account(AccountTool::Create { email: email() }),
+            ["account", "remove"] => {
+                let is_confirmed = arguments.get_flag(YES);
+                Self::Account(AccountTool::Remove { email: email(), is_confirmed })
+            }
+            ["account", "set-password"] => Self::Account(AccountTool::SetPassword { email: email() }),
+            ["account", "sign-out"] => Self::Account(AccountTool::SignOut { email: email() }),
+            other => unreachable!("clap finds only commands there are: {other:?}"),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+use notestamp_store::{Error, InvalidValue, error_chain};
+use serde::{Deserialize, Serialize};
+
+use super::exit::Exit;
+use crate::error::ApiError;
+use crate::storage::StorageError;
+
+/// Why a tool could not do what it should.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) struct Failure {
+    pub(super) message: String,
+    pub(super) exit: Exit,
+}
+
+impl Failure {
+    pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into() }
+    }
+
+    pub(super) fn unreachable(what: &str, error: &(dyn std::error::Error + 'static)) -> Self {
+        Self::new(Exit::Unreachable, format!("{what}: {}", error_chain(error)))
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let exit = match &error {
+            Error::Invalid(_) => Exit::WrongUse,
+            Error::Unavailable { .. }
+            | Error::Backend { .. }
+            | Error::InUse { .. }
+            | Error::ForeignStore { .. } => Exit::Unreachable,
+            _ => Exit::Incomplete,
+        };
+        Self::new(exit, error_chain(&error))
+    }
+}
+
+impl From<InvalidValue> for Failure {
+    fn from(error: InvalidValue) -> Self {
+        Error::from(error).into()
+    }
+}
+
+impl From<StorageError> for Failure {
+    fn from(error: StorageError) -> Self {
+        Self::new(Exit::Unreachable, error_chain(&error))
+    }
+}
+
+/// A password could not be hashed.
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        Self::new(Exit::Incomplete, error.to_string())
+    }
+}

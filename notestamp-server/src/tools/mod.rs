@@ -1,0 +1,71 @@
+//! The operator's tools. Each is a use case of the store; a server that has the store open runs it for the command line,
+//! over the admin socket.
+
+mod accounts;
+mod admin_client;
+mod admin_server;
+mod admin_socket;
+mod confirm;
+mod context;
+mod event;
+mod exit;
+mod failure;
+mod open;
+mod output;
+mod settings;
+mod task;
+
+pub(crate) use admin_server::AdminServer;
+pub(crate) use admin_socket::AdminSocket;
+pub(crate) use context::Context;
+pub use exit::Exit;
+pub use output::Output;
+pub use settings::show_settings;
+
+use tokio::sync::mpsc;
+
+use crate::config::{Tool, ToolConfig};
+use confirm::{ask_before_removal, read_password};
+use failure::Failure;
+use task::Task;
+
+/// How many events may wait until they are printed or sent.
+const EVENTS_WAITING_MAX: usize = 64;
+
+/// Runs a tool, at the server that has the store open, or else in this process, and prints what it reports.
+pub async fn run(config: ToolConfig, output: &mut Output) -> Exit {
+    let task = match task_of(&config.tool) {
+        Ok(task) => task,
+        Err(failure) => return output.fail(&failure),
+    };
+    let (events, reported) = mpsc::channel(EVENTS_WAITING_MAX);
+    let running = tokio::spawn(async move { open::run(&config, task, events).await });
+    let exit = output.print_all(reported).await;
+    // The task closes the store after its last event. If nobody receives its events any more, it is cancelled.
+    match running.await {
+        Ok(()) => exit,
+        Err(panicked) => output.fail(&Failure::new(Exit::Incomplete, panicked.to_string())),
+    }
+}
+
+/// The task of a tool, with what the operator types.
+fn task_of(tool: &Tool) -> Result<Task, Failure> {
+    use crate::config::AccountTool as Account;
+
+    Ok(match tool.clone() {
+        Tool::Sweep => Task::Sweep,
+        Tool::Account(Account::List) => Task::ListAccounts,
+        Tool::Account(Account::Show { email }) => Task::ShowAccount { email },
+        Tool::Account(Account::Create { email }) => Task::CreateAccount { email, password: read_password()? },
+        Tool::Account(Account::Remove { email, is_confirmed }) => {
+            if !is_confirmed {
+                ask_before_removal(&email)?;
+            }
+            Task::RemoveAccount { email }
+        }
+        Tool::Account(Account::SetPassword { email }) => {
+            Task::SetPassword { email, password: read_password()? }
+        }
+        Tool::Account(Account::SignOut { email }) => Task::SignOut { email },
+    })
+}

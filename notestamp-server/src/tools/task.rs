@@ -1,0 +1,59 @@
+use notestamp_store::SweepReport;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use super::accounts;
+use super::context::Context;
+use super::event::Event;
+use super::failure::Failure;
+
+/// What a tool does, with its arguments: the body of a request to the admin socket. It may contain a password, so it
+/// cannot be printed.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "task", rename_all = "camelCase")]
+pub(super) enum Task {
+    Sweep,
+    ListAccounts,
+    ShowAccount { email: String },
+    CreateAccount { email: String, password: String },
+    RemoveAccount { email: String },
+    SetPassword { email: String, password: String },
+    SignOut { email: String },
+}
+
+/// Receives what a task reports. A task whose receiver is gone is cancelled.
+pub(super) type Events = mpsc::Sender<Event>;
+
+/// Runs a task to its end, which it reports too. It is cancelled when nobody receives its events any more; it can be
+/// repeated then.
+pub(super) async fn run(task: Task, context: &Context, events: &Events) {
+    let last = tokio::select! {
+        () = events.closed() => return,
+        ended = perform(task, context, events) => ended.unwrap_or_else(Event::Failure),
+    };
+    // A receiver that is gone needs no last event.
+    let _ = events.send(last).await;
+}
+
+/// Returns the summary.
+async fn perform(task: Task, context: &Context, events: &Events) -> Result<Event, Failure> {
+    match task {
+        Task::Sweep => sweep(context).await,
+        Task::ListAccounts => accounts::list(context, events).await,
+        Task::ShowAccount { email } => accounts::show(context, events, &email).await,
+        Task::CreateAccount { email, password } => accounts::create(context, &email, &password).await,
+        Task::RemoveAccount { email } => accounts::remove(context, &email).await,
+        Task::SetPassword { email, password } => accounts::set_password(context, &email, &password).await,
+        Task::SignOut { email } => accounts::sign_out(context, &email).await,
+    }
+}
+
+async fn sweep(context: &Context) -> Result<Event, Failure> {
+    let SweepReport { purged, doomed, deleted, failed } = context.store.sweep().await?;
+    Ok(Event::summary([
+        ("purged", purged.into()),
+        ("doomed", doomed.into()),
+        ("deleted", deleted.into()),
+        ("failed", failed.into()),
+    ]))
+}
