@@ -5,7 +5,7 @@ use std::sync::Arc;
 #[cfg(feature = "mongodb")]
 use notestamp_store::records::MongoDbRecords;
 use notestamp_store::records::{MemoryRecords, RecordStore, SqliteRecords};
-use notestamp_store::{BlobStore, Clock, Error, ObjectKind, SessionTtl, Store, StoreSettings};
+use notestamp_store::{BlobStore, Clock, Error, ObjectKind, SessionTtl, Store, StoreBuilder, StoreSettings};
 
 use crate::config::{Config, RecordsUrl, SESSIONS_OPEN_MAX, Storage, Sweep, UPLOADS_AT_ONCE_MAX};
 use crate::data_folder::DataFolderError;
@@ -65,6 +65,27 @@ pub async fn open(
     settings: StoreSettings,
     clock: Arc<dyn Clock>,
 ) -> Result<Store, StorageError> {
+    open_by(storage, settings, clock, StoreBuilder::open).await
+}
+
+/// Opens the same stores to check them as they are: keeps the reservations that a killed process has left.
+///
+/// # Errors
+/// Those of [`open`].
+pub async fn open_unchanged(
+    storage: &Storage,
+    settings: StoreSettings,
+    clock: Arc<dyn Clock>,
+) -> Result<Store, StorageError> {
+    open_by(storage, settings, clock, |builder| builder.keep_reservations().open()).await
+}
+
+async fn open_by<F: Future<Output = Result<Store, Error>>>(
+    storage: &Storage,
+    settings: StoreSettings,
+    clock: Arc<dyn Clock>,
+    open: impl FnOnce(StoreBuilder) -> F,
+) -> Result<Store, StorageError> {
     if let Some(folder) = &storage.data_folder {
         folder.create(storage.durability)?;
     }
@@ -88,7 +109,7 @@ pub async fn open(
     let notes = notes.map_err(at(format!("the notes in {}", storage.notes)))?;
     let media = BlobStore::open(ObjectKind::Media, &storage.media, durability).await;
     let media = media.map_err(at(format!("the media in {}", storage.media)))?;
-    let store = Store::builder(records, notes, media).settings(settings).clock(clock).open().await;
+    let store = open(Store::builder(records, notes, media).settings(settings).clock(clock)).await;
     store.map_err(at(format!("the store whose records are in {}", storage.records)))
 }
 

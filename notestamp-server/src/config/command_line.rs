@@ -73,6 +73,7 @@ pub(super) fn command_line() -> Command {
         Arg::new("yaml").long("yaml").action(ArgAction::SetTrue).help("Print it as YAML instead of JSON"),
     );
     let sweep = tool("sweep", "Run one sweep: delete unreferenced objects, say how many, and exit");
+    let check = tool("check", CHECK).arg(deep()).arg(repair());
     let account = Command::new("account")
         .about("Manage the accounts, for users that cannot do it themselves")
         .subcommand_required(true)
@@ -109,12 +110,15 @@ pub(super) fn command_line() -> Command {
         .disable_help_subcommand(true)
         .subcommand(serve)
         .subcommand(openapi)
+        .subcommand(check)
         .subcommand(sweep)
         .subcommand(account)
         .subcommand(config)
         .subcommand(completions)
 }
 
+const CHECK: &str =
+    "Compare the records, the ledger and the stored bytes with each other, and print all damage";
 const CREATE_ACCOUNT: &str =
     "Create an account; the password is read from the terminal, or is the first line of standard input";
 const REMOVE_ACCOUNT: &str = "Remove an account with all its projects, after a question";
@@ -130,13 +134,25 @@ fn tool(name: &'static str, about: &'static str) -> Command {
         .arg(config_file())
 }
 
+pub(super) const DEEP: &str = "deep";
 pub(super) const EMAIL: &str = "email";
 pub(super) const JSON: &str = "json";
+pub(super) const REPAIR: &str = "repair";
 pub(super) const SHELL: &str = "shell";
 pub(super) const YES: &str = "yes";
 
 fn email() -> Arg {
     Arg::new(EMAIL).value_name("EMAIL").required(true).help("The email address of the account")
+}
+
+fn deep() -> Arg {
+    Arg::new(DEEP).long(DEEP).action(ArgAction::SetTrue).help("Read all bytes, and compare their digests")
+}
+
+fn repair() -> Arg {
+    Arg::new(REPAIR).long(REPAIR).action(ArgAction::SetTrue).help(
+        "Correct counts and stale rows, and move what no record accounts for under quarantine/ of its store",
+    )
 }
 
 fn yes() -> Arg {

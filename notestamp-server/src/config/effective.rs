@@ -5,7 +5,7 @@ use clap::Arg;
 use super::command_line;
 use super::layers::Given;
 use super::redacted::redacted;
-use super::{Config, GivenAs, SigningKeySource};
+use super::{GivenAs, SigningKeySource, Storage};
 
 /// All settings, in the order of the help.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,7 +30,8 @@ pub struct EffectiveSetting {
 }
 
 impl EffectiveSettings {
-    pub(super) fn new(given: Given, config: &Config, json: bool) -> Self {
+    /// The settings, of which those in `given` are not at their default.
+    pub(super) fn new(given: &Given, storage: &Storage, keys: &SigningKeySource) -> Self {
         let parser = command_line::settings();
         let flags = parser.get_arguments().filter_map(|arg| Some((arg.get_long()?, arg)));
         let settings = flags.map(|(flag, arg)| match given.get(flag) {
@@ -40,11 +41,13 @@ impl EffectiveSettings {
                 let value = if flag == SIGNING_KEY { HIDDEN.to_owned() } else { values.join(",") };
                 EffectiveSetting { name: flag.to_owned(), value, given_as: Some(given_as.clone()) }
             }
-            None => {
-                EffectiveSetting { name: flag.to_owned(), value: default(flag, arg, config), given_as: None }
-            }
+            None => EffectiveSetting {
+                name: flag.to_owned(),
+                value: default(flag, arg, storage, keys),
+                given_as: None,
+            },
         });
-        Self { settings: settings.collect(), warnings: config.warnings.clone(), json }
+        Self { settings: settings.collect(), warnings: Vec::new(), json: false }
     }
 }
 
@@ -68,25 +71,25 @@ fn shown(flag: &str, value: &str) -> String {
 }
 
 /// The default of a setting. A few settings have a default that is no value of theirs, or that depends on others.
-fn default(flag: &str, arg: &Arg, config: &Config) -> String {
+fn default(flag: &str, arg: &Arg, storage: &Storage, keys: &SigningKeySource) -> String {
     match flag {
-        "data" => match &config.storage.data_folder {
+        "data" => match &storage.data_folder {
             Some(folder) => folder.path().display().to_string(),
             None => "not used".to_owned(),
         },
-        "metadata" => config.storage.records.to_string(),
-        "notes" => config.storage.notes.to_string(),
-        "media" => config.storage.media.to_string(),
+        "metadata" => storage.records.to_string(),
+        "notes" => storage.notes.to_string(),
+        "media" => storage.media.to_string(),
         "public-url" => "from the Host header".to_owned(),
         "log-format" => "text on a terminal, else json".to_owned(),
-        SIGNING_KEY => match &config.tokens.signing_keys {
+        SIGNING_KEY => match keys {
             SigningKeySource::DataFolder(path) => path.display().to_string(),
             SigningKeySource::Process => "a new one in each process".to_owned(),
             SigningKeySource::File(_) | SigningKeySource::Variable(_) => HIDDEN.to_owned(),
         },
-        _ => {
-            let values = arg.get_default_values().iter();
-            values.map(|value| value.to_string_lossy()).collect::<Vec<_>>().join(",")
-        }
+        _ => match arg.get_default_values() {
+            [] => "none".to_owned(),
+            values => values.iter().map(|value| value.to_string_lossy()).collect::<Vec<_>>().join(","),
+        },
     }
 }

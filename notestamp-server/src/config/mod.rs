@@ -185,8 +185,9 @@ fn check_config(levels: &[&ArgMatches; 2], environment: &Environment) -> Result<
     let mut resolved = layers::resolve(levels, environment)?;
     let given = std::mem::take(&mut resolved.given);
     let config = Config::new(resolved, environment)?;
-    let as_json = levels[1].get_flag(command_line::JSON);
-    Ok(Invocation::CheckConfig(Box::new(EffectiveSettings::new(given, &config, as_json))))
+    let effective = EffectiveSettings::new(&given, &config.storage, &config.tokens.signing_keys);
+    let json = levels[1].get_flag(command_line::JSON);
+    Ok(Invocation::CheckConfig(Box::new(EffectiveSettings { warnings: config.warnings, json, ..effective })))
 }
 
 impl Config {

@@ -2,7 +2,7 @@
 
 use clap::ArgMatches;
 
-use super::command_line::{EMAIL, JSON, YES};
+use super::command_line::{DEEP, EMAIL, JSON, REPAIR, YES};
 use super::layers::{self, Environment, Resolved};
 use super::{ConfigError, Log, Storage, Sweep};
 
@@ -26,6 +26,13 @@ pub struct ToolConfig {
 pub enum Tool {
     /// Sweeps once.
     Sweep,
+    /// Checks the store.
+    Check {
+        /// Whether to read all bytes.
+        deep: bool,
+        /// Whether to repair what can be repaired.
+        repair: bool,
+    },
     /// Manages the accounts.
     Account(AccountTool),
 }
@@ -84,6 +91,7 @@ impl Tool {
         let email = || arguments.get_one::<String>(EMAIL).expect("it is required").clone();
         match path {
             ["sweep"] => Self::Sweep,
+            ["check"] => Self::Check { deep: arguments.get_flag(DEEP), repair: arguments.get_flag(REPAIR) },
             ["account", "list"] => Self::Account(AccountTool::List),
             ["account", "show"] => Self::Account(AccountTool::Show { email: email() }),
             ["account", "create"] => Self::Account(AccountTool::Create { email: email() }),

@@ -3,10 +3,9 @@
 use notestamp_store::{Email, RevocationReason, User};
 
 use super::context::Context;
-use super::event::{AccountLine, Event};
+use super::event::{AccountLine, Event, Events};
 use super::exit::Exit;
 use super::failure::Failure;
-use super::task::Events;
 use crate::auth::Password;
 use crate::config::SESSIONS_OPEN_MAX;
 

@@ -10,9 +10,9 @@ use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 
-use super::event::Event;
+use super::event::{Event, Events};
 use super::failure::Failure;
-use super::task::{Events, Task};
+use super::task::Task;
 
 /// The media type of responses: one JSON object on each line.
 pub(super) const CONTENT_TYPE: &str = "application/jsonl";

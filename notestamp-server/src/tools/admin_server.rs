@@ -13,11 +13,10 @@ use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::EVENTS_WAITING_MAX;
 use super::admin_client::CONTENT_TYPE;
 use super::admin_socket::AdminSocket;
 use super::context::Context;
-use super::event::Event;
+use super::event::{EVENTS_WAITING_MAX, Event};
 use super::task::{self, Task};
 use crate::config::BODY_BYTES_MAX;
 use crate::transport::ACCEPT_PAUSE;

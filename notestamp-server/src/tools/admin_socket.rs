@@ -31,19 +31,18 @@ impl AdminSocket {
     pub(crate) fn bind(database: &Path) -> io::Result<Self> {
         let path = beside(database)?;
         let new = with_suffix(&path, ".new");
-        let (short, short_new) = (ShortPath::of(&path)?, ShortPath::of(&new)?);
+        let address = ShortPath::of(&new)?;
         match fs::remove_file(&new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
-        socket.bind(&SockAddr::unix(&short_new.path)?)?;
+        socket.bind(&SockAddr::unix(&address.path)?)?;
         // Before it accepts connections, and before it has its name.
         fs::set_permissions(&new, Permissions::from_mode(0o600))?;
         socket.listen(BACKLOG)?;
         fs::rename(&new, &path)?;
-        drop(short);
         Ok(Self { listener: UnixListener::from_std(socket.into())?, path })
     }
 

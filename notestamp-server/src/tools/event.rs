@@ -1,7 +1,14 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use tokio::sync::mpsc;
 
 use super::failure::Failure;
+
+/// How many events may wait until they are printed or sent.
+pub(super) const EVENTS_WAITING_MAX: usize = 64;
+
+/// Receives what a task reports. A task whose receiver is gone is cancelled.
+pub(super) type Events = mpsc::Sender<Event>;
 
 /// What a tool reports. As JSON, each event is one object: a line of the output, and of a response of the admin socket.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -15,6 +22,9 @@ pub(super) enum Event {
     Summary(Map<String, Value>),
     /// The end of a tool that could not do what it should.
     Failure(Failure),
+    /// Damage.
+    #[serde(untagged)]
+    Finding(FindingLine),
 }
 
 /// How much is done.
@@ -26,6 +36,22 @@ pub(super) struct Progress {
     pub(super) total: u64,
     /// What is counted.
     pub(super) unit: String,
+}
+
+/// Damage that a check has found.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(super) struct FindingLine {
+    /// The name of the kind of damage.
+    pub(super) finding: String,
+    pub(super) kind: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) object: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) owner: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) title: Option<String>,
+    pub(super) detail: String,
+    pub(super) repaired: bool,
 }
 
 /// An account, without its secrets.

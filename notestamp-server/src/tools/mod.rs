@@ -5,6 +5,7 @@ mod accounts;
 mod admin_client;
 mod admin_server;
 mod admin_socket;
+mod check;
 mod confirm;
 mod context;
 mod event;
@@ -26,11 +27,9 @@ use tokio::sync::mpsc;
 
 use crate::config::{Tool, ToolConfig};
 use confirm::{ask_before_removal, read_password};
+use event::EVENTS_WAITING_MAX;
 use failure::Failure;
 use task::Task;
-
-/// How many events may wait until they are printed or sent.
-const EVENTS_WAITING_MAX: usize = 64;
 
 /// Runs a tool, at the server that has the store open, or else in this process, and prints what it reports.
 pub async fn run(config: ToolConfig, output: &mut Output) -> Exit {
@@ -54,6 +53,7 @@ fn task_of(tool: &Tool) -> Result<Task, Failure> {
 
     Ok(match tool.clone() {
         Tool::Sweep => Task::Sweep,
+        Tool::Check { deep, repair } => Task::Check { deep, repair },
         Tool::Account(Account::List) => Task::ListAccounts,
         Tool::Account(Account::Show { email }) => Task::ShowAccount { email },
         Tool::Account(Account::Create { email }) => Task::CreateAccount { email, password: read_password()? },

@@ -8,10 +8,10 @@ use notestamp_store::SystemClock;
 use super::admin_client;
 use super::admin_socket::AdminSocket;
 use super::context::Context;
-use super::event::Event;
+use super::event::{Event, Events};
 use super::exit::Exit;
 use super::failure::Failure;
-use super::task::{self, Events, Task};
+use super::task::{self, Task};
 use crate::config::{RecordsUrl, ToolConfig};
 use crate::storage;
 
@@ -36,7 +36,11 @@ async fn try_run(config: &ToolConfig, task: Task, events: &Events) -> Result<(),
         }
     }
     let settings = storage::sweep_settings(&config.storage, &config.sweep);
-    let store = storage::open(&config.storage, settings, Arc::new(SystemClock)).await?;
+    let clock = Arc::new(SystemClock);
+    let store = match &task {
+        Task::Check { .. } => storage::open_unchanged(&config.storage, settings, clock).await?,
+        _ => storage::open(&config.storage, settings, clock).await?,
+    };
     let context = Context { store: store.clone(), passwords: Arc::default() };
     task::run(task, &context, events).await;
     store.close().await?;

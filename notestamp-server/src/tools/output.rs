@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::event::{AccountLine, Event, Progress};
+use super::event::{AccountLine, Event, FindingLine, Progress};
 use super::exit::Exit;
 use super::failure::Failure;
 
@@ -31,11 +31,15 @@ impl Output {
 
     /// Prints all events, until the last one or until the output cannot be written.
     pub(super) async fn print_all(&mut self, mut events: mpsc::Receiver<Event>) -> Exit {
+        let mut exit = Exit::Done;
         while let Some(event) = events.recv().await {
+            if matches!(&event, Event::Finding(finding) if !finding.repaired) {
+                exit = Exit::Incomplete;
+            }
             match &event {
                 Event::Failure(failure) => return self.fail(failure),
                 Event::Summary(_) => {
-                    return if self.print(&event) { Exit::Done } else { Exit::Incomplete };
+                    return if self.print(&event) { exit } else { Exit::Incomplete };
                 }
                 event if !self.print(event) => return Exit::Incomplete,
                 _ => {}
@@ -106,5 +110,12 @@ fn text(event: &Event) -> String {
             values.collect::<Vec<_>>().join(", ")
         }
         Event::Failure(failure) => failure.message.clone(),
+        Event::Finding(FindingLine { finding, kind, object, owner, title, detail, repaired }) => {
+            let object = object.as_ref().map(|object| format!(" {object}")).unwrap_or_default();
+            let title = title.as_ref().map(|title| format!(" of the project {title:?}")).unwrap_or_default();
+            let owner = owner.as_ref().map(|owner| format!(" of {owner}")).unwrap_or_default();
+            let repaired = if *repaired { " (repaired)" } else { "" };
+            format!("{finding}: {kind}{object}{title}{owner}: {detail}{repaired}")
+        }
     }
 }

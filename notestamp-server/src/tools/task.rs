@@ -1,11 +1,10 @@
-use notestamp_store::SweepReport;
+use notestamp_store::{CheckOptions, SweepReport};
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
 
-use super::accounts;
 use super::context::Context;
-use super::event::Event;
+use super::event::{Event, Events};
 use super::failure::Failure;
+use super::{accounts, check};
 
 /// What a tool does, with its arguments: the body of a request to the admin socket. It may contain a password, so it
 /// cannot be printed.
@@ -13,6 +12,7 @@ use super::failure::Failure;
 #[serde(tag = "task", rename_all = "camelCase")]
 pub(super) enum Task {
     Sweep,
+    Check { deep: bool, repair: bool },
     ListAccounts,
     ShowAccount { email: String },
     CreateAccount { email: String, password: String },
@@ -20,9 +20,6 @@ pub(super) enum Task {
     SetPassword { email: String, password: String },
     SignOut { email: String },
 }
-
-/// Receives what a task reports. A task whose receiver is gone is cancelled.
-pub(super) type Events = mpsc::Sender<Event>;
 
 /// Runs a task to its end, which it reports too. It is cancelled when nobody receives its events any more; it can be
 /// repeated then.
@@ -39,6 +36,7 @@ pub(super) async fn run(task: Task, context: &Context, events: &Events) {
 async fn perform(task: Task, context: &Context, events: &Events) -> Result<Event, Failure> {
     match task {
         Task::Sweep => sweep(context).await,
+        Task::Check { deep, repair } => check::run(context, events, CheckOptions { deep, repair }).await,
         Task::ListAccounts => accounts::list(context, events).await,
         Task::ShowAccount { email } => accounts::show(context, events, &email).await,
         Task::CreateAccount { email, password } => accounts::create(context, &email, &password).await,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use notestamp_server::App;
 use notestamp_server::config::Config;
-use notestamp_store::{Clock as _, Digest, ManualClock, Store, Timestamp};
+use notestamp_store::{CheckReport, Clock as _, Digest, ManualClock, Store, Timestamp};
 use reqwest::header::{CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -190,11 +190,10 @@ impl<S: Stores> TestServer<S> {
         for attempts_left in (0..50).rev() {
             self.store.sweep().await.unwrap();
             let report = self.store.check().await.unwrap();
-            let found = (report.missing, report.unaccounted, report.unreferenced);
-            if found == (vec![], vec![], vec![]) {
+            if report == CheckReport::default() {
                 return;
             }
-            assert!(attempts_left > 0 && found.0.is_empty(), "{found:?}");
+            assert!(attempts_left > 0 && report.findings.is_empty(), "{report:?}");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }

@@ -148,7 +148,7 @@ async fn on_a_full_disk_stored_data_is_served_and_can_be_deleted() {
     assert_eq!(ada.try_save("new", media()).await.0, 200);
     assert!(server.stop().success());
     let report = check(&disk.data()).await;
-    assert_eq!((report.missing.len(), report.unaccounted.len()), (0, 0), "{report:?}");
+    assert_eq!(report.findings, [], "{report:?}");
     assert!(report.unreferenced.is_empty(), "what was refused had reserved nothing: {report:?}");
     let reserve = fs::metadata(disk.data().join("notestamp.sqlite.reserve")).unwrap();
     assert_eq!((reserve.len(), reserve.blocks() * 512), (16 * MIB, 16 * MIB), "it is whole again");

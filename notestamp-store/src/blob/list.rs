@@ -16,7 +16,7 @@ use crate::error::Result;
 const ENTRIES_PER_READ: usize = 1024;
 
 impl BlobStore {
-    /// Lists everything in this blob store except the store id, in no particular order.
+    /// Lists everything in this blob store except the store id and the quarantine, in no particular order.
     ///
     /// The listing is not a snapshot: an entry that is added or deleted meanwhile may be listed or not. On S3, the
     /// parts of an incomplete upload are not listed: give the bucket a lifecycle rule that aborts incomplete uploads.
@@ -30,8 +30,8 @@ impl BlobStore {
             Some(local) => store.list_folder(Arc::clone(local)),
             None => {
                 let listed = self.backend.objects.list(None).try_filter(|meta| {
-                    let is_ours = meta.location.as_ref() == path::STORE_ID;
-                    future::ready(!is_ours)
+                    let path = meta.location.as_ref();
+                    future::ready(path != path::STORE_ID && !path.starts_with(path::QUARANTINE))
                 });
                 listed.map(move |meta| meta.map(found).map_err(|error| store.error(error))).boxed()
             }

@@ -115,6 +115,32 @@ impl LocalRoot {
         }
     }
 
+    /// Whether the root has this entry, given by its path.
+    pub(super) fn has_entry(&self, entry: &str) -> io::Result<bool> {
+        match fs::symlink_metadata(self.path.join(entry.trim_end_matches('/'))) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Moves an entry of the root, given by its path, into the quarantine, durably.
+    pub(super) fn quarantine(&self, entry: &str) -> io::Result<()> {
+        let entry = entry.trim_end_matches('/');
+        let (from, to) = (self.path.join(entry), self.path.join(path::QUARANTINE).join(entry));
+        if fs::symlink_metadata(&to).is_ok() {
+            // An entry of an earlier check must not be overwritten.
+            return Err(at(&to)(ErrorKind::AlreadyExists.into()));
+        }
+        let (Some(former), Some(folder)) = (from.parent(), to.parent()) else {
+            return Err(at(&from)(ErrorKind::InvalidInput.into()));
+        };
+        disk::create_folder(folder, self.durability)?;
+        fs::rename(&from, &to).map_err(at(&from))?;
+        self.sync(folder)?;
+        self.sync(former)
+    }
+
     /// Health check: fails if the root has vanished or cannot be written to.
     pub(super) fn ping(&self) -> io::Result<()> {
         disk::probe(&self.path.join(PROBE), 0)
@@ -184,7 +210,7 @@ impl Walk {
             self.within = Some((name, fs::read_dir(entry.path())?));
             return Ok(None);
         }
-        let is_ours = name == PROBE || name == path::STORE_ID;
+        let is_ours = [PROBE, path::STORE_ID, path::QUARANTINE.trim_end_matches('/')].contains(&&*name);
         Ok((!is_ours).then(|| unknown(name, file_type)))
     }
 }

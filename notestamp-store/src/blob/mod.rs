@@ -10,6 +10,7 @@ mod error;
 mod gcs;
 mod identity;
 mod ingest;
+mod inspect;
 mod list;
 mod listed_object;
 mod local;

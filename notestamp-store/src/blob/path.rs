@@ -10,6 +10,9 @@ use crate::domain::{Namespace, ObjectId};
 /// The path of the object that holds the store's id: no namespace has this name.
 pub(super) const STORE_ID: &str = ".store-id";
 
+/// The beginning of the paths of what a check has moved away, because no row of the ledger accounts for it.
+pub(super) const QUARANTINE: &str = "quarantine/";
+
 /// The path of an object.
 pub(super) fn of(namespace: Namespace, object: ObjectId) -> Path {
     Path::from_iter([folder(namespace), object.to_string()])
@@ -24,6 +27,12 @@ pub(super) fn folder(namespace: Namespace) -> String {
 pub(super) fn parse(path: &str) -> Option<(Namespace, ObjectId)> {
     let (folder, name) = path.split_once('/')?;
     Some((parse_folder(folder)?, name.parse().ok()?))
+}
+
+/// Parses the path of a partial object, as `LocalFileSystem` names it while it writes the object.
+pub(super) fn parse_partial(path: &str) -> Option<(Namespace, ObjectId)> {
+    let (whole, number) = path.rsplit_once('#')?;
+    number.bytes().all(|byte| byte.is_ascii_digit()).then(|| parse(whole))?
 }
 
 /// Parses the folder name of a namespace; `None` if it is not such a name.

@@ -59,6 +59,16 @@ pub fn doom_if_stale(row: &Object, before: &StaleBefore, now: Timestamp) -> Opti
     stale.then(|| doom(row, now))
 }
 
+/// The row with its references counted anew, for a repair; `None` if they are right, or if the row cannot be live.
+///
+/// A row that is not live although something refers to it becomes live again: the caller has seen its bytes.
+pub fn recount(row: &Object, counted: u64, now: Timestamp) -> Option<Object> {
+    let can_be_live = row.state == ObjectState::Live || counted > 0 && row.content.is_some();
+    let is_right = row.state == ObjectState::Live && row.references == counted;
+    let live = || Object { state: ObjectState::Live, references: counted, since: now, ..row.clone() };
+    (can_be_live && !is_right).then(live)
+}
+
 /// The result of a check of an object in the blob store.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct MediaCheck {
@@ -169,4 +179,44 @@ fn media_ref(row: &Object) -> Result<MediaRef> {
         return Err(Error::Corrupt(format!("{:?} is live without a digest", row.id)));
     };
     Ok(MediaRef { object: row.id, namespace: row.namespace, digest, size })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Digest, Namespace};
+
+    const LATER: Timestamp = Timestamp::from_millis(1);
+
+    fn row(state: ObjectState, references: u64) -> Object {
+        let reserved = Object::reserve(
+            ObjectId::from_bytes([1; 16]),
+            ObjectKind::Media,
+            Namespace::Shared,
+            Timestamp::from_millis(0),
+        );
+        Object { state, references, content: Some((Digest::of(b""), 0)), ..reserved }
+    }
+
+    #[test]
+    fn a_recount_changes_only_what_is_wrong() {
+        use ObjectState::{Doomed, Live, Reserved};
+
+        for (state, references, counted, corrected) in [
+            (Live, 1, 1, None),
+            (Live, 0, 0, None),
+            (Live, 1, 0, Some(0)),
+            (Live, 1, 2, Some(2)),
+            (Doomed, 0, 0, None),
+            (Doomed, 0, 2, Some(2)),
+            (Reserved, 0, 0, None),
+            (Reserved, 0, 1, Some(1)),
+        ] {
+            let found = row(state, references);
+            let live = corrected.map(|references| Object { since: LATER, ..row(Live, references) });
+            assert_eq!(recount(&found, counted, LATER), live, "{state:?} {references} {counted}");
+        }
+        let unwritten = Object { content: None, ..row(Reserved, 0) };
+        assert_eq!(recount(&unwritten, 1, LATER), None, "nothing is known of its bytes");
+    }
 }

@@ -43,8 +43,8 @@ mod save;
 pub use admit::admit;
 pub use delete::{DeletePlan, DeleteReads, plan_delete, plan_purge};
 pub use ledger::{
-    MediaCheck, Settled, Settlement, StaleBefore, adopt, doom_if_stale, doom_reserved, remove_reference,
-    settle_media,
+    MediaCheck, Settled, Settlement, StaleBefore, adopt, doom_if_stale, doom_reserved, recount,
+    remove_reference, settle_media,
 };
 pub use offer::{MediaOffer, Written};
 pub use precondition::check_precondition;

@@ -1,4 +1,4 @@
-//! The record store: user records, sessions, projects and the ledger, one trait for each.
+//! The record store: user records, sessions, projects and the ledger, one trait for each, and one for checks.
 
 #[cfg(feature = "mongodb")]
 mod mongodb;
@@ -7,6 +7,7 @@ mod sqlite;
 
 #[cfg(any(feature = "mongodb", feature = "sqlite"))]
 mod account_queue;
+mod audit;
 mod damaged;
 mod identity;
 mod memory;
@@ -24,6 +25,7 @@ use crate::clock::Timestamp;
 use crate::domain::{ObjectKind, StoreId};
 use crate::error::Result;
 
+pub use audit::{DanglingPage, RecordAudit, Referrers};
 pub use damaged::{DamagedPage, DamagedRecord, RecordKey, RecordKind};
 pub use identity::StoreIdentity;
 pub use memory::MemoryRecords;
@@ -56,7 +58,7 @@ pub use users::UserStore;
 /// [`Error::Unavailable`]: crate::Error::Unavailable
 /// [`Error::Corrupt`]: crate::Error::Corrupt
 #[async_trait]
-pub trait RecordStore: UserStore + SessionStore + ProjectStore + ObjectLedger {
+pub trait RecordStore: UserStore + SessionStore + ProjectStore + ObjectLedger + RecordAudit {
     /// A short name for logs and errors: `sqlite`, `mongodb`, …
     fn name(&self) -> &'static str;
 

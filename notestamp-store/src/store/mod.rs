@@ -35,7 +35,7 @@ use clock_readings::{ClockReading, ClockReadings};
 use rotations::Rotations;
 use uploads::Uploads;
 
-pub use check::CheckReport;
+pub use check::{CheckEvent, CheckOptions, CheckReport, Finding, FindingName};
 pub use list::ProjectStream;
 pub use open::Opened;
 pub use save::{Save, SaveRequest};
@@ -132,6 +132,8 @@ struct Shared {
     /// Tasks that continue after their caller's future has returned or was dropped; `close` waits for them.
     tasks: TaskTracker,
     reapers: Arc<tokio::sync::Semaphore>,
+    /// Whether the reservations of a process that has ended were kept, and this process makes none.
+    keeps_reservations: bool,
 }
 
 /// Builds a [`Store`]; see [`Store::builder`].
@@ -143,6 +145,7 @@ pub struct StoreBuilder {
     settings: StoreSettings,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    keeps_reservations: bool,
 }
 
 impl StoreBuilder {
@@ -164,6 +167,13 @@ impl StoreBuilder {
         Self { random, ..self }
     }
 
+    /// Keeps the reservations that the previous process left, for a check of the store as it is. Nothing may be saved to
+    /// this store.
+    #[must_use]
+    pub fn keep_reservations(self) -> Self {
+        Self { keeps_reservations: true, ..self }
+    }
+
     /// Opens the store. Where no other process can use the records, this dooms the reservations that the previous
     /// process left; the next sweep deletes them.
     ///
@@ -173,7 +183,7 @@ impl StoreBuilder {
     /// - [`Error::ForeignStore`] if a blob store does not belong to the records.
     /// - Where a backend does not respond. A full backend is no error here.
     pub async fn open(self) -> Result<Store> {
-        let Self { records, notes, media, settings, clock, random } = self;
+        let Self { records, notes, media, settings, clock, random, keeps_reservations } = self;
         let tasks = TaskTracker::new();
         let reapers = Arc::new(tokio::sync::Semaphore::new(REAPERS_MAX));
         let (clock_readings, rotations) = (Mutex::new(ClockReadings::new(&*clock)), Mutex::default());
@@ -192,6 +202,7 @@ impl StoreBuilder {
             random,
             tasks,
             reapers,
+            keeps_reservations,
         };
         // The identities can be compared only if all three backends respond.
         let pinged = futures_util::try_join!(shared.records.ping(), shared.notes.ping(), shared.media.ping());
@@ -207,7 +218,7 @@ impl StoreBuilder {
         }
         let identity = shared.settle_identity().await?;
         let store = Store { identity, shared: Arc::new(shared) };
-        if store.shared.records.is_exclusive() {
+        if store.shared.records.is_exclusive() && !keeps_reservations {
             store.doom_reservations_of_the_past().await?;
         }
         Ok(store)
@@ -218,7 +229,8 @@ impl Store {
     /// Starts to build a store from its three backends.
     pub fn builder(records: Arc<dyn RecordStore>, notes: BlobStore, media: BlobStore) -> StoreBuilder {
         let (clock, random) = (Arc::new(SystemClock), Arc::new(OsRandom));
-        StoreBuilder { records, notes, media, settings: StoreSettings::default(), clock, random }
+        let settings = StoreSettings::default();
+        StoreBuilder { records, notes, media, settings, clock, random, keeps_reservations: false }
     }
 
     /// The settings that the store was opened with.

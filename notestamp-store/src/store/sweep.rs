@@ -17,7 +17,7 @@ const STEP: usize = 256;
 /// The shortest time for which the sweep spares a reserved row after the deadline of its writer. A write that began
 /// before the deadline may take minutes, a network may deliver a write long after its timeout, and the clocks of two
 /// processes may differ.
-const MARGIN_MIN: Duration = Duration::from_secs(15 * 60);
+pub(super) const MARGIN_MIN: Duration = Duration::from_secs(15 * 60);
 
 const _: () = assert!(MARGIN_MIN.as_millis() > TRANSFER_TIME_MAX.as_millis());
 

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use notestamp_store::protocol::{SaveCommit, StaleBefore};
 use notestamp_store::records::{
-    DamagedPage, Deleted, ListStart, ObjectLedger, ProjectStore, RecordKey, RecordKind, RecordStore,
-    SaveOutcome, SessionStore, StoreIdentity, UserStore,
+    DamagedPage, DanglingPage, Deleted, ListStart, ObjectLedger, ProjectStore, RecordAudit, RecordKey,
+    RecordKind, RecordStore, Referrers, SaveOutcome, SessionStore, StoreIdentity, UserStore,
 };
 use notestamp_store::{
     Caller, Digest, Email, Error, ListQuery, MediaRef, Namespace, Object, ObjectId, ObjectKind, Page,
     PasswordHash, Precondition, Project, ProjectId, Result, RevocationReason, Session, SessionId, StoreId,
-    Timestamp, Title, User, UserId,
+    Timestamp, Title, Usage, User, UserId,
 };
 
 use super::faults::{Faults, reason};
@@ -78,6 +78,16 @@ pass_on! {
         fn list_doomed(after: Option<ObjectId>, limit: usize) -> Vec<Object>;
         fn forget_doomed(ids: &[ObjectId]) -> ();
         fn list_objects(after: Option<ObjectId>, limit: usize) -> Vec<Object>;
+    }
+    RecordAudit {
+        fn count_objects() -> u64;
+        fn audit_objects(after: Option<ObjectId>, limit: usize) -> Vec<(Object, u64)>;
+        fn find_referrers(id: ObjectId) -> Referrers;
+        fn find_dangling(after: Option<ProjectId>, limit: usize) -> DanglingPage;
+        fn audit_usage(after: Option<UserId>, limit: usize) -> Vec<(User, Usage)>;
+        fn correct_references(id: ObjectId, now: Timestamp) -> bool;
+        fn correct_usage(id: UserId) -> bool;
+        fn restore_row(row: &Object) -> bool;
     }
 }
 

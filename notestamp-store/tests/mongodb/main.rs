@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test, to panic is to fail")]
 
 mod abandoned;
+mod checks;
 mod contention;
 mod damaged;
 mod database;

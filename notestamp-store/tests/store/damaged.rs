@@ -6,10 +6,10 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use notestamp_store::records::{RecordKind, SqliteRecords};
+use notestamp_store::records::SqliteRecords;
 use notestamp_store::{
-    BlobStore, BlobUrl, CheckReport, Durability, Email, Error, ListQuery, ManualClock, ObjectKind,
-    RevocationReason, Start, Store, UserId,
+    BlobStore, BlobUrl, CheckReport, Durability, Email, Error, FindingName, ListQuery, ManualClock,
+    ObjectKind, RevocationReason, Start, Store, UserId,
 };
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -58,6 +58,12 @@ impl Damaged {
     async fn report(&self) -> CheckReport {
         self.store.check().await.unwrap()
     }
+
+    /// The kinds of the damaged records that a check finds.
+    async fn damaged(&self) -> Vec<&'static str> {
+        let report = self.report().await;
+        report.named(FindingName::DamagedRecord).map(|finding| finding.kind).collect()
+    }
 }
 
 async fn open(folder: &Path, clock: &Arc<ManualClock>) -> Store {
@@ -98,9 +104,7 @@ async fn a_damaged_project_is_omitted_from_lists_and_reported() {
             let opened = it.store.open_project(it.owner, &title("b")).await;
             assert!(matches!(opened, Err(Error::Corrupt(_))), "{sql}: {opened:?}");
         }
-        let report = it.report().await;
-        let [damaged] = &report.damaged[..] else { panic!("{sql}: {report:?}") };
-        assert_eq!(damaged.kind, RecordKind::Project);
+        assert_eq!(it.damaged().await, ["project"], "{sql}");
 
         // Other projects are not affected.
         draft(&it.store, it.owner, "a").media(&media(1, 10)).save().await;
@@ -133,7 +137,7 @@ async fn a_sweep_continues_past_a_damaged_project_of_a_removed_account() {
             assert_eq!(report, CheckReport::default(), "{sql}");
         } else {
             // Its references are unknown.
-            assert_eq!(report.damaged.len(), 1);
+            assert_eq!(report.named(FindingName::DamagedRecord).count(), 1);
         }
     }
 }
@@ -155,9 +159,9 @@ async fn a_sweep_continues_past_a_damaged_row_of_the_ledger() {
     it.let_time_pass();
     it.store.sweep().await.unwrap();
     let report = it.report().await;
-    let kinds: Vec<_> = report.damaged.iter().map(|damaged| damaged.kind).collect();
-    assert_eq!(kinds, [RecordKind::Object]);
-    assert_eq!((report.missing.len(), report.unreferenced.len()), (0, 0), "{report:?}");
+    let kinds: Vec<_> = report.findings.iter().map(|finding| (finding.name, finding.kind)).collect();
+    assert_eq!(kinds, [(FindingName::DamagedRecord, "object")]);
+    assert_eq!(report.unreferenced, [], "{report:?}");
 }
 
 #[tokio::test]
@@ -178,7 +182,7 @@ async fn a_damaged_session_does_not_prevent_a_sign_in() {
     let mut listed = agents().await;
     listed.sort();
     assert_eq!(listed, ["new", "whole"]);
-    assert_eq!(it.report().await.damaged.len(), 1);
+    assert_eq!(it.damaged().await, ["session"]);
 
     it.store.remove_account(it.owner).await.unwrap();
     it.store.sweep().await.unwrap();
@@ -195,7 +199,7 @@ async fn a_damaged_account_affects_no_other() {
     let bob = account(&it.store, "bob@example.org").await;
     draft(&it.store, bob, "a").save().await;
     it.store.sweep().await.unwrap();
-    assert_eq!(it.report().await.damaged[0].kind, RecordKind::User);
+    assert_eq!(it.damaged().await, ["user"]);
 
     assert!(it.store.remove_account(it.owner).await.unwrap());
     it.store.sweep().await.unwrap();

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "all of it is tests, helpers too")]
 
+mod checks;
 mod clock_steps;
 mod damaged;
 mod fixture;
@@ -35,6 +36,11 @@ macro_rules! on_every_backend {
 }
 
 on_every_backend! {
+    checks {
+        a_check_beside_saves_and_deletions_reports_nothing
+        an_object_without_a_row_is_moved_into_the_quarantine
+        damaged_media_is_named_exactly
+    }
     clock_steps {
         a_clock_that_is_set_ahead_makes_no_replay
         a_clock_that_is_set_back_prolongs_no_grace

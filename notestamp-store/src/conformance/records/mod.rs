@@ -17,6 +17,7 @@
 
 mod fixture;
 
+pub mod audits;
 pub mod ended_sessions;
 pub mod identity;
 pub mod listing;
@@ -173,6 +174,12 @@ macro_rules! records_conformance {
                 reserved_rows_round_trip
                 rows_are_listed_in_the_order_of_their_ids
                 a_row_exactly_at_the_cutoff_is_kept
+            }
+            audits {
+                counts_agree_with_undamaged_records
+                only_a_lost_row_with_a_reference_is_restored
+                projects_of_a_removed_account_refer_until_they_are_purged
+                undamaged_projects_do_not_dangle
             }
             races {
                 a_conditional_deletion_does_not_delete_a_racing_save

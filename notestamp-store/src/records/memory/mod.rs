@@ -1,5 +1,6 @@
 //! All records in this process's memory: for tests, for demos, and as the reference for other backends.
 
+mod audit;
 mod ledger;
 mod library;
 mod objects;

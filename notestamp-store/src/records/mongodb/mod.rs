@@ -49,6 +49,7 @@
 
 mod abandoned;
 mod account;
+mod audit;
 mod bson;
 mod collections;
 mod damage;

@@ -164,7 +164,7 @@ pub(super) async fn write(transaction: &mut Transaction, rows: &[Object]) -> Ste
     if written == Some(rows.len()) { Ok(()) } else { Err(Failure::RowLost) }
 }
 
-async fn insert(transaction: &mut Transaction, rows: &[Object]) -> StepResult<()> {
+pub(super) async fn insert(transaction: &mut Transaction, rows: &[Object]) -> StepResult<()> {
     let Transaction { session, collections } = transaction;
     match collections.objects.insert_many(rows.iter().map(ObjectDocument::of)).session(session).await {
         Err(taken) if is_duplicate_key(&taken) => Err(Error::ObjectExists.into()),

@@ -261,6 +261,8 @@ fn projects() -> Vec<IndexModel> {
         index("projects_of_type_by_title", doc! { "owner": 1, "type": 1, "by_title": 1 }),
         // A search looks up titles by their n-grams.
         index("projects_by_gram", doc! { "owner": 1, "grams": 1 }),
+        // For counting the references to notes.
+        index("projects_by_notes", doc! { "notes.object": 1 }),
         // For repointing all projects that refer to lost media.
         partial("projects_by_media", doc! { "media.object": 1 }, with_media.clone()),
         partial("projects_by_media_digest", doc! { "owner": 1, "media.digest": 1, "_id": 1 }, with_media),

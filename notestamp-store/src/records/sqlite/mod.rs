@@ -1,6 +1,7 @@
 //! All records in one SQLite file: the embedded default, which needs no server.
 
 mod account;
+mod audit;
 mod beside;
 mod columns;
 mod damage;

@@ -17,7 +17,7 @@ impl ObjectLedger for SqliteRecords {
         let rows = rows.to_vec();
         self.write(move |connection| {
             for row in &rows {
-                if execute_with(connection, INSERT, row)? == 0 {
+                if !insert(connection, row)? {
                     return Err(Error::ObjectExists.into());
                 }
             }
@@ -174,6 +174,17 @@ pub(super) fn live_media(
     let mut statement = connection.prepare_cached(LIVE_MEDIA)?;
     let params = named_params! { ":namespace": namespace_bytes(&namespace), ":digest": digest.as_bytes() };
     statement.query_row(params, |row| Ok(from_row(row))).optional()?.transpose()
+}
+
+/// Whether there is a row of this id, readable or not.
+pub(super) fn is_present(connection: &Connection, id: ObjectId) -> StepResult<bool> {
+    let exists = "SELECT EXISTS (SELECT 1 FROM objects WHERE id = ?1)";
+    Ok(connection.prepare_cached(exists)?.query_one([id.as_bytes()], |row| row.get(0))?)
+}
+
+/// Adds a row, if there is none of its id; returns whether it was added.
+pub(super) fn insert(connection: &Connection, row: &Object) -> StepResult<bool> {
+    Ok(execute_with(connection, INSERT, row)? > 0)
 }
 
 /// Writes a row that exists.

@@ -37,7 +37,11 @@ impl UserStore for SqliteRecords {
 
     async fn list_users(&self, after: Option<UserId>, limit: usize) -> Result<Vec<User>> {
         self.read(move |connection| {
-            let mut statement = connection.prepare_cached(concat!("SELECT ", user_columns!(), " FROM users WHERE id > ?1 ORDER BY id"))?;
+            let mut statement = connection.prepare_cached(concat!(
+                "SELECT ",
+                user_columns!(),
+                " FROM users WHERE id > ?1 ORDER BY id"
+            ))?;
             let after: &[u8] = after.as_ref().map_or(&[], |id| id.as_bytes());
             let users = statement.query_and_then([after], from_row)?;
             users.filter_map(|user| unless_damaged(RecordKind::User, user)).take(limit).collect()

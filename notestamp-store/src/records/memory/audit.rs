@@ -1,0 +1,108 @@
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+
+use super::{MemoryRecords, State};
+use crate::clock::Timestamp;
+use crate::domain::{Object, ObjectId, ObjectState, Project, ProjectId, Usage, User, UserId};
+use crate::error::Result;
+use crate::protocol::recount;
+use crate::records::{DanglingPage, RecordAudit, Referrers};
+
+#[async_trait]
+impl RecordAudit for MemoryRecords {
+    async fn count_objects(&self) -> Result<u64> {
+        Ok(self.lock()?.ledger.after(None).count() as u64)
+    }
+
+    async fn audit_objects(&self, after: Option<ObjectId>, limit: usize) -> Result<Vec<(Object, u64)>> {
+        let state = self.lock()?;
+        let rows = state.ledger.after(after).take(limit);
+        Ok(rows.map(|row| (row.clone(), state.referrers(row.id).count() as u64)).collect())
+    }
+
+    async fn find_referrers(&self, id: ObjectId) -> Result<Referrers> {
+        let state = self.lock()?;
+        let first = state.referrers(id).next().map(|it| (it.owner, it.metadata.title.clone()));
+        Ok(Referrers { count: state.referrers(id).count() as u64, first })
+    }
+
+    async fn find_dangling(&self, after: Option<ProjectId>, limit: usize) -> Result<DanglingPage> {
+        let state = self.lock()?;
+        let mut projects: Vec<&Project> =
+            state.projects().filter(|project| Some(project.id) > after).collect();
+        projects.sort_unstable_by_key(|project| project.id);
+        projects.truncate(limit);
+        let next = projects.last().filter(|_| projects.len() == limit).map(|project| project.id);
+        let dangling = projects.into_iter().filter(|project| state.dangles(project));
+        Ok(DanglingPage { projects: dangling.cloned().collect(), next })
+    }
+
+    async fn audit_usage(&self, after: Option<UserId>, limit: usize) -> Result<Vec<(User, Usage)>> {
+        let state = self.lock()?;
+        let mut users: Vec<_> = state.users.values().filter(|user| Some(user.id) > after).cloned().collect();
+        users.sort_unstable_by_key(|user| user.id);
+        users.truncate(limit);
+        Ok(users
+            .into_iter()
+            .map(|user| {
+                let usage = state.usage_of(user.id);
+                (user, usage)
+            })
+            .collect())
+    }
+
+    async fn correct_references(&self, id: ObjectId, now: Timestamp) -> Result<bool> {
+        let mut state = self.lock()?;
+        let counted = state.referrers(id).count() as u64;
+        let corrected = state.ledger.get(id).and_then(|row| recount(row, counted, now));
+        Ok(corrected.map(|row| state.ledger.put(row)).is_some())
+    }
+
+    async fn correct_usage(&self, id: UserId) -> Result<bool> {
+        let mut state = self.lock()?;
+        let usage = state.usage_of(id);
+        Ok(state.users.get_mut(&id).map(|user| user.usage = usage).is_some())
+    }
+
+    async fn restore_row(&self, row: &Object) -> Result<bool> {
+        let mut state = self.lock()?;
+        let references = state.referrers(row.id).count() as u64;
+        if references == 0 || state.ledger.get(row.id).is_some() {
+            return Ok(false);
+        }
+        state.ledger.put(Object { references, ..row.clone() });
+        Ok(true)
+    }
+}
+
+impl State {
+    /// All projects, those of removed accounts too, as long as they are not purged.
+    fn projects(&self) -> impl Iterator<Item = &Project> {
+        self.libraries.values().flat_map(|library| library.ids().filter_map(|id| library.get(id)))
+    }
+
+    fn referrers(&self, id: ObjectId) -> impl Iterator<Item = &Project> {
+        let refers = move |project: &&Project| {
+            project.notes.object == id || project.media.is_some_and(|media| media.object == id)
+        };
+        self.projects().filter(refers)
+    }
+
+    /// Whether the ledger lacks an object of this project.
+    fn dangles(&self, project: &Project) -> bool {
+        let live = |id| self.ledger.get(id).filter(|row| row.state == ObjectState::Live)?.content;
+        let has_notes = live(project.notes.object).is_some_and(|(_, size)| size == project.notes.size);
+        let has_media =
+            project.media.is_none_or(|media| live(media.object) == Some((media.digest, media.size)));
+        !has_notes || !has_media
+    }
+
+    fn usage_of(&self, owner: UserId) -> Usage {
+        let projects: Vec<_> = self.projects().filter(|project| project.owner == owner).collect();
+        let media: BTreeMap<_, _> =
+            projects.iter().filter_map(|it| it.media).map(|media| (media.digest, media.size)).collect();
+        let notes: u64 = projects.iter().map(|project| project.notes.size).sum();
+        Usage { projects: projects.len() as u64, bytes: notes + media.values().sum::<u64>() }
+    }
+}

@@ -1,0 +1,276 @@
+//! Counts anew what the records keep as numbers.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use futures_util::{FutureExt, TryStreamExt};
+use mongodb::bson::{Document, RawDocumentBuf, Uuid, deserialize_from_slice, doc};
+use mongodb::options::Hint;
+use serde::Deserialize;
+
+use super::bson::{limit as document_limit, uuid};
+use super::documents::objects::ObjectDocument;
+use super::documents::projects::ProjectDocument;
+use super::documents::readable;
+use super::documents::users::UserDocument;
+use super::error::{Failure, Result as StepResult};
+use super::transaction::Transaction;
+use super::{MongoDbRecords, account, objects};
+use crate::clock::Timestamp;
+use crate::domain::{Object, ObjectId, ObjectState, Project, ProjectId, Title, Usage, User, UserId};
+use crate::error::Result;
+use crate::protocol::recount;
+use crate::records::{DanglingPage, RecordAudit, RecordKind, Referrers};
+
+#[async_trait]
+impl RecordAudit for MongoDbRecords {
+    async fn count_objects(&self) -> Result<u64> {
+        self.bounded(async { Ok(self.collections.objects.estimated_document_count().await?) }).await
+    }
+
+    async fn audit_objects(&self, after: Option<ObjectId>, limit: usize) -> Result<Vec<(Object, u64)>> {
+        self.transaction(&(after, limit), |transaction, (after, limit)| {
+            async move {
+                let after = after.map(|id| uuid(id.as_bytes()));
+                let rows =
+                    page::<ObjectDocument, Object>(transaction, RecordKind::Object, after, *limit).await?;
+                let ids: Vec<Uuid> = rows.iter().map(|row| uuid(row.id.as_bytes())).collect();
+                let counted = count_references(transaction, &ids).await?;
+                let counted = |row: &Object| counted.get(&uuid(row.id.as_bytes())).copied().unwrap_or(0);
+                Ok(rows
+                    .into_iter()
+                    .map(|row| {
+                        let count = counted(&row);
+                        (row, count)
+                    })
+                    .collect())
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    async fn find_referrers(&self, id: ObjectId) -> Result<Referrers> {
+        self.transaction(&id, |transaction, id| {
+            async move {
+                let id = uuid(id.as_bytes());
+                let count = count_references(transaction, &[id]).await?.get(&id).copied().unwrap_or(0);
+                let Transaction { session, collections } = transaction;
+                let projects = collections.projects.clone_with_type::<ReferrerDocument>();
+                let mut first = None;
+                for field in REFERENCES {
+                    if first.is_none() {
+                        let found = projects.find_one(doc! { field: id });
+                        let found = found.projection(doc! { "owner": 1, "title": 1 }).session(&mut *session);
+                        first = found.await?.and_then(ReferrerDocument::readable);
+                    }
+                }
+                Ok(Referrers { count, first })
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    async fn find_dangling(&self, after: Option<ProjectId>, limit: usize) -> Result<DanglingPage> {
+        self.transaction(&(after, limit), |transaction, (after, limit)| {
+            async move {
+                let after = after.map(|id| uuid(id.as_bytes()));
+                let kind = RecordKind::Project;
+                let projects = page::<ProjectDocument, Project>(transaction, kind, after, *limit).await?;
+                let next = projects.last().filter(|_| projects.len() == *limit).map(|project| project.id);
+                let notes = projects.iter().map(|project| project.notes.object);
+                let media = projects.iter().filter_map(|project| project.media).map(|media| media.object);
+                let ids: Vec<ObjectId> = notes.chain(media).collect();
+                let rows = objects::find_readable(transaction, &ids).await?;
+                let rows: HashMap<ObjectId, Object> = rows.into_iter().map(|row| (row.id, row)).collect();
+                let live = |id| rows.get(&id).filter(|row| row.state == ObjectState::Live)?.content;
+                let is_whole = |project: &Project| {
+                    live(project.notes.object).is_some_and(|(_, size)| size == project.notes.size)
+                        && project.media.is_none_or(|it| live(it.object) == Some((it.digest, it.size)))
+                };
+                Ok(DanglingPage { projects: projects.into_iter().filter(|it| !is_whole(it)).collect(), next })
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    async fn audit_usage(&self, after: Option<UserId>, limit: usize) -> Result<Vec<(User, Usage)>> {
+        self.transaction(&(after, limit), |transaction, (after, limit)| {
+            async move {
+                let after = after.map(|id| uuid(id.as_bytes()));
+                let users = page::<UserDocument, User>(transaction, RecordKind::User, after, *limit).await?;
+                let mut audited = Vec::new();
+                for user in users {
+                    let usage = count_usage(transaction, user.id).await?;
+                    audited.push((user, usage));
+                }
+                Ok(audited)
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    async fn correct_references(&self, id: ObjectId, now: Timestamp) -> Result<bool> {
+        self.transaction(&(id, now), |transaction, (id, now)| {
+            async move {
+                let rows = objects::find_all(transaction, &[*id]).await?;
+                let Some(row) = rows.first() else { return Ok(false) };
+                let id = uuid(id.as_bytes());
+                let counted = count_references(transaction, &[id]).await?.get(&id).copied().unwrap_or(0);
+                let Some(corrected) = recount(row, counted, *now) else { return Ok(false) };
+                objects::write(transaction, &[corrected]).await?;
+                Ok(true)
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    async fn correct_usage(&self, id: UserId) -> Result<bool> {
+        self.account_transaction(id, &id, |transaction, id| {
+            async move {
+                let Some(user) = account::lock(transaction, *id).await? else { return Ok(false) };
+                let usage = count_usage(transaction, *id).await?;
+                account::update_usage(transaction, &User { usage, ..user }).await?;
+                Ok(true)
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    async fn restore_row(&self, row: &Object) -> Result<bool> {
+        self.transaction(row, |transaction, row| {
+            async move {
+                let id = uuid(row.id.as_bytes());
+                let references = count_references(transaction, &[id]).await?.get(&id).copied().unwrap_or(0);
+                if references == 0 || !objects::find_readable(transaction, &[row.id]).await?.is_empty() {
+                    return Ok(false);
+                }
+                objects::insert(transaction, &[Object { references, ..row.clone() }]).await?;
+                Ok(true)
+            }
+            .boxed()
+        })
+        .await
+    }
+}
+
+/// The fields by which projects refer to objects; each has an index.
+const REFERENCES: [&str; 2] = ["notes.object", "media.object"];
+
+/// The owner and the title of a project.
+#[derive(Deserialize)]
+struct ReferrerDocument {
+    owner: Uuid,
+    title: String,
+}
+
+impl ReferrerDocument {
+    fn readable(self) -> Option<(UserId, Title)> {
+        Some((UserId::from_bytes(self.owner.bytes()), Title::parse(&self.title).ok()?))
+    }
+}
+
+#[derive(Deserialize)]
+struct Counted {
+    #[serde(rename = "_id")]
+    id: Uuid,
+    count: i64,
+}
+
+/// Up to `limit` records in the order of their ids, after the id `after`. Damaged ones do not shorten a page.
+async fn page<D, T>(
+    transaction: &mut Transaction,
+    kind: RecordKind,
+    after: Option<Uuid>,
+    limit: usize,
+) -> StepResult<Vec<T>>
+where
+    D: serde::de::DeserializeOwned,
+    T: TryFrom<D, Error = Failure>,
+{
+    let Transaction { session, collections } = transaction;
+    let name = match kind {
+        RecordKind::User => collections.users.name(),
+        RecordKind::Session => collections.sessions.name(),
+        RecordKind::Project => collections.projects.name(),
+        RecordKind::Object => collections.objects.name(),
+    };
+    let records = collections.database.collection::<RawDocumentBuf>(name);
+    let filter = after.map(|id| doc! { "_id": { "$gt": id } }).unwrap_or_default();
+    let (mut list, mut skip) = (Vec::new(), 0);
+    while let Some(wanted) = document_limit(limit - list.len()) {
+        let found = records.find(filter.clone()).sort(doc! { "_id": 1 }).skip(skip).limit(wanted);
+        let mut found = found.hint(Hint::Keys(doc! { "_id": 1 })).session(&mut *session).await?;
+        let found: Vec<RawDocumentBuf> = found.stream(&mut *session).try_collect().await?;
+        list.extend(readable::<D, T>(kind, &found));
+        skip += found.len() as u64;
+        if (found.len() as i64) < wanted {
+            break;
+        }
+    }
+    Ok(list)
+}
+
+/// How many references there are to each of these objects; those without a reference are left out.
+async fn count_references(transaction: &mut Transaction, ids: &[Uuid]) -> StepResult<HashMap<Uuid, u64>> {
+    let mut counts = HashMap::new();
+    for field in REFERENCES {
+        let mut refers = doc! { field: { "$in": ids } };
+        if field == "media.object" {
+            // The condition of the partial index.
+            refers.insert("media.digest", doc! { "$exists": true });
+        }
+        let count = doc! { "$group": { "_id": format!("${field}"), "count": { "$sum": 1_i64 } } };
+        for found in aggregate::<Counted>(transaction, vec![doc! { "$match": refers }, count]).await? {
+            *counts.entry(found.id).or_default() += u64::try_from(found.count).unwrap_or(0);
+        }
+    }
+    Ok(counts)
+}
+
+/// What an account uses: see [`Usage`].
+async fn count_usage(transaction: &mut Transaction, owner: UserId) -> StepResult<Usage> {
+    #[derive(Deserialize)]
+    struct Notes {
+        projects: i64,
+        bytes: i64,
+    }
+    #[derive(Deserialize)]
+    struct Media {
+        bytes: i64,
+    }
+
+    let owner = uuid(owner.as_bytes());
+    let notes = doc! { "$group": {
+        "_id": null, "projects": { "$sum": 1_i64 }, "bytes": { "$sum": { "$toLong": "$notes.size" } }
+    } };
+    let notes = aggregate::<Notes>(transaction, vec![doc! { "$match": { "owner": owner } }, notes]).await?;
+    let media = vec![
+        doc! { "$match": { "owner": owner, "media.digest": { "$exists": true } } },
+        doc! { "$group": { "_id": "$media.digest", "size": { "$first": "$media.size" } } },
+        doc! { "$group": { "_id": null, "bytes": { "$sum": { "$toLong": "$size" } } } },
+    ];
+    let media = aggregate::<Media>(transaction, media).await?;
+    let bytes = notes.iter().map(|it| it.bytes).chain(media.iter().map(|it| it.bytes)).sum::<i64>();
+    let count = |number: i64| u64::try_from(number).unwrap_or(0);
+    Ok(Usage { projects: count(notes.first().map_or(0, |it| it.projects)), bytes: count(bytes) })
+}
+
+async fn aggregate<T: serde::de::DeserializeOwned>(
+    transaction: &mut Transaction,
+    pipeline: Vec<Document>,
+) -> StepResult<Vec<T>> {
+    let Transaction { session, collections } = transaction;
+    let projects = collections.projects.clone_with_type::<RawDocumentBuf>();
+    let mut found = projects.aggregate(pipeline).with_type::<RawDocumentBuf>().session(&mut *session).await?;
+    let found: Vec<RawDocumentBuf> = found.stream(session).try_collect().await?;
+    let read = |document: &RawDocumentBuf| {
+        deserialize_from_slice(document.as_bytes()).map_err(|error| mongodb::error::Error::from(error).into())
+    };
+    found.iter().map(read).collect()
+}
