@@ -393,6 +393,9 @@ impl Check<'_> {
             }
             self.store.sweep().await?;
             is_gone = self.store.shared.records.find_object(row.id).await?.is_none();
+        } else if self.store.shared.records.find_object(row.id).await?.as_ref() != Some(row) {
+            // A sweep has come to it since it was read.
+            return Ok(());
         }
         self.report_object(row, FindingName::StaleRow, detail, is_gone).await
     }
