@@ -60,7 +60,7 @@ const sendJson = (path, body, options) =>
   send(path, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body), ...options })
 
 // URLSearchParams encodes any title: `a/b`, `..`, `100 %`, `?`.
-const withName = (path, name) => `${path}?${new URLSearchParams({ name })}`
+const withParameters = (path, parameters) => `${path}?${new URLSearchParams(parameters)}`
 
 /** Creates an account. It does not sign in, so it needs no cookies. */
 export const register = (username, password) => sendJson('/auth/register', { username, password }, { credentials: 'omit' })
@@ -84,8 +84,30 @@ export async function list(page, signal) {
 
 /** A project with its notes, and their revision. */
 export async function open(title) {
-  const { headers, body } = await send(withName('/home/open', title))
+  const { headers, body } = await send(withParameters('/home/open', { name: title }))
   return { ...body, revision: headers.get('ETag') }
 }
 
-export const remove = title => send(withName('/home/delete', title), { method: 'DELETE' })
+/** Moves a project to the trash. */
+export const remove = title => send(withParameters('/home/delete', { name: title }), { method: 'DELETE' })
+
+/** The versions of a project, the newest first; the first is the current state. */
+export const history = async title => (await send(withParameters('/home/history', { name: title }))).body
+
+export const openVersion = async (title, revision) =>
+  (await send(withParameters('/home/open', { name: title, revision }))).body
+
+/** Restores a version, if the project still has the revision `seen`. */
+export const restoreVersion = (title, revision, seen) =>
+  send(withParameters('/home/restore', { name: title, revision }), { method: 'POST', headers: { 'If-Match': seen } })
+
+export const trash = async () => (await send('/home/trash')).body
+
+/** Restores a project from the trash, under another title if one is given. */
+export const restoreTrashed = (id, title) =>
+  send(withParameters('/home/trash/restore', title === undefined ? { id } : { id, title }), { method: 'POST' })
+
+/** Deletes a project in the trash for good. */
+export const purge = id => send(withParameters('/home/trash', { id }), { method: 'DELETE' })
+
+export const emptyTrash = () => send('/home/trash', { method: 'DELETE' })

@@ -6,6 +6,7 @@ import { forgetList, setOpened, setUpLibrary, showList } from './library.js'
 import { attempt, onSessionEnded, say } from './messages.js'
 import { forgetNewProject, setUpNewProject } from './new_project.js'
 import { closeProject, mayLeave, openProject, setUpProject } from './project.js'
+import { forgetTrash, setUpTrash, updateTrash } from './trash.js'
 
 const main = document.querySelector('main')
 
@@ -23,7 +24,8 @@ setUpNewProject({
     if (await mayLeave()) await showProject(title)
   },
 })
-setUpProject({ onChanged: showList, onClosed: projectClosed })
+setUpProject({ onChanged: showLists, onClosed: projectClosed })
+setUpTrash({ onRestored: showList })
 onSessionEnded(askToSignIn)
 attempt(async () => enter((await api.currentUser()).email))
 
@@ -48,6 +50,7 @@ function leave() {
   closeProject()
   projectClosed()
   forgetList()
+  forgetTrash()
   forgetNewProject()
   askToSignIn()
 }
@@ -56,6 +59,11 @@ async function showProject(title) {
   setOpened(await openProject(title))
   // On a phone, only one of the two has enough space.
   main.classList.add('project-open')
+}
+
+async function showLists() {
+  await showList()
+  await updateTrash()
 }
 
 function projectClosed() {

@@ -1,6 +1,7 @@
 // The open project: editing and saving its notes, and deleting it.
 
 import * as api from './api.js'
+import { setHistoryOf, setUpHistory } from './history.js'
 import { attempt, say } from './messages.js'
 import { notesContent, notesText, setUpNotes, showNotes } from './notes.js'
 import { showPlayer } from './player.js'
@@ -20,6 +21,14 @@ let project = null
 /** `onChanged` is called when the list is out of date, and `onClosed` when the project has been closed. */
 export function setUpProject({ onChanged, onClosed }) {
   setUpNotes({ onChange: showUnsaved })
+  setUpHistory({
+    mayLeave,
+    revision: () => project.revision,
+    onRestored: async title => {
+      show(await api.open(title))
+      await onChanged()
+    },
+  })
   const close = () => {
     closeProject()
     onClosed()
@@ -44,7 +53,7 @@ export function setUpProject({ onChanged, onClosed }) {
       await api.remove(title)
       if (project?.metadata.title === title) close()
       await onChanged()
-      say(`Deleted “${title}”.`)
+      say(`Deleted “${title}”. It is in the trash.`)
     }, event.target),
   )
   // The browser then asks the user before it leaves the page.
@@ -65,6 +74,7 @@ export function closeProject() {
   project = null
   section.hidden = true
   heading.textContent = ''
+  setHistoryOf(undefined)
   showNotes('[]', showPlayer({}))
 }
 
@@ -82,7 +92,7 @@ export async function mayLeave() {
 async function mayDelete() {
   const answer = await ask({
     question: 'Delete this project?',
-    explanation: `“${project.metadata.title}”, its notes and its media will be deleted permanently.`,
+    explanation: `“${project.metadata.title}” will move to the trash, with its notes, its media and its earlier versions.`,
     choices: { keep: 'Keep it', delete: 'Delete' },
   })
   return answer === 'delete'
@@ -91,6 +101,7 @@ async function mayDelete() {
 function show({ metadata, content, revision }) {
   project = { metadata, revision }
   heading.textContent = metadata.title
+  setHistoryOf(metadata.title)
   showNotes(content, showPlayer(metadata))
   project.saved = notesContent()
   section.hidden = false
@@ -147,7 +158,7 @@ async function settleDeleted() {
   const { title } = project.metadata
   const answer = await ask({
     question: 'Deleted elsewhere meanwhile',
-    explanation: `“${title}” has been deleted, perhaps in another tab. Its media is gone, your notes are still here.`,
+    explanation: `“${title}” has been deleted, perhaps in another tab. It is in the trash with its media; your notes are still here.`,
     choices: { mine: 'Save my notes again', drop: 'Drop them too' },
   })
   if (answer === 'drop') {

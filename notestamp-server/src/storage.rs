@@ -7,7 +7,7 @@ use notestamp_store::records::MongoDbRecords;
 use notestamp_store::records::{MemoryRecords, RecordStore, SqliteRecords};
 use notestamp_store::{BlobStore, Clock, Error, ObjectKind, SessionTtl, Store, StoreBuilder, StoreSettings};
 
-use crate::config::{Config, RecordsUrl, SESSIONS_OPEN_MAX, Storage, Sweep, UPLOADS_AT_ONCE_MAX};
+use crate::config::{Config, RecordsUrl, Retention, SESSIONS_OPEN_MAX, Storage, Sweep, UPLOADS_AT_ONCE_MAX};
 use crate::data_folder::DataFolderError;
 
 /// Why the stores cannot be opened.
@@ -42,16 +42,18 @@ pub fn settings(config: &Config) -> StoreSettings {
             refresh: config.tokens.refresh_ttl,
             session_max: config.tokens.session_max,
         },
-        ..sweep_settings(&config.storage, &config.sweep)
+        ..sweep_settings(&config.storage, &config.sweep, &config.retention)
     }
 }
 
 /// The settings of a store that only sweeps.
-pub fn sweep_settings(storage: &Storage, sweep: &Sweep) -> StoreSettings {
+pub fn sweep_settings(storage: &Storage, sweep: &Sweep, retention: &Retention) -> StoreSettings {
     StoreSettings {
         dedup: storage.dedup,
         sweep_grace: sweep.grace,
         upload_time_max: sweep.upload_max_time,
+        history: retention.history,
+        trash: retention.trash,
         ..StoreSettings::default()
     }
 }

@@ -140,6 +140,8 @@ async fn save(store: &dyn RecordStore, owner: UserId, count: usize) {
             checks: Vec::new(),
             media: None,
             namespace: home,
+            restores: None,
+            history: None,
             quota_bytes_max: None,
             projects_max: u64::MAX,
             now: NOW,

@@ -30,6 +30,12 @@ pub enum Error {
     /// The project does not exist, or belongs to another account: the two cases look the same to the caller.
     #[error("project not found")]
     NoSuchProject,
+    /// The project has no version of this revision: it never existed, or the history has been thinned out since.
+    #[error("version not found")]
+    NoSuchVersion,
+    /// A project of the account has the title that a project from the trash was to get.
+    #[error("another project has this title")]
+    TitleTaken,
     /// Another account has the email address that was to be registered.
     #[error("account already exists")]
     EmailTaken,
@@ -49,7 +55,7 @@ pub enum Error {
     /// A save named media by a digest that its owner does not have. The client must send the bytes.
     #[error("the media with this digest is not on the server: send its bytes")]
     MediaNeeded,
-    /// The project has media with another digest already; media of a project is never replaced.
+    /// The project has media with another digest already, and without a history its media is never replaced.
     #[error("the project already has other media")]
     MediaDiffers,
     /// The received media has another digest than the save announced.

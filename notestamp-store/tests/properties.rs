@@ -141,6 +141,7 @@ proptest! {
             revision: Revision::FIRST,
             save,
             created: at.instant(),
+            saved: at.instant(),
         };
         for sort in [Sort::Saved, Sort::LastModified, Sort::Title] {
             let cursor = Cursor::of(&project, sort);

@@ -11,10 +11,15 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use notestamp_store::records::{RecordStore, SessionStore, SqliteRecords, UserStore};
+use notestamp_store::protocol::{SaveCommit, Written};
+use notestamp_store::records::{
+    HistoryStore, ObjectLedger, ProjectStore, RecordStore, SaveOutcome, SessionStore, SqliteRecords,
+    UserStore,
+};
 use notestamp_store::{
-    Durability, Email, Error, PasswordHash, Result, RevocationReason, Session, SessionId, SessionTtl,
-    Timestamp, TokenId, User, UserId,
+    Digest, Durability, Email, Error, ListQuery, Metadata, Namespace, Object, ObjectId, ObjectKind,
+    PasswordHash, Precondition, Project, ProjectId, Result, RevocationReason, Session, SessionId, SessionTtl,
+    Timestamp, Title, TokenId, Usage, User, UserId, Version,
 };
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -143,7 +148,18 @@ async fn a_newer_schema_is_refused_and_not_changed() {
     open(&path).await.expect("nothing else was changed, and the lock was let go");
 }
 
-/// Gives a database the tables that version 4 has.
+/// Gives a database the tables that version 5 has.
+const BACK_TO_VERSION_5: &str = "
+    DROP TABLE versions;
+    DROP TABLE trash;
+    ALTER TABLE projects DROP COLUMN saved;
+    ALTER TABLE users DROP COLUMN usage_record_bytes;
+    ALTER TABLE users DROP COLUMN usage_trashed;
+    ALTER TABLE users DROP COLUMN usage_kept_bytes;
+    ALTER TABLE users DROP COLUMN usage_kept_record_bytes;
+    PRAGMA user_version = 5";
+
+/// Gives a database of version 5 the tables that version 4 has.
 const BACK_TO_VERSION_4: &str = "
     DROP INDEX sessions_by_user;
     CREATE INDEX sessions_by_user ON sessions (user, revoked_at, last_used, id);
@@ -152,6 +168,60 @@ const BACK_TO_VERSION_4: &str = "
     ALTER TABLE users DROP COLUMN epoch_begun_at;
     ALTER TABLE users DROP COLUMN session_epoch;
     PRAGMA user_version = 4";
+
+/// Projects as version 5 stored them: without the time of their latest save, and without a usage of their records.
+#[tokio::test]
+async fn projects_of_an_older_database_get_a_history() {
+    let (_folder, path) = place();
+    let store = open(&path).await.unwrap();
+    let ada = user(1);
+    store.create_user(&ada).await.unwrap();
+    store.create_user(&user(2)).await.unwrap();
+    let mut metadata = Metadata::new(Title::parse("Größe").unwrap(), NOW);
+    metadata.label = "Ton \"1\"".to_owned();
+    let first = save(&store, ada.id, 1, metadata.clone(), NOW).await;
+    let later = NOW.after(Duration::from_secs(60));
+    save(&store, ada.id, 2, Metadata::new(Title::parse("Other").unwrap(), NOW), later).await;
+    let before = store.list_projects(ada.id, &ListQuery::default()).await.unwrap().projects;
+    let usage = store.find_user(ada.id).await.unwrap().unwrap().usage;
+    assert!(usage.record_bytes > 2 * Project::RECORD_BYTES);
+    store.close().await.unwrap();
+    Connection::open(&path).unwrap().execute_batch(BACK_TO_VERSION_5).unwrap();
+
+    let store = open(&path).await.unwrap();
+    assert_eq!(store.list_projects(ada.id, &ListQuery::default()).await.unwrap().projects, before);
+    assert_eq!(store.find_user(ada.id).await.unwrap().unwrap().usage, usage);
+    assert_eq!(store.find_user(user(2).id).await.unwrap().unwrap().usage, Usage::default());
+    // The next save keeps the state that the older version saved.
+    save(&store, ada.id, 3, metadata, later).await;
+    let versions = store.list_versions(ada.id, first.id, None, 10).await.unwrap();
+    assert_eq!(versions, [Version { project: first, replaced: later }]);
+}
+
+/// Saves a project with a history; `n` makes its objects unique.
+async fn save(store: &SqliteRecords, owner: UserId, n: u8, metadata: Metadata, now: Timestamp) -> Project {
+    let (notes, home) = (ObjectId::from_bytes([n; 16]), Namespace::Owner(owner));
+    store.reserve(&[Object::reserve(notes, ObjectKind::Notes, home, now)]).await.unwrap();
+    let commit = SaveCommit {
+        caller: owner.into(),
+        new_id: ProjectId::from_bytes([n; 16]),
+        metadata,
+        precondition: Precondition::None,
+        notes: Written { object: notes, digest: Digest::of(&[n]), size: 1 },
+        media: None,
+        checks: Vec::new(),
+        namespace: home,
+        restores: None,
+        history: Some(Duration::from_secs(86_400)),
+        quota_bytes_max: None,
+        projects_max: 10,
+        now,
+    };
+    match store.commit_save(&commit).await.unwrap() {
+        SaveOutcome::Saved { project, .. } => *project,
+        other => panic!("{other:?}"),
+    }
+}
 
 /// Sessions as version 4 stored them: without the epoch in which they started.
 #[tokio::test]
@@ -168,7 +238,10 @@ async fn sessions_of_an_older_database_stay_open_and_end_with_all_others() {
         store.revoke_session(ada.id.into(), signed_out.id, RevocationReason::SignedOut, NOW).await.unwrap()
     );
     store.close().await.unwrap();
-    Connection::open(&path).unwrap().execute_batch(BACK_TO_VERSION_4).unwrap();
+    let file = Connection::open(&path).unwrap();
+    file.execute_batch(BACK_TO_VERSION_5).unwrap();
+    file.execute_batch(BACK_TO_VERSION_4).unwrap();
+    drop(file);
 
     let store = open(&path).await.unwrap();
     assert_eq!(store.find_user(ada.id).await.unwrap(), Some(ada.clone()));
@@ -207,6 +280,7 @@ async fn addresses_of_an_older_database_are_normalized() {
     }
     store.close().await.unwrap();
     let file = Connection::open(&path).unwrap();
+    file.execute_batch(BACK_TO_VERSION_5).unwrap();
     file.execute_batch(BACK_TO_VERSION_4).unwrap();
     file.execute_batch("DROP TABLE store; PRAGMA user_version = 2").unwrap();
     drop(file);

@@ -6,7 +6,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use notestamp_store::protocol::{MediaCheck, MediaOffer, SaveCommit, StaleBefore, Written};
+use notestamp_store::protocol::{MediaCheck, MediaOffer, SaveCommit, StaleBefore, TrashRestore, Written};
 use notestamp_store::records::{MemoryRecords, RecordStore, SaveOutcome, SqliteRecords};
 use notestamp_store::{
     Cursor, Digest, Durability, Email, LastModified, ListQuery, Metadata, Namespace, Object, ObjectId,
@@ -19,6 +19,7 @@ const USERS: [UserId; 2] = [UserId::from_bytes([1; 16]), UserId::from_bytes([2; 
 const TITLES: [&str; 5] = ["Straße", "STRASSE", "50%_*", "Ωδή", "a"];
 const KINDS: [&str; 2] = ["audio", "pdf"];
 const MANY: usize = usize::MAX;
+const HOUR: Duration = Duration::from_secs(3_600);
 
 /// One operation, which is done to both backends.
 #[derive(Clone, Debug)]
@@ -26,6 +27,10 @@ enum Act {
     Register { user: usize },
     Save(Save),
     Delete { user: usize, title: usize },
+    Trash { user: usize, title: usize, trashed_max: u64 },
+    RestoreTrashed { user: usize, nth: usize, title: Option<usize> },
+    PurgeTrashed { user: usize, nth: usize },
+    Thin { user: usize, title: usize, hours: u32, limit: usize },
     List { user: usize, query: Query },
     DoomStale { reserved: bool, unreferenced: bool },
     ForgetDoomed,
@@ -43,6 +48,8 @@ struct Save {
     media: Option<(Offer, u8)>,
     shared: bool,
     precondition: Precondition,
+    history: Option<Duration>,
+    restores: bool,
     quota: Option<u64>,
     projects_max: u64,
     /// Whether a sweep doomed its rows as abandoned before the commit.
@@ -73,6 +80,13 @@ fn act() -> impl Strategy<Value = Act> {
         2 => user.clone().prop_map(|user| Act::Register { user }),
         12 => save().prop_map(Act::Save),
         3 => (user.clone(), 0..TITLES.len()).prop_map(|(user, title)| Act::Delete { user, title }),
+        3 => (user.clone(), 0..TITLES.len(), 1..4_u64)
+            .prop_map(|(user, title, trashed_max)| Act::Trash { user, title, trashed_max }),
+        2 => (user.clone(), 0..3_usize, proptest::option::of(0..TITLES.len()))
+            .prop_map(|(user, nth, title)| Act::RestoreTrashed { user, nth, title }),
+        1 => (user.clone(), 0..3_usize).prop_map(|(user, nth)| Act::PurgeTrashed { user, nth }),
+        1 => (user.clone(), 0..TITLES.len(), 0..100_u32, 1..5_usize)
+            .prop_map(|(user, title, hours, limit)| Act::Thin { user, title, hours, limit }),
         3 => (user.clone(), query()).prop_map(|(user, query)| Act::List { user, query }),
         1 => (any::<bool>(), any::<bool>())
             .prop_map(|(reserved, unreferenced)| Act::DoomStale { reserved, unreferenced }),
@@ -94,14 +108,15 @@ fn save() -> impl Strategy<Value = Save> {
     ];
     let what = (0..USERS.len(), 0..TITLES.len(), 0..KINDS.len(), 0..3_i64, 0..50_u64);
     let media = proptest::option::of((offer, 0..3_u8));
-    let quota = proptest::option::weighted(0.2, 50..250_u64);
+    let history = proptest::option::weighted(0.7, (1..100_u64).prop_map(Duration::from_secs));
+    let quota = proptest::option::weighted(0.2, 1_000..8_000_u64);
     let rarely = || proptest::bool::weighted(0.1);
-    let limits = (quota, 1..8_u64);
+    let limits = (quota, 1..8_u64, history, proptest::bool::weighted(0.2));
     let how = (media, any::<bool>(), precondition, limits, rarely(), proptest::bool::weighted(0.3));
     (what, how).prop_map(
         |(
             (user, title, kind, last_modified, notes_size),
-            (media, shared, precondition, (quota, projects_max), late, is_lost),
+            (media, shared, precondition, (quota, projects_max, history, restores), late, is_lost),
         )| Save {
             user,
             title,
@@ -111,6 +126,8 @@ fn save() -> impl Strategy<Value = Save> {
             media,
             shared,
             precondition,
+            history,
+            restores,
             quota,
             projects_max,
             late,
@@ -142,7 +159,32 @@ async fn perform(store: &dyn RecordStore, act: &Act, nth: usize) -> String {
         }
         Act::Save(save) => commit(store, save, nth).await,
         Act::Delete { user, title } => {
-            format!("{:?}", store.delete_project(USERS[*user].into(), &title_of(*title), now).await)
+            let deleted = store.delete_project(USERS[*user].into(), &title_of(*title), now).await;
+            sorted(deleted.map(|deleted| deleted.doomed))
+        }
+        Act::Trash { user, title, trashed_max } => {
+            let (caller, key) = (USERS[*user].into(), title_of(*title).into());
+            let trashed = store.trash_project_if(caller, &key, &Precondition::None, *trashed_max, now);
+            sorted(trashed.await.map(|trashed| trashed.doomed))
+        }
+        Act::RestoreTrashed { user, nth, title } => {
+            let caller = USERS[*user].into();
+            let id = trashed(store, USERS[*user], *nth).await;
+            let title = title.map(title_of);
+            let restore = TrashRestore { caller, id, title, projects_max: 4, now };
+            format!("{:?}", store.restore_trashed(&restore).await)
+        }
+        Act::PurgeTrashed { user, nth } => {
+            let id = trashed(store, USERS[*user], *nth).await;
+            let purged = store.purge_trashed(USERS[*user].into(), &[id], now).await;
+            sorted(purged.map(|(_, purged)| purged.doomed))
+        }
+        Act::Thin { user, title, hours, limit } => {
+            let project = store.find_project(USERS[*user], &title_of(*title)).await.unwrap();
+            let Some(project) = project else { return String::new() };
+            let (history, later) = (Some(Duration::from_secs(50 * 3_600)), now.after(*hours * HOUR));
+            let thinned = store.thin_history(USERS[*user], project.id, history, *limit, later).await;
+            sorted(thinned.map(|thinned| thinned.doomed))
         }
         Act::List { user, query } => walk(store, USERS[*user], query).await,
         Act::DoomStale { reserved, unreferenced } => {
@@ -159,6 +201,21 @@ async fn perform(store: &dyn RecordStore, act: &Act, nth: usize) -> String {
         Act::Remove { user } => format!("{:?}", store.remove_user(USERS[*user].into(), now).await),
         Act::PurgeRemoved => format!("{:?}", store.purge_removed(MANY, now).await),
     }
+}
+
+/// The doomed rows in the order of their ids, as text.
+fn sorted(doomed: notestamp_store::Result<Vec<Object>>) -> String {
+    let doomed = doomed.map(|mut rows| {
+        rows.sort_by_key(|row| row.id);
+        rows
+    });
+    format!("{doomed:?}")
+}
+
+/// The id of a project in the trash, or one that no project has.
+async fn trashed(store: &dyn RecordStore, owner: UserId, nth: usize) -> ProjectId {
+    let trash = store.list_trash(owner, None, MANY).await.unwrap();
+    trash.get(nth).map_or(ProjectId::from_bytes([9; 16]), |trashed| trashed.project.id)
 }
 
 async fn commit(store: &dyn RecordStore, save: &Save, nth: usize) -> String {
@@ -184,15 +241,22 @@ async fn commit(store: &dyn RecordStore, save: &Save, nth: usize) -> String {
             Offer::Known => MediaOffer::Known(digest),
         }
     };
+    let restored = store.find_project(owner, &title_of(save.title)).await.unwrap();
     let commit = SaveCommit {
         caller: owner.into(),
         new_id: ProjectId::from_bytes(*object_id(nth, 2).as_bytes()),
         metadata,
         precondition: save.precondition.clone(),
-        notes: Written { object: notes.id, digest: Digest::of(b"[]"), size: save.notes_size },
+        notes: Written {
+            object: notes.id,
+            digest: Digest::of(&[(save.notes_size % 2) as u8]),
+            size: save.notes_size,
+        },
         media: save.media.map(offer),
         checks: Vec::new(),
         namespace,
+        restores: restored.filter(|_| save.restores).map(|project| project.id),
+        history: save.history,
         quota_bytes_max: save.quota,
         projects_max: save.projects_max,
         now,
@@ -201,6 +265,13 @@ async fn commit(store: &dyn RecordStore, save: &Save, nth: usize) -> String {
     let mut outcomes = String::new();
     loop {
         let outcome = store.commit_save(&commit).await;
+        let outcome = outcome.map(|outcome| match outcome {
+            SaveOutcome::Saved { project, mut doomed } => {
+                doomed.sort_by_key(|row| row.id);
+                SaveOutcome::Saved { project, doomed }
+            }
+            other => other,
+        });
         outcomes += &format!("{outcome:?}");
         match outcome {
             Ok(SaveOutcome::CheckNeeded(media)) => {
@@ -239,7 +310,12 @@ async fn everything(store: &dyn RecordStore) -> String {
     let mut all = format!("{:#?}", store.list_objects(None, MANY).await.unwrap());
     for owner in USERS {
         all += &format!("{:#?}", store.find_user(owner).await.unwrap());
-        all += &format!("{:#?}", store.list_projects(owner, &ListQuery::default()).await.unwrap());
+        let projects = store.list_projects(owner, &ListQuery::default()).await.unwrap();
+        let trash = store.list_trash(owner, None, MANY).await.unwrap();
+        for project in projects.projects.iter().chain(trash.iter().map(|trashed| &trashed.project)) {
+            all += &format!("{:#?}", store.list_versions(owner, project.id, None, MANY).await.unwrap());
+        }
+        all += &format!("{projects:#?}{trash:#?}");
         for byte in 0..3 {
             all += &format!("{:?}", store.find_owned_media(owner, Digest::of(&[byte])).await.unwrap());
         }

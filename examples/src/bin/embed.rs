@@ -91,8 +91,9 @@ async fn open(folder: &Path) -> Result<Store, Box<dyn Error>> {
     let notes = BlobStore::open(ObjectKind::Notes, &notes, durability).await?;
     let media = BlobUrl::folder(folder.join("media"))?;
     let media = BlobStore::open(ObjectKind::Media, &media, durability).await?;
-    // The default grace period is one hour, during which unreferenced media can be saved again cheaply.
-    let settings = StoreSettings { sweep_grace: Duration::ZERO, ..StoreSettings::default() };
+    // By default, a deleted project stays in the trash for 30 days, and then its media for a grace period of one hour,
+    // during which it can be saved again cheaply. Here, a deletion is final, and the next sweep deletes the bytes.
+    let settings = StoreSettings { trash: None, sweep_grace: Duration::ZERO, ..StoreSettings::default() };
     Ok(Store::builder(Arc::new(records), notes, media).settings(settings).open().await?)
 }
 

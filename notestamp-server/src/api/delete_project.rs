@@ -1,8 +1,8 @@
 //! Deletes a project, for both dialects.
 
+use notestamp_store::ProjectKey;
 use poem::http::HeaderMap;
 
-use super::requested_title::requested_title;
 use crate::auth::CurrentUser;
 use crate::entity_tags;
 use crate::error::{ApiError, failures};
@@ -13,7 +13,7 @@ failures! {
     DeleteFailures: 400 401 403 404 412 507;
 }
 
-/// Deletes the user's project of this title, if the request's preconditions hold.
+/// Deletes a project of the user, if the request's preconditions hold: to the trash, or permanently.
 ///
 /// # Errors
 /// [`DeleteFailures`].
@@ -21,10 +21,14 @@ pub(crate) async fn delete(
     state: &State,
     user: &CurrentUser,
     headers: &HeaderMap,
-    title: &str,
+    key: ProjectKey,
+    permanently: bool,
 ) -> Result<(), ApiError> {
     let precondition = entity_tags::precondition(headers)?;
-    state.store.delete_project_if(user, &requested_title(title)?, &precondition).await?;
-    tracing::info!(user = %user.id, "project deleted");
+    match permanently {
+        true => state.store.delete_project_permanently_if(user, key, &precondition).await?,
+        false => state.store.delete_project_if(user, key, &precondition).await?,
+    }
+    tracing::info!(user = %user.id, permanently, "project deleted");
     Ok(())
 }

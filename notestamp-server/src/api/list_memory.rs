@@ -40,8 +40,11 @@ impl ListMemory {
     ///
     /// # Errors
     /// As for [`hold`](Self::hold).
-    pub(crate) async fn hold_page(&mut self, projects: &[Project]) -> notestamp_store::Result<()> {
-        let entries = projects.iter().map(|project| project.metadata.json_len() + ENTRY_BYTES);
+    pub(crate) async fn hold_page(
+        &mut self,
+        projects: impl IntoIterator<Item = &Project>,
+    ) -> notestamp_store::Result<()> {
+        let entries = projects.into_iter().map(|project| project.metadata.json_len() + ENTRY_BYTES);
         self.hold(COPIES * entries.sum::<usize>()).await
     }
 }

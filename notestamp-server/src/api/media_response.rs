@@ -14,7 +14,7 @@ use poem_openapi::types::Type as _;
 
 use super::conditional::is_not_modified;
 use super::media_headers::{content_disposition, content_type, is_played};
-use super::requested_title::requested_title;
+use super::requested_project::requested_title;
 use super::session_watch::SessionWatch;
 use crate::auth::CurrentUser;
 use crate::config::MediaDelivery;

@@ -15,7 +15,7 @@ mod open_project;
 mod password;
 mod project;
 mod receive_upload;
-mod requested_title;
+mod requested_project;
 mod save_project;
 mod session_watch;
 mod sessions;
@@ -33,6 +33,8 @@ type Api = (
     password::PasswordApi,
     sessions::SessionsApi,
     home::Projects,
+    home::History,
+    home::Trash,
     home::MediaFiles,
     project::ProjectDialect,
     project::ProjectMedia,
@@ -47,6 +49,8 @@ pub(crate) fn service() -> OpenApiService<Api, ()> {
         password::PasswordApi,
         sessions::SessionsApi,
         home::Projects,
+        home::History,
+        home::Trash,
         home::MediaFiles,
         project::ProjectDialect,
         project::ProjectMedia,

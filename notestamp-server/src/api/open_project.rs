@@ -1,10 +1,9 @@
 //! Opens a project, for both dialects.
 
 use bytes::Bytes;
-use notestamp_store::Project;
+use notestamp_store::{Project, ProjectKey, Revision};
 
 use super::background::in_background;
-use super::requested_title::requested_title;
 use crate::auth::CurrentUser;
 use crate::entity_tags;
 use crate::error::{ApiError, Code, failures};
@@ -26,7 +25,7 @@ pub(crate) struct OpenedText {
     pub(crate) revision: EntityTag,
 }
 
-/// Opens the user's project of this title.
+/// Opens a project of the user: its current state, or the version of this revision.
 ///
 /// # Errors
 /// [`OpenFailures`].
@@ -34,9 +33,13 @@ pub(crate) async fn open(
     state: &State,
     user: &CurrentUser,
     memory: &HeldMemory,
-    title: &str,
+    key: &ProjectKey,
+    revision: Option<Revision>,
 ) -> Result<OpenedText, ApiError> {
-    let opened = state.store.open_project(user, &requested_title(title)?).await?;
+    let opened = match revision {
+        None => state.store.open_project(user, key.clone()).await?,
+        Some(revision) => state.store.open_revision(user, key, revision).await?,
+    };
     memory.hold(opened.memory);
     let notes = opened.notes;
     let notes = in_background(notes.len(), move || match str::from_utf8(&notes) {

@@ -11,6 +11,9 @@ pub(crate) enum Tag {
     SignIn,
     /// Saving, listing, opening and deleting projects.
     Projects,
+    /// Former versions of projects, and deleted projects: looking at them, and bringing them back.
+    #[oai(rename = "History and trash")]
+    History,
     /// Reading the bytes of a project's media, as a whole or in ranges.
     Media,
     /// The same projects and media for the clients since October 2024. In this dialect, the path names the project,

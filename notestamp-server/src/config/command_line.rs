@@ -11,6 +11,7 @@ use super::listen::ListenArgs;
 use super::log::LogArgs;
 use super::origins::OriginArgs;
 use super::responses::Responses;
+use super::retention::Retention;
 use super::site::SiteSettings;
 use super::storage::StorageArgs;
 use super::sweep::{Sweep, SweepSchedule};
@@ -42,6 +43,8 @@ pub(super) struct Settings {
     pub(super) schedule: SweepSchedule,
     #[command(flatten, next_help_heading = "Sweep")]
     pub(super) sweep: Sweep,
+    #[command(flatten, next_help_heading = "History and trash")]
+    pub(super) retention: Retention,
     #[command(flatten, next_help_heading = "Log and configuration")]
     pub(super) log: LogArgs,
 }
@@ -53,6 +56,8 @@ struct ToolSettings {
     _storage: StorageArgs,
     #[command(flatten, next_help_heading = "Sweep")]
     _sweep: Sweep,
+    #[command(flatten, next_help_heading = "History and trash")]
+    _retention: Retention,
     #[command(flatten, next_help_heading = "Log and configuration")]
     _log: LogArgs,
 }

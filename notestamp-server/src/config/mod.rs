@@ -18,6 +18,7 @@ mod public_url;
 mod records;
 mod redacted;
 mod responses;
+mod retention;
 mod signing_keys;
 mod site;
 mod size;
@@ -54,6 +55,7 @@ pub use origins::Origins;
 pub use public_url::PublicUrl;
 pub use records::{MongoDbUrl, RecordsUrl};
 pub use responses::{MediaDelivery, ProjectListEntries, Responses};
+pub use retention::{Keep, Retention};
 pub use signing_keys::SigningKeySource;
 pub use site::SiteSettings;
 pub use storage::Storage;
@@ -112,6 +114,8 @@ pub struct Config {
     pub schedule: SweepSchedule,
     /// The times of the sweep: grace period, longest upload.
     pub sweep: Sweep,
+    /// How long history and trash keep what was replaced or deleted.
+    pub retention: Retention,
     /// The format and the filter of the log.
     pub log: Log,
     /// Messages about valid but doubtful settings, to be logged at the start.
@@ -228,6 +232,7 @@ impl Config {
             site: settings.site,
             schedule: settings.schedule,
             sweep: settings.sweep,
+            retention: settings.retention,
             log: settings.log.into_log(environment.text("RUST_LOG")?)?,
             warnings: Vec::new(),
         };

@@ -101,6 +101,7 @@ fn samples(flag: &str) -> [&'static str; 3] {
         "media-delivery" => ["redirect"; 3],
         "project-list" => ["titles"; 3],
         "sweep-every" | "sweep-grace" | "upload-max-time" => ["1s", "2m", "3d"],
+        "history" | "trash" => ["off", "12h", "1y"],
         "log-format" => ["text", "json", "text"],
         other => panic!("--{other} has no samples: add three"),
     }

@@ -4,7 +4,7 @@ use clap::ArgMatches;
 
 use super::command_line::{DEEP, EMAIL, JSON, REPAIR, YES};
 use super::layers::{self, Environment, Resolved};
-use super::{ConfigError, Log, Storage, Sweep};
+use super::{ConfigError, Log, Retention, Storage, Sweep};
 
 /// What a tool needs to run.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -15,6 +15,8 @@ pub struct ToolConfig {
     pub storage: Storage,
     /// The times of the sweep: grace period, longest upload.
     pub sweep: Sweep,
+    /// How long history and trash keep what was replaced or deleted.
+    pub retention: Retention,
     /// The format and the filter of the log.
     pub log: Log,
     /// Whether the output is JSON lines on a terminal too.
@@ -81,7 +83,8 @@ impl ToolConfig {
         let storage = settings.storage.into_storage();
         storage.check()?;
         let log = settings.log.into_log(environment.text("RUST_LOG")?)?;
-        Ok(Self { tool, storage, sweep: settings.sweep, log, json: levels[1].get_flag(JSON) })
+        let (sweep, retention, json) = (settings.sweep, settings.retention, levels[1].get_flag(JSON));
+        Ok(Self { tool, storage, sweep, retention, log, json })
     }
 }
 

@@ -15,7 +15,8 @@ impl From<StoreError> for ApiError {
         let message = error.to_string();
         match error {
             StoreError::NoSuchAccount | StoreError::SessionEnded => Self::unauthorized(),
-            StoreError::NoSuchProject => Self::new(Code::NotFound, message),
+            StoreError::NoSuchProject | StoreError::NoSuchVersion => Self::new(Code::NotFound, message),
+            StoreError::TitleTaken => Self::new(Code::TitleTaken, message),
             StoreError::EmailTaken => Self::new(Code::EmailTaken, message),
             StoreError::Invalid(_) => Self::bad_request(message),
             StoreError::PreconditionFailed { current } => {

@@ -35,7 +35,7 @@ async fn try_run(config: &ToolConfig, task: Task, events: &Events) -> Result<(),
             return Ok(());
         }
     }
-    let settings = storage::sweep_settings(&config.storage, &config.sweep);
+    let settings = storage::sweep_settings(&config.storage, &config.sweep, &config.retention);
     let clock = Arc::new(SystemClock);
     let store = match &task {
         Task::Check { .. } => storage::open_unchanged(&config.storage, settings, clock).await?,

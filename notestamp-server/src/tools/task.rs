@@ -47,9 +47,12 @@ async fn perform(task: Task, context: &Context, events: &Events) -> Result<Event
 }
 
 async fn sweep(context: &Context) -> Result<Event, Failure> {
-    let SweepReport { purged, doomed, deleted, failed } = context.store.sweep().await?;
+    let SweepReport { purged, thinned, trash_purged, doomed, deleted, failed } =
+        context.store.sweep().await?;
     Ok(Event::summary([
         ("purged", purged.into()),
+        ("thinned", thinned.into()),
+        ("trashPurged", trash_purged.into()),
         ("doomed", doomed.into()),
         ("deleted", deleted.into()),
         ("failed", failed.into()),

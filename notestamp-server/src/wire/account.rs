@@ -169,6 +169,10 @@ pub(crate) struct Usage {
     pub(crate) projects: u64,
     /// The bytes of the distinct media of all projects, and of their current notes.
     pub(crate) bytes: u64,
+    /// The bytes that history and trash hold besides. The quota limits their sum, and what the records cost.
+    #[oai(rename = "keptBytes")]
+    #[serde(rename = "keptBytes")]
+    pub(crate) kept_bytes: u64,
 }
 
 impl From<&User> for Account {
@@ -176,7 +180,11 @@ impl From<&User> for Account {
         Self {
             email: user.email.as_str().to_owned(),
             created: user.created.to_string(),
-            usage: Usage { projects: user.usage.projects, bytes: user.usage.bytes },
+            usage: Usage {
+                projects: user.usage.projects,
+                bytes: user.usage.bytes,
+                kept_bytes: user.usage.kept_bytes,
+            },
         }
     }
 }

@@ -1,7 +1,5 @@
 //! Projects, and listings of them.
 
-use std::num::NonZeroUsize;
-
 use notestamp_store::{Cursor, InvalidValue, ListQuery, Order, Sort, Start};
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::{Enum, Object};
@@ -10,7 +8,7 @@ use serde::ser::{SerializeMap as _, Serializer};
 
 use super::json::described;
 use super::metadata::{self, ProjectMetadata};
-use crate::config::{LIST_LIMIT_MAX, grouped};
+use super::page_limit::page_limit;
 
 /// A project with its notes.
 #[derive(Debug, Serialize)]
@@ -158,14 +156,7 @@ impl ListParameters {
     /// If the limit or the cursor is invalid.
     pub(crate) fn to_query(&self) -> Result<ListQuery, InvalidValue> {
         let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        let limit = match self.limit {
-            None => None,
-            Some(limit @ 1..=LIST_LIMIT_MAX) => NonZeroUsize::new(limit),
-            Some(_) => {
-                let why = format!("is not between 1 and {}", grouped(LIST_LIMIT_MAX));
-                return Err(InvalidValue::new("limit", why));
-            }
-        };
+        let limit = page_limit(self.limit)?;
         let sort = match self.sort {
             None => Sort::Saved,
             Some(SortBy::LastModified) => Sort::LastModified,

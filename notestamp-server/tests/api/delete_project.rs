@@ -58,7 +58,7 @@ async fn media_of_a_deleted_project_is_needed_again() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     ada.save_media("a", "audio/mpeg", b"media").await;
-    ada.delete_project("a").await.assert_status(200);
+    ada.delete("/home/delete?name=a&permanently=true").await.assert_status(200);
     let refer = || Upload::of("b").text("mediaDigest", digest(b"media"));
     ada.save(refer()).await.assert_error(409, "media_needed");
     ada.save(refer().media(b"media")).await.assert_status(200);
@@ -72,7 +72,7 @@ async fn unreferenced_bytes_are_swept() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;
     ada.save_media("a", "audio/mpeg", b"media").await;
-    ada.delete_project("a").await.assert_status(200);
+    ada.delete("/home/delete?name=a&permanently=true").await.assert_status(200);
     server.let_the_sweep_catch_up().await;
     server.assert_nothing_leaks().await;
 }

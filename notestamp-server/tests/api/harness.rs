@@ -373,6 +373,26 @@ impl Client {
         self.delete(&format!("/home/delete?{}", query(&[("name", title)]))).await
     }
 
+    /// Reads at a path with these parameters.
+    pub async fn get_at(&self, path: &str, parameters: &[(&str, &str)]) -> ServerResponse {
+        self.get(&format!("{path}?{}", query(parameters))).await
+    }
+
+    /// Posts nothing to a path with these parameters.
+    pub async fn post_at(&self, path: &str, parameters: &[(&str, &str)]) -> ServerResponse {
+        self.send(self.request(Method::POST, &format!("{path}?{}", query(parameters)))).await
+    }
+
+    /// Deletes at a path with these parameters.
+    pub async fn delete_at(&self, path: &str, parameters: &[(&str, &str)]) -> ServerResponse {
+        self.delete(&format!("{path}?{}", query(parameters))).await
+    }
+
+    /// The usage of the account that the server tells.
+    pub async fn whole_usage(&self) -> Value {
+        self.get("/auth/user").await.assert_status(200).json()["usage"].clone()
+    }
+
     /// Lists with these parameters.
     pub async fn list(&self, parameters: &[(&str, &str)]) -> ServerResponse {
         self.get(&format!("/home/list?{}", query(parameters))).await

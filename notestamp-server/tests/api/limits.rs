@@ -149,8 +149,10 @@ async fn a_client_that_sends_all_before_reading_gets_an_early_refusal() {
 }
 
 #[apply(api_test)]
-async fn a_quota_counts_distinct_media_and_current_notes() {
-    let server = TestServer::spawn_with(|config| config.limits.quota_bytes = Some(1_000)).await;
+async fn a_quota_counts_distinct_media_and_current_notes_and_records() {
+    // The record of each project costs 1 KiB, and 27 bytes for its metadata.
+    let quota = 1_000 + 2 * (1_024 + 27);
+    let server = TestServer::spawn_with(|config| config.limits.quota_bytes = Some(quota)).await;
     let ada = server.ada().await;
     ada.save(Upload::of("a").notes("[1]").media(&[7; 900])).await.assert_status(200);
     ada.save(Upload::of("b").notes("[1]").media(&[7; 900])).await.assert_status(200);

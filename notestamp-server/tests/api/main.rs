@@ -35,6 +35,7 @@ mod memory {
     mod form_parts;
     mod health;
     mod held_requests;
+    mod history;
     mod known_devices;
     mod late_requests;
     mod limits;
@@ -53,6 +54,7 @@ mod memory {
     mod sign_in;
     mod signing_keys;
     mod titles;
+    mod trash;
     mod whole_lists;
 }
 
@@ -71,6 +73,7 @@ mod embedded {
     mod form_parts;
     mod health;
     mod held_requests;
+    mod history;
     mod known_devices;
     mod late_requests;
     mod limits;
@@ -90,6 +93,7 @@ mod embedded {
     mod sign_in;
     mod signing_keys;
     mod titles;
+    mod trash;
     mod whole_lists;
 }
 
@@ -127,6 +131,7 @@ mod mongodb_s3 {
     mod form_parts;
     mod health;
     mod held_requests;
+    mod history;
     mod known_devices;
     mod late_requests;
     mod limits;
@@ -146,6 +151,7 @@ mod mongodb_s3 {
     mod sign_in;
     mod signing_keys;
     mod titles;
+    mod trash;
     mod whole_lists;
 }
 

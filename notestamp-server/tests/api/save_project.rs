@@ -334,8 +334,8 @@ async fn notes_nest_1000_levels_deep_and_no_deeper() {
 }
 
 #[apply(api_test)]
-async fn another_file_for_a_project_that_has_media_is_refused_and_changes_nothing() {
-    let server = TestServer::spawn().await;
+async fn without_a_history_another_file_for_a_project_that_has_media_is_refused_and_changes_nothing() {
+    let server = TestServer::spawn_with(|config| config.retention.history = None).await;
     let ada = server.ada().await;
     let first = ada.save_media("a", "audio/mpeg", b"first").await;
     let described = || Upload::with_metadata(json!({"title": "a", "mimetype": "video/mp4", "label": "new"}));
@@ -449,7 +449,7 @@ async fn a_digest_alone_refers_to_media_that_the_user_has() {
     let refer = |title: &str| Upload::of(title).text("mediaDigest", digest(b"media").to_uppercase());
     ada.save(refer("b")).await.assert_status(200);
     assert_eq!(media(&ada, "b").await.unwrap(), b"media");
-    ada.delete_project("a").await.assert_status(200);
+    ada.delete("/home/delete?name=a&permanently=true").await.assert_status(200);
     assert_eq!(media(&ada, "b").await.unwrap(), b"media");
 }
 

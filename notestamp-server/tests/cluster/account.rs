@@ -1,6 +1,6 @@
 //! A random user of one account at all servers, with a model of every outcome that is allowed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -37,6 +37,8 @@ pub struct Account {
     sessions: Vec<Browser>,
     /// The possible states of each project, by what is known; `None` among them means absent.
     known: BTreeMap<String, Vec<Option<Content>>>,
+    /// The media that the account has had, and so has in its history or in the trash.
+    had: BTreeSet<(Digest, u64)>,
     /// Whether a request without a response may still take effect.
     in_doubt: bool,
     /// A counter in the notes, so that no two notes are equal.
@@ -76,6 +78,7 @@ impl Account {
             passwords: Passwords { now: "correct horse battery staple".to_owned(), perhaps: None },
             sessions: Vec::new(),
             known: BTreeMap::new(),
+            had: BTreeSet::new(),
             in_doubt: false,
             count: 0,
         }
@@ -138,6 +141,7 @@ impl Account {
     async fn save(&mut self) -> Outcome {
         let title = self.any_title();
         let before = self.content(&title);
+        self.remember_media();
         self.count += 1;
         let notes =
             json!(format!("{} {}", self.count, "words ".repeat(self.numbers.below(2_000)))).to_string();
@@ -149,24 +153,23 @@ impl Account {
             _ => Brought::Digest(Digest::of(&bytes), bytes.len() as u64),
         };
         let media = brought.media();
-        let has_bytes = self.known.values().flatten().flatten().any(|content| content.media == media);
+        let has_bytes = media.is_some_and(|media| self.had.contains(&media))
+            || self.known.values().flatten().flatten().any(|content| content.media == media);
         let needed = matches!(brought, Brought::Digest(..)) && !has_bytes;
 
         let kept = before.as_ref().and_then(|before| before.media);
-        let differs = kept.is_some() && media.is_some() && kept != media;
         // A new project begins after all that have been deleted.
         let revision = before.as_ref().and_then(|before| Some(before.revision? + 1));
-        let after = Content { notes, media: kept.or(media), revision };
+        let after = Content { notes, media: media.or(kept), revision };
         let mut session = self.any_session();
         let request = self.save_request(&session, &title, &after.notes, &brought);
         let response = session.send(request).await;
         let response = self.keep(session, response);
         let response = match response {
-            Ok(response) if differs || needed && kept.is_none() => {
+            Ok(response) if needed => {
                 response.assert_status(409);
                 return Ok(());
             }
-            Err(no_response) if differs => return Err(no_response),
             Ok(response) => response.assert_status(200).json(),
             Err(no_response) => {
                 let after = Content { revision: None, ..after };
@@ -219,6 +222,7 @@ impl Account {
     async fn delete(&mut self) -> Outcome {
         let title = self.any_title();
         let before = self.content(&title);
+        self.remember_media();
         let mut session = self.any_session();
         let request = match self.numbers.below(2) {
             0 => session.request(Method::DELETE, self.any() + "/home/delete").query(&[("name", &title)]),
@@ -239,6 +243,13 @@ impl Account {
                 Err(no_response)
             }
         }
+    }
+
+    /// Remembers the media of all projects whose content is certain: a save that replaces it keeps it in the history, and
+    /// a deletion in the trash.
+    fn remember_media(&mut self) {
+        let certain = self.known.values().filter(|contents| contents.len() == 1).flatten().flatten();
+        self.had.extend(certain.filter_map(|content| content.media));
     }
 
     /// Completes one more write: by then every transaction of an earlier request without a response has ended. After

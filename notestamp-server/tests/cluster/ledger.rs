@@ -30,6 +30,8 @@ struct Row {
 struct Snapshot {
     rows: BTreeMap<String, Row>,
     projects: Vec<Document>,
+    /// The versions, and the projects in the trash.
+    kept: Vec<Document>,
     users: Vec<Document>,
     /// How many records of removed accounts are left.
     remains: usize,
@@ -65,7 +67,8 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// After a sweep, without load: asserts that exactly the objects to which projects refer are stored.
+    /// After a sweep, without load: asserts that exactly the objects to which projects, versions and the trash refer are
+    /// stored.
     pub async fn assert_at_rest(&self) {
         let snapshot = self.snapshot().await;
         snapshot.assert_consistent();
@@ -81,6 +84,7 @@ impl<'a> Ledger<'a> {
     pub async fn assert_empty(&self) {
         let snapshot = self.snapshot().await;
         assert!(snapshot.rows.is_empty() && snapshot.projects.is_empty() && snapshot.users.is_empty());
+        assert!(snapshot.kept.is_empty());
         assert_eq!(self.prefix.list().await, BTreeMap::new());
     }
 
@@ -94,25 +98,35 @@ impl<'a> Ledger<'a> {
         let options = TransactionOptions::builder().read_concern(ReadConcern::snapshot()).build();
         session.start_transaction().with_options(options).await.unwrap();
         let mut found = Vec::new();
-        for name in ["objects", "projects", "users", "removed_users"] {
+        for name in ["objects", "projects", "versions", "trash", "users", "removed_users"] {
             let collection = self.database.collection::<Document>(name);
             let mut cursor = collection.find(doc! {}).session(&mut session).await.unwrap();
             found.push(cursor.stream(&mut session).try_collect::<Vec<_>>().await.unwrap());
         }
         session.commit_transaction().await.unwrap();
-        let [rows, projects, users, removed] = <[_; 4]>::try_from(found).unwrap();
+        let [rows, projects, mut kept, trash, users, removed] = <[_; 6]>::try_from(found).unwrap();
+        kept.extend(trash);
         let rows = rows.iter().map(|row| (id(&row["_id"]), Row::of(row))).collect();
-        Snapshot { rows, projects, users, remains: removed.len() }
+        Snapshot { rows, projects, kept, users, remains: removed.len() }
     }
+}
+
+/// What an account uses: its count of projects, and the sizes of the objects that these and its other records refer to.
+#[derive(Default)]
+struct Used {
+    projects: u64,
+    shown: BTreeMap<String, u64>,
+    kept: BTreeMap<String, u64>,
 }
 
 impl Snapshot {
     fn assert_consistent(&self) {
         let mut references = BTreeMap::<String, u64>::new();
-        let mut usage = BTreeMap::<String, (u64, BTreeMap<String, u64>)>::new();
-        for project in &self.projects {
-            let (projects, sizes) = usage.entry(id(&project["owner"])).or_default();
-            *projects += 1;
+        let mut usage = BTreeMap::<String, Used>::new();
+        let shown = self.projects.iter().map(|project| (project, true));
+        for (project, is_shown) in shown.chain(self.kept.iter().map(|state| (state, false))) {
+            let used = usage.entry(id(&project["owner"])).or_default();
+            used.projects += u64::from(is_shown);
             for kind in ["notes", "media"] {
                 let Ok(referred) = project.get_document(kind) else { continue };
                 let object = id(&referred["object"]);
@@ -124,6 +138,7 @@ impl Snapshot {
                     assert_eq!(row.digest, bytes(referred.get("digest")), "{project}: {row:?}");
                     assert_eq!(row.namespace, namespace(referred), "{project}: {row:?}");
                 }
+                let sizes = if is_shown { &mut used.shown } else { &mut used.kept };
                 sizes.insert(object.clone(), size);
                 *references.entry(object).or_default() += 1;
             }
@@ -136,10 +151,12 @@ impl Snapshot {
             }
         }
         for user in &self.users {
-            let (projects, sizes) = usage.remove(&id(&user["_id"])).unwrap_or_default();
+            let Used { projects, shown, mut kept } = usage.remove(&id(&user["_id"])).unwrap_or_default();
+            kept.retain(|object, _| !shown.contains_key(object));
             let counted = user.get_document("usage").unwrap();
-            let counted = (unsigned(&counted["projects"]), unsigned(&counted["bytes"]));
-            assert_eq!(counted, (projects, sizes.values().sum()), "{}", user["_id"]);
+            let counted = ["projects", "bytes", "kept_bytes"].map(|name| unsigned(&counted[name]));
+            let expected = [projects, shown.values().sum(), kept.values().sum()];
+            assert_eq!(counted, expected, "{}", user["_id"]);
         }
     }
 }

@@ -60,7 +60,12 @@ fn manage_accounts(data: &Path) {
     assert_eq!(set, [json!({ "summary": { "passwordSet": ADA } })]);
     assert_eq!(summary(&["account", "sign-out", ADA], ""), [json!({ "summary": { "signedOut": ADA } })]);
     let swept = summary(&["sweep"], "");
-    assert_eq!(swept, [json!({ "summary": { "purged": 0, "doomed": 0, "deleted": 0, "failed": 0 } })]);
+    assert_eq!(
+        swept,
+        [
+            json!({ "summary": { "purged": 0, "thinned": 0, "trashPurged": 0, "doomed": 0, "deleted": 0, "failed": 0 } })
+        ]
+    );
 
     let (code, said) = refused(&tool(data, &["account", "remove", ADA], "y\n"));
     assert!(code == Some(2) && said.contains("--yes"), "{said}");

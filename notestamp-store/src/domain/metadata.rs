@@ -44,6 +44,21 @@ impl Metadata {
         }
     }
 
+    /// How many bytes the texts take in a record store.
+    pub fn stored_len(&self) -> u64 {
+        let extra = self.extra.to_json();
+        let texts = [
+            self.title.as_str(),
+            &self.kind,
+            &self.label,
+            &self.src,
+            &self.mimetype,
+            self.last_modified.as_str(),
+            &extra,
+        ];
+        texts.iter().map(|text| text.len() as u64).sum()
+    }
+
     /// The size as JSON, in bytes; [`METADATA_BYTES_MAX`](super::METADATA_BYTES_MAX) limits it.
     pub fn json_len(&self) -> usize {
         let text = |key: &str, value: &str| key.len() + json_len(value) + 4;

@@ -70,6 +70,7 @@ mod tests {
             revision: Revision::FIRST,
             save: 1,
             created: now,
+            saved: now,
         }
     }
 

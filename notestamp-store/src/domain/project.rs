@@ -20,9 +20,19 @@ pub struct Project {
     pub save: u64,
     /// When it was first saved.
     pub created: Timestamp,
+    /// When its current state was saved.
+    pub saved: Timestamp,
 }
 
 impl Project {
+    /// What the record of one state of a project costs of the quota, besides its metadata.
+    pub const RECORD_BYTES: u64 = 1024;
+
+    /// What the record of this state costs of the quota, in bytes.
+    pub fn record_bytes(&self) -> u64 {
+        Self::RECORD_BYTES + self.metadata.stored_len()
+    }
+
     /// The media type that the metadata claims; [`MediaType::OCTET_STREAM`] if the claim is invalid.
     pub fn media_type(&self) -> MediaType {
         MediaType::parse(&self.metadata.mimetype)

@@ -46,4 +46,25 @@ pub struct Usage {
     pub projects: u64,
     /// The bytes of the distinct media of all projects, plus those of their current notes.
     pub bytes: u64,
+    /// What the records of the projects cost, in bytes ([`Project::record_bytes`](super::Project::record_bytes)).
+    pub record_bytes: u64,
+    /// The number of projects in the trash.
+    pub trashed: u64,
+    /// The bytes of the notes of all versions and of the trash, plus those of the distinct media that only these refer
+    /// to.
+    pub kept_bytes: u64,
+    /// What the records of the versions and of the trash cost, in bytes.
+    pub kept_record_bytes: u64,
+}
+
+impl Usage {
+    /// The part of the quota that the projects use. Only their owner can reduce it.
+    pub fn current(&self) -> u64 {
+        self.bytes + self.record_bytes
+    }
+
+    /// The part of the quota that is used, by history and trash too.
+    pub fn total(&self) -> u64 {
+        self.current() + self.kept_bytes + self.kept_record_bytes
+    }
 }

@@ -27,25 +27,34 @@
 //! also writes that row, so that two transactions that would invalidate each other have a write conflict, under
 //! snapshot isolation too.
 //!
-//! `tests/protocol/` checks every interleaving of two savers, a deleter and a sweeper with a model checker, with a crash
-//! after every step. The steps call the functions that decide about objects: [`adopt`], [`settle_media`],
+//! `tests/protocol/` checks every interleaving of two savers, two movers (which delete, purge, or move a record to the
+//! trash and back) and two sweepers with a model checker, with a crash after every step. The steps call the functions that decide about objects: [`adopt`], [`settle_media`],
 //! [`remove_reference`], [`doom_reserved`], [`doom_if_stale`] and [`MediaOffer`]. The model has its own project record,
-//! so it does not call [`admit()`], [`check_precondition`], [`plan_save`], [`plan_delete`] and [`plan_purge`]. It also
-//! shows that the model checker finds the fault in variants that omit one of the rules.
+//! so it does not call [`admit()`], [`check_precondition`], [`plan_save`], [`plan_trash`], [`plan_trash_restore`] and
+//! [`plan_purge`]. It also shows that the model checker finds the fault in variants that omit one of the rules.
 
 mod admit;
-mod delete;
 mod ledger;
 mod offer;
 mod precondition;
+mod purge;
 mod save;
+pub mod thinning;
+mod trash;
+mod usage;
 
 pub use admit::admit;
-pub use delete::{DeletePlan, DeleteReads, plan_delete, plan_purge};
 pub use ledger::{
     MediaCheck, Settled, Settlement, StaleBefore, adopt, doom_if_stale, doom_reserved, recount,
     remove_reference, settle_media,
 };
 pub use offer::{MediaOffer, Written};
 pub use precondition::check_precondition;
-pub use save::{SaveCommit, SaveDecision, SavePlan, SaveReads, plan_save};
+pub use purge::{Holding, PurgePlan, PurgeReads, plan_purge, release};
+pub use save::{
+    PURGED_FOR_QUOTA_MAX, SaveCommit, SaveDecision, SavePlan, SaveReads, exceeds_quota, plan_save,
+};
+pub use trash::{
+    TrashPlan, TrashReads, TrashRestore, TrashRestorePlan, TrashRestoreReads, plan_trash, plan_trash_restore,
+};
+pub use usage::MediaUse;

@@ -7,13 +7,18 @@ pub enum RecordKind {
     Session,
     /// A project.
     Project,
+    /// A version of a project. Its id is that of the project, followed by the revision in 8 bytes.
+    Version,
+    /// A project in the trash.
+    Trashed,
     /// A row of the ledger.
     Object,
 }
 
 impl RecordKind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::User, Self::Session, Self::Project, Self::Object];
+    pub const ALL: [Self; 6] =
+        [Self::User, Self::Session, Self::Project, Self::Version, Self::Trashed, Self::Object];
 
     /// Its name, for people.
     pub fn as_str(self) -> &'static str {
@@ -21,6 +26,8 @@ impl RecordKind {
             Self::User => "user",
             Self::Session => "session",
             Self::Project => "project",
+            Self::Version => "version",
+            Self::Trashed => "trashed project",
             Self::Object => "object",
         }
     }

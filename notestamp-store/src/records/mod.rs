@@ -1,4 +1,5 @@
-//! The record store: user records, sessions, projects and the ledger, one trait for each, and one for checks.
+//! The record store: user records, sessions, projects, their history, the trash and the ledger, one trait for each, and
+//! one for checks.
 
 #[cfg(feature = "mongodb")]
 mod mongodb;
@@ -9,6 +10,7 @@ mod sqlite;
 mod account_queue;
 mod audit;
 mod damaged;
+mod history;
 mod identity;
 mod memory;
 mod objects;
@@ -17,6 +19,7 @@ mod projects;
 #[cfg(any(feature = "mongodb", feature = "sqlite"))]
 mod respelling;
 mod sessions;
+mod trash;
 mod users;
 
 use async_trait::async_trait;
@@ -27,6 +30,7 @@ use crate::error::Result;
 
 pub use audit::{DanglingPage, RecordAudit, Referrers};
 pub use damaged::{DamagedPage, DamagedRecord, RecordKey, RecordKind};
+pub use history::{HistoryStore, ReplacedAt, ThinnedHistory};
 pub use identity::StoreIdentity;
 pub use memory::MemoryRecords;
 #[cfg(feature = "mongodb")]
@@ -38,6 +42,7 @@ pub use projects::{Deleted, ListStart, ProjectStore, SaveOutcome};
 pub use sessions::SessionStore;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteRecords;
+pub use trash::TrashStore;
 pub use users::UserStore;
 
 /// A backend that keeps all records.
@@ -58,7 +63,9 @@ pub use users::UserStore;
 /// [`Error::Unavailable`]: crate::Error::Unavailable
 /// [`Error::Corrupt`]: crate::Error::Corrupt
 #[async_trait]
-pub trait RecordStore: UserStore + SessionStore + ProjectStore + ObjectLedger + RecordAudit {
+pub trait RecordStore:
+    UserStore + SessionStore + ProjectStore + HistoryStore + TrashStore + ObjectLedger + RecordAudit
+{
     /// A short name for logs and errors: `sqlite`, `mongodb`, …
     fn name(&self) -> &'static str;
 

@@ -5,7 +5,8 @@ use async_trait::async_trait;
 
 use crate::clock::Timestamp;
 use crate::domain::{
-    Caller, Digest, ListQuery, MediaRef, Object, Page, Precondition, Project, ProjectId, Title, UserId,
+    Caller, Digest, ListQuery, MediaRef, Object, Page, Precondition, Project, ProjectId, ProjectKey, Title,
+    UserId,
 };
 use crate::error::Result;
 use crate::protocol::SaveCommit;
@@ -19,7 +20,8 @@ pub trait ProjectStore: fmt::Debug + Send + Sync {
     /// The project of this id, if it belongs to this owner; absent if the owner's account has been removed.
     async fn find_project_by_id(&self, owner: UserId, id: ProjectId) -> Result<Option<Project>>;
 
-    /// The media with this digest that one of this owner's projects refers to; absent if none does.
+    /// The media with this digest that one of this owner's projects refers to, a version, or a project in the trash;
+    /// absent if none does.
     async fn find_owned_media(&self, owner: UserId, digest: Digest) -> Result<Option<MediaRef>>;
 
     /// A page of an owner's projects, read from one snapshot. A query without a limit returns all projects after its
@@ -39,7 +41,9 @@ pub trait ProjectStore: fmt::Debug + Send + Sync {
     /// the owner's account has been removed.
     async fn find_projects_by_ids(&self, owner: UserId, ids: &[ProjectId]) -> Result<Vec<Project>>;
 
-    /// Commits a save: reads [`SaveReads`], calls [`plan_save`], writes the plan, all in one transaction.
+    /// Commits a save: reads [`SaveReads`], calls [`plan_save`], writes the plan, all in one transaction. The same
+    /// transaction purges the versions that the plan thins out and, while the account [exceeds its quota], the oldest
+    /// of its versions and of its trash, by the time at which they were replaced or deleted.
     ///
     /// At most one row is the live media of a namespace and digest, also when saves are committed concurrently.
     ///
@@ -48,13 +52,14 @@ pub trait ProjectStore: fmt::Debug + Send + Sync {
     /// - Any other error: the outcome is unknown, the save may be committed, and the sweep deletes its objects if it
     ///   is not. So a backend may retry only if it knows that its earlier attempt has not been committed.
     ///
+    /// [exceeds its quota]: crate::protocol::exceeds_quota
     /// [`SaveReads`]: crate::protocol::SaveReads
     /// [`plan_save`]: crate::protocol::plan_save
     async fn commit_save(&self, commit: &SaveCommit) -> Result<SaveOutcome>;
 
-    /// Deletes a project if it meets a precondition: reads [`DeleteReads`](crate::protocol::DeleteReads), checks the
-    /// precondition, calls [`plan_delete`](crate::protocol::plan_delete), and writes the plan, all in one transaction.
-    /// So a concurrent save cannot make the deletion pass on a precondition that the project no longer meets.
+    /// Deletes a project for good, with its versions, if it meets a precondition: checks the precondition, calls
+    /// [`plan_purge`](crate::protocol::plan_purge), and writes the plan, all in one transaction. So a concurrent save
+    /// cannot make the deletion pass on a precondition that the project no longer meets.
     ///
     /// # Errors
     /// - [`Error::SessionEnded`](crate::Error::SessionEnded) if the caller's session has ended.
@@ -65,14 +70,14 @@ pub trait ProjectStore: fmt::Debug + Send + Sync {
     async fn delete_project_if(
         &self,
         caller: Caller,
-        title: &Title,
+        key: &ProjectKey,
         precondition: &Precondition,
         now: Timestamp,
     ) -> Result<Deleted>;
 
-    /// Deletes a project whatever its revision: [`delete_project_if`](Self::delete_project_if) without a precondition.
+    /// Deletes a project for good, whatever its revision: [`delete_project_if`](Self::delete_project_if) without a precondition.
     async fn delete_project(&self, caller: Caller, title: &Title, now: Timestamp) -> Result<Deleted> {
-        self.delete_project_if(caller, title, &Precondition::None, now).await
+        self.delete_project_if(caller, &title.into(), &Precondition::None, now).await
     }
 }
 

@@ -60,7 +60,8 @@ pub trait UserStore: fmt::Debug + Send + Sync {
     /// [`Error::SessionEnded`](crate::Error::SessionEnded) if the caller's session has ended.
     async fn remove_user(&self, caller: Caller, now: Timestamp) -> Result<bool>;
 
-    /// Purges up to `limit` records of removed accounts: sessions, and projects with their references in the ledger.
+    /// Purges up to `limit` records of removed accounts: sessions, and projects, versions and the trash with their
+    /// references in the ledger.
     /// Returns the count; 0 when nothing is left to purge.
     async fn purge_removed(&self, limit: usize, now: Timestamp) -> Result<usize>;
 }

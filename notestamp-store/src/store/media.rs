@@ -5,14 +5,14 @@ use std::ops::Range;
 use url::Url;
 
 use crate::blob::{ByteStream, PRESIGNED_TIME_MAX, PresignedHeaders};
-use crate::domain::{MediaRef, ObjectKind, Project};
+use crate::domain::{MediaRef, ObjectKind, Project, ProjectKey};
 use crate::error::{Error, Result};
 use crate::protocol::MediaCheck;
 
 use super::Store;
 
 impl Store {
-    /// Reads the bytes of a project's media, or a range of them, which must lie within their size.
+    /// Reads the bytes of the media of a project or of a version, or a range of them, which must lie within their size.
     ///
     /// # Errors
     /// - [`Error::NoSuchProject`] if the project has been deleted since it was read.
@@ -25,13 +25,15 @@ impl Store {
     ) -> Result<ByteStream> {
         match self.shared.media.read(media.namespace, media.object, media.size, range.clone()).await {
             Err(missing @ Error::Corrupt(_)) => {
-                let now = self.find_project_by_id(project.owner, project.id).await?;
-                match now.media {
+                let key = ProjectKey::Id(project.id);
+                let current = self.find_project_by_key(project.owner, &key).await?;
+                let version = self.find_revision(project.owner, &key, project.revision).await.ok();
+                let mut states =
+                    [Some(current), version].into_iter().flatten().filter_map(|state| state.media);
+                match states.find(|now| now.digest == media.digest && now.object != media.object) {
                     // A save has repaired the media since the project was read.
-                    Some(now) if now.digest == media.digest && now.object != media.object => {
-                        self.shared.media.read(now.namespace, now.object, now.size, range).await
-                    }
-                    _ => Err(missing),
+                    Some(now) => self.shared.media.read(now.namespace, now.object, now.size, range).await,
+                    None => Err(missing),
                 }
             }
             read => read,

@@ -5,6 +5,7 @@ mod check;
 mod clock_readings;
 mod delete;
 mod find;
+mod history;
 mod identity;
 mod list;
 mod media;
@@ -16,6 +17,7 @@ mod rotations;
 mod save;
 mod sessions;
 mod sweep;
+mod trash;
 mod uploads;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,7 +26,7 @@ use std::time::Duration;
 use tokio_util::task::TaskTracker;
 
 use crate::blob::BlobStore;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::domain::{Caller, Namespace, ObjectKind, SessionTtl, StoreId, UserId};
 use crate::error::{Error, Result, error_chain};
 use crate::memory_budget::{MemoryBudget, MemoryScope};
@@ -36,10 +38,12 @@ use rotations::Rotations;
 use uploads::Uploads;
 
 pub use check::{CheckEvent, CheckOptions, CheckReport, Finding, FindingName};
+pub use history::HistoryPage;
 pub use list::ProjectStream;
 pub use open::Opened;
 pub use save::{Save, SaveRequest};
 pub use sweep::SweepReport;
+pub use trash::TrashPage;
 
 /// Which projects share one blob for equal bytes of media.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -75,6 +79,10 @@ pub struct StoreSettings {
     pub upload_time_max: Duration,
     /// The grace period: how long the sweep spares media that no project refers to.
     pub sweep_grace: Duration,
+    /// How long a version is kept after it was replaced; `None` keeps no history.
+    pub history: Option<Duration>,
+    /// How long a deleted project stays in the trash; `None` deletes it at once.
+    pub trash: Option<Duration>,
     /// How long the tokens of a session last.
     pub session_ttl: SessionTtl,
 }
@@ -93,6 +101,8 @@ impl Default for StoreSettings {
             memory_bytes_max: 256 << 20,
             upload_time_max: Duration::from_secs(6 * 60 * 60),
             sweep_grace: Duration::from_secs(60 * 60),
+            history: Some(30 * DAY),
+            trash: Some(30 * DAY),
             session_ttl: SessionTtl {
                 access: Duration::from_secs(15 * 60),
                 refresh: 30 * DAY,
@@ -128,6 +138,8 @@ struct Shared {
     clock: Arc<dyn Clock>,
     clock_readings: Mutex<ClockReadings>,
     rotations: Mutex<Rotations>,
+    /// The time up to which this process has thinned out the versions by the day on which they were saved.
+    thinned_up_to: Mutex<Timestamp>,
     random: Arc<dyn Random>,
     /// Tasks that continue after their caller's future has returned or was dropped; `close` waits for them.
     tasks: TaskTracker,
@@ -199,6 +211,7 @@ impl StoreBuilder {
             clock,
             clock_readings,
             rotations,
+            thinned_up_to: Mutex::new(Timestamp::MIN),
             random,
             tasks,
             reapers,
@@ -299,6 +312,10 @@ impl Shared {
     fn read_clock(&self) -> ClockReading {
         let mut readings = self.clock_readings.lock().unwrap_or_else(PoisonError::into_inner);
         readings.read(&*self.clock)
+    }
+
+    fn thinned_up_to(&self) -> MutexGuard<'_, Timestamp> {
+        self.thinned_up_to.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn rotations(&self) -> MutexGuard<'_, Rotations> {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::domain::{Caller, Digest, Namespace, NotesRef, Project, Title, UserId};
+use crate::domain::{Caller, Digest, Namespace, NotesRef, Project, ProjectKey, Revision, UserId};
 use crate::error::{Error, Result};
 use crate::memory_budget::MemoryShare;
 use crate::records::{RecordKind, omit_damaged};
@@ -41,31 +41,57 @@ pub(super) async fn digest_of(bytes: Bytes) -> (Bytes, Digest) {
 const RACES_MAX: usize = 16;
 
 impl Store {
-    /// Opens the caller's project of this title.
+    /// Opens a project of the caller.
     ///
     /// If the caller names a session, it was still open after the notes had been read, however long that took.
     ///
     /// # Errors
     /// - [`Error::SessionEnded`] if the caller's session has ended.
-    /// - [`Error::NoSuchProject`] if the account has no project of this title.
+    /// - [`Error::NoSuchProject`] if the account has no such project.
     /// - [`Error::Corrupt`] if the notes are missing, or differ from what was saved.
     /// - [`Error::OutOfMemory`] if other requests hold too much memory.
-    pub async fn open_project(&self, caller: impl Into<Caller>, title: &Title) -> Result<Opened> {
-        let caller = caller.into();
-        let opened = self.read_project(caller, title).await?;
+    pub async fn open_project(
+        &self,
+        caller: impl Into<Caller>,
+        key: impl Into<ProjectKey>,
+    ) -> Result<Opened> {
+        let (caller, key) = (caller.into(), key.into());
+        let opened = self.read_state(caller, || self.find_project_by_key(caller.user, &key)).await?;
         self.admit(caller).await?;
         Ok(opened)
     }
 
-    async fn read_project(&self, caller: Caller, title: &Title) -> Result<Opened> {
+    /// Opens the state of a project with this revision: its current state, or a version.
+    ///
+    /// # Errors
+    /// Those of [`open_project`](Self::open_project), and [`Error::NoSuchVersion`] if the project has no state of this
+    /// revision, or no longer.
+    pub async fn open_revision(
+        &self,
+        caller: impl Into<Caller>,
+        key: &ProjectKey,
+        revision: Revision,
+    ) -> Result<Opened> {
+        let caller = caller.into();
+        let opened = self.read_state(caller, || self.find_revision(caller.user, key, revision)).await?;
+        self.admit(caller).await?;
+        Ok(opened)
+    }
+
+    /// Reads the notes of the state that `find` finds. If they are missing, the state is looked for again: it may have
+    /// been replaced or purged meanwhile.
+    async fn read_state<F>(&self, caller: Caller, find: impl Fn() -> F) -> Result<Opened>
+    where
+        F: Future<Output = Result<Project>>,
+    {
         let owner = caller.user;
-        let mut project = self.find_project(owner, title).await?;
+        let mut project = find().await?;
         for _ in 0..RACES_MAX {
             let memory = self.memory_of(caller).acquire(project.notes.size).await?;
             match self.read_notes(owner, project.notes).await {
                 Ok(notes) => return Ok(Opened { project, notes, memory }),
                 Err(missing @ Error::Corrupt(_)) => {
-                    let now = self.find_project(owner, title).await?;
+                    let now = find().await?;
                     if now.notes == project.notes {
                         return Err(missing);
                     }

@@ -36,6 +36,8 @@ pub struct Save {
     memory: Option<MemoryShare>,
     /// Among the uploads in progress of the account.
     place: UploadPlace,
+    /// The project of which a version is restored.
+    restores: Option<ProjectId>,
 }
 
 /// The request of a save, except the bytes of its media.
@@ -46,7 +48,7 @@ pub struct SaveRequest {
     /// The new notes, which replace the old ones.
     pub notes: Notes,
     /// The digest of the media. If media bytes were received, they must have this digest; if not, this is a reference
-    /// to media of any project of the same owner.
+    /// to media of any project of the same owner, in the history and the trash too.
     pub media_digest: Option<Digest>,
     /// The condition that the project must meet for the save to be written.
     pub precondition: Precondition,
@@ -83,6 +85,7 @@ impl Store {
             scope,
             memory: None,
             place,
+            restores: None,
         })
     }
 }
@@ -141,6 +144,11 @@ impl Save {
     /// The scope in which this save holds bytes in memory. What is read for the save before its commit belongs to it too.
     pub fn memory(&self) -> &MemoryScope {
         &self.scope
+    }
+
+    /// Makes it a save that restores a version of this project: what the request leaves out is removed.
+    pub(super) fn restoring(self, project: ProjectId) -> Self {
+        Self { restores: Some(project), ..self }
     }
 
     /// Holds memory until the save has ended, even if its caller has gone before.
@@ -222,7 +230,7 @@ impl Save {
         check_precondition(&request.precondition, found.as_ref().map(|project| project.revision))?;
         let offer = self.offer(request.media_digest)?;
         let kept = found.and_then(|project| project.media);
-        if let (Some(kept), Some(offer)) = (kept, offer)
+        if let (Some(kept), Some(offer), None) = (kept, offer, shared.settings.history)
             && kept.digest != offer.digest()
         {
             return Err(Error::MediaDiffers);
@@ -258,6 +266,8 @@ impl Save {
             media,
             checks,
             namespace,
+            restores: self.restores,
+            history: shared.settings.history,
             quota_bytes_max: shared.settings.quota_bytes_max,
             projects_max: shared.settings.projects_max,
             now,
@@ -316,7 +326,7 @@ impl Save {
     ) -> Result<(Option<MediaOffer>, Vec<MediaCheck>)> {
         let Some(offer) = offer else { return Ok((None, Vec::new())) };
         let records = &self.store.shared.records;
-        let known = match kept {
+        let known = match kept.filter(|kept| kept.digest == offer.digest()) {
             Some(kept) => Some(kept),
             None => records.find_owned_media(self.caller.user, offer.digest()).await?,
         };

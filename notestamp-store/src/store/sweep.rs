@@ -1,12 +1,15 @@
 //! The sweep: deletes the objects that no project refers to. Every process may run it, at any time, also concurrently.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::blob::TRANSFER_TIME_MAX;
 use crate::clock::Timestamp;
-use crate::domain::ObjectKind;
+use crate::domain::{ObjectKind, ProjectId, UserId};
 use crate::error::{Error, Result, error_chain};
 use crate::protocol::StaleBefore;
+use crate::protocol::thinning::RECENT;
 
 use super::Store;
 use super::clock_readings::ClockReading;
@@ -31,6 +34,10 @@ const _: () = assert!(CLOCKS_APART_MAX.as_millis() < MARGIN_MIN.as_millis());
 pub struct SweepReport {
     /// The count of records of removed accounts that were purged.
     pub purged: usize,
+    /// The count of versions that were purged, because they are not kept any longer.
+    pub thinned: usize,
+    /// The count of projects that were purged from the trash, because their time there was over.
+    pub trash_purged: usize,
     /// The count of stale objects that were doomed.
     pub doomed: usize,
     /// The count of doomed objects whose bytes were deleted.
@@ -50,8 +57,9 @@ impl Store {
     /// If the records do not respond. An object that cannot be deleted is counted, and is no error.
     pub async fn sweep(&self) -> Result<SweepReport> {
         let purged = self.purge_removed().await?;
+        let (thinned, trash_purged) = self.sweep_kept().await?;
         let doomed = self.doom_stale(&self.stale_before().await?).await?;
-        let mut report = SweepReport { purged, doomed, deleted: 0, failed: 0 };
+        let mut report = SweepReport { purged, thinned, trash_purged, doomed, deleted: 0, failed: 0 };
 
         let (mut after, mut unavailable) = (None, Vec::new());
         loop {
@@ -69,6 +77,64 @@ impl Store {
             if unavailable.len() == ObjectKind::ALL.len() {
                 return Ok(report);
             }
+        }
+    }
+
+    /// Purges what history and trash keep no longer; returns the counts of versions, and of projects in the trash.
+    ///
+    /// Like sessions, they are purged only if the readings of the clock agree for an hour, or if the clock of the
+    /// records' server agrees with that of this process. What the settings do not keep at all is purged at once.
+    async fn sweep_kept(&self) -> Result<(usize, usize)> {
+        let (ClockReading { now, is_confirmed }, settings) = (self.shared.read_clock(), self.settings());
+        let is_trusted = is_confirmed || self.agrees_with_server(now).await?;
+        let thinned = match (settings.history, is_trusted) {
+            (None, _) => self.thin_span(Timestamp::MIN..Timestamp::MAX, now).await?,
+            (Some(history), true) => self.thin_by_age(history, now).await?,
+            (Some(_), false) => 0,
+        };
+        let trash_purged = match (settings.trash, is_trusted) {
+            (None, _) => self.purge_expired_trash(Timestamp::MAX).await?,
+            (Some(trash), true) => self.purge_expired_trash(now.before(trash)).await?,
+            (Some(_), false) => 0,
+        };
+        Ok((thinned, trash_purged))
+    }
+
+    /// Thins out the histories with versions that have become too old, or are no longer recent.
+    async fn thin_by_age(&self, history: Duration, now: Timestamp) -> Result<usize> {
+        let expired = now.before(history).after(Duration::from_millis(1));
+        let mut thinned = self.thin_span(Timestamp::MIN..expired, now).await?;
+        let not_recent = now.before(RECENT).after(Duration::from_millis(1));
+        let done = *self.shared.thinned_up_to();
+        thinned += self.thin_span(done.max(expired)..not_recent, now).await?;
+        // A version is kept or purged once and for all when it is no longer recent, until it is too old.
+        *self.shared.thinned_up_to() = not_recent;
+        Ok(thinned)
+    }
+
+    /// Thins out the histories of the projects that have versions which were replaced in this span of time.
+    async fn thin_span(&self, span: Range<Timestamp>, now: Timestamp) -> Result<usize> {
+        let (mut thinned, mut after) = (0, None);
+        while !span.is_empty() {
+            let places = self.shared.records.list_replaced(span.clone(), after, STEP).await?;
+            let Some(last) = places.last() else { break };
+            after = Some(*last);
+            let projects: BTreeSet<_> = places.iter().map(|place| (place.owner, place.project)).collect();
+            for (owner, project) in projects {
+                thinned += self.thin_history(owner, project, now).await?;
+            }
+        }
+        Ok(thinned)
+    }
+
+    async fn thin_history(&self, owner: UserId, project: ProjectId, now: Timestamp) -> Result<usize> {
+        let (mut total, history) = (0, self.settings().history);
+        loop {
+            let thinned = self.shared.records.thin_history(owner, project, history, STEP, now).await?;
+            if thinned.purged == 0 {
+                return Ok(total);
+            }
+            total += thinned.purged;
         }
     }
 

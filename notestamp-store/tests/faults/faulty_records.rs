@@ -1,18 +1,21 @@
 //! A record store with fault injection.
 
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use notestamp_store::protocol::{SaveCommit, StaleBefore};
+use notestamp_store::protocol::{SaveCommit, StaleBefore, TrashRestore};
 use notestamp_store::records::{
-    DamagedPage, DanglingPage, Deleted, ListStart, ObjectLedger, ProjectStore, RecordAudit, RecordKey,
-    RecordKind, RecordStore, Referrers, SaveOutcome, SessionStore, StoreIdentity, UserStore,
+    DamagedPage, DanglingPage, Deleted, HistoryStore, ListStart, ObjectLedger, ProjectStore, RecordAudit,
+    RecordKey, RecordKind, RecordStore, Referrers, ReplacedAt, SaveOutcome, SessionStore, StoreIdentity,
+    ThinnedHistory, TrashStore, UserStore,
 };
 use notestamp_store::{
     Caller, Digest, Email, Error, ListQuery, MediaRef, Namespace, Object, ObjectId, ObjectKind, Page,
-    PasswordHash, Precondition, Project, ProjectId, Result, RevocationReason, Session, SessionId, StoreId,
-    Timestamp, Title, Usage, User, UserId,
+    PasswordHash, Precondition, Project, ProjectId, ProjectKey, Result, Revision, RevocationReason, Session,
+    SessionId, StoreId, Timestamp, Title, TrashCursor, Trashed, Usage, User, UserId, Version,
 };
 
 use super::faults::{Faults, reason};
@@ -66,7 +69,30 @@ pass_on! {
         fn start_list(owner: UserId, query: &ListQuery, len: NonZeroUsize) -> ListStart;
         fn find_projects_by_ids(owner: UserId, ids: &[ProjectId]) -> Vec<Project>;
         fn commit_save(commit: &SaveCommit) -> SaveOutcome;
-        fn delete_project_if(caller: Caller, title: &Title, precondition: &Precondition, now: Timestamp) -> Deleted;
+        fn delete_project_if(
+            caller: Caller, key: &ProjectKey, precondition: &Precondition, now: Timestamp
+        ) -> Deleted;
+    }
+    HistoryStore {
+        fn find_version(owner: UserId, project: ProjectId, revision: Revision) -> Option<Version>;
+        fn list_versions(
+            owner: UserId, project: ProjectId, before: Option<Revision>, limit: usize
+        ) -> Vec<Version>;
+        fn list_replaced(
+            span: Range<Timestamp>, after: Option<ReplacedAt>, limit: usize
+        ) -> Vec<ReplacedAt>;
+        fn thin_history(
+            owner: UserId, project: ProjectId, history: Option<Duration>, limit: usize, now: Timestamp
+        ) -> ThinnedHistory;
+    }
+    TrashStore {
+        fn trash_project_if(
+            caller: Caller, key: &ProjectKey, precondition: &Precondition, trashed_max: u64, now: Timestamp
+        ) -> Deleted;
+        fn list_trash(owner: UserId, after: Option<TrashCursor>, limit: usize) -> Vec<Trashed>;
+        fn restore_trashed(restore: &TrashRestore) -> Project;
+        fn purge_trashed(caller: Caller, ids: &[ProjectId], now: Timestamp) -> (usize, Deleted);
+        fn list_expired_trash(before: Timestamp, limit: usize) -> Vec<(UserId, ProjectId)>;
     }
     ObjectLedger {
         fn reserve(rows: &[Object]) -> ();

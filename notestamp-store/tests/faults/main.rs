@@ -42,15 +42,23 @@ fn life() -> Vec<Step> {
         save("second", "b", Media::Large(1)),
         save("third", "c", Media::Small(2)),
         save("fourth", "d", Media::Small(2)),
-        save("first", "e", Media::Large(1)),
-        save("third", "f", Media::Small(2)),
+        save("first", "ee", Media::Large(1)),
+        save("third", "ff", Media::Small(2)),
         save("fifth", "g", Media::KnownSmall(2)),
         save("sixth", "h", Media::None),
         save("sixth", "i", Media::Small(5)),
+        save("sixth", "j", Media::Small(6)),
+        Step::RestoreVersion { title: "sixth", notes: "h", media: Media::None },
+        Step::RestoreVersion { title: "sixth", notes: "i", media: Media::Small(5) },
         delete("first"),
         delete("third"),
         delete("second"),
-        save("second", "j", Media::Small(1)),
+        Step::RestoreDeleted { title: "third", notes: "ff", media: Media::Small(2) },
+        save("second", "jj", Media::Small(1)),
+        Step::RestoreDeleted { title: "first", notes: "ee", media: Media::Large(1) },
+        Step::DeleteForGood { title: "sixth" },
+        delete("fifth"),
+        Step::EmptyTrash,
         Step::Sweep,
         delete("second"),
         Step::Sweep,
@@ -85,7 +93,8 @@ async fn live_with(nth: usize, fault: Fault) -> bool {
                 | Error::Backend { .. }
                 | Error::NoSuchAccount
                 | Error::NoSuchProject
-                | Error::MediaDiffers
+                | Error::NoSuchVersion
+                | Error::TitleTaken
                 | Error::MediaNeeded,
             ) if broken.is_some() => {}
             Err(error) => panic!("{step:?} with {broken:?} and {fault:?}: {error:?}"),
@@ -200,12 +209,7 @@ async fn hang_in(step: &Step, before: &[Step], others: &[Step], nth: usize, faul
     let outcome = task.await.unwrap();
     let told = matches!(
         outcome,
-        Ok(())
-            | Err(Error::NoSuchAccount
-                | Error::NoSuchProject
-                | Error::UploadExpired
-                | Error::MediaNeeded
-                | Error::MediaDiffers)
+        Ok(()) | Err(Error::NoSuchAccount | Error::NoSuchProject | Error::UploadExpired | Error::MediaNeeded)
     );
     assert!(told, "{step:?} while {others:?}: {outcome:?}");
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use futures_util::{TryStreamExt, stream};
 use notestamp_store::records::{MemoryRecords, RecordStore};
 use notestamp_store::{
     BlobStore, CheckReport, Digest, Email, Error, ListQuery, ManualClock, Metadata, Notes, ObjectKind,
-    PasswordHash, Result, SaveRequest, Store, Timestamp, Title, UserId,
+    PasswordHash, Precondition, ProjectKey, Result, SaveRequest, Store, Timestamp, Title, UserId,
 };
 use object_store::memory::InMemory;
 
@@ -22,6 +23,9 @@ pub const NOW: Timestamp = Timestamp::from_millis(1_709_294_400_123);
 
 /// The timeout of each wait in these tests.
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// More than there are versions, or projects in the trash.
+const MANY: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
 
 pub struct World {
     pub faults: Arc<Faults>,
@@ -53,9 +57,26 @@ pub enum Step {
         notes: String,
         media: Media,
     },
+    /// Moves a project to the trash.
     Delete {
         title: &'static str,
     },
+    DeleteForGood {
+        title: &'static str,
+    },
+    /// Restores the version with these notes, which had this media.
+    RestoreVersion {
+        title: &'static str,
+        notes: &'static str,
+        media: Media,
+    },
+    /// Restores the project with these notes and this media from the trash. No others in the trash are of this length.
+    RestoreDeleted {
+        title: &'static str,
+        notes: &'static str,
+        media: Media,
+    },
+    EmptyTrash,
     /// A sweep after all grace periods and upload deadlines.
     Sweep,
     RemoveAccount,
@@ -153,8 +174,9 @@ impl World {
         self.faults.release();
         self.faults.arrive().await;
         self.settle().await;
-        // The first sweep purges removed accounts, whose media then has its grace period.
-        for _ in 0..2 {
+        // The first sweep purges removed accounts, and one of the first two the versions that are no longer recent. Their
+        // media then has its grace period.
+        for _ in 0..3 {
             let_time_pass(&self.other, &self.clock);
             self.other.sweep().await.unwrap();
         }
@@ -183,6 +205,29 @@ pub async fn attempt(store: &Store, owner: UserId, clock: &ManualClock, step: &S
             save.commit(request).await.map(drop)
         }
         Step::Delete { title } => store.delete_project(owner, &parse(title)).await,
+        Step::DeleteForGood { title } => {
+            store.delete_project_permanently_if(owner, &parse(title), &Precondition::None).await
+        }
+        Step::RestoreVersion { title, notes, .. } => {
+            let (key, wanted) = (ProjectKey::Title(parse(title)), serde_json::to_vec(notes).unwrap());
+            for state in store.list_history(owner, &key, None, MANY).await?.states {
+                let opened = store.open_revision(owner, &key, state.revision).await?;
+                if opened.notes == wanted {
+                    let restored = store.restore_revision(owner, &key, state.revision, Precondition::None);
+                    return restored.await.map(drop);
+                }
+            }
+            Err(Error::NoSuchVersion)
+        }
+        Step::RestoreDeleted { title, notes, .. } => {
+            let (title, size) = (parse(title), serde_json::to_vec(notes).unwrap().len() as u64);
+            let trash = store.list_trash(owner, None, MANY).await?.trashed;
+            let mut deleted = trash.iter().map(|trashed| &trashed.project);
+            let found = deleted.find(|it| it.metadata.title == title && it.notes.size == size);
+            let id = found.map(|project| project.id).ok_or(Error::NoSuchProject)?;
+            store.restore_from_trash(owner, id, None).await.map(drop)
+        }
+        Step::EmptyTrash => store.empty_trash(owner).await,
         Step::Sweep => {
             let_time_pass(store, clock);
             store.sweep().await.map(drop)
@@ -224,26 +269,22 @@ impl Model {
             Err(_) => &[false],
         };
         let before = self.clone();
-        if let Step::Save { title, .. } | Step::Delete { title } = step {
+        if let Step::Save { title, .. }
+        | Step::Delete { title }
+        | Step::DeleteForGood { title }
+        | Step::RestoreVersion { title, .. }
+        | Step::RestoreDeleted { title, .. } = step
+        {
             self.0.entry(title).or_insert_with(|| vec![None]);
         }
         for (title, states) in &mut self.0 {
             let mut old = before.0.get(title).cloned().unwrap_or(vec![None]);
-            if let Step::Delete { title: deleted } = step
+            if let Step::Delete { title: deleted } | Step::DeleteForGood { title: deleted } = step
                 && deleted == title
             {
                 match outcome {
                     Ok(()) => old.retain(Option::is_some),
                     Err(Error::NoSuchProject) => old.retain(Option::is_none),
-                    Err(_) => {}
-                }
-            }
-            if let Step::Save { title: saved, media, .. } = step
-                && saved == title
-            {
-                match outcome {
-                    Ok(()) => old.retain(|old| !differs(old, *media)),
-                    Err(Error::MediaDiffers) => old.retain(|old| differs(old, *media)),
                     Err(_) => {}
                 }
             }
@@ -271,20 +312,20 @@ impl Model {
     }
 }
 
-/// Whether the media of a save differs from that of the project.
-fn differs(old: &Option<Content>, brought: Media) -> bool {
-    let kept = old.as_ref().and_then(|old| old.media);
-    kept.is_some() && brought != Media::None && kept != brought.digest()
-}
-
 /// The content of the project of this title after a step.
 fn after(title: &str, old: &Option<Content>, step: &Step) -> Option<Content> {
     match step {
-        Step::Save { title: saved, notes, media } if *saved == title && !differs(old, *media) => {
+        Step::Save { title: saved, notes, media } if *saved == title => {
             let kept = old.as_ref().and_then(|old| old.media);
-            Some(Content { notes: notes.clone(), media: kept.or(media.digest()) })
+            Some(Content { notes: notes.clone(), media: media.digest().or(kept) })
         }
-        Step::Delete { title: deleted } if *deleted == title => None,
+        Step::RestoreVersion { title: restored, notes, media }
+        | Step::RestoreDeleted { title: restored, notes, media }
+            if *restored == title =>
+        {
+            Some(Content { notes: (*notes).to_owned(), media: media.digest() })
+        }
+        Step::Delete { title: deleted } | Step::DeleteForGood { title: deleted } if *deleted == title => None,
         Step::RemoveAccount => None,
         _ => old.clone(),
     }

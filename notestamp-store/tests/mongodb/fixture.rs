@@ -66,6 +66,8 @@ pub(crate) async fn save(
         media: written.map(MediaOffer::Written),
         checks: Vec::new(),
         namespace,
+        restores: None,
+        history: None,
         quota_bytes_max: None,
         projects_max: u64::MAX,
         now: NOW,

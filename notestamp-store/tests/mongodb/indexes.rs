@@ -1,17 +1,19 @@
 //! Checks each operation in the server's profiler: it walked an index, and sorted nothing.
 
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use mongodb::Database;
 use mongodb::bson::{Document, Uuid, doc};
-use notestamp_store::protocol::{MediaCheck, StaleBefore};
+use notestamp_store::protocol::{MediaCheck, StaleBefore, TrashRestore};
 use notestamp_store::records::{
-    MongoDbRecords, ObjectLedger, ProjectStore, SaveOutcome, SessionStore, UserStore,
+    HistoryStore, MongoDbRecords, ObjectLedger, ProjectStore, SaveOutcome, SessionStore, TrashStore,
+    UserStore,
 };
 use notestamp_store::{
-    Cursor, Digest, ListQuery, Namespace, ObjectKind, Order, PasswordHash, Project, RevocationReason, Sort,
-    Start, Timestamp,
+    Cursor, Digest, ListQuery, Namespace, ObjectKind, Order, PasswordHash, Precondition, Project,
+    RevocationReason, Sort, Start, Timestamp, TrashCursor,
 };
 
 use crate::database::TestDatabase;
@@ -150,7 +152,7 @@ async fn every_other_operation_walks_an_index() {
     let operations = profile(&client, use_everything(&store)).await;
     // The collection of removed accounts is left out: a purge reads it without an order.
     let judged = |it: &&Document| {
-        is_of(it, "users") || is_of(it, "sessions") || is_of(it, "projects") || is_of(it, "objects")
+        ["users", "sessions", "projects", "versions", "trash", "objects"].iter().any(|name| is_of(it, name))
     };
     let judged: Vec<_> =
         operations.iter().filter(judged).filter(|it| it.contains_key("planSummary")).collect();
@@ -238,6 +240,7 @@ async fn use_everything(store: &MongoDbRecords) {
     let digest = Digest::of(b"song");
     store.find_owned_media(ada.id, digest).await.unwrap().unwrap();
     store.find_live_media(Namespace::Owner(ada.id), digest).await.unwrap().unwrap();
+    use_history_and_trash(store, &song).await;
     store.delete_project(ada.id.into(), &title("Song"), NOW).await.unwrap();
     store.doom_reserved(&[song.notes.object], NOW).await.unwrap();
     let before = StaleBefore { reserved: Timestamp::MAX, unreferenced: Timestamp::MAX };
@@ -248,6 +251,41 @@ async fn use_everything(store: &MongoDbRecords) {
 
     store.remove_user(ada.id.into(), NOW).await.unwrap();
     store.purge_removed(10, NOW).await.unwrap();
+}
+
+/// Keeps versions of a project, and moves it to the trash and back.
+async fn use_history_and_trash(store: &MongoDbRecords, song: &Project) {
+    const MONTH: Duration = Duration::from_secs(30 * 86_400);
+    let (owner, id) = (song.owner, song.id);
+    for bytes in [b"more", b"most"] {
+        let mut next = save(store, owner, "Song", Some(bytes), Namespace::Owner(owner)).await.unwrap();
+        next.history = Some(MONTH);
+        assert!(matches!(store.commit_save(&next).await, Ok(SaveOutcome::Saved { .. })));
+    }
+    store.find_version(owner, id, song.revision).await.unwrap().unwrap();
+    assert_eq!(store.list_versions(owner, id, Some(song.revision.next()), 10).await.unwrap().len(), 1);
+    let span = NOW..NOW.after(MONTH);
+    let first = store.list_replaced(span.clone(), None, 1).await.unwrap();
+    assert_eq!(store.list_replaced(span, first.first().copied(), 10).await.unwrap().len(), 1);
+    let later = NOW.after(MONTH / 2);
+    assert_eq!(store.thin_history(owner, id, Some(MONTH), 10, later).await.unwrap().purged, 1);
+
+    let trash = async || store.trash_project_if(owner.into(), &id.into(), &Precondition::None, 9, NOW).await;
+    trash().await.unwrap();
+    let listed = store.list_trash(owner, None, 10).await.unwrap();
+    store.list_trash(owner, listed.first().map(TrashCursor::of), 10).await.unwrap();
+    store.list_expired_trash(later, 10).await.unwrap();
+    let restore = TrashRestore { caller: owner.into(), id, title: None, projects_max: 9, now: NOW };
+    store.restore_trashed(&restore).await.unwrap();
+    trash().await.unwrap();
+    assert_eq!(store.purge_trashed(owner.into(), &[id], NOW).await.unwrap().0, 1);
+    // The oldest of what is kept gives way to the quota.
+    for text in ["[]", "[1]"] {
+        let mut next = save(store, owner, "Song", None, Namespace::Owner(owner)).await.unwrap();
+        (next.history, next.quota_bytes_max) = (Some(MONTH), Some(5_000));
+        next.notes.digest = Digest::of(text.as_bytes());
+        assert!(matches!(store.commit_save(&next).await, Ok(SaveOutcome::Saved { .. })));
+    }
 }
 
 /// Runs operations, and returns the server's profile of them.

@@ -81,6 +81,37 @@ async fn an_older_database_is_migrated_when_it_is_opened() {
     assert!(meta.find_one(doc! {}).await.unwrap().unwrap().get_i64("version").unwrap() > 1);
 }
 
+/// Projects and accounts as version 5 stored them: without the time of the latest save, and without a usage of records.
+#[tokio::test]
+#[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
+async fn projects_of_an_older_database_get_times_and_accounts_a_usage_of_records() {
+    let database = TestDatabase::new();
+    let store = database.open().await;
+    let (ada, bob) = (account(&store, "ada").await, account(&store, "bob").await);
+    for text in ["Größe", "Another"] {
+        project(&store, ada, text, Some(b"song")).await;
+    }
+    let before = store.list_projects(ada, &ListQuery::default()).await.unwrap().projects;
+    let usage = store.find_user(ada).await.unwrap().unwrap().usage;
+    assert!(usage.record_bytes > 0);
+    store.close().await.unwrap();
+    let behind = behind(&database).await;
+    let projects = behind.collection::<Document>("projects");
+    projects.update_many(doc! {}, doc! { "$unset": { "saved": "" } }).await.unwrap();
+    let fields = ["record_bytes", "trashed", "kept_bytes", "kept_record_bytes"];
+    let unset: Document = fields.iter().map(|name| (format!("usage.{name}"), "".into())).collect();
+    let users = behind.collection::<Document>("users");
+    users.update_many(doc! {}, doc! { "$unset": unset }).await.unwrap();
+    let meta = behind.collection::<Document>("meta");
+    meta.update_one(doc! {}, doc! { "$set": { "version": 5_i64 } }).await.unwrap();
+
+    for store in join_all((0..2).map(|_| database.open())).await {
+        assert_eq!(store.list_projects(ada, &ListQuery::default()).await.unwrap().projects, before);
+        assert_eq!(store.find_user(ada).await.unwrap().unwrap().usage, usage);
+        assert_eq!(store.find_user(bob).await.unwrap().unwrap().usage, Default::default());
+    }
+}
+
 /// Sessions as version 4 stored them: without the epoch in which they started.
 #[tokio::test]
 #[ignore = "needs NOTESTAMP_TEST_MONGODB_URL"]
@@ -196,7 +227,7 @@ async fn many_processes_that_open_a_new_store_at_once_agree_on_its_id() {
     assert!(again.len() == 1 && again != ids, "{again:?}");
     assert_eq!(
         meta.find_one(doc! { "_id": "schema" }).await.unwrap().unwrap().get_i64("version").unwrap(),
-        5
+        6
     );
 }
 

@@ -30,7 +30,7 @@ impl State {
         if disposal.half_done == model.has(Fault::ForgottenBeforeDeleted) {
             self.world.blobs.remove(&model.path(object));
         } else if self.world.ledger.get(&object).is_some_and(|row| row.state == ObjectState::Doomed) {
-            self.forget(object);
+            self.forget(model, object);
         }
         if disposal.half_done {
             disposal.objects.remove(0);

@@ -1,6 +1,6 @@
 //! A model checker walks every interleaving of the save protocol.
 //!
-//! Two savers, a deleter and two sweepers work on one ledger, one blob store and one list of projects. Between any two
+//! Two savers, two movers (which delete records, or move them to the trash and back) and two sweepers work on one ledger, one blob store and one list of projects. Between any two
 //! steps of one actor any other actor may take a step. So each actor may stall at any step for any time, a delete may
 //! arrive very late, and after each step an actor may crash. The functions of `notestamp_store::protocol` decide what
 //! a transaction writes, over real [`Object`](notestamp_store::Object) rows. Modelled here is only which actor calls
@@ -24,7 +24,8 @@
 //!
 //! # What is left out
 //!
-//! - A project refers to one object, its media or its notes: the rows of the two never interact.
+//! - A project refers to one object, its media or its notes: the rows of the two never interact. So does a version, and
+//!   a project in the trash; in the model, all three are records with a reference.
 //! - The user record. Every save and deletion of one owner writes to it, which makes them conflict, and would hide
 //!   conflicts that are missing. Two owners in a shared namespace do not have this help.
 //! - Time. Every row that can be stale at all is stale: this allows everything that any clock allows.
@@ -39,9 +40,9 @@
 //! tell the difference: a transaction that has lost a conflict begins again at once, the two sweepers are kept in one
 //! order, a transaction of a sweep is one step, and a finished actor has the same state as a crashed one.
 
-mod deleter;
 mod disposal;
 mod model;
+mod mover;
 mod saver;
 mod sweeper;
 mod transaction;
@@ -94,6 +95,45 @@ fn assert_breaks(promise: &'static str, model: Protocol) {
 
 fn faulty(fault: Fault, scenario: Scenario, isolation: Isolation) -> Protocol {
     Protocol { scenario, isolation, clocks: Clocks::Kept, fault: Some(fault) }
+}
+
+#[test]
+fn promises_hold_while_a_version_is_kept_and_purged() {
+    assert_promises_hold(Scenario::version_is_purged(), Clocks::Kept, MEDIA);
+}
+
+#[test]
+fn promises_hold_while_a_version_is_restored() {
+    assert_promises_hold(Scenario::version_is_restored(), Clocks::Kept, &[EXPIRED]);
+}
+
+#[test]
+fn promises_hold_while_a_project_in_the_trash_is_restored_and_purged() {
+    assert_promises_hold(Scenario::trash_is_restored_and_purged(), Clocks::Kept, MEDIA);
+}
+
+#[test]
+fn promises_hold_while_the_bytes_of_a_project_in_the_trash_get_lost() {
+    let possible: &[&str] = &[SHARED, EXPIRED, MENDED];
+    assert_promises_hold(Scenario::bytes_of_the_trash_get_lost(), Clocks::Kept, possible);
+}
+
+#[test]
+fn an_object_released_after_its_version_is_purged_leaks() {
+    let scenario = Scenario::version_is_purged();
+    assert_breaks(NOTHING_LEAKS, faulty(Fault::ReleasedAfterPurge, scenario, Isolation::Snapshot));
+}
+
+#[test]
+fn a_purge_that_does_not_see_a_restore_leaves_a_project_dangling() {
+    let scenario = Scenario::trash_is_restored_and_purged();
+    assert_breaks(NEVER_DANGLING, faulty(Fault::PurgeDecidesTooEarly, scenario, Isolation::Snapshot));
+}
+
+#[test]
+fn media_released_while_a_version_has_it_leaves_the_version_dangling() {
+    let scenario = Scenario::version_is_purged();
+    assert_breaks(NEVER_DANGLING, faulty(Fault::KeptMediaReleased, scenario, Isolation::Snapshot));
 }
 
 const MEDIA: &[&str] = &[SHARED, EXPIRED, REVIVED];

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use notestamp_store::{Digest, Namespace, Object, ObjectId, ObjectKind, ObjectState, ProjectId};
 use stateright::{Model, Property};
 
-use crate::deleter::Deleter;
+use crate::mover::{Move, Mover};
 use crate::saver::{At, Brings, Outcome, Save, Saver};
 use crate::sweeper::Sweeper;
 use crate::world::{Blob, NOW, Path, Reference, World};
@@ -19,12 +19,14 @@ pub(crate) struct Protocol {
     pub(crate) fault: Option<Fault>,
 }
 
-/// What the actors do: two save, and one deletes. In every scenario two more actors sweep.
+/// What the actors do: two save, and up to two delete or move records. In every scenario two more actors sweep.
+///
+/// A version and a project in the trash are records like a project: each has an id of its own, and one reference.
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
     pub(crate) at_start: Option<(ProjectId, ObjectKind, Reference)>,
     pub(crate) saves: [Save; 2],
-    pub(crate) deletes: ProjectId,
+    pub(crate) moves: [Option<Move>; 2],
     /// The object whose bytes get lost, once, at any time, by a cause outside the protocol.
     pub(crate) loses: Option<ObjectId>,
 }
@@ -74,6 +76,12 @@ pub(crate) enum Fault {
     OnlyItsOwnIsRepointed,
     /// A save does not write its bytes because the ledger has a row for them, without checking that they exist.
     LedgerIsBelieved,
+    /// A purge removes the record in one transaction, and releases its object in another.
+    ReleasedAfterPurge,
+    /// A purge does what it has decided before a restore has moved the record away.
+    PurgeDecidesTooEarly,
+    /// A save releases the media that it replaces, though a version refers to it from then on.
+    KeptMediaReleased,
 }
 
 /// The state of the whole system.
@@ -81,7 +89,7 @@ pub(crate) enum Fault {
 pub(crate) struct State {
     pub(crate) world: World,
     pub(crate) savers: [Saver; 2],
-    pub(crate) deleter: Deleter,
+    pub(crate) movers: [Mover; 2],
     pub(crate) sweepers: [Sweeper; 2],
     pub(crate) has_lost: bool,
 }
@@ -90,7 +98,7 @@ pub(crate) struct State {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Action {
     Saver(usize, Step),
-    Deleter(Step),
+    Mover(usize, Step),
     Sweeper(usize, Step),
     /// The bytes of [`Scenario::loses`] get lost.
     Lose,
@@ -110,6 +118,8 @@ pub(crate) enum Step {
     CommitInDoubt,
     /// The save aborts: dooms the row if it is reserved, and disposes of it unless it is live.
     GiveUp,
+    /// Releases the object of a purged record, under [`Fault::ReleasedAfterPurge`].
+    Release,
     Doom(ObjectId),
     List,
     Dispose,
@@ -146,14 +156,18 @@ impl Scenario {
         Self {
             at_start: Some((project(0), ObjectKind::Media, reference)),
             saves: [media(1, Brings::Media), media(2, Brings::Media)],
-            deletes: project(0),
+            moves: [Some(Move::Purge(project(0))), None],
             loses: None,
         }
     }
 
     /// Equal bytes are saved under two new projects, one of which is deleted after it has been created.
     pub(crate) fn new_project_is_deleted() -> Self {
-        Self { at_start: None, deletes: project(1), ..Self::old_project_is_deleted() }
+        Self {
+            at_start: None,
+            moves: [Some(Move::Purge(project(1))), None],
+            ..Self::old_project_is_deleted()
+        }
     }
 
     /// One save sends bytes, another only their digest, while the project that has them is deleted.
@@ -173,7 +187,7 @@ impl Scenario {
     /// The same, but one save sends only a digest, and the deleted project is not the one that had the bytes.
     pub(crate) fn bytes_of_a_digest_get_lost() -> Self {
         let saves = [media(1, Brings::Media), media(2, Brings::MediaByDigest)];
-        Self { saves, deletes: project(2), ..Self::bytes_get_lost() }
+        Self { saves, moves: [Some(Move::Purge(project(2))), None], ..Self::bytes_get_lost() }
     }
 
     /// The notes of one new project are saved twice, and it is deleted after it has been created.
@@ -183,13 +197,59 @@ impl Scenario {
             brings: Brings::Notes,
             object: object(n),
             digest: Digest::of(&[n]),
+            keeps: None,
         };
-        Self { at_start: None, saves: [notes(1), notes(2)], deletes: project(0), loses: None }
+        let moves = [Some(Move::Purge(project(0))), None];
+        Self { at_start: None, saves: [notes(1), notes(2)], moves, loses: None }
+    }
+
+    /// The media of a project is replaced, and the version that keeps it is purged, while equal bytes are saved under
+    /// another project.
+    pub(crate) fn version_is_purged() -> Self {
+        let replacing = Save {
+            project: project(0),
+            digest: Digest::of(b"other media"),
+            keeps: Some(VERSION),
+            ..media(1, Brings::Media)
+        };
+        let moves = [Some(Move::Purge(VERSION)), None];
+        Self { saves: [replacing, media(2, Brings::Media)], moves, ..Self::old_project_is_deleted() }
+    }
+
+    /// The media of a project is replaced, and then restored from the version by its digest. The project that the first
+    /// save creates is purged.
+    pub(crate) fn version_is_restored() -> Self {
+        let [replacing, _] = Self::version_is_purged().saves;
+        let restoring =
+            Save { project: project(0), keeps: Some(SECOND_VERSION), ..media(2, Brings::MediaByDigest) };
+        let moves = [Some(Move::Purge(project(0))), None];
+        Self { saves: [replacing, restoring], moves, ..Self::old_project_is_deleted() }
+    }
+
+    /// A project in the trash is restored and purged at once, while equal bytes are saved.
+    pub(crate) fn trash_is_restored_and_purged() -> Self {
+        let scenario = Self::old_project_is_deleted();
+        let at_start = scenario.at_start.map(|(_, kind, reference)| (TRASHED, kind, reference));
+        let moves = [Some(Move::To(TRASHED, project(0))), Some(Move::Purge(TRASHED))];
+        let by_digest = media(2, Brings::MediaByDigest);
+        Self { at_start, moves, saves: [media(1, Brings::Media), by_digest], ..scenario }
+    }
+
+    /// A project moves to the trash and back, while its bytes get lost, and a save of another account brings them again.
+    pub(crate) fn bytes_of_the_trash_get_lost() -> Self {
+        let moves = [Some(Move::To(project(0), TRASHED)), Some(Move::To(TRASHED, project(0)))];
+        let saves = [media(1, Brings::Media), media(2, Brings::MediaByDigest)];
+        Self { moves, saves, ..Self::bytes_get_lost() }
     }
 }
 
+/// Ids of records that are no projects.
+const VERSION: ProjectId = ProjectId::from_bytes([10; 16]);
+const SECOND_VERSION: ProjectId = ProjectId::from_bytes([11; 16]);
+const TRASHED: ProjectId = ProjectId::from_bytes([20; 16]);
+
 fn media(n: u8, brings: Brings) -> Save {
-    Save { project: project(n), brings, object: object(n), digest: Digest::of(b"media") }
+    Save { project: project(n), brings, object: object(n), digest: Digest::of(b"media"), keeps: None }
 }
 
 fn object(n: u8) -> ObjectId {
@@ -201,10 +261,10 @@ fn project(n: u8) -> ProjectId {
 }
 
 impl State {
-    /// Whether all savers and the deleter have finished or crashed, and the sweepers are idle.
+    /// Whether all savers and movers have finished or crashed, and the sweepers are idle.
     fn is_at_rest(&self) -> bool {
         self.savers.iter().all(Saver::is_at_rest)
-            && self.deleter.is_at_rest()
+            && self.movers.iter().all(Mover::is_at_rest)
             && self.sweepers.iter().all(|sweeper| *sweeper == Sweeper::Idle)
     }
 
@@ -260,7 +320,7 @@ impl Model for Protocol {
         vec![State {
             world,
             savers: self.scenario.saves.each_ref().map(Saver::new),
-            deleter: Deleter::Start,
+            movers: [Mover::Start, Mover::Start],
             sweepers: [Sweeper::Idle, Sweeper::Idle],
             has_lost: false,
         }]
@@ -270,7 +330,9 @@ impl Model for Protocol {
         for (who, (saver, save)) in state.savers.iter().zip(&self.scenario.saves).enumerate() {
             saver.actions(save, who, actions);
         }
-        state.deleter.actions(self, state, actions);
+        for (who, mover) in state.movers.iter().enumerate() {
+            mover.actions(self, state, who, actions);
+        }
         state.sweeper_actions(self, 0, actions);
         if let Some(object) = self.scenario.loses
             && !state.has_lost
@@ -287,7 +349,7 @@ impl Model for Protocol {
         let mut state = last.clone();
         match action {
             Action::Saver(who, step) => state.step_saver(self, who, step),
-            Action::Deleter(step) => state.step_deleter(self, step),
+            Action::Mover(who, step) => state.step_mover(self, who, step),
             Action::Sweeper(who, step) => state.step_sweeper(self, who, step),
             Action::Lose => {
                 let object = self.scenario.loses.expect("it is offered only where there is one");

@@ -3,7 +3,8 @@
 use std::mem;
 
 use notestamp_store::protocol::{
-    MediaCheck, MediaOffer, Settlement, Written, adopt, doom_reserved, remove_reference, settle_media,
+    MediaCheck, MediaOffer, Settled, Settlement, Written, adopt, doom_reserved, remove_reference,
+    settle_media,
 };
 use notestamp_store::{Digest, Error, Namespace, Object, ObjectId, ObjectKind, ObjectState, ProjectId};
 
@@ -19,6 +20,8 @@ pub(crate) struct Save {
     pub(crate) brings: Brings,
     pub(crate) object: ObjectId,
     pub(crate) digest: Digest,
+    /// The id under which the state that this save replaces is kept as a version; `None` keeps none.
+    pub(crate) keeps: Option<ProjectId>,
 }
 
 /// What a save brings.
@@ -292,8 +295,8 @@ impl State {
                 return Ok(Begun::Transaction(Transaction { rows, projects }));
             }
         };
-        let kept = old.map(|old| old.object);
-        // At most one live row has these bytes; if the project has media, it is that row.
+        let kept = old.filter(|old| old.digest == save.digest).map(|old| old.object);
+        // At most one live row has these bytes; if the project has media with these bytes, it is that row.
         let candidates: Vec<Object> = self.world.live_media(model, save.digest).into_iter().collect();
         let mut checks = self.savers[who].checks.clone();
         if model.scenario.loses.is_none() {
@@ -310,12 +313,36 @@ impl State {
         }
         let reference = Some(save.reference(settled.media.object));
         let mut projects = vec![(save.project, reference)];
+        if let (Some(old), Some(version)) = (old, save.keeps) {
+            // The version takes over the reference of the state that is replaced. Its object may have been replaced.
+            let kept = if settled.lost.contains(&old.object) { reference } else { Some(*old) };
+            projects.push((version, kept));
+            settled.rows.extend(self.rows_with_version(model, &settled, old.object));
+        }
         if !model.has(Fault::OnlyItsOwnIsRepointed) {
             let referring = self.world.projects.iter().filter(|(_, it)| settled.lost.contains(&it.object));
-            let others = referring.filter(|(id, _)| **id != save.project);
+            let others = referring.filter(|(id, _)| **id != save.project && Some(**id) != save.keeps);
             projects.extend(others.map(|(id, _)| (*id, reference)));
         }
         Ok(Begun::Transaction(Transaction { rows: settled.rows, projects }))
+    }
+
+    /// The row that changes because a version keeps the old media: it gets a reference if the project has it still.
+    fn rows_with_version(&self, model: &Protocol, settled: &Settled, old: ObjectId) -> Option<Object> {
+        if model.has(Fault::LiveRowOnlyRead) {
+            return None;
+        }
+        let row = self.world.row(model, old)?;
+        let is_replaced = settled.media.object != old && !settled.lost.contains(&old);
+        match is_replaced {
+            true if model.has(Fault::KeptMediaReleased) => Some(remove_reference(&row, NOW)),
+            true => None,
+            false => {
+                let row = settled.rows.iter().find(|row| row.id == settled.media.object).cloned();
+                let row = row.or_else(|| self.world.row(model, settled.media.object))?;
+                Some(Object { references: row.references + 1, ..row })
+            }
+        }
     }
 
     fn dispose_and_stop(&mut self, who: usize, disposal: Disposal, outcome: Outcome) -> At {

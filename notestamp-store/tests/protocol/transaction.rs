@@ -10,6 +10,7 @@
 use notestamp_store::{Object, ObjectId, ProjectId};
 
 use crate::model::{Fault, Protocol, State};
+use crate::mover::Move;
 use crate::world::{Reference, World, is_live_media};
 
 /// The pending writes of an open transaction.
@@ -62,18 +63,23 @@ impl State {
                 None => drop(self.world.projects.remove(id)),
             }
         }
-        self.retry_if(|open| open.conflicts_with(transaction));
+        self.retry_if(model, |open| open.conflicts_with(transaction));
         true
     }
 
     /// Deletes a row of the ledger, in a transaction of its own.
-    pub(crate) fn forget(&mut self, id: ObjectId) {
+    pub(crate) fn forget(&mut self, model: &Protocol, id: ObjectId) {
         self.world.ledger.remove(&id);
-        self.retry_if(|open| open.writes_row(id));
+        self.retry_if(model, |open| open.writes_row(id));
     }
 
-    fn retry_if(&mut self, loses: impl Fn(&Transaction) -> bool) {
+    fn retry_if(&mut self, model: &Protocol, loses: impl Fn(&Transaction) -> bool) {
         self.savers.iter_mut().for_each(|saver| saver.retry_if(&loses));
-        self.deleter.retry_if(&loses);
+        for (mover, planned) in self.movers.iter_mut().zip(&model.scenario.moves) {
+            let is_purge = matches!(planned, Some(Move::Purge(_)));
+            if !(is_purge && model.has(Fault::PurgeDecidesTooEarly)) {
+                mover.retry_if(&loses);
+            }
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use notestamp_store::records::SqliteRecords;
 use notestamp_store::{
     BlobStore, BlobUrl, CheckReport, Durability, Email, Error, FindingName, ListQuery, ManualClock,
-    ObjectKind, RevocationReason, Start, Store, UserId,
+    ObjectKind, Precondition, RevocationReason, Start, Store, UserId,
 };
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -245,7 +245,8 @@ async fn deleted_data_is_overwritten_in_the_file() {
     };
     assert!(holds(&secret));
     let store = open(it.folder.path(), &it.clock).await;
-    store.delete_project(it.owner, &title(&secret)).await.unwrap();
+    let secret_title = title(&secret);
+    store.delete_project_permanently_if(it.owner, &secret_title, &Precondition::None).await.unwrap();
     store.close().await.unwrap();
     assert!(!holds(&secret) && holds("another"));
 }

@@ -99,7 +99,9 @@ impl Fixture {
     async fn new(backend: Backend) -> Self {
         let parts = Parts::new(backend).await;
         let clock = Arc::new(ManualClock::new(NOW));
-        let store = parts.open(StoreSettings::default(), &clock).await;
+        // Most cases are about the objects that a save or a deletion leaves, so nothing else refers to these.
+        let settings = StoreSettings { history: None, trash: None, ..StoreSettings::default() };
+        let store = parts.open(settings, &clock).await;
         let owner = account(&store, "ada@example.org").await;
         Self { backend, store, owner, clock, parts }
     }

@@ -5,7 +5,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use notestamp_store::{Error, Precondition, Revision};
+use notestamp_store::{Error, Precondition, Project, Revision};
 
 use super::fixture::{Fixture, LARGE, body, media, notes, read};
 
@@ -101,7 +101,8 @@ pub async fn an_expired_upload_leaves_nothing(it: Fixture) -> Fixture {
 
 pub async fn a_save_beyond_the_quota_leaves_nothing(it: Fixture) -> Fixture {
     let words = notes("words").as_bytes().len() as u64;
-    let it = it.with(|settings| settings.quota_bytes_max = Some(1_000 + words)).await;
+    let record = Project::RECORD_BYTES + it.draft("title").request.metadata.stored_len();
+    let it = it.with(|settings| settings.quota_bytes_max = Some(1_000 + words + record)).await;
     let refused = it.draft("title").notes("words").media(&media(1, 1_001)).try_save().await;
     assert!(matches!(refused, Err(Error::QuotaExceeded { .. })), "{refused:?}");
     assert_nothing_left(&it).await;

@@ -6,6 +6,7 @@ mod checks;
 mod clock_steps;
 mod damaged;
 mod fixture;
+mod history;
 mod identity;
 mod leftovers;
 mod lost;
@@ -65,6 +66,16 @@ on_every_backend! {
         an_upload_ends_as_soon_as_it_exceeds_the_quota
         uploads_in_progress_share_what_is_left_of_the_quota
         media_that_the_account_has_may_be_uploaded_again_at_the_quota
+    }
+    history {
+        a_version_is_opened_and_restored
+        a_restored_version_without_media_takes_the_media_away
+        a_version_of_a_removed_or_other_project_is_not_restored
+        media_of_a_version_is_read_after_a_save_has_repaired_it
+        the_sweep_thins_histories_out_and_empties_the_trash
+        a_clock_a_month_ahead_purges_nothing_early
+        without_history_and_trash_the_sweep_purges_what_was_kept
+        an_emptied_trash_leaves_nothing
     }
     leftovers {
         a_save_that_is_dropped_leaves_nothing

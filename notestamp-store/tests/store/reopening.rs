@@ -10,7 +10,7 @@ use bytes::Bytes;
 use notestamp_store::records::{ObjectLedger, RecordStore, SqliteRecords};
 use notestamp_store::{
     BlobStore, BlobUrl, CheckReport, Clock, Durability, Email, Error, ListQuery, ManualClock, Namespace,
-    Object, ObjectId, ObjectKind, Store, StoreId, SystemClock, UserId,
+    Object, ObjectId, ObjectKind, Precondition, Store, StoreId, SystemClock, UserId,
 };
 
 use super::fixture::{LARGE, NOW, account, draft, media, notes, read, title};
@@ -37,9 +37,20 @@ async fn try_open(folder: &Path) -> Result<Store, Error> {
 /// Turns the database into one of an earlier version, without a store id, and then runs `sql` on it.
 fn make_older(folder: &Path, sql: &str) {
     let file = rusqlite::Connection::open(folder.join("metadata.db")).unwrap();
+    file.execute_batch(WITHOUT_HISTORY).unwrap();
     file.execute_batch(WITHOUT_EPOCHS).unwrap();
     file.execute_batch(&format!("DROP TABLE store; PRAGMA user_version = 2; {sql}")).unwrap();
 }
+
+/// Takes back what version 6 has added.
+const WITHOUT_HISTORY: &str = "
+    DROP TABLE versions;
+    DROP TABLE trash;
+    ALTER TABLE projects DROP COLUMN saved;
+    ALTER TABLE users DROP COLUMN usage_record_bytes;
+    ALTER TABLE users DROP COLUMN usage_trashed;
+    ALTER TABLE users DROP COLUMN usage_kept_bytes;
+    ALTER TABLE users DROP COLUMN usage_kept_record_bytes;";
 
 /// Takes back what version 5 has added.
 const WITHOUT_EPOCHS: &str = "
@@ -49,6 +60,11 @@ const WITHOUT_EPOCHS: &str = "
     ALTER TABLE users DROP COLUMN epoch_begun_reason;
     ALTER TABLE users DROP COLUMN epoch_begun_at;
     ALTER TABLE users DROP COLUMN session_epoch;";
+
+/// Deletes a project for good.
+async fn delete(store: &Store, owner: UserId, text: &str) {
+    store.delete_project_permanently_if(owner, &title(text), &Precondition::None).await.unwrap();
+}
 
 /// The file that holds the store's id in a blob store.
 fn id_file(folder: &Path, kind: ObjectKind) -> PathBuf {
@@ -99,7 +115,7 @@ async fn an_older_database_is_migrated() {
         store.list_projects(owner, &query).await.unwrap().projects.len()
     };
     assert_eq!((found("LECTURE").await, found("e").await), (1, 2));
-    store.delete_project(owner, &title("A lecture")).await.unwrap();
+    delete(&store, owner, "A lecture").await;
     draft(&store, owner, "Another lecture").save().await;
     assert_eq!((found("LECTURE").await, found("e").await), (1, 2));
 }
@@ -218,7 +234,7 @@ async fn an_unmounted_folder_is_refused_at_the_start_and_detected_by_a_ping() {
         store.find_account_by_email(&Email::parse("ada@example.org").unwrap()).await.unwrap().unwrap().id;
     let brought = draft(&store, owner, "title").media(&media(1, 1_000)).try_save().await;
     assert!(matches!(brought, Err(Error::ForeignStore { .. })), "{brought:?}");
-    store.delete_project(owner, &title("title")).await.unwrap();
+    delete(&store, owner, "title").await;
     store.close().await.unwrap();
     drop(store);
     assert_foreign(try_open(folder.path()).await, &mount);
@@ -240,7 +256,7 @@ async fn a_save_into_an_unmounted_folder_changes_nothing() {
     let saved = draft(&store, owner, "title").try_save().await;
     assert!(matches!(saved, Err(Error::ForeignStore { .. })), "{saved:?}");
     // What a deletion dooms is not taken for deleted, either.
-    store.delete_project(owner, &title("title")).await.unwrap();
+    delete(&store, owner, "title").await;
     store.close().await.unwrap();
 
     fs::remove_dir_all(&mount).unwrap();
@@ -261,7 +277,7 @@ async fn a_sweep_forgets_no_object_of_an_unmounted_folder() {
     let (notes, blobs) =
         (blobs(folder.path(), ObjectKind::Notes).await, blobs(folder.path(), ObjectKind::Media).await);
     let store = Store::builder(records, notes, blobs).clock(clock.clone()).open().await.unwrap();
-    store.delete_project(owner, &title("title")).await.unwrap();
+    delete(&store, owner, "title").await;
     let (mount, disk) = (folder.path().join("Media"), folder.path().join("disk"));
     fs::rename(&mount, &disk).unwrap();
     fs::create_dir(&mount).unwrap();

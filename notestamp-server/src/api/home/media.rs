@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use notestamp_store::ProjectId;
+use notestamp_store::{ProjectId, Revision};
 use poem::Request;
 use poem::web::Data;
 use poem_openapi::OpenApi;
@@ -42,10 +42,15 @@ impl MediaFiles {
         _if_range: Header<Option<String>>,
         /// The project's id.
         id: Path<String>,
+        /// The revision of a version: its media instead of the current media.
+        revision: Query<Option<u64>>,
     ) -> MediaResult {
         // A text that is not an id names no project.
         let id: ProjectId = id.0.parse().map_err(|_| ApiError::new(Code::NotFound, "project not found"))?;
-        let project = state.store.find_project_by_id(user.id, id).await?;
+        let project = match revision.0 {
+            None => state.store.find_project_by_id(user.id, id).await?,
+            Some(number) => state.store.find_revision(user.id, &id.into(), Revision::new(number)).await?,
+        };
         media_response(&state, &user, request, project, Disposition::Inline).await
     }
 

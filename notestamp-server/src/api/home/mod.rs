@@ -1,10 +1,15 @@
 //! The dialect of the clients of 2023 and 2024: `/home/*`.
 
+mod directory;
+mod history;
 mod media;
 mod projects;
+mod trash;
 
+pub(crate) use history::History;
 pub(crate) use media::MediaFiles;
 pub(crate) use projects::Projects;
+pub(crate) use trash::Trash;
 
 use notestamp_store::ProjectId;
 

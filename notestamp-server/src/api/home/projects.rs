@@ -1,27 +1,27 @@
 use std::sync::Arc;
 
-use notestamp_store::{ListQuery, Project};
+use notestamp_store::Revision;
 use poem::http::HeaderMap;
 use poem::web::Data;
+use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Query};
-use poem_openapi::{ApiResponse, OpenApi};
 
+use super::directory::{Directory, SaveResponse, directory, entry, saved};
 use super::media_url;
 use crate::api::conditional::{Conditional, Linked};
 use crate::api::delete_project::{DeleteFailures, delete};
 use crate::api::list_memory::ListMemory;
 use crate::api::open_project::{OpenFailures, open};
+use crate::api::requested_project::requested_project;
 use crate::api::save_project::{SaveFailures, save};
 use crate::api::tag::Tag;
 use crate::api::whole_list::WholeList;
 use crate::auth::CurrentUser;
-use crate::entity_tags;
 use crate::error::{ApiError, Failed, failures};
 use crate::middleware::base_url::BaseUrl;
 use crate::middleware::request_deadline::RequestDeadline;
 use crate::state::State;
 use crate::transport::HeldMemory;
-use crate::wire::json::StreamedJson;
 use crate::wire::json_with_text::JsonWithText;
 use crate::wire::metadata::ProjectMetadata;
 use crate::wire::project::{ListParameters, OpenedProject, SortBy, SortOrder};
@@ -35,28 +35,14 @@ failures! {
     ListFailures: 400 401 412;
 }
 
-type Directory = StreamedJson<Vec<ProjectMetadata>>;
-
-#[derive(ApiResponse)]
-enum SaveResponse {
-    /// The updated directory.
-    #[oai(status = 200)]
-    Saved(
-        Directory,
-        /// The revision that this save created, for `If-Match` of the next save. The directory in the body may already
-        /// show a later revision.
-        #[oai(header = "ETag")]
-        String,
-    ),
-}
-
 #[OpenApi(tag = "Tag::Projects")]
 impl Projects {
     /// Save a project
     ///
     /// Creates the project with this title, or replaces its notes and metadata. A save without a file keeps the
-    /// project's media; a file with other bytes is refused with 409 `media_differs`. Equal files are stored once. The
-    /// response is the updated directory, the latest save first.
+    /// project's media; a file with other bytes replaces it. The state that the save replaces becomes a version of the
+    /// project. Without a history (`--history off`), a file with other bytes is refused with 409 `media_differs`. Equal
+    /// files are stored once. The response is the updated directory, the latest save first.
     #[oai(path = "/home/upload", method = "post", operation_id = "saveProject")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn save(
@@ -75,9 +61,8 @@ impl Projects {
         _if_none_match: Header<Option<String>>,
         body: UploadBody,
     ) -> Result<SaveResponse, Failed<SaveFailures>> {
-        let saved = save(&state, &user, &deadline, headers, body).await?;
-        let revision = entity_tags::of_revision(saved.revision).to_string();
-        Ok(SaveResponse::Saved(directory(&state, &user, &memory, &base).await?, revision))
+        let project = save(&state, &user, &deadline, headers, body).await?;
+        Ok(saved(&state, &user, &memory, &base, project.revision).await?)
     }
 
     /// Open a project
@@ -97,10 +82,21 @@ impl Projects {
         #[oai(name = "If-None-Match")]
         _if_none_match: Header<Option<String>>,
         /// The project's title.
-        name: Query<String>,
+        name: Query<Option<String>>,
+        /// The project's id, instead of its title.
+        id: Query<Option<String>>,
+        /// The revision of a version, to open it instead of the current state. The `src` of its metadata leads to its own
+        /// media.
+        revision: Query<Option<u64>>,
     ) -> Result<Conditional<JsonWithText<OpenedProject>>, Failed<OpenFailures>> {
-        let opened = open(&state, &user, &memory, &name.0).await?;
-        let metadata = ProjectMetadata::new(opened.project, media_url(&base));
+        let key = requested_project(name.as_deref(), id.as_deref())?;
+        let revision = revision.0.map(Revision::new);
+        let opened = open(&state, &user, &memory, &key, revision).await?;
+        let media_url = media_url(&base);
+        let metadata = ProjectMetadata::new(opened.project, |id| match revision {
+            None => media_url(id),
+            Some(revision) => format!("{}?revision={revision}", media_url(id)),
+        });
         let project = JsonWithText::new(&OpenedProject { metadata, content: "" }, opened.notes)
             .map_err(ApiError::unserializable)?;
         Ok(Conditional::new(headers, &opened.revision, project)?)
@@ -161,7 +157,8 @@ impl Projects {
 
     /// Delete a project
     ///
-    /// The response is the updated directory.
+    /// The project moves to the trash, with its versions, from where it can be restored. The response is the updated
+    /// directory.
     #[oai(path = "/home/delete", method = "delete", operation_id = "deleteProject")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn delete(
@@ -178,24 +175,14 @@ impl Projects {
         #[oai(name = "If-None-Match")]
         _if_none_match: Header<Option<String>>,
         /// The project's title.
-        name: Query<String>,
+        name: Query<Option<String>>,
+        /// The project's id, instead of its title.
+        id: Query<Option<String>>,
+        /// Whether the project is deleted for good, without the trash; by default `false`.
+        permanently: Query<Option<bool>>,
     ) -> Result<Directory, Failed<DeleteFailures>> {
-        delete(&state, &user, headers, &name.0).await?;
+        let key = requested_project(name.as_deref(), id.as_deref())?;
+        delete(&state, &user, headers, key, permanently.0.unwrap_or(false)).await?;
         Ok(directory(&state, &user, &memory, &base).await?)
     }
-}
-
-async fn directory(
-    state: &Arc<State>,
-    user: &CurrentUser,
-    memory: &HeldMemory,
-    base: &BaseUrl,
-) -> Result<Directory, ApiError> {
-    let list = WholeList::read(state, user, memory, &ListQuery::default(), &Vec::new(), entry(base)).await?;
-    Ok(list.into_body())
-}
-
-fn entry(base: &BaseUrl) -> impl Fn(Project) -> ProjectMetadata + Send + use<> {
-    let media_url = media_url(base);
-    move |project| ProjectMetadata::new(project, &media_url)
 }

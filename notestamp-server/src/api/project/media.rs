@@ -9,7 +9,7 @@ use poem_openapi::param::{Header, Path, Query};
 use super::media_url;
 use crate::api::media_response::{MediaResult, media_by_title, media_response, no_media};
 use crate::api::open_project::OpenFailures;
-use crate::api::requested_title::requested_title;
+use crate::api::requested_project::requested_title;
 use crate::api::tag::Tag;
 use crate::auth::{CurrentUser, MediaGrant, SessionJar};
 use crate::error::{ApiError, Code, Failed};

@@ -11,6 +11,7 @@ use crate::api::conditional::Conditional;
 use crate::api::delete_project::{DeleteFailures, delete};
 use crate::api::list_memory::ListMemory;
 use crate::api::open_project::{OpenFailures, open};
+use crate::api::requested_project::requested_title;
 use crate::api::save_project::{SaveFailures, save};
 use crate::api::tag::Tag;
 use crate::api::whole_list::WholeList;
@@ -42,8 +43,9 @@ impl ProjectDialect {
     /// Save a project, with media and notes as files
     ///
     /// Creates the project with this title, or replaces its notes and metadata. A save without a file keeps the
-    /// project's media; a file with other bytes is refused with 409 `media_differs`. The metadata may be that of an
-    /// earlier response, with the notes in it; these are used only if the body has no `notesFile`.
+    /// project's media; a file with other bytes replaces it, or is refused with 409 `media_differs` without a history
+    /// (`--history off`). The metadata may be that of an earlier response, with the notes in it; these are used only if
+    /// the body has no `notesFile`.
     #[oai(path = "/project/save", method = "post", operation_id = "saveProjectFiles")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn save(
@@ -85,7 +87,7 @@ impl ProjectDialect {
         /// The project's title, percent-encoded as one segment of the path.
         title: Path<String>,
     ) -> Result<Conditional<JsonWithText<ProjectWithNotes>>, Failed<OpenFailures>> {
-        let opened = open(&state, &user, &memory, &title.0).await?;
+        let opened = open(&state, &user, &memory, &requested_title(&title.0)?.into(), None).await?;
         let metadata = ProjectMetadata::new(opened.project, media_url(&state, &user, &base));
         let project = JsonWithText::new(&ProjectWithNotes { metadata, notes: "" }, opened.notes)
             .map_err(ApiError::unserializable)?;
@@ -155,7 +157,7 @@ impl ProjectDialect {
 
     /// Delete a project
     ///
-    /// The response is the updated directory.
+    /// The project moves to the trash, with its versions. The response is the updated directory.
     #[oai(path = "/project/delete/:title", method = "delete", operation_id = "deleteProjectByTitle")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn delete(
@@ -173,8 +175,11 @@ impl ProjectDialect {
         _if_none_match: Header<Option<String>>,
         /// The project's title, percent-encoded as one segment of the path.
         title: Path<String>,
+        /// Whether the project is deleted for good, without the trash; by default `false`.
+        permanently: Query<Option<bool>>,
     ) -> Result<StreamedJson<Directory>, Failed<DeleteFailures>> {
-        delete(&state, &user, headers, &title.0).await?;
+        let key = requested_title(&title.0)?.into();
+        delete(&state, &user, headers, key, permanently.0.unwrap_or(false)).await?;
         let media_url = media_url(&state, &user, &base);
         let entry = move |project| ProjectMetadata::new(project, &media_url);
         let empty = Directory { directory: Vec::new() };
@@ -200,7 +205,7 @@ impl ProjectDialect {
         /// The project's title, percent-encoded as one segment of the path.
         title: Path<String>,
     ) -> Result<Conditional<RawJson>, Failed<OpenFailures>> {
-        let opened = open(&state, &user, &memory, &title.0).await?;
+        let opened = open(&state, &user, &memory, &requested_title(&title.0)?.into(), None).await?;
         Ok(Conditional::new(headers, &opened.revision, RawJson(opened.notes))?)
     }
 

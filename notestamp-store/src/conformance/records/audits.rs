@@ -1,10 +1,11 @@
 //! Counting anew what the records keep as numbers.
 
 use super::fixture::*;
-use crate::domain::{Namespace, Object, ObjectKind, ObjectState, UserId};
+use crate::domain::{Namespace, Object, ObjectKind, ObjectState, Precondition, UserId};
 use crate::records::{DanglingPage, RecordStore, Referrers};
 
-/// Saves projects of two accounts, in which media is shared; one project has been deleted.
+/// Saves projects of two accounts, in which media is shared, with history and trash; one project of each has been deleted
+/// for good.
 async fn library(store: &dyn RecordStore) -> [UserId; 2] {
     let owners = [account(store).await, account(store).await];
     for owner in owners {
@@ -14,6 +15,11 @@ async fn library(store: &dyn RecordStore) -> [UserId; 2] {
         save(store, owner, "d").await.media(b"other").await.project().await;
         save(store, owner, "e").await.notes_of(7).project().await;
         store.delete_project(owner.into(), &title("a"), NOW).await.unwrap();
+        // A version with the media of its project, one with media that no project has, and a project in the trash.
+        save(store, owner, "b").await.keeping().notes_of(9).project().await;
+        save(store, owner, "d").await.keeping().media(b"another").await.project().await;
+        let c = title("c").into();
+        store.trash_project_if(owner.into(), &c, &Precondition::None, MANY as u64, NOW).await.unwrap();
     }
     owners
 }
@@ -28,7 +34,10 @@ pub async fn counts_agree_with_undamaged_records(store: &dyn RecordStore) {
         assert_eq!(store.find_referrers(row.id).await.unwrap().count, *counted);
         assert!(!store.correct_references(row.id, NOW).await.unwrap());
     }
-    assert!(rows.iter().any(|(_, counted)| *counted == 2), "two projects share media");
+    assert!(
+        rows.iter().any(|(_, counted)| *counted == 3),
+        "a project, its version and a trashed project share media"
+    );
     assert_eq!(store.audit_objects(Some(rows[0].0.id), 2).await.unwrap(), rows[1..3]);
 
     let users = store.audit_usage(None, MANY).await.unwrap();
@@ -56,7 +65,7 @@ pub async fn undamaged_projects_do_not_dangle(store: &dyn RecordStore) {
             break;
         }
     }
-    assert_eq!(pages, 3, "eight projects, three at a time");
+    assert_eq!(pages, 3, "six projects, three at a time");
 }
 
 pub async fn projects_of_a_removed_account_refer_until_they_are_purged(store: &dyn RecordStore) {

@@ -12,7 +12,8 @@ use tokio::sync::Barrier;
 use crate::clock::Timestamp;
 use crate::domain::{
     Digest, Email, ListQuery, Metadata, Namespace, Object, ObjectId, ObjectKind, ObjectState, PasswordHash,
-    Precondition, Project, ProjectId, Session, SessionId, SessionTtl, Title, TokenId, Usage, User, UserId,
+    Precondition, Project, ProjectId, Session, SessionId, SessionTtl, Title, TokenId, Trashed, Usage, User,
+    UserId, Version,
 };
 use crate::error::Result;
 use crate::protocol::{MediaCheck, MediaOffer, SaveCommit, StaleBefore, Written};
@@ -22,6 +23,8 @@ pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
 pub(super) const TTL: SessionTtl =
     SessionTtl { access: Duration::from_secs(900), refresh: Duration::from_secs(86_400), session_max: WEEK };
+pub(super) const DAY: Duration = Duration::from_secs(86_400);
+pub(super) const MONTH: Duration = Duration::from_secs(30 * 86_400);
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
 /// The current time of most cases; its milliseconds reveal a backend that keeps only seconds.
@@ -130,6 +133,8 @@ pub(super) async fn save_as(store: &dyn RecordStore, owner: UserId, metadata: Me
         media: None,
         checks: Vec::new(),
         namespace: Namespace::Owner(owner),
+        restores: None,
+        history: None,
         quota_bytes_max: None,
         projects_max: u64::MAX,
         now: NOW,
@@ -163,6 +168,24 @@ impl Save<'_> {
     /// Saves by this session.
     pub(super) fn by(mut self, session: &Session) -> Self {
         self.commit.caller.session = Some(session.id);
+        self
+    }
+
+    /// Keeps what the save replaces, for a month.
+    pub(super) fn keeping(mut self) -> Self {
+        self.commit.history = Some(MONTH);
+        self
+    }
+
+    /// Restores a state of this project: what the save does not bring is removed.
+    pub(super) fn restoring(mut self, project: ProjectId) -> Self {
+        self.commit.restores = Some(project);
+        self
+    }
+
+    /// Notes with this digest.
+    pub(super) fn notes_with(mut self, bytes: &[u8]) -> Self {
+        self.commit.notes.digest = Digest::of(bytes);
         self
     }
 
@@ -275,34 +298,62 @@ pub(super) async fn usage(store: &dyn RecordStore, id: UserId) -> (u64, u64) {
     (usage.projects, usage.bytes)
 }
 
+/// The bytes of history and trash of an account.
+pub(super) async fn kept_bytes(store: &dyn RecordStore, id: UserId) -> u64 {
+    store.find_user(id).await.unwrap().unwrap().usage.kept_bytes
+}
+
 /// Everything that a save or a deletion of one account could change.
 #[derive(PartialEq, Debug)]
 pub(super) struct Snapshot {
     pub(super) ledger: Vec<Object>,
     pub(super) user: Option<User>,
     pub(super) projects: Vec<Project>,
+    pub(super) versions: Vec<Version>,
+    pub(super) trash: Vec<Trashed>,
 }
 
 pub(super) async fn snapshot(store: &dyn RecordStore, owner: UserId) -> Snapshot {
     let page = store.list_projects(owner, &ListQuery::default()).await.unwrap();
     let user = store.find_user(owner).await.unwrap();
-    Snapshot { ledger: ledger(store).await, user, projects: page.projects }
+    let trash = store.list_trash(owner, None, MANY).await.unwrap();
+    let mut versions = Vec::new();
+    for project in page.projects.iter().chain(trash.iter().map(|trashed| &trashed.project)) {
+        versions.extend(store.list_versions(owner, project.id, None, MANY).await.unwrap());
+    }
+    Snapshot { ledger: ledger(store).await, user, projects: page.projects, versions, trash }
 }
 
-/// Asserts that the ledger and the usage agree with the projects of these accounts. They must be all accounts of the
-/// store.
+/// Asserts that the ledger and the usage agree with the projects, the versions and the trash of these accounts. They must
+/// be all accounts of the store.
 pub(super) async fn assert_all_agrees(store: &dyn RecordStore, owners: &[UserId]) {
     let mut references = HashMap::<ObjectId, u64>::new();
     for owner in owners {
-        let Snapshot { user, projects, .. } = snapshot(store, *owner).await;
-        let media: BTreeMap<_, _> =
-            projects.iter().filter_map(|it| it.media).map(|media| (media.digest, media.size)).collect();
-        let bytes = projects.iter().map(|it| it.notes.size).sum::<u64>() + media.values().sum::<u64>();
+        let Snapshot { user, projects, versions, trash, .. } = snapshot(store, *owner).await;
+        let kept: Vec<Project> = versions.into_iter().map(|version| version.project).collect();
+        let trashed = trash.len() as u64;
+        let kept: Vec<Project> = kept.into_iter().chain(trash.into_iter().map(|it| it.project)).collect();
+        let media = |states: &[Project]| -> BTreeMap<Digest, u64> {
+            states.iter().filter_map(|it| it.media).map(|media| (media.digest, media.size)).collect()
+        };
+        let notes = |states: &[Project]| states.iter().map(|it| it.notes.size).sum::<u64>();
+        let records = |states: &[Project]| states.iter().map(Project::record_bytes).sum::<u64>();
+        let shown = media(&projects);
+        let mut only_kept = media(&kept);
+        only_kept.retain(|digest, _| !shown.contains_key(digest));
         let usage = user.map(|user| user.usage).unwrap_or_default();
-        assert_eq!(usage, Usage { projects: projects.len() as u64, bytes });
-        for project in projects {
-            *references.entry(project.notes.object).or_default() += 1;
-            if let Some(media) = project.media {
+        let expected = Usage {
+            projects: projects.len() as u64,
+            bytes: notes(&projects) + shown.values().sum::<u64>(),
+            record_bytes: records(&projects),
+            trashed,
+            kept_bytes: notes(&kept) + only_kept.values().sum::<u64>(),
+            kept_record_bytes: records(&kept),
+        };
+        assert_eq!(usage, expected);
+        for state in projects.iter().chain(&kept) {
+            *references.entry(state.notes.object).or_default() += 1;
+            if let Some(media) = state.media {
                 *references.entry(media.object).or_default() += 1;
             }
         }

@@ -19,6 +19,7 @@ mod fixture;
 
 pub mod audits;
 pub mod ended_sessions;
+pub mod history;
 pub mod identity;
 pub mod listing;
 pub mod lost_media;
@@ -30,6 +31,7 @@ pub mod removal;
 pub mod saves;
 pub mod session_epochs;
 pub mod sessions;
+pub mod trash;
 pub mod users;
 
 /// Makes a test of each case, which runs against a fresh store from the given async factory.
@@ -136,6 +138,37 @@ macro_rules! records_conformance {
                 doomed_media_is_never_revived
                 written_media_becomes_live
             }
+            history {
+                a_save_keeps_the_state_that_it_replaces
+                a_save_with_equal_notes_and_media_keeps_no_version
+                other_media_replaces_that_of_a_project_with_a_history
+                media_added_to_a_project_is_absent_from_its_version
+                a_restoring_save_takes_nothing_over
+                a_restoring_save_is_refused_for_another_project
+                versions_are_listed_in_pages_the_newest_first
+                versions_of_another_account_are_absent
+                lost_media_of_versions_is_replaced
+                a_save_thins_out_the_versions_that_are_too_many
+                a_history_is_thinned_in_bounded_steps
+                replaced_versions_are_listed_by_their_time
+                a_deletion_for_good_purges_the_versions
+                versions_of_a_removed_account_are_purged
+                the_oldest_of_history_and_trash_give_way_to_a_save
+            }
+            trash {
+                a_project_in_the_trash_is_found_only_there
+                a_restored_project_is_as_it_was
+                a_title_that_is_taken_needs_another_one
+                the_trash_is_listed_in_pages_the_last_deleted_first
+                a_purged_project_is_gone_with_its_versions
+                a_full_trash_loses_what_was_deleted_first
+                expired_trash_is_listed_for_all_accounts
+                the_trash_of_another_account_is_absent
+                a_deletion_to_the_trash_checks_its_precondition
+                a_restored_project_counts_for_the_limit
+                an_ended_session_does_not_change_the_trash
+                lost_media_in_the_trash_is_replaced
+            }
             lost_media {
                 unchecked_media_is_not_taken_for_present
                 lost_media_in_another_namespace_is_replaced_too
@@ -198,6 +231,7 @@ macro_rules! records_conformance {
                 of_racing_password_changes_one_succeeds
                 of_racing_refreshes_one_succeeds
                 of_racing_removals_one_succeeds
+                a_restore_and_a_purge_of_the_trash_exclude_each_other
                 racing_accounts_share_one_object_of_a_shared_namespace
                 racing_purges_purge_each_project_once
                 racing_savers_of_equal_bytes_share_one_object

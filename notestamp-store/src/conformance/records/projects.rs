@@ -224,19 +224,19 @@ pub async fn a_deletion_whose_precondition_fails_changes_nothing(store: &dyn Rec
         Precondition::NoneOf(vec![one, two]),
         Precondition::All(vec![Precondition::Exists, Precondition::OneOf(vec![three])]),
     ] {
-        let refused = store.delete_project_if(ada.into(), &title("Song"), &precondition, NOW).await;
+        let refused = store.delete_project_if(ada.into(), &title("Song").into(), &precondition, NOW).await;
         match refused {
             Err(Error::PreconditionFailed { current }) => assert_eq!(current, Some(two), "{precondition:?}"),
             other => panic!("{precondition:?}: {other:?}"),
         }
         // An absent project is absent, whatever the precondition.
-        let absent = store.delete_project_if(ada.into(), &title("None"), &precondition, NOW).await;
+        let absent = store.delete_project_if(ada.into(), &title("None").into(), &precondition, NOW).await;
         assert!(matches!(absent, Err(Error::NoSuchProject)), "{absent:?}");
     }
     assert_eq!(snapshot(store, ada).await, before);
 
     let met = Precondition::All(vec![Precondition::OneOf(vec![one, two]), Precondition::NoneOf(vec![three])]);
-    store.delete_project_if(ada.into(), &title("Song"), &met, NOW).await.unwrap();
+    store.delete_project_if(ada.into(), &title("Song").into(), &met, NOW).await.unwrap();
     assert_eq!(store.find_project(ada, &title("Song")).await.unwrap(), None);
 }
 

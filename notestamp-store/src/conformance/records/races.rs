@@ -7,10 +7,11 @@ use futures_util::future::BoxFuture;
 
 use super::fixture::*;
 use crate::domain::{
-    Caller, Digest, ListQuery, Namespace, ObjectKind, Precondition, Revision, RevocationReason, Session, User,
+    Caller, Digest, ListQuery, Namespace, ObjectKind, Precondition, Project, Revision, RevocationReason,
+    Session, User,
 };
 use crate::error::Error;
-use crate::protocol::SaveCommit;
+use crate::protocol::{SaveCommit, TrashRestore};
 use crate::records::{RecordStore, SaveOutcome};
 
 type Store = Arc<dyn RecordStore>;
@@ -247,15 +248,50 @@ pub async fn of_racing_conditional_saves_one_succeeds(store: Store) {
     assert_all_agrees(&*store, &[ada]).await;
 }
 
+pub async fn a_restore_and_a_purge_of_the_trash_exclude_each_other(store: Store) {
+    let ada = account(&*store).await;
+    for _ in 0..RACERS {
+        save(&*store, ada, "Song").await.keeping().media(b"song").await.project().await;
+        let song = save(&*store, ada, "Song").await.keeping().project().await;
+        let key = song.id.into();
+        store.trash_project_if(ada.into(), &key, &Precondition::None, 9, NOW).await.unwrap();
+        let outcomes = race((0..2).map(|racer| {
+            let store = Arc::clone(&store);
+            async move {
+                let restore = TrashRestore {
+                    caller: ada.into(),
+                    id: song.id,
+                    title: None,
+                    projects_max: u64::MAX,
+                    now: NOW,
+                };
+                match racer {
+                    0 => store.restore_trashed(&restore).await.is_ok(),
+                    _ => store.purge_trashed(ada.into(), &[song.id], NOW).await.unwrap().0 == 1,
+                }
+            }
+        }))
+        .await;
+        assert_eq!(count(&outcomes, |done| *done), 1, "{outcomes:?}");
+        let is_restored = store.find_project(ada, &title("Song")).await.unwrap().is_some();
+        assert_eq!(is_restored, outcomes[0]);
+        assert_all_agrees(&*store, &[ada]).await;
+        if is_restored {
+            store.delete_project(ada.into(), &title("Song"), NOW).await.unwrap();
+        }
+    }
+}
+
 pub async fn racing_saves_stay_within_the_quota(store: Store) {
     let ada = account(&*store).await;
+    let quota = 3 * (10 + Project::RECORD_BYTES + metadata("title 0").stored_len());
     let mut commits = Vec::new();
     for racer in 0..RACERS {
-        commits.push(save(&*store, ada, &format!("title {racer}")).await.quota(30).commit);
+        commits.push(save(&*store, ada, &format!("title {racer}")).await.quota(quota).commit);
     }
     let outcomes = commit_all(&store, commits).await;
     assert_eq!(count(&outcomes, is_saved), 3, "{outcomes:?}");
-    let refused = count(&outcomes, |it| matches!(it, Err(Error::QuotaExceeded { max: 30 })));
+    let refused = count(&outcomes, |it| matches!(it, Err(Error::QuotaExceeded { max }) if *max == quota));
     assert_eq!(refused, RACERS - 3, "{outcomes:?}");
     assert_eq!(usage(&*store, ada).await, (3, 30));
 }
@@ -335,7 +371,10 @@ pub async fn a_conditional_deletion_does_not_delete_a_racing_save(store: Store) 
                 match deletes {
                     true => {
                         let demand = Precondition::OneOf(vec![seen]);
-                        store.delete_project_if(ada.into(), &title("Song"), &demand, NOW).await.map(drop)
+                        store
+                            .delete_project_if(ada.into(), &title("Song").into(), &demand, NOW)
+                            .await
+                            .map(drop)
                     }
                     false => commit_save(&*store, &newer).await.map(drop),
                 }

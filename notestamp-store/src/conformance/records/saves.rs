@@ -3,7 +3,7 @@
 use super::fixture::*;
 use crate::domain::{
     Digest, ListQuery, METADATA_BYTES_MAX, Metadata, Namespace, NotesRef, Object, ObjectKind, ObjectState,
-    Precondition, Revision, SRC_BYTES_MAX,
+    Precondition, Project, Revision, SRC_BYTES_MAX,
 };
 use crate::error::Error;
 use crate::protocol::Written;
@@ -184,22 +184,34 @@ pub async fn metadata_that_is_too_large_is_refused(store: &dyn RecordStore) {
 
 pub async fn the_quota_is_enforced(store: &dyn RecordStore) {
     let ada = account(store).await;
-    save(store, ada, "Song").await.media(b"song").await.quota(14).project().await;
+    let record = |text: &str| Project::RECORD_BYTES + metadata(text).stored_len();
+    let (one, two) = (14 + record("Song"), 14 + record("Song") + record("Other"));
+    save(store, ada, "Song").await.media(b"song").await.quota(one).project().await;
 
     let over = [
-        save(store, ada, "Other").await.notes_of(1).quota(14),
-        save(store, ada, "Song").await.notes_of(11).quota(14),
-        save(store, ada, "Other").await.notes_of(0).media(b"!").await.quota(14),
+        save(store, ada, "Other").await.notes_of(1).quota(two),
+        save(store, ada, "Song").await.notes_of(11).quota(one),
+        save(store, ada, "Other").await.notes_of(0).media(b"!").await.quota(two),
     ];
     let before = snapshot(store, ada).await;
     for save in over {
         let refused = save.outcome().await;
-        assert!(matches!(refused, Err(Error::QuotaExceeded { max: 14 })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(Error::QuotaExceeded { max }) if max == one || max == two),
+            "{refused:?}"
+        );
         assert_eq!(snapshot(store, ada).await, before);
     }
-    // Bytes that the account stores already use no quota, and an account over its quota may still save if it uses
+    // Of bytes that the account stores already, a save uses no quota, and an account over its quota may still save if it uses
     // less.
-    save(store, ada, "Same").await.notes_of(0).media(b"song").await.quota(14).project().await;
+    save(store, ada, "Same")
+        .await
+        .notes_of(0)
+        .media(b"song")
+        .await
+        .quota(one + record("Same"))
+        .project()
+        .await;
     save(store, ada, "Song").await.notes_of(9).quota(5).project().await;
     save(store, ada, "Song").await.notes_of(9).quota(5).project().await;
     assert_eq!(usage(store, ada).await, (2, 13));

@@ -82,11 +82,16 @@ impl State {
         self.libraries.values().flat_map(|library| library.ids().filter_map(|id| library.get(id)))
     }
 
+    /// The states of projects in the history and in the trash, those of removed accounts too.
+    fn kept(&self) -> impl Iterator<Item = &Project> {
+        self.libraries.values().flat_map(|library| library.kept.states())
+    }
+
     fn referrers(&self, id: ObjectId) -> impl Iterator<Item = &Project> {
         let refers = move |project: &&Project| {
             project.notes.object == id || project.media.is_some_and(|media| media.object == id)
         };
-        self.projects().filter(refers)
+        self.projects().chain(self.kept()).filter(refers)
     }
 
     /// Whether the ledger lacks an object of this project.
@@ -99,10 +104,23 @@ impl State {
     }
 
     fn usage_of(&self, owner: UserId) -> Usage {
-        let projects: Vec<_> = self.projects().filter(|project| project.owner == owner).collect();
-        let media: BTreeMap<_, _> =
-            projects.iter().filter_map(|it| it.media).map(|media| (media.digest, media.size)).collect();
-        let notes: u64 = projects.iter().map(|project| project.notes.size).sum();
-        Usage { projects: projects.len() as u64, bytes: notes + media.values().sum::<u64>() }
+        let shown: Vec<_> = self.projects().filter(|project| project.owner == owner).collect();
+        let kept: Vec<_> = self.kept().filter(|project| project.owner == owner).collect();
+        let notes = |states: &[&Project]| states.iter().map(|it| it.notes.size).sum::<u64>();
+        let records = |states: &[&Project]| states.iter().map(|it| it.record_bytes()).sum::<u64>();
+        let media = |states: &[&Project]| -> BTreeMap<_, u64> {
+            states.iter().filter_map(|it| it.media).map(|media| (media.digest, media.size)).collect()
+        };
+        let shown_media = media(&shown);
+        let mut kept_media = media(&kept);
+        kept_media.retain(|digest, _| !shown_media.contains_key(digest));
+        Usage {
+            projects: shown.len() as u64,
+            bytes: notes(&shown) + shown_media.values().sum::<u64>(),
+            record_bytes: records(&shown),
+            trashed: self.libraries.get(&owner).map_or(0, |library| library.kept.trash.len() as u64),
+            kept_bytes: notes(&kept) + kept_media.values().sum::<u64>(),
+            kept_record_bytes: records(&kept),
+        }
     }
 }

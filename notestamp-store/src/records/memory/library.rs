@@ -1,12 +1,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound::{Excluded, Unbounded};
 
+use super::kept::Kept;
 use crate::domain::{
-    Cursor, Digest, ListQuery, MediaRef, ObjectId, Order, Page, Project, ProjectId, Sort, Title,
+    Cursor, Digest, ListQuery, MediaRef, ObjectId, Order, Page, Project, ProjectId, ProjectKey, Sort, Title,
 };
+use crate::protocol::MediaUse;
 use crate::records::ListStart;
 
-/// The projects of one account, with an index for each way to find them.
+/// The projects of one account, with an index for each way to find them, their versions and the trash.
 #[derive(Debug, Default)]
 pub(super) struct Library {
     projects: BTreeMap<ProjectId, Project>,
@@ -14,6 +16,7 @@ pub(super) struct Library {
     media: BTreeSet<(Digest, ProjectId)>,
     /// For each [`Sort`], the projects in its order.
     places: [BTreeMap<Cursor, ProjectId>; SORTS.len()],
+    pub(super) kept: Kept,
 }
 
 /// In the order of their declaration, so that a sort's discriminant is its index in this array.
@@ -28,14 +31,35 @@ impl Library {
         self.projects.get(&id)
     }
 
+    pub(super) fn find(&self, key: &ProjectKey) -> Option<&Project> {
+        match key {
+            ProjectKey::Title(title) => self.titled(title),
+            ProjectKey::Id(id) => self.get(*id),
+        }
+    }
+
     pub(super) fn titled(&self, title: &Title) -> Option<&Project> {
         self.titles.get(title).and_then(|id| self.projects.get(id))
     }
 
+    /// The media with this digest of a project, a version, or a project in the trash.
     pub(super) fn media_of(&self, digest: Digest) -> Option<MediaRef> {
+        let mut shown = self.with_media(digest).filter_map(|project| project.media);
+        shown.next().or_else(|| self.kept.media_of(digest))
+    }
+
+    /// How the records of the account use media with this digest, apart from the project `except`.
+    pub(super) fn media_use(&self, digest: Digest, except: Option<ProjectId>) -> MediaUse {
+        MediaUse {
+            shown: self.with_media(digest).any(|project| Some(project.id) != except),
+            kept: self.kept.media_of(digest).is_some(),
+        }
+    }
+
+    fn with_media(&self, digest: Digest) -> impl Iterator<Item = &Project> {
         let first = (digest, ProjectId::from_bytes([0; 16]));
-        let (found, id) = self.media.range(first..).next()?;
-        self.projects.get(id).filter(|_| *found == digest).and_then(|project| project.media)
+        let found = self.media.range(first..).take_while(move |(found, _)| *found == digest);
+        found.filter_map(|(_, id)| self.projects.get(id))
     }
 
     /// Adds a project, or replaces the one of its id.
@@ -49,9 +73,9 @@ impl Library {
         self.projects.insert(project.id, project);
     }
 
-    /// Repoints the projects that refer to lost media to other media of the same bytes.
+    /// Repoints all records that refer to lost media to other media of the same bytes.
     pub(super) fn repoint(&mut self, lost: &[ObjectId], media: MediaRef) {
-        for project in self.projects.values_mut() {
+        for project in self.projects.values_mut().chain(self.kept.states_mut()) {
             if project.media.is_some_and(|media| lost.contains(&media.object)) {
                 project.media = Some(media);
             }

@@ -1,11 +1,15 @@
 //! All records in this process's memory: for tests, for demos, and as the reference for other backends.
 
 mod audit;
+mod history;
+mod kept;
 mod ledger;
 mod library;
 mod objects;
 mod projects;
+mod purge;
 mod sessions;
+mod trash;
 mod users;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -6,11 +6,14 @@ use super::library::Library;
 use super::{MemoryRecords, State};
 use crate::clock::Timestamp;
 use crate::domain::{
-    Caller, Digest, ListQuery, MediaRef, Page, Precondition, Project, ProjectId, Title, UserId,
+    Caller, Digest, ListQuery, MediaRef, Object, Page, Precondition, Project, ProjectId, ProjectKey,
+    Revision, Title, UserId, Version,
 };
 use crate::error::{Error, Result};
+use crate::protocol::thinning::EXAMINED_MAX;
 use crate::protocol::{
-    DeleteReads, SaveCommit, SaveDecision, SaveReads, check_precondition, plan_delete, plan_save,
+    Holding, PURGED_FOR_QUOTA_MAX, SaveCommit, SaveDecision, SaveReads, check_precondition, exceeds_quota,
+    plan_save,
 };
 use crate::records::{Deleted, ListStart, ProjectStore, SaveOutcome};
 
@@ -52,39 +55,41 @@ impl ProjectStore for MemoryRecords {
             SaveDecision::BytesNeeded => return Ok(SaveOutcome::BytesNeeded),
             SaveDecision::CheckNeeded(media) => return Ok(SaveOutcome::CheckNeeded(media)),
         };
-        let doomed = plan.doomed().cloned().collect();
+        let mut doomed: Vec<_> = plan.doomed().cloned().collect();
         plan.rows.into_iter().for_each(|row| state.ledger.put(row));
+        let (owner, id) = (commit.caller.user, plan.project.id);
+        let library = state.libraries.entry(owner).or_default();
+        library.kept.versions.extend(plan.version.map(|version| ((id, version.project.revision), version)));
         if let Some(media) = plan.project.media.filter(|_| !plan.lost.is_empty()) {
             state.libraries.values_mut().for_each(|library| library.repoint(&plan.lost, media));
         }
-        state.libraries.entry(commit.caller.user).or_default().put(plan.project.clone());
-        state.users.insert(plan.user.id, plan.user);
+        state.libraries.entry(owner).or_default().put(plan.project.clone());
+        state.users.insert(owner, plan.user);
+        doomed.extend(state.purge_surplus(commit, id, &plan.thinned));
         Ok(SaveOutcome::Saved { project: Box::new(plan.project), doomed })
     }
 
     async fn delete_project_if(
         &self,
         caller: Caller,
-        title: &Title,
+        key: &ProjectKey,
         precondition: &Precondition,
         now: Timestamp,
     ) -> Result<Deleted> {
-        let absent = Error::NoSuchProject;
         let mut state = self.lock()?;
         state.admit(caller, now)?;
         let owner = caller.user;
-        let found = state.library(owner).and_then(|library| library.titled(title));
-        let Some((id, revision)) = found.map(|project| (project.id, project.revision)) else {
-            return Err(absent);
-        };
-        check_precondition(precondition, Some(revision))?;
-        state.delete_project(owner, id, now).ok_or(absent)
+        let found = state.library(owner).and_then(|library| library.find(key)).cloned();
+        let project = found.ok_or(Error::NoSuchProject)?;
+        check_precondition(precondition, Some(project.revision))?;
+        let states = state.with_versions(Holding::Current, project, owner);
+        Ok(Deleted { doomed: state.purge(owner, states, now) })
     }
 }
 
 impl State {
     /// The projects of an account; absent if the account has been removed.
-    fn library(&self, owner: UserId) -> Option<&Library> {
+    pub(super) fn library(&self, owner: UserId) -> Option<&Library> {
         self.libraries.get(&owner).filter(|_| self.users.contains_key(&owner))
     }
 
@@ -97,6 +102,12 @@ impl State {
         let named = named.filter_map(|media| self.ledger.get(media.object));
         let live = digest.and_then(|digest| self.ledger.live_media(commit.namespace, digest));
         let offered = commit.media.as_ref().and_then(|offer| offer.object());
+        let old_media = project.and_then(|project| project.media);
+        let id = project.map(|project| project.id);
+        let others = |digest: Option<Digest>| {
+            library.zip(digest).map(|(library, digest)| library.media_use(digest, id)).unwrap_or_default()
+        };
+        let versions = library.zip(id).into_iter().flat_map(|(library, id)| library.kept.versions_of(id));
         SaveReads {
             session: commit.caller.session.and_then(|id| self.session(id)),
             user: self.users.get(&commit.caller.user).cloned(),
@@ -104,29 +115,30 @@ impl State {
             notes: self.ledger.get(commit.notes.object).cloned(),
             old_notes: project.and_then(|project| self.ledger.get(project.notes.object)).cloned(),
             media: offered.and_then(|object| self.ledger.get(object)).cloned(),
+            old_media: old_media.and_then(|media| self.ledger.get(media.object)).cloned(),
+            old_media_others: others(old_media.map(|media| media.digest)),
             owned,
+            new_media_others: others(digest),
+            versions: versions.rev().take(EXAMINED_MAX).map(Version::times).collect(),
             rows: SaveReads::distinct(named.chain(live).cloned()),
         }
     }
 
-    /// Deletes a project, even if its owner's account has been removed.
-    pub(super) fn delete_project(&mut self, owner: UserId, id: ProjectId, now: Timestamp) -> Option<Deleted> {
-        let library = self.libraries.get_mut(&owner)?;
-        let project = library.remove(id)?;
-        let media = project.media;
-        let plan = plan_delete(
-            &DeleteReads {
-                user: self.users.get(&owner).cloned(),
-                notes: self.ledger.get(project.notes.object).cloned(),
-                media: media.and_then(|media| self.ledger.get(media.object)).cloned(),
-                media_shared: media.is_some_and(|media| library.media_of(media.digest).is_some()),
-                project,
-            },
-            now,
-        );
-        let doomed = plan.doomed().cloned().collect();
-        plan.rows.into_iter().for_each(|row| self.ledger.put(row));
-        self.users.extend(plan.user.map(|user| (owner, user)));
-        Some(Deleted { doomed })
+    /// Purges the versions that a save has thinned out and, while the account exceeds its quota, the oldest of what it
+    /// keeps.
+    fn purge_surplus(&mut self, commit: &SaveCommit, id: ProjectId, thinned: &[Revision]) -> Vec<Object> {
+        let (owner, now) = (commit.caller.user, commit.now);
+        let kept = self.libraries.get(&owner).map(|library| &library.kept);
+        let thinned = thinned.iter().filter_map(|revision| kept?.versions.get(&(id, *revision)));
+        let thinned = thinned.map(|version| (Holding::Version, version.project.clone())).collect();
+        let mut doomed = self.purge(owner, thinned, now);
+        for _ in 0..PURGED_FOR_QUOTA_MAX {
+            if !self.users.get(&owner).is_some_and(|user| exceeds_quota(user, commit)) {
+                break;
+            }
+            let Some(oldest) = self.oldest_kept(owner) else { break };
+            doomed.extend(self.purge(owner, oldest, now));
+        }
+        doomed
     }
 }

@@ -4,9 +4,7 @@ use async_trait::async_trait;
 
 use super::{MemoryRecords, State};
 use crate::clock::Timestamp;
-use crate::domain::{
-    Caller, Email, PasswordHash, ProjectId, RevocationReason, Session, SessionId, User, UserId,
-};
+use crate::domain::{Caller, Email, PasswordHash, RevocationReason, Session, SessionId, User, UserId};
 use crate::error::{Error, Result};
 use crate::records::UserStore;
 
@@ -89,9 +87,7 @@ impl UserStore for MemoryRecords {
             purged += sessions.len();
             sessions.iter().for_each(|id| drop(state.sessions.remove(id)));
 
-            let projects = state.projects_of(owner, limit - purged);
-            purged += projects.len();
-            projects.into_iter().for_each(|id| drop(state.delete_project(owner, id, now)));
+            purged += state.purge_states(owner, limit - purged, now);
 
             if purged < limit {
                 state.libraries.remove(&owner);
@@ -106,9 +102,5 @@ impl State {
     fn sessions_of(&self, user: UserId, limit: usize) -> Vec<SessionId> {
         let sessions = self.sessions.values().filter(|session| session.user == user);
         sessions.map(|session| session.id).take(limit).collect()
-    }
-
-    fn projects_of(&self, owner: UserId, limit: usize) -> Vec<ProjectId> {
-        self.libraries.get(&owner).into_iter().flat_map(|library| library.ids()).take(limit).collect()
     }
 }

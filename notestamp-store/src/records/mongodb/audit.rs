@@ -4,13 +4,15 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use futures_util::{FutureExt, TryStreamExt};
-use mongodb::bson::{Document, RawDocumentBuf, Uuid, deserialize_from_slice, doc};
+use mongodb::Collection;
+use mongodb::bson::{Binary, Document, RawDocumentBuf, Uuid, deserialize_from_slice, doc};
 use mongodb::options::Hint;
 use serde::Deserialize;
 
 use super::bson::{limit as document_limit, uuid};
+use super::collections::Collections;
 use super::documents::objects::ObjectDocument;
-use super::documents::projects::ProjectDocument;
+use super::documents::projects::{ProjectDocument, record_bytes};
 use super::documents::readable;
 use super::documents::users::UserDocument;
 use super::error::{Failure, Result as StepResult};
@@ -56,13 +58,15 @@ impl RecordAudit for MongoDbRecords {
                 let id = uuid(id.as_bytes());
                 let count = count_references(transaction, &[id]).await?.get(&id).copied().unwrap_or(0);
                 let Transaction { session, collections } = transaction;
-                let projects = collections.projects.clone_with_type::<ReferrerDocument>();
                 let mut first = None;
-                for field in REFERENCES {
-                    if first.is_none() {
-                        let found = projects.find_one(doc! { field: id });
-                        let found = found.projection(doc! { "owner": 1, "title": 1 }).session(&mut *session);
-                        first = found.await?.and_then(ReferrerDocument::readable);
+                for states in states_of(collections) {
+                    let states = states.clone_with_type::<ReferrerDocument>();
+                    for field in REFERENCES {
+                        if first.is_none() {
+                            let found = states.find_one(doc! { field: id });
+                            let found = found.projection(doc! { "owner": 1, "title": 1 });
+                            first = found.session(&mut *session).await?.and_then(ReferrerDocument::readable);
+                        }
                     }
                 }
                 Ok(Referrers { count, first })
@@ -159,7 +163,16 @@ impl RecordAudit for MongoDbRecords {
     }
 }
 
-/// The fields by which projects refer to objects; each has an index.
+/// The collections whose documents refer to objects: projects, versions and the trash.
+fn states_of(collections: &Collections) -> [Collection<RawDocumentBuf>; 3] {
+    [
+        collections.projects.clone_with_type(),
+        collections.versions.clone_with_type(),
+        collections.trash.clone_with_type(),
+    ]
+}
+
+/// The fields by which these refer to objects; each has an index.
 const REFERENCES: [&str; 2] = ["notes.object", "media.object"];
 
 /// The owner and the title of a project.
@@ -198,6 +211,8 @@ where
         RecordKind::User => collections.users.name(),
         RecordKind::Session => collections.sessions.name(),
         RecordKind::Project => collections.projects.name(),
+        RecordKind::Version => collections.versions.name(),
+        RecordKind::Trashed => collections.trash.name(),
         RecordKind::Object => collections.objects.name(),
     };
     let records = collections.database.collection::<RawDocumentBuf>(name);
@@ -219,15 +234,18 @@ where
 /// How many references there are to each of these objects; those without a reference are left out.
 async fn count_references(transaction: &mut Transaction, ids: &[Uuid]) -> StepResult<HashMap<Uuid, u64>> {
     let mut counts = HashMap::new();
-    for field in REFERENCES {
-        let mut refers = doc! { field: { "$in": ids } };
-        if field == "media.object" {
-            // The condition of the partial index.
-            refers.insert("media.digest", doc! { "$exists": true });
-        }
-        let count = doc! { "$group": { "_id": format!("${field}"), "count": { "$sum": 1_i64 } } };
-        for found in aggregate::<Counted>(transaction, vec![doc! { "$match": refers }, count]).await? {
-            *counts.entry(found.id).or_default() += u64::try_from(found.count).unwrap_or(0);
+    for states in states_of(&transaction.collections) {
+        for field in REFERENCES {
+            let mut refers = doc! { field: { "$in": ids } };
+            if field == "media.object" {
+                // The condition of the partial index.
+                refers.insert("media.digest", doc! { "$exists": true });
+            }
+            let count = doc! { "$group": { "_id": format!("${field}"), "count": { "$sum": 1_i64 } } };
+            let pipeline = vec![doc! { "$match": refers }, count];
+            for found in aggregate::<Counted>(transaction, &states, pipeline).await? {
+                *counts.entry(found.id).or_default() += u64::try_from(found.count).unwrap_or(0);
+            }
         }
     }
     Ok(counts)
@@ -235,39 +253,78 @@ async fn count_references(transaction: &mut Transaction, ids: &[Uuid]) -> StepRe
 
 /// What an account uses: see [`Usage`].
 async fn count_usage(transaction: &mut Transaction, owner: UserId) -> StepResult<Usage> {
-    #[derive(Deserialize)]
-    struct Notes {
-        projects: i64,
-        bytes: i64,
-    }
+    let [projects, versions, trash] = states_of(&transaction.collections);
+    let owner = uuid(owner.as_bytes());
+    let shown = sums(transaction, &projects, owner).await?;
+    let kept = sums(transaction, &versions, owner).await?;
+    let trashed = sums(transaction, &trash, owner).await?;
+    let shown_media = media_of(transaction, &projects, owner).await?;
+    let mut kept_media = media_of(transaction, &versions, owner).await?;
+    kept_media.extend(media_of(transaction, &trash, owner).await?);
+    kept_media.retain(|digest, _| !shown_media.contains_key(digest));
+    let bytes = |sums: &[&Sums], media: &HashMap<Vec<u8>, u64>| {
+        sums.iter().map(|it| it.notes).sum::<u64>() + media.values().sum::<u64>()
+    };
+    Ok(Usage {
+        projects: shown.count,
+        bytes: bytes(&[&shown], &shown_media),
+        record_bytes: shown.records,
+        trashed: trashed.count,
+        kept_bytes: bytes(&[&kept, &trashed], &kept_media),
+        kept_record_bytes: kept.records + trashed.records,
+    })
+}
+
+/// The sums over the documents of an account in one collection.
+#[derive(Deserialize, Default)]
+struct Sums {
+    count: u64,
+    notes: u64,
+    records: u64,
+}
+
+async fn sums(
+    transaction: &mut Transaction,
+    states: &Collection<RawDocumentBuf>,
+    owner: Uuid,
+) -> StepResult<Sums> {
+    let sums = doc! { "$group": {
+        "_id": null,
+        "count": { "$sum": 1_i64 },
+        "notes": { "$sum": { "$toLong": "$notes.size" } },
+        "records": { "$sum": { "$toLong": record_bytes() } },
+    } };
+    let found = aggregate::<Sums>(transaction, states, vec![doc! { "$match": { "owner": owner } }, sums]);
+    Ok(found.await?.pop().unwrap_or_default())
+}
+
+/// The digests of the media in one collection of an account, each with its size.
+async fn media_of(
+    transaction: &mut Transaction,
+    states: &Collection<RawDocumentBuf>,
+    owner: Uuid,
+) -> StepResult<HashMap<Vec<u8>, u64>> {
     #[derive(Deserialize)]
     struct Media {
-        bytes: i64,
+        #[serde(rename = "_id")]
+        digest: Binary,
+        size: i64,
     }
-
-    let owner = uuid(owner.as_bytes());
-    let notes = doc! { "$group": {
-        "_id": null, "projects": { "$sum": 1_i64 }, "bytes": { "$sum": { "$toLong": "$notes.size" } }
-    } };
-    let notes = aggregate::<Notes>(transaction, vec![doc! { "$match": { "owner": owner } }, notes]).await?;
     let media = vec![
         doc! { "$match": { "owner": owner, "media.digest": { "$exists": true } } },
-        doc! { "$group": { "_id": "$media.digest", "size": { "$first": "$media.size" } } },
-        doc! { "$group": { "_id": null, "bytes": { "$sum": { "$toLong": "$size" } } } },
+        doc! { "$group": { "_id": "$media.digest", "size": { "$first": { "$toLong": "$media.size" } } } },
     ];
-    let media = aggregate::<Media>(transaction, media).await?;
-    let bytes = notes.iter().map(|it| it.bytes).chain(media.iter().map(|it| it.bytes)).sum::<i64>();
-    let count = |number: i64| u64::try_from(number).unwrap_or(0);
-    Ok(Usage { projects: count(notes.first().map_or(0, |it| it.projects)), bytes: count(bytes) })
+    let found = aggregate::<Media>(transaction, states, media).await?.into_iter();
+    Ok(found.map(|media| (media.digest.bytes, u64::try_from(media.size).unwrap_or(0))).collect())
 }
 
 async fn aggregate<T: serde::de::DeserializeOwned>(
     transaction: &mut Transaction,
+    states: &Collection<RawDocumentBuf>,
     pipeline: Vec<Document>,
 ) -> StepResult<Vec<T>> {
-    let Transaction { session, collections } = transaction;
-    let projects = collections.projects.clone_with_type::<RawDocumentBuf>();
-    let mut found = projects.aggregate(pipeline).with_type::<RawDocumentBuf>().session(&mut *session).await?;
+    let session = &mut transaction.session;
+    let mut found = states.aggregate(pipeline).with_type::<RawDocumentBuf>().session(&mut *session).await?;
     let found: Vec<RawDocumentBuf> = found.stream(session).try_collect().await?;
     let read = |document: &RawDocumentBuf| {
         deserialize_from_slice(document.as_bytes()).map_err(|error| mongodb::error::Error::from(error).into())

@@ -4,6 +4,7 @@ use mongodb::{Collection, Database};
 use super::documents::objects::ObjectDocument;
 use super::documents::projects::ProjectDocument;
 use super::documents::sessions::SessionDocument;
+use super::documents::states::StateDocument;
 use super::documents::users::{RemovedUser, UserDocument};
 
 /// The collections, one for each kind of record.
@@ -17,6 +18,8 @@ pub(super) struct Collections {
     pub(super) removed_users: Collection<RemovedUser>,
     pub(super) sessions: Collection<SessionDocument>,
     pub(super) projects: Collection<ProjectDocument>,
+    pub(super) versions: Collection<StateDocument>,
+    pub(super) trash: Collection<StateDocument>,
     /// The ledger.
     pub(super) objects: Collection<ObjectDocument>,
 }
@@ -29,6 +32,8 @@ impl Collections {
             removed_users: database.collection("removed_users"),
             sessions: database.collection("sessions"),
             projects: database.collection("projects"),
+            versions: database.collection("versions"),
+            trash: database.collection("trash"),
             objects: database.collection("objects"),
             database: database.clone(),
         }

@@ -8,12 +8,14 @@ use super::documents::objects::ObjectDocument;
 use super::documents::projects::ProjectDocument;
 use super::documents::read;
 use super::documents::sessions::SessionDocument;
+use super::documents::states::StateDocument;
 use super::documents::users::UserDocument;
 use super::error::{Failure, Result};
-use crate::domain::{Object, Project, Session, User};
+use crate::domain::{Object, Project, Session, Trashed, User, Version};
 use crate::records::{DamagedPage, DamagedRecord, RecordKey, RecordKind};
 
-/// Reads some records of a kind, in the order of their ids. A document whose `_id` is no UUID is no record.
+/// Reads some records of a kind, in the order of their ids. A document whose `_id` is no binary value is no
+/// record.
 pub(super) async fn find(
     collections: &Collections,
     kind: RecordKind,
@@ -24,10 +26,16 @@ pub(super) async fn find(
         RecordKind::User => collections.users.name(),
         RecordKind::Session => collections.sessions.name(),
         RecordKind::Project => collections.projects.name(),
+        RecordKind::Version => collections.versions.name(),
+        RecordKind::Trashed => collections.trash.name(),
         RecordKind::Object => collections.objects.name(),
     };
     let records = collections.database.collection::<RawDocumentBuf>(name);
-    let after = Binary { subtype: BinarySubtype::Uuid, bytes: after.unwrap_or_default() };
+    let subtype = match kind {
+        RecordKind::Version => BinarySubtype::Generic,
+        _ => BinarySubtype::Uuid,
+    };
+    let after = Binary { subtype, bytes: after.unwrap_or_default() };
     let found = records.find(doc! { "_id": { "$gt": after } }).sort(doc! { "_id": 1 }).limit(limit).await?;
     let found: Vec<RawDocumentBuf> = found.try_collect().await?;
     let mut page = DamagedPage::default();
@@ -40,6 +48,8 @@ pub(super) async fn find(
             RecordKind::User => read::<UserDocument, User>(document).map(drop),
             RecordKind::Session => read::<SessionDocument, Session>(document).map(drop),
             RecordKind::Project => read::<ProjectDocument, Project>(document).map(drop),
+            RecordKind::Version => read::<StateDocument, Version>(document).map(drop),
+            RecordKind::Trashed => read::<StateDocument, Trashed>(document).map(drop),
             RecordKind::Object => read::<ObjectDocument, Object>(document).map(drop),
         };
         if let Err(damage) = read {

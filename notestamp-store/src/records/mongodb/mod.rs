@@ -55,6 +55,7 @@ mod collections;
 mod damage;
 mod documents;
 mod error;
+mod history;
 mod identity;
 mod listing;
 mod objects;
@@ -64,6 +65,7 @@ mod save_reads;
 mod schema;
 mod sessions;
 mod transaction;
+mod trash;
 mod users;
 
 use std::fmt;

@@ -11,12 +11,13 @@ use mongodb::options::{IndexOptions, ReturnDocument};
 use mongodb::{Collection, IndexModel};
 
 use super::collections::Collections;
+use super::documents::projects::record_bytes;
 use super::error::{Failure, Result, is_duplicate_key};
 use crate::domain::{Title, UserId};
 use crate::records::respelling::{report_collision, respelled};
 
 /// The version that this program writes. A program that writes an older version must not run at the same time.
-const VERSION: i64 = 5;
+const VERSION: i64 = 6;
 
 /// The last version in which projects have no n-grams of their titles.
 const WITHOUT_GRAMS: i64 = 1;
@@ -31,6 +32,9 @@ const WITHOUT_IDENTITY: i64 = 3;
 
 /// The last version in which sessions do not carry the epoch in which they started.
 const WITHOUT_EPOCHS: i64 = 4;
+
+/// The last version without a history: projects have no time of their latest save, and accounts no usage of records.
+const WITHOUT_HISTORY: i64 = 5;
 
 /// How many documents one step of a migration processes at most.
 const BATCH: i64 = 1_000;
@@ -55,7 +59,10 @@ pub(super) async fn prepare(collections: &Collections) -> Result<()> {
         Some(found) if found > VERSION => {
             return Err(Failure::NewerSchema { database: database(), found, known: VERSION });
         }
-        Some(VERSION | WITHOUT_EPOCHS | WITHOUT_IDENTITY | WITHOUT_ONE_SPELLING | WITHOUT_GRAMS) => {}
+        Some(
+            VERSION | WITHOUT_HISTORY | WITHOUT_EPOCHS | WITHOUT_IDENTITY | WITHOUT_ONE_SPELLING
+            | WITHOUT_GRAMS,
+        ) => {}
         Some(_) => return Err(Failure::Field { field: "meta.version" }),
         None if names.iter().any(|name| !name.starts_with("system.")) => {
             return Err(Failure::ForeignSchema { database: database() });
@@ -67,6 +74,8 @@ pub(super) async fn prepare(collections: &Collections) -> Result<()> {
     drop_indexes(&collections.sessions, &[SESSIONS_EXPIRY, SESSIONS_WITHOUT_EPOCH]).await?;
     collections.sessions.create_indexes(sessions()).await?;
     collections.projects.create_indexes(projects()).await?;
+    collections.versions.create_indexes(versions()).await?;
+    collections.trash.create_indexes(trash()).await?;
     collections.objects.create_indexes(objects()).await?;
     Ok(())
 }
@@ -81,6 +90,7 @@ pub(super) async fn migrate(collections: &Collections) -> Result<bool> {
         Some(WITHOUT_ONE_SPELLING) => respell_some_addresses(collections).await?,
         Some(WITHOUT_IDENTITY) => migrated(collections, WITHOUT_IDENTITY).await?,
         Some(WITHOUT_EPOCHS) => add_some_epochs(collections).await?,
+        Some(WITHOUT_HISTORY) => add_some_times(collections).await?,
         _ => return Ok(false),
     }
     Ok(true)
@@ -105,6 +115,58 @@ async fn add_some_epochs(collections: &Collections) -> Result<()> {
     let ids: Vec<&Bson> = old.iter().filter_map(|session| session.get("_id")).collect();
     let first = doc! { "$set": { "epoch": 0_i64 } };
     sessions.update_many(doc! { "_id": { "$in": ids } }, first).await?;
+    Ok(())
+}
+
+/// The states of projects of an older version were saved when their notes became live. Accounts get the usage of their
+/// records afterwards.
+async fn add_some_times(collections: &Collections) -> Result<()> {
+    let projects = collections.projects.clone_with_type::<Document>();
+    let old = doc! { "saved": { "$exists": false } };
+    if projects.find_one(old.clone()).projection(doc! { "_id": 1 }).await?.is_none() {
+        return add_some_record_bytes(collections).await;
+    }
+    let since = doc! { "$first": "$row.since" };
+    let add = [
+        doc! { "$match": old },
+        doc! { "$limit": BATCH },
+        doc! { "$lookup": { "from": "objects", "localField": "notes.object", "foreignField": "_id", "as": "row" } },
+        doc! { "$project": { "saved": { "$ifNull": [since, "$created"] } } },
+        doc! { "$merge": { "into": "projects", "whenNotMatched": "discard" } },
+    ];
+    projects.aggregate(add).await?;
+    Ok(())
+}
+
+async fn add_some_record_bytes(collections: &Collections) -> Result<()> {
+    let users = collections.users.clone_with_type::<Document>();
+    let old = doc! { "usage.record_bytes": { "$exists": false } };
+    let old = users.find(old).projection(doc! { "_id": 1 }).limit(BATCH);
+    let old: Vec<Document> = old.await?.try_collect().await?;
+    if old.is_empty() {
+        return migrated(collections, WITHOUT_HISTORY).await;
+    }
+    let ids: Vec<&Bson> = old.iter().filter_map(|user| user.get("_id")).collect();
+    let sums = [
+        doc! { "$match": { "owner": { "$in": ids.clone() } } },
+        doc! { "$group": { "_id": "$owner", "bytes": { "$sum": record_bytes() } } },
+    ];
+    let projects = collections.projects.clone_with_type::<Document>();
+    let sums: Vec<Document> = projects.aggregate(sums).await?.try_collect().await?;
+    let updates: Vec<Document> = ids
+        .into_iter()
+        .map(|id| {
+            let sum = sums.iter().find(|sum| sum.get("_id") == Some(id)).and_then(|sum| sum.get("bytes"));
+            let bytes = sum.and_then(|sum| sum.as_i64().or(sum.as_i32().map(i64::from))).unwrap_or(0);
+            let usage = doc! {
+                "usage.record_bytes": bytes, "usage.trashed": 0_i64, "usage.kept_bytes": 0_i64,
+                "usage.kept_record_bytes": 0_i64,
+            };
+            doc! { "q": { "_id": id }, "u": { "$set": usage } }
+        })
+        .collect();
+    let update = doc! { "update": collections.users.name(), "updates": updates, "ordered": false };
+    collections.database.run_command(update).await?;
     Ok(())
 }
 
@@ -189,7 +251,7 @@ async fn record_version(collections: &Collections) -> Result<()> {
 /// too.
 async fn create_collections(collections: &Collections, existing: &[String]) -> Result<()> {
     const NAMESPACE_EXISTS: i32 = 48;
-    let needed = ["users", "removed_users", "sessions", "projects", "objects"];
+    let needed = ["users", "removed_users", "sessions", "projects", "versions", "trash", "objects"];
     for name in needed.into_iter().filter(|name| existing.iter().all(|existing| existing != name)) {
         match collections.database.create_collection(name).await {
             Err(error) if !matches!(&*error.kind, ErrorKind::Command(refused) if refused.code == NAMESPACE_EXISTS) =>
@@ -266,6 +328,30 @@ fn projects() -> Vec<IndexModel> {
         // For repointing all projects that refer to lost media.
         partial("projects_by_media", doc! { "media.object": 1 }, with_media.clone()),
         partial("projects_by_media_digest", doc! { "owner": 1, "media.digest": 1, "_id": 1 }, with_media),
+    ]
+}
+
+fn versions() -> Vec<IndexModel> {
+    let with_media = doc! { "media.digest": { "$exists": true } };
+    vec![
+        // Also covers the times by which a save thins the history out.
+        index("versions_by_project", doc! { "project": 1, "revision": -1, "saved": 1, "replaced": 1 }),
+        index("versions_by_replaced", doc! { "replaced": 1, "project": 1, "revision": 1, "owner": 1 }),
+        index("versions_by_notes", doc! { "notes.object": 1 }),
+        index("versions_of_owner", doc! { "owner": 1, "replaced": 1, "project": 1, "revision": 1 }),
+        partial("versions_by_media", doc! { "media.object": 1 }, with_media.clone()),
+        partial("versions_by_media_digest", doc! { "owner": 1, "media.digest": 1, "_id": 1 }, with_media),
+    ]
+}
+
+fn trash() -> Vec<IndexModel> {
+    let with_media = doc! { "media.digest": { "$exists": true } };
+    vec![
+        index("trash_by_deleted", doc! { "deleted": 1, "_id": 1, "owner": 1 }),
+        index("trash_by_notes", doc! { "notes.object": 1 }),
+        index("trash_of_owner", doc! { "owner": 1, "deleted": 1, "_id": 1 }),
+        partial("trash_by_media", doc! { "media.object": 1 }, with_media.clone()),
+        partial("trash_by_media_digest", doc! { "owner": 1, "media.digest": 1, "_id": 1 }, with_media),
     ]
 }
 

@@ -41,13 +41,19 @@ pub(super) fn update_epoch(connection: &Connection, id: UserId, epoch: SessionEp
 /// Writes the fields of a user record that a save or a deletion changes.
 pub(super) fn update_usage(connection: &Connection, user: &User) -> Result<()> {
     let update = "
-        UPDATE users SET usage_projects = :usage_projects, usage_bytes = :usage_bytes, saves = :saves,
-            revision_floor = :revision_floor
+        UPDATE users SET usage_projects = :usage_projects, usage_bytes = :usage_bytes,
+            usage_record_bytes = :usage_record_bytes, usage_trashed = :usage_trashed,
+            usage_kept_bytes = :usage_kept_bytes, usage_kept_record_bytes = :usage_kept_record_bytes,
+            saves = :saves, revision_floor = :revision_floor
         WHERE id = :id";
     connection.prepare_cached(update)?.execute(named_params! {
         ":id": user.id.as_bytes(),
         ":usage_projects": user.usage.projects,
         ":usage_bytes": user.usage.bytes,
+        ":usage_record_bytes": user.usage.record_bytes,
+        ":usage_trashed": user.usage.trashed,
+        ":usage_kept_bytes": user.usage.kept_bytes,
+        ":usage_kept_record_bytes": user.usage.kept_record_bytes,
         ":saves": user.saves,
         ":revision_floor": user.revision_floor.get(),
     })?;

@@ -71,8 +71,14 @@ impl RecordAudit for SqliteRecords {
             let mut statement = connection.prepare_cached(USERS)?;
             let after: &[u8] = after.as_ref().map_or(&[], |id| id.as_bytes());
             let users = statement.query_and_then([after], |row| -> StepResult<_> {
-                let usage =
-                    Usage { projects: row.get("counted_projects")?, bytes: row.get("counted_bytes")? };
+                let usage = Usage {
+                    projects: row.get("counted_projects")?,
+                    bytes: row.get("counted_bytes")?,
+                    record_bytes: row.get("counted_record_bytes")?,
+                    trashed: row.get("counted_trashed")?,
+                    kept_bytes: row.get("counted_kept_bytes")?,
+                    kept_record_bytes: row.get("counted_kept_record_bytes")?,
+                };
                 Ok((rows_of_users::from_row(row)?, usage))
             })?;
             users.filter_map(|user| unless_damaged(RecordKind::User, user)).take(limit).collect()
@@ -111,7 +117,7 @@ impl RecordAudit for SqliteRecords {
     }
 }
 
-/// Counts the references to the object `id` of `of`.
+/// Counts the references to the object of this id: of projects, versions and the trash.
 macro_rules! references {
     ($id:literal) => {
         concat!(
@@ -119,8 +125,38 @@ macro_rules! references {
             $id,
             ") + (SELECT count(*) FROM projects WHERE media = ",
             $id,
+            ") + (SELECT count(*) FROM versions WHERE notes = ",
+            $id,
+            ") + (SELECT count(*) FROM versions WHERE media = ",
+            $id,
+            ") + (SELECT count(*) FROM trash WHERE notes = ",
+            $id,
+            ") + (SELECT count(*) FROM trash WHERE media = ",
+            $id,
             ")"
         )
+    };
+}
+
+/// What the records of an account in this table cost: see [`Project::record_bytes`].
+macro_rules! record_bytes {
+    ($states:literal) => {
+        concat!(
+            "(SELECT coalesce(sum(1024 + octet_length(title) + octet_length(type) + octet_length(label)
+                + octet_length(src) + octet_length(mimetype) + octet_length(last_modified_text)
+                + octet_length(extra)), 0) FROM ",
+            $states,
+            " WHERE owner = users.id)"
+        )
+    };
+}
+
+const _: () = assert!(Project::RECORD_BYTES == 1024);
+
+/// The bytes of the notes of an account in this table.
+macro_rules! notes_bytes {
+    ($states:literal) => {
+        concat!("(SELECT coalesce(sum(notes_size), 0) FROM ", $states, " WHERE owner = users.id)")
     };
 }
 
@@ -130,10 +166,35 @@ macro_rules! usage {
         "(SELECT count(*) FROM projects WHERE owner = users.id)"
     };
     (bytes) => {
-        "(SELECT coalesce(sum(notes_size), 0) FROM projects WHERE owner = users.id)
-        + (SELECT coalesce(sum(media_size), 0) FROM
-            (SELECT DISTINCT media_digest, media_size FROM projects
-             WHERE owner = users.id AND media_digest IS NOT NULL))"
+        concat!(
+            notes_bytes!("projects"),
+            " + (SELECT coalesce(sum(media_size), 0) FROM
+                (SELECT DISTINCT media_digest, media_size FROM projects
+                 WHERE owner = users.id AND media_digest IS NOT NULL))"
+        )
+    };
+    (record_bytes) => {
+        record_bytes!("projects")
+    };
+    (trashed) => {
+        "(SELECT count(*) FROM trash WHERE owner = users.id)"
+    };
+    (kept_bytes) => {
+        concat!(
+            notes_bytes!("versions"),
+            " + ",
+            notes_bytes!("trash"),
+            " + (SELECT coalesce(sum(media_size), 0) FROM
+                (SELECT media_digest, media_size FROM versions
+                 WHERE owner = users.id AND media_digest IS NOT NULL
+                 UNION SELECT media_digest, media_size FROM trash
+                 WHERE owner = users.id AND media_digest IS NOT NULL) AS kept
+                WHERE NOT EXISTS (SELECT 1 FROM projects
+                    WHERE owner = users.id AND projects.media_digest = kept.media_digest))"
+        )
+    };
+    (kept_record_bytes) => {
+        concat!(record_bytes!("versions"), " + ", record_bytes!("trash"))
     };
 }
 
@@ -149,7 +210,11 @@ const COUNT_REFERENCES: &str = concat!("SELECT ", references!("?1"));
 
 const REFERRERS: &str = "
     SELECT owner, title FROM projects WHERE notes = ?1
-    UNION ALL SELECT owner, title FROM projects WHERE media = ?1";
+    UNION ALL SELECT owner, title FROM projects WHERE media = ?1
+    UNION ALL SELECT owner, title FROM versions WHERE notes = ?1
+    UNION ALL SELECT owner, title FROM versions WHERE media = ?1
+    UNION ALL SELECT owner, title FROM trash WHERE notes = ?1
+    UNION ALL SELECT owner, title FROM trash WHERE media = ?1";
 
 const DANGLING: &str = concat!(
     "SELECT ",
@@ -170,7 +235,15 @@ const USERS: &str = concat!(
     usage!(projects),
     " AS counted_projects, ",
     usage!(bytes),
-    " AS counted_bytes FROM users WHERE id > ?1 ORDER BY id"
+    " AS counted_bytes, ",
+    usage!(record_bytes),
+    " AS counted_record_bytes, ",
+    usage!(trashed),
+    " AS counted_trashed, ",
+    usage!(kept_bytes),
+    " AS counted_kept_bytes, ",
+    usage!(kept_record_bytes),
+    " AS counted_kept_record_bytes FROM users WHERE id > ?1 ORDER BY id"
 );
 
 const CORRECT_USAGE: &str = concat!(
@@ -178,6 +251,14 @@ const CORRECT_USAGE: &str = concat!(
     usage!(projects),
     ", usage_bytes = ",
     usage!(bytes),
+    ", usage_record_bytes = ",
+    usage!(record_bytes),
+    ", usage_trashed = ",
+    usage!(trashed),
+    ", usage_kept_bytes = ",
+    usage!(kept_bytes),
+    ", usage_kept_record_bytes = ",
+    usage!(kept_record_bytes),
     " WHERE id = ?1"
 );
 
@@ -201,10 +282,9 @@ mod tests {
         let database = empty_database();
         for sql in [OBJECTS, COUNT_REFERENCES, REFERRERS, DANGLING, USERS, CORRECT_USAGE] {
             for step in query_plan(&database, sql) {
-                assert!(
-                    !step.starts_with("SCAN projects") && !step.starts_with("SCAN objects"),
-                    "{sql}: {step}"
-                );
+                for table in ["projects", "versions", "trash", "objects"] {
+                    assert!(!step.starts_with(&format!("SCAN {table}")), "{sql}: {step}");
+                }
             }
         }
     }

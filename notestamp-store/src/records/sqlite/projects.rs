@@ -6,15 +6,20 @@ use rusqlite::{Connection, OptionalExtension, Params, named_params};
 
 use super::columns::{Columns, namespace_bytes};
 use super::error::{Result as StepResult, unless_damaged};
+use super::media_use::media_use;
 use super::rows::projects::{from_row, media_of, project_columns, put};
-use super::{SqliteRecords, account, listing, ngrams, objects, sessions};
+use super::rows::versions;
+use super::{SqliteRecords, account, history, listing, ngrams, objects, purge, sessions};
 use crate::clock::Timestamp;
 use crate::domain::{
-    Caller, Digest, ListQuery, MediaRef, ObjectId, Page, Precondition, Project, ProjectId, Title, UserId,
+    Caller, Digest, ListQuery, MediaRef, Object, ObjectId, Page, Precondition, Project, ProjectId,
+    ProjectKey, Title, User, UserId,
 };
 use crate::error::{Error, Result};
+use crate::protocol::thinning::EXAMINED_MAX;
 use crate::protocol::{
-    DeleteReads, SaveCommit, SaveDecision, SaveReads, check_precondition, plan_delete, plan_save,
+    Holding, MediaUse, PURGED_FOR_QUOTA_MAX, SaveCommit, SaveDecision, SavePlan, SaveReads,
+    check_precondition, exceeds_quota, plan_save,
 };
 use crate::records::{Deleted, ListStart, ProjectStore, RecordKind, SaveOutcome};
 
@@ -80,15 +85,19 @@ impl ProjectStore for SqliteRecords {
             for row in &plan.rows {
                 objects::update(connection, row)?;
             }
+            put(connection, &plan.project)?;
+            if let Some(version) = &plan.version {
+                versions::insert(connection, version)?;
+            }
             if let Some(media) = &plan.project.media {
                 plan.lost.iter().try_for_each(|lost| repoint(connection, *lost, media))?;
             }
-            put(connection, &plan.project)?;
             if is_new {
                 ngrams::add(connection, plan.project.owner, plan.project.id, &plan.project.metadata.title)?;
             }
-            account::update_usage(connection, &plan.user)?;
-            let doomed = plan.doomed().cloned().collect();
+            let mut doomed: Vec<_> = plan.doomed().cloned().collect();
+            let user = purge_surplus(connection, &commit, &plan, &mut doomed)?;
+            account::update_usage(connection, &user)?;
             Ok(SaveOutcome::Saved { project: Box::new(plan.project), doomed })
         })
         .await
@@ -97,17 +106,21 @@ impl ProjectStore for SqliteRecords {
     async fn delete_project_if(
         &self,
         caller: Caller,
-        title: &Title,
+        key: &ProjectKey,
         precondition: &Precondition,
         now: Timestamp,
     ) -> Result<Deleted> {
-        let (title, precondition) = (title.clone(), precondition.clone());
+        let (key, precondition) = (key.clone(), precondition.clone());
         self.write_essential(move |connection| {
             sessions::admit(connection, caller, now)?;
-            let found = find(connection, caller.user, &title)?;
-            let project = found.ok_or(Error::NoSuchProject)?;
+            let project = find_by_key(connection, caller.user, &key)?.ok_or(Error::NoSuchProject)?;
             check_precondition(&precondition, Some(project.revision))?;
-            delete(connection, project, now)
+            let user = account::find(connection, caller.user)?.ok_or(Error::NoSuchProject)?;
+            let states = purge::with_versions(connection, Holding::Current, project)?;
+            let mut doomed = Vec::new();
+            let user = purge::purge(connection, user, states, now, &mut doomed)?;
+            account::update_usage(connection, &user)?;
+            Ok(Deleted { doomed })
         })
         .await
     }
@@ -127,20 +140,36 @@ const FIND_BY_ID: &str = concat!(
     WHERE id = :id AND owner = :owner AND EXISTS (SELECT 1 FROM users WHERE id = :owner)",
 );
 
-const OWNED_MEDIA: &str = "
+/// Media of a project first, then of a version, then of the trash.
+const OWNED_MEDIA: [&str; 3] = [
+    "
     SELECT media, media_namespace, media_digest, media_size FROM projects INDEXED BY projects_by_media_digest
     WHERE owner = :owner AND media_digest = :digest AND EXISTS (SELECT 1 FROM users WHERE id = :owner)
-    ORDER BY id LIMIT 1";
+    ORDER BY id LIMIT 1",
+    "
+    SELECT media, media_namespace, media_digest, media_size FROM versions INDEXED BY versions_by_media_digest
+    WHERE owner = :owner AND media_digest = :digest AND EXISTS (SELECT 1 FROM users WHERE id = :owner)
+    ORDER BY id, revision LIMIT 1",
+    "
+    SELECT media, media_namespace, media_digest, media_size FROM trash INDEXED BY trash_by_media_digest
+    WHERE owner = :owner AND media_digest = :digest AND EXISTS (SELECT 1 FROM users WHERE id = :owner)
+    ORDER BY id LIMIT 1",
+];
 
-const MEDIA_SHARED: &str = "
-    SELECT EXISTS (
-        SELECT 1 FROM projects INDEXED BY projects_by_media_digest
-        WHERE owner = :owner AND media_digest = :digest AND id <> :id)";
-
-const REPOINT: &str = "
+const REPOINT: [&str; 3] = [
+    "
     UPDATE projects INDEXED BY projects_by_media SET
         media = :media, media_namespace = :media_namespace, media_digest = :media_digest, media_size = :media_size
-    WHERE media = :lost";
+    WHERE media = :lost",
+    "
+    UPDATE versions INDEXED BY versions_by_media SET
+        media = :media, media_namespace = :media_namespace, media_digest = :media_digest, media_size = :media_size
+    WHERE media = :lost",
+    "
+    UPDATE trash INDEXED BY trash_by_media SET
+        media = :media, media_namespace = :media_namespace, media_digest = :media_digest, media_size = :media_size
+    WHERE media = :lost",
+];
 
 fn save_reads(connection: &Connection, commit: &SaveCommit) -> StepResult<SaveReads> {
     let owner = commit.caller.user;
@@ -161,68 +190,82 @@ fn save_reads(connection: &Connection, commit: &SaveCommit) -> StepResult<SaveRe
     let kept = object(commit.kept_media(project.as_ref()).map(|media| media.object))?;
     let owned_row = object(owned.map(|media| media.object))?;
     let rows = SaveReads::distinct([kept, owned_row, live].into_iter().flatten());
+    let old_media = project.as_ref().and_then(|project| project.media);
+    let others = |digest: Option<Digest>| match digest {
+        Some(digest) if commit.changes_media(project.as_ref()) => {
+            media_use(connection, owner, digest, project.as_ref().map(|project| project.id))
+        }
+        _ => Ok(MediaUse::default()),
+    };
+    let versions = match &project {
+        Some(project) => history::times(connection, project.id, EXAMINED_MAX)?,
+        None => Vec::new(),
+    };
     Ok(SaveReads {
         session: sessions::find_of(connection, commit.caller)?,
         user: account::find(connection, owner)?,
         notes: objects::find(connection, commit.notes.object)?,
         old_notes: object(project.as_ref().map(|project| project.notes.object))?,
         media: object(commit.media.as_ref().and_then(|offer| offer.object()))?,
-        project,
+        old_media: object(old_media.map(|media| media.object))?,
+        old_media_others: others(old_media.map(|media| media.digest))?,
         owned,
+        new_media_others: others(digest)?,
+        versions,
         rows,
+        project,
     })
 }
 
-/// Repoints all projects that refer to lost media to other media of the same bytes.
+/// Purges the versions that a save has thinned out and, while the account exceeds its quota, the oldest of what it
+/// keeps. Returns the user record.
+fn purge_surplus(
+    connection: &Connection,
+    commit: &SaveCommit,
+    plan: &SavePlan,
+    doomed: &mut Vec<Object>,
+) -> StepResult<User> {
+    let thinned = history::find_readable(connection, plan.project.id, &plan.thinned)?;
+    let mut user = purge::purge(connection, plan.user.clone(), thinned, commit.now, doomed)?;
+    for _ in 0..PURGED_FOR_QUOTA_MAX {
+        if !exceeds_quota(&user, commit) {
+            break;
+        }
+        let oldest = purge::oldest_kept(connection, user.id)?;
+        if oldest.is_empty() {
+            break;
+        }
+        user = purge::purge(connection, user, oldest, commit.now, doomed)?;
+    }
+    Ok(user)
+}
+
+/// Repoints all records that refer to lost media to other media of the same bytes.
 fn repoint(connection: &Connection, lost: ObjectId, media: &MediaRef) -> StepResult<()> {
-    connection.prepare_cached(REPOINT)?.execute(named_params! {
-        ":lost": lost.as_bytes(),
-        ":media": media.object.as_bytes(),
-        ":media_namespace": namespace_bytes(&media.namespace),
-        ":media_digest": media.digest.as_bytes(),
-        ":media_size": media.size,
-    })?;
+    for repoint in REPOINT {
+        connection.prepare_cached(repoint)?.execute(named_params! {
+            ":lost": lost.as_bytes(),
+            ":media": media.object.as_bytes(),
+            ":media_namespace": namespace_bytes(&media.namespace),
+            ":media_digest": media.digest.as_bytes(),
+            ":media_size": media.size,
+        })?;
+    }
     Ok(())
 }
 
-/// Deletes a project, even if its owner's account has been removed.
-fn delete(connection: &Connection, project: Project, now: Timestamp) -> StepResult<Deleted> {
-    let (id, media) = (project.id, project.media);
-    let media_shared = match media {
-        None => false,
-        Some(media) => connection.prepare_cached(MEDIA_SHARED)?.query_one(
-            named_params! {
-                ":owner": project.owner.as_bytes(),
-                ":digest": media.digest.as_bytes(),
-                ":id": id.as_bytes(),
-            },
-            |row| row.get(0),
-        )?,
-    };
-    let media = match media {
-        None => None,
-        Some(media) => objects::find_readable(connection, media.object)?,
-    };
-    let reads = DeleteReads {
-        user: account::find(connection, project.owner)?,
-        notes: objects::find_readable(connection, project.notes.object)?,
-        media,
-        media_shared,
-        project,
-    };
-    let plan = plan_delete(&reads, now);
-    connection.prepare_cached("DELETE FROM projects WHERE id = ?1")?.execute([id.as_bytes()])?;
-    ngrams::remove(connection, id)?;
-    for row in &plan.rows {
-        objects::update(connection, row)?;
+pub(super) fn find_by_key(
+    connection: &Connection,
+    owner: UserId,
+    key: &ProjectKey,
+) -> StepResult<Option<Project>> {
+    match key {
+        ProjectKey::Title(title) => find(connection, owner, title),
+        ProjectKey::Id(id) => find_by_id(connection, owner, *id),
     }
-    if let Some(user) = &plan.user {
-        account::update_usage(connection, user)?;
-    }
-    Ok(Deleted { doomed: plan.doomed().cloned().collect() })
 }
 
-fn find(connection: &Connection, owner: UserId, title: &Title) -> StepResult<Option<Project>> {
+pub(super) fn find(connection: &Connection, owner: UserId, title: &Title) -> StepResult<Option<Project>> {
     query_one(connection, FIND, named_params! { ":owner": owner.as_bytes(), ":title": title.as_str() })
 }
 
@@ -237,12 +280,18 @@ fn query_one(connection: &Connection, sql: &str, params: impl Params) -> StepRes
 }
 
 fn owned_media(connection: &Connection, owner: UserId, digest: Digest) -> StepResult<Option<MediaRef>> {
-    let mut statement = connection.prepare_cached(OWNED_MEDIA)?;
-    let params = named_params! { ":owner": owner.as_bytes(), ":digest": digest.as_bytes() };
-    let media =
-        statement.query_row(params, |row| Ok(media_of(&mut Columns::of(row)))).optional()?.transpose();
-    // A damaged project counts as absent: a save with the bytes does not need it.
-    unless_damaged(RecordKind::Project, media).unwrap_or(Ok(None)).map(Option::flatten)
+    for sql in OWNED_MEDIA {
+        let mut statement = connection.prepare_cached(sql)?;
+        let params = named_params! { ":owner": owner.as_bytes(), ":digest": digest.as_bytes() };
+        let media =
+            statement.query_row(params, |row| Ok(media_of(&mut Columns::of(row)))).optional()?.transpose();
+        // A damaged record counts as absent: a save with the bytes does not need it.
+        let media = unless_damaged(RecordKind::Project, media).unwrap_or(Ok(None))?.flatten();
+        if media.is_some() {
+            return Ok(media);
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -257,9 +306,8 @@ mod tests {
         let database = empty_database();
         for (sql, index) in [
             (FIND, "projects_by_exact_title (owner=? AND title=?)"),
-            (OWNED_MEDIA, "projects_by_media_digest (owner=? AND media_digest=?)"),
-            (MEDIA_SHARED, "projects_by_media_digest (owner=? AND media_digest=?)"),
-            (REPOINT, "projects_by_media (media=?)"),
+            (OWNED_MEDIA[0], "projects_by_media_digest (owner=? AND media_digest=?)"),
+            (REPOINT[0], "projects_by_media (media=?)"),
         ] {
             let plan = query_plan(&database, sql);
             assert!(
@@ -267,6 +315,18 @@ mod tests {
                 "{plan:#?}"
             );
             assert!(!plan.iter().any(|step| step.contains("TEMP B-TREE")), "{sql}: {plan:#?}");
+        }
+        for (sql, step) in [
+            (
+                OWNED_MEDIA[1],
+                "SEARCH versions USING INDEX versions_by_media_digest (owner=? AND media_digest=?)",
+            ),
+            (OWNED_MEDIA[2], "SEARCH trash USING INDEX trash_by_media_digest (owner=? AND media_digest=?)"),
+            (REPOINT[1], "SEARCH versions USING COVERING INDEX versions_by_media (media=?)"),
+            (REPOINT[2], "SEARCH trash USING COVERING INDEX trash_by_media (media=?)"),
+        ] {
+            let plan = query_plan(&database, sql);
+            assert!(plan.iter().any(|found| found == step), "{sql}: {plan:#?}");
         }
     }
 
@@ -283,6 +343,7 @@ mod tests {
             revision: Revision::FIRST,
             save: 1,
             created: Timestamp::from_millis(0),
+            saved: Timestamp::from_millis(0),
         };
         let dangling = put(&database, &project).map_err(Error::from);
         assert!(matches!(dangling, Err(Error::Corrupt(_))), "{dangling:?}");

@@ -21,6 +21,7 @@ const MIGRATIONS: &[fn(&Connection) -> Result<()>] = &[
     to_version_3,
     |database| Ok(database.execute_batch(VERSION_4)?),
     |database| Ok(database.execute_batch(VERSION_5)?),
+    |database| Ok(database.execute_batch(VERSION_6)?),
 ];
 
 /// Migrates the tables to the current version, in one transaction.
@@ -186,6 +187,90 @@ ALTER TABLE users ADD COLUMN epoch_begun_reason TEXT
 ALTER TABLE sessions ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0 CHECK (epoch >= 0);
 DROP INDEX sessions_by_user;
 CREATE INDEX sessions_by_user ON sessions (user, epoch, revoked_at, last_used, id);
+";
+
+/// History and trash. The states of projects that older versions have saved were saved when their notes became live. A
+/// version, and a project in the trash, has the columns of a project that are not only for its listings.
+const VERSION_6: &str = "
+ALTER TABLE projects ADD COLUMN saved INTEGER NOT NULL DEFAULT 0;
+UPDATE projects SET saved = coalesce((SELECT since FROM objects WHERE id = notes), created);
+
+ALTER TABLE users ADD COLUMN usage_record_bytes INTEGER NOT NULL DEFAULT 0 CHECK (usage_record_bytes >= 0);
+ALTER TABLE users ADD COLUMN usage_trashed INTEGER NOT NULL DEFAULT 0 CHECK (usage_trashed >= 0);
+ALTER TABLE users ADD COLUMN usage_kept_bytes INTEGER NOT NULL DEFAULT 0 CHECK (usage_kept_bytes >= 0);
+ALTER TABLE users ADD COLUMN usage_kept_record_bytes INTEGER NOT NULL DEFAULT 0
+    CHECK (usage_kept_record_bytes >= 0);
+UPDATE users SET usage_record_bytes = coalesce((
+    SELECT sum(1024 + octet_length(title) + octet_length(type) + octet_length(label) + octet_length(src)
+        + octet_length(mimetype) + octet_length(last_modified_text) + octet_length(extra))
+    FROM projects WHERE owner = users.id
+), 0);
+
+CREATE TABLE versions (
+    id                 BLOB    NOT NULL CHECK (length(id) = 16),
+    revision           INTEGER NOT NULL CHECK (revision > 0),
+    replaced           INTEGER NOT NULL,
+    owner              BLOB    NOT NULL CHECK (length(owner) = 16),
+    title              TEXT    NOT NULL,
+    type               TEXT    NOT NULL,
+    label              TEXT    NOT NULL,
+    src                TEXT    NOT NULL,
+    mimetype           TEXT    NOT NULL,
+    last_modified      INTEGER NOT NULL,
+    last_modified_text TEXT    NOT NULL,
+    extra              TEXT    NOT NULL,
+    media              BLOB    REFERENCES objects (id),
+    media_namespace    BLOB    CHECK (length(media_namespace) IN (0, 16)),
+    media_digest       BLOB    CHECK (length(media_digest) = 32),
+    media_size         INTEGER CHECK (media_size >= 0),
+    notes              BLOB    NOT NULL UNIQUE REFERENCES objects (id),
+    notes_size         INTEGER NOT NULL CHECK (notes_size >= 0),
+    save               INTEGER NOT NULL CHECK (save > 0),
+    created            INTEGER NOT NULL,
+    saved              INTEGER NOT NULL,
+    PRIMARY KEY (id, revision),
+    CHECK ((media IS NULL) = (media_namespace IS NULL)),
+    CHECK ((media IS NULL) = (media_digest IS NULL)),
+    CHECK ((media IS NULL) = (media_size IS NULL))
+) STRICT;
+
+CREATE INDEX versions_by_replaced ON versions (replaced, id, revision);
+CREATE INDEX versions_of_owner_by_replaced ON versions (owner, replaced, id, revision);
+CREATE INDEX versions_by_media ON versions (media) WHERE media IS NOT NULL;
+CREATE INDEX versions_by_media_digest ON versions (owner, media_digest, id, revision)
+    WHERE media_digest IS NOT NULL;
+
+CREATE TABLE trash (
+    id                 BLOB    NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    deleted            INTEGER NOT NULL,
+    owner              BLOB    NOT NULL CHECK (length(owner) = 16),
+    title              TEXT    NOT NULL,
+    type               TEXT    NOT NULL,
+    label              TEXT    NOT NULL,
+    src                TEXT    NOT NULL,
+    mimetype           TEXT    NOT NULL,
+    last_modified      INTEGER NOT NULL,
+    last_modified_text TEXT    NOT NULL,
+    extra              TEXT    NOT NULL,
+    media              BLOB    REFERENCES objects (id),
+    media_namespace    BLOB    CHECK (length(media_namespace) IN (0, 16)),
+    media_digest       BLOB    CHECK (length(media_digest) = 32),
+    media_size         INTEGER CHECK (media_size >= 0),
+    notes              BLOB    NOT NULL UNIQUE REFERENCES objects (id),
+    notes_size         INTEGER NOT NULL CHECK (notes_size >= 0),
+    revision           INTEGER NOT NULL CHECK (revision > 0),
+    save               INTEGER NOT NULL CHECK (save > 0),
+    created            INTEGER NOT NULL,
+    saved              INTEGER NOT NULL,
+    CHECK ((media IS NULL) = (media_namespace IS NULL)),
+    CHECK ((media IS NULL) = (media_digest IS NULL)),
+    CHECK ((media IS NULL) = (media_size IS NULL))
+) STRICT;
+
+CREATE INDEX trash_by_deleted ON trash (deleted, id);
+CREATE INDEX trash_of_owner_by_deleted ON trash (owner, deleted, id);
+CREATE INDEX trash_by_media ON trash (media) WHERE media IS NOT NULL;
+CREATE INDEX trash_by_media_digest ON trash (owner, media_digest, id) WHERE media_digest IS NOT NULL;
 ";
 
 fn to_version_2(database: &Connection) -> Result<()> {

@@ -136,11 +136,13 @@ fn replace_hash(
 pub(super) fn insert(connection: &Connection, user: &User) -> StepResult<bool> {
     let insert = "
         INSERT INTO users
-            (id, email, password_hash, created, usage_projects, usage_bytes, saves, revision_floor,
-             session_epoch, epoch_begun_at, epoch_begun_reason)
+            (id, email, password_hash, created, usage_projects, usage_bytes, usage_record_bytes, usage_trashed,
+             usage_kept_bytes, usage_kept_record_bytes, saves, revision_floor, session_epoch, epoch_begun_at,
+             epoch_begun_reason)
         VALUES
-            (:id, :email, :password_hash, :created, :usage_projects, :usage_bytes, :saves, :revision_floor,
-             :session_epoch, :epoch_begun_at, :epoch_begun_reason)
+            (:id, :email, :password_hash, :created, :usage_projects, :usage_bytes, :usage_record_bytes,
+             :usage_trashed, :usage_kept_bytes, :usage_kept_record_bytes, :saves, :revision_floor, :session_epoch,
+             :epoch_begun_at, :epoch_begun_reason)
         ON CONFLICT (email) DO NOTHING";
     let inserted = connection.prepare_cached(insert)?.execute(named_params! {
         ":id": user.id.as_bytes(),
@@ -149,6 +151,10 @@ pub(super) fn insert(connection: &Connection, user: &User) -> StepResult<bool> {
         ":created": user.created.as_millis(),
         ":usage_projects": user.usage.projects,
         ":usage_bytes": user.usage.bytes,
+        ":usage_record_bytes": user.usage.record_bytes,
+        ":usage_trashed": user.usage.trashed,
+        ":usage_kept_bytes": user.usage.kept_bytes,
+        ":usage_kept_record_bytes": user.usage.kept_record_bytes,
         ":saves": user.saves,
         ":revision_floor": user.revision_floor.get(),
         ":session_epoch": user.session_epoch.number,

@@ -3,7 +3,10 @@
 pub(super) mod objects;
 pub(super) mod projects;
 pub(super) mod sessions;
+pub(super) mod states;
+pub(super) mod trash;
 pub(super) mod users;
+pub(super) mod versions;
 
 use mongodb::bson::{RawDocumentBuf, deserialize_from_slice};
 use mongodb::error::Error as DriverError;

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use mongodb::bson::{Binary, DateTime, Uuid};
+use mongodb::bson::{Binary, Bson, DateTime, Document, Uuid, doc};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
@@ -38,6 +38,7 @@ pub(in crate::records::mongodb) struct ProjectDocument {
     revision: u64,
     save: u64,
     created: DateTime,
+    saved: DateTime,
 }
 
 /// The sort key of the listings by last modification. MongoDB compares subdocuments field by field.
@@ -79,9 +80,21 @@ pub(in crate::records::mongodb) struct MediaDocument {
 }
 
 #[derive(Serialize, Deserialize)]
-struct NotesDocument {
+pub(super) struct NotesDocument {
     object: Uuid,
     size: u64,
+}
+
+impl NotesDocument {
+    pub(super) fn of(notes: &NotesRef) -> Self {
+        Self { object: uuid(notes.object.as_bytes()), size: notes.size }
+    }
+}
+
+impl From<NotesDocument> for NotesRef {
+    fn from(document: NotesDocument) -> Self {
+        Self { object: ObjectId::from_bytes(document.object.bytes()), size: document.size }
+    }
 }
 
 impl LastModifiedPlace {
@@ -124,10 +137,11 @@ impl ProjectDocument {
             grams: metadata.title.ngrams(),
             extra: metadata.extra.to_json(),
             media: project.media.as_ref().map(MediaDocument::of),
-            notes: NotesDocument { object: uuid(notes.object.as_bytes()), size: notes.size },
+            notes: NotesDocument::of(notes),
             revision: project.revision.get(),
             save: project.save,
             created: date(project.created),
+            saved: date(project.saved),
         }
     }
 }
@@ -161,16 +175,25 @@ impl TryFrom<ProjectDocument> for Project {
             extra: ExtraFields::from_json(&document.extra)
                 .map_err(|_| Failure::Field { field: "projects.extra" })?,
         };
-        let notes = document.notes;
         Ok(Self {
             id: ProjectId::from_bytes(document.id.bytes()),
             owner: UserId::from_bytes(document.owner.bytes()),
             metadata,
             media: document.media.map(MediaRef::try_from).transpose()?,
-            notes: NotesRef { object: ObjectId::from_bytes(notes.object.bytes()), size: notes.size },
+            notes: document.notes.into(),
             revision: Revision::new(document.revision),
             save: document.save,
             created: timestamp(document.created),
+            saved: timestamp(document.saved),
         })
     }
+}
+
+/// The expression that computes [`Project::record_bytes`] from a document.
+pub(in crate::records::mongodb) fn record_bytes() -> Document {
+    let texts = ["$title", "$type", "$label", "$src", "$mimetype", "$last_modified", "$extra"];
+    let lengths = texts.iter().map(|text| doc! { "$strLenBytes": { "$toString": text } });
+    let mut cost: Vec<Bson> = lengths.map(Bson::from).collect();
+    cost.push(i64::try_from(Project::RECORD_BYTES).expect("it is small").into());
+    doc! { "$add": cost }
 }

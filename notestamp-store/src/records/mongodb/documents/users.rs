@@ -41,6 +41,10 @@ pub(in crate::records::mongodb) struct WithEpoch {
 struct UsageDocument {
     projects: u64,
     bytes: u64,
+    record_bytes: u64,
+    trashed: u64,
+    kept_bytes: u64,
+    kept_record_bytes: u64,
 }
 
 /// The fields that saves and deletions change.
@@ -101,7 +105,8 @@ impl TryFrom<WithEpoch> for SessionEpoch {
 
 impl UsageDocument {
     fn of(user: &User) -> Self {
-        Self { projects: user.usage.projects, bytes: user.usage.bytes }
+        let Usage { projects, bytes, record_bytes, trashed, kept_bytes, kept_record_bytes } = user.usage;
+        Self { projects, bytes, record_bytes, trashed, kept_bytes, kept_record_bytes }
     }
 }
 
@@ -110,13 +115,15 @@ impl TryFrom<UserDocument> for User {
 
     fn try_from(document: UserDocument) -> Result<Self> {
         let UserDocument { id, email, password_hash, created, usage, saves, revision_floor, .. } = document;
+        let UsageDocument { projects, bytes, record_bytes, trashed, kept_bytes, kept_record_bytes } = usage;
+        let usage = Usage { projects, bytes, record_bytes, trashed, kept_bytes, kept_record_bytes };
         let session_epoch = WithEpoch { session_epoch: document.session_epoch };
         Ok(Self {
             id: UserId::from_bytes(id.bytes()),
             email: Email::stored(email),
             password_hash: PasswordHash::new(password_hash),
             created: timestamp(created),
-            usage: Usage { projects: usage.projects, bytes: usage.bytes },
+            usage,
             saves,
             revision_floor: Revision::new(revision_floor),
             session_epoch: session_epoch.try_into()?,

@@ -4,4 +4,6 @@ pub(super) mod objects;
 pub(super) mod projects;
 mod revocation;
 pub(super) mod sessions;
+pub(super) mod trash;
 pub(super) mod users;
+pub(super) mod versions;

@@ -13,13 +13,26 @@ macro_rules! project_columns {
     () => {
         "projects.id, projects.owner, title, type, label, src, mimetype, last_modified, last_modified_text, \
          extra, media, media_namespace, media_digest, media_size, notes, notes_size, revision, save, \
-         projects.created"
+         projects.created, saved"
     };
 }
 pub(in crate::records::sqlite) use project_columns;
 
+/// The same columns in a table of other states of projects.
+macro_rules! state_columns {
+    () => {
+        "id, owner, title, type, label, src, mimetype, last_modified, last_modified_text, extra, media, \
+         media_namespace, media_digest, media_size, notes, notes_size, revision, save, created, saved"
+    };
+}
+pub(in crate::records::sqlite) use state_columns;
+
 pub(in crate::records::sqlite) fn from_row(row: &Row<'_>) -> Result<Project> {
-    let columns = &mut Columns::of(row);
+    read_state(&mut Columns::of(row))
+}
+
+/// Reads a state of a project from its columns.
+pub(in crate::records::sqlite) fn read_state(columns: &mut Columns<'_>) -> Result<Project> {
     Ok(Project {
         id: ProjectId::from_bytes(columns.next()?),
         owner: UserId::from_bytes(columns.next()?),
@@ -37,6 +50,7 @@ pub(in crate::records::sqlite) fn from_row(row: &Row<'_>) -> Result<Project> {
         revision: Revision::new(columns.next()?),
         save: columns.next()?,
         created: Timestamp::from_millis(columns.next()?),
+        saved: Timestamp::from_millis(columns.next()?),
     })
 }
 
@@ -64,17 +78,19 @@ pub(in crate::records::sqlite) fn media_of(columns: &mut Columns<'_>) -> Result<
 const PUT: &str = "
     INSERT INTO projects
         (id, owner, title, title_folded, type, label, src, mimetype, last_modified, last_modified_text,
-         extra, media, media_namespace, media_digest, media_size, notes, notes_size, revision, save, created)
+         extra, media, media_namespace, media_digest, media_size, notes, notes_size, revision, save, created,
+         saved)
     VALUES
         (:id, :owner, :title, :title_folded, :type, :label, :src, :mimetype, :last_modified, :last_modified_text,
          :extra, :media, :media_namespace, :media_digest, :media_size, :notes, :notes_size, :revision, :save,
-         :created)
+         :created, :saved)
     ON CONFLICT (id) DO UPDATE SET
         type = excluded.type, label = excluded.label, src = excluded.src, mimetype = excluded.mimetype,
         last_modified = excluded.last_modified, last_modified_text = excluded.last_modified_text,
         extra = excluded.extra, media = excluded.media, media_namespace = excluded.media_namespace,
         media_digest = excluded.media_digest, media_size = excluded.media_size, notes = excluded.notes,
-        notes_size = excluded.notes_size, revision = excluded.revision, save = excluded.save";
+        notes_size = excluded.notes_size, revision = excluded.revision, save = excluded.save,
+        saved = excluded.saved";
 
 /// Adds a project, or replaces the one of its id.
 pub(in crate::records::sqlite) fn put(connection: &Connection, project: &Project) -> Result<()> {
@@ -101,6 +117,7 @@ pub(in crate::records::sqlite) fn put(connection: &Connection, project: &Project
         ":revision": project.revision.get(),
         ":save": project.save,
         ":created": project.created.as_millis(),
+        ":saved": project.saved.as_millis(),
     })?;
     Ok(())
 }

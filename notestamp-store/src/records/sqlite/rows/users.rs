@@ -17,8 +17,8 @@ pub(in crate::records::sqlite) use epoch_columns;
 /// The columns of a user record, as [`from_row`] reads them.
 macro_rules! user_columns {
     () => {
-        "id, email, password_hash, created, usage_projects, usage_bytes, saves, revision_floor, \
-         session_epoch, epoch_begun_at, epoch_begun_reason"
+        "id, email, password_hash, created, usage_projects, usage_bytes, usage_record_bytes, usage_trashed, \
+         usage_kept_bytes, usage_kept_record_bytes, saves, revision_floor, session_epoch, epoch_begun_at, epoch_begun_reason"
     };
 }
 pub(in crate::records::sqlite) use user_columns;
@@ -30,7 +30,14 @@ pub(in crate::records::sqlite) fn from_row(row: &Row<'_>) -> Result<User> {
         email: Email::stored(columns.next::<String>()?),
         password_hash: PasswordHash::new(columns.next::<String>()?),
         created: Timestamp::from_millis(columns.next()?),
-        usage: Usage { projects: columns.next()?, bytes: columns.next()? },
+        usage: Usage {
+            projects: columns.next()?,
+            bytes: columns.next()?,
+            record_bytes: columns.next()?,
+            trashed: columns.next()?,
+            kept_bytes: columns.next()?,
+            kept_record_bytes: columns.next()?,
+        },
         saves: columns.next()?,
         revision_floor: Revision::new(columns.next()?),
         session_epoch: read_epoch(columns)?,
