@@ -374,7 +374,9 @@ impl Account {
         let media: BTreeMap<_, _> = contents.iter().filter_map(|content| content.media).collect();
         let bytes = contents.iter().map(|content| content.notes.len() as u64).sum::<u64>()
             + media.values().sum::<u64>();
-        assert_eq!(user["usage"], json!({ "projects": contents.len(), "bytes": bytes }), "{}", self.email);
+        let usage = &user["usage"];
+        assert_eq!(usage["projects"], contents.len(), "{}: {usage}", self.email);
+        assert_eq!(usage["bytes"], bytes, "{}: {usage}", self.email);
         Ok(())
     }
 
@@ -397,6 +399,7 @@ impl Account {
         // A password can only have changed from the first to the second, so there is no account.
         assert!(self.sessions.is_empty(), "{} is signed in, and cannot sign in", self.email);
         self.known.clear();
+        self.had.clear();
         self.passwords.perhaps = None;
         let credentials = json!({ "username": self.email, "password": self.passwords.now });
         let request = session.request(Method::POST, self.any() + "/auth/register").json(&credentials);
@@ -415,7 +418,7 @@ impl Account {
             _ => session.request(Method::POST, self.any() + "/auth/logout"),
         };
         session.send(request).await?.assert_status(200);
-        assert!(session.cookies.is_empty());
+        assert!(!session.is_signed_in());
         self.assert_out(&[old]).await
     }
 
@@ -441,6 +444,7 @@ impl Account {
         let mut session = olds[0].clone();
         session.send(session.request(Method::DELETE, self.any() + "/auth/remove")).await?.assert_status(200);
         self.known.clear();
+        self.had.clear();
         self.in_doubt = false;
         self.assert_out(&olds).await?;
         // The old cookies do not authenticate for a new account with the same address either.

@@ -73,6 +73,11 @@ impl Browser {
         self.send(self.request(Method::GET, url)).await
     }
 
+    /// Whether it has a cookie of a session.
+    pub fn is_signed_in(&self) -> bool {
+        [ACCESS, REFRESH].iter().any(|name| self.cookies.contains_key(*name))
+    }
+
     /// Sends a request with the cookies, and keeps those that the response sets.
     pub async fn send(&mut self, request: RequestBuilder) -> Result<ServerResponse, NoResponse> {
         let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();

@@ -13,7 +13,9 @@ use tokio::sync::mpsc;
 
 use crate::blob::ListedObject;
 use crate::clock::Timestamp;
-use crate::domain::{Digest, Hasher, Namespace, Object, ObjectId, ObjectKind, ObjectState, Project, UserId};
+use crate::domain::{
+    Digest, Hasher, Namespace, Object, ObjectId, ObjectKind, ObjectState, Project, Usage, User, UserId,
+};
 use crate::error::{Error, Result, error_chain};
 use crate::records::RecordKind;
 
@@ -117,15 +119,23 @@ impl Store {
         let now = self.shared.clock.now();
         let check = Check { store: self, options, events, now };
         // In this order: a lost row is restored before its bytes would count as unaccounted.
-        check.records().await?;
+        let states_are_damaged = check.records().await?;
         check.projects().await?;
         check.ledger().await?;
-        check.accounts().await?;
+        check.accounts(states_are_damaged).await?;
         for kind in ObjectKind::ALL {
             check.blobs(kind).await?;
         }
         Ok(())
     }
+}
+
+fn in_words(usage: &Usage) -> String {
+    let Usage { projects, bytes, record_bytes, trashed, kept_bytes, kept_record_bytes } = usage;
+    format!(
+        "{projects} projects with {bytes} bytes and records of {record_bytes} bytes, and {trashed} projects in the trash; \
+         trash and history have {kept_bytes} bytes and records of {kept_record_bytes} bytes"
+    )
 }
 
 struct Check<'a> {
@@ -174,7 +184,10 @@ impl Check<'_> {
         }
     }
 
-    async fn records(&self) -> Result<()> {
+    /// Reports the records that cannot be read. Returns whether states of projects are among them: current, replaced or
+    /// in the trash.
+    async fn records(&self) -> Result<bool> {
+        let mut states_are_damaged = false;
         for kind in RecordKind::ALL {
             let mut after = None;
             loop {
@@ -183,6 +196,8 @@ impl Check<'_> {
                     let mut finding = Finding::new(FindingName::DamagedRecord, kind.as_str(), damaged.detail);
                     finding.object = Some(damaged.id);
                     self.report(finding).await;
+                    states_are_damaged |=
+                        matches!(kind, RecordKind::Project | RecordKind::Version | RecordKind::Trashed);
                 }
                 after = page.next;
                 if after.is_none() {
@@ -190,7 +205,7 @@ impl Check<'_> {
                 }
             }
         }
-        Ok(())
+        Ok(states_are_damaged)
     }
 
     /// Looks for projects whose objects the ledger does not have.
@@ -400,20 +415,30 @@ impl Check<'_> {
         self.report_object(row, FindingName::StaleRow, detail, is_gone).await
     }
 
-    async fn accounts(&self) -> Result<()> {
+    /// Compares the usage of the accounts with what is counted anew. What records cost is not compared if states of
+    /// projects are damaged: then their size has changed, and that is reported already.
+    async fn accounts(&self, states_are_damaged: bool) -> Result<()> {
         let records = &self.store.shared.records;
         let mut after = None;
         loop {
             let users = records.audit_usage(after, ACCOUNTS_STEP).await?;
             let Some((last, _)) = users.last() else { return Ok(()) };
             after = Some(last.id);
-            for (user, counted) in users.iter().filter(|(user, counted)| user.usage != *counted) {
+            let is_wrong = |(user, counted): &&(User, Usage)| {
+                let counted = match states_are_damaged {
+                    true => Usage {
+                        record_bytes: user.usage.record_bytes,
+                        kept_record_bytes: user.usage.kept_record_bytes,
+                        ..*counted
+                    },
+                    false => *counted,
+                };
+                user.usage != counted
+            };
+            for (user, counted) in users.iter().filter(is_wrong) {
                 let repaired = self.options.repair && repaired(records.correct_usage(user.id).await)?;
-                let (stored, counted) = (user.usage, counted);
-                let detail = format!(
-                    "the account says {} projects with {} bytes, and has {} with {}",
-                    stored.projects, stored.bytes, counted.projects, counted.bytes
-                );
+                let (stored, counted) = (in_words(&user.usage), in_words(counted));
+                let detail = format!("the account says {stored}, and has {counted}");
                 let mut finding = Finding::new(FindingName::Usage, RecordKind::User.as_str(), detail);
                 finding.owner = Some(user.email.as_str().to_owned());
                 finding.is_repaired = repaired;
