@@ -414,7 +414,7 @@ describe('the example page', { timeout: 300_000 }, () => {
     await versions.first().click()
     await page.getByRole('dialog').getByText('first', { exact: true }).waitFor()
     await screenshot(page, 'web-version-wide')
-    await button('Close').click()
+    await page.getByRole('dialog').getByRole('button', { name: 'Close' }).click()
     assert.deepEqual(await notes(), ['first', 'second'])
     await versions.first().click()
     await button('Restore it').click()
