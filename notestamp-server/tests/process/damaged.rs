@@ -27,8 +27,10 @@ impl Place {
     }
 
     fn start(&self) -> Server {
-        let settings = ["--metrics-listen", "127.0.0.1:0", "--sweep-every", "1s", "--sweep-grace", "0s"];
-        let mut settings: Vec<_> = settings.map(str::to_owned).into();
+        // Without a trash, the bytes of a deleted project are unreferenced at once.
+        let sweep = ["--sweep-every", "1s", "--sweep-grace", "0s", "--trash", "off"];
+        let settings = ["--metrics-listen", "127.0.0.1:0"].into_iter().chain(sweep);
+        let mut settings: Vec<_> = settings.map(str::to_owned).collect();
         settings.extend(["--data".to_owned(), self.data().to_str().unwrap().to_owned()]);
         Server::start_logging(&settings, &[("NOTESTAMP_LOG_FORMAT", "json")], &self.log_file())
     }
