@@ -11,8 +11,8 @@ use super::purpose_keys::PurposeKeys;
 
 /// Makes and verifies the value of the cookie: a signature over the account and its password hash.
 ///
-/// A new password makes it invalid, and so does the removal of the account. All browsers of an account have the same
-/// value, and it names nobody, so it identifies no browser and no user.
+/// A new password makes it invalid, and so does the removal of the account. The value is the
+/// same for all browsers of an account, and contains no name or id: it identifies neither a browser nor a user.
 #[derive(Debug)]
 pub(crate) struct DeviceCookie {
     keys: PurposeKeys,

@@ -31,7 +31,7 @@ pub(super) async fn list(context: &Context, events: &Events) -> Result<Event, Fa
 pub(super) async fn show(context: &Context, events: &Events, email: &str) -> Result<Event, Failure> {
     let user = find(context, email).await?;
     let sessions = context.store.list_sessions(user.id, SESSIONS_OPEN_MAX).await?;
-    // The caller notices by itself that nobody receives the events.
+    // If the receiver of the events is gone, `task::run` cancels this task.
     let _ = events.send(Event::Account(line(&user, Some(sessions.len())))).await;
     Ok(Event::summary([("accounts", 1.into())]))
 }

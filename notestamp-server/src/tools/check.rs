@@ -32,7 +32,7 @@ pub(super) async fn run(context: &Context, events: &Events, options: CheckOption
                     Event::Finding(line(finding))
                 }
             };
-            // The check is cancelled if nobody receives its events.
+            // If the receiver of the events is gone, `task::run` cancels the check.
             let _ = events.send(event).await;
         }
         Event::summary([

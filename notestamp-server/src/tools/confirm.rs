@@ -10,7 +10,7 @@ use super::failure::Failure;
 /// Reads a password: twice from a terminal, which does not show it; otherwise the first line of standard input.
 ///
 /// # Errors
-/// If there is none, or the two differ.
+/// If the password is empty, cannot be read, or the second one differs from the first.
 pub(super) fn read_password() -> Result<String, Failure> {
     let refused = |why: &str| Failure::new(Exit::WrongUse, why);
     if !io::stdin().is_terminal() {

@@ -40,7 +40,7 @@ pub async fn run(config: ToolConfig, output: &mut Output) -> Exit {
     let (events, reported) = mpsc::channel(EVENTS_WAITING_MAX);
     let running = tokio::spawn(async move { open::run(&config, task, events).await });
     let exit = output.print_all(reported).await;
-    // The task closes the store after its last event. If nobody receives its events any more, it is cancelled.
+    // The task closes the store after its last event, and ends early if the receiver of its events is gone.
     match running.await {
         Ok(()) => exit,
         Err(panicked) => output.fail(&Failure::new(Exit::Incomplete, panicked.to_string())),

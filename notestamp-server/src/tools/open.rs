@@ -15,8 +15,8 @@ use super::task::{self, Task};
 use crate::config::{RecordsUrl, ToolConfig};
 use crate::storage;
 
-/// Runs a task at the server that has the store open. If there is none, opens the store here; several processes may
-/// have it open if its records are in MongoDB.
+/// Runs a task in the server that has the data folder open, through its admin socket. Without such a server, or with
+/// records in MongoDB, which several processes may have open, this process opens the store itself.
 pub(super) async fn run(config: &ToolConfig, task: Task, events: Events) {
     if let Err(failure) = try_run(config, task, &events).await {
         // A receiver that is gone needs no last event.

@@ -21,8 +21,8 @@ pub(super) enum Task {
     SignOut { email: String },
 }
 
-/// Runs a task to its end, which it reports too. It is cancelled when nobody receives its events any more; it can be
-/// repeated then.
+/// Runs a task and sends its events; the last one is its result. The task is cancelled if the receiver of the events is
+/// gone, and can be repeated then.
 pub(super) async fn run(task: Task, context: &Context, events: &Events) {
     let last = tokio::select! {
         () = events.closed() => return,

@@ -1,4 +1,4 @@
-use rusqlite::{Connection, Row, named_params};
+use rusqlite::{Connection, Row, ToSql, named_params};
 
 use crate::clock::Timestamp;
 use crate::domain::{
@@ -26,6 +26,52 @@ macro_rules! state_columns {
     };
 }
 pub(in crate::records::sqlite) use state_columns;
+
+/// The values of [`state_columns`], in the same order, as [`state_params`] names them.
+macro_rules! state_values {
+    () => {
+        ":id, :owner, :title, :type, :label, :src, :mimetype, :last_modified, :last_modified_text, :extra, :media, \
+         :media_namespace, :media_digest, :media_size, :notes, :notes_size, :revision, :save, :created, :saved"
+    };
+}
+pub(in crate::records::sqlite) use state_values;
+
+/// Executes a statement that writes a state of a project: with the parameters of [`state_values`], and with one for a
+/// further column.
+pub(in crate::records::sqlite) fn write_state(
+    connection: &Connection,
+    sql: &str,
+    project: &Project,
+    further: (&str, &dyn ToSql),
+) -> Result<()> {
+    let Project { metadata, media, notes, .. } = project;
+    let media = media.as_ref();
+    let state = named_params! {
+        ":id": project.id.as_bytes(),
+        ":owner": project.owner.as_bytes(),
+        ":title": metadata.title.as_str(),
+        ":type": metadata.kind,
+        ":label": metadata.label,
+        ":src": metadata.src,
+        ":mimetype": metadata.mimetype,
+        ":last_modified": metadata.last_modified.instant().as_millis(),
+        ":last_modified_text": metadata.last_modified.as_str(),
+        ":extra": metadata.extra.to_json(),
+        ":media": media.map(|media| media.object.as_bytes()),
+        ":media_namespace": media.map(|media| namespace_bytes(&media.namespace)),
+        ":media_digest": media.map(|media| media.digest.as_bytes()),
+        ":media_size": media.map(|media| media.size),
+        ":notes": notes.object.as_bytes(),
+        ":notes_size": notes.size,
+        ":revision": project.revision.get(),
+        ":save": project.save,
+        ":created": project.created.as_millis(),
+        ":saved": project.saved.as_millis(),
+    };
+    let params: Vec<_> = state.iter().copied().chain([further]).collect();
+    connection.prepare_cached(sql)?.execute(&*params)?;
+    Ok(())
+}
 
 pub(in crate::records::sqlite) fn from_row(row: &Row<'_>) -> Result<Project> {
     read_state(&mut Columns::of(row))
@@ -75,49 +121,22 @@ pub(in crate::records::sqlite) fn media_of(columns: &mut Columns<'_>) -> Result<
 }
 
 /// An update leaves out owner, title and time of creation: these never change, and so their indexes need no write.
-const PUT: &str = "
-    INSERT INTO projects
-        (id, owner, title, title_folded, type, label, src, mimetype, last_modified, last_modified_text,
-         extra, media, media_namespace, media_digest, media_size, notes, notes_size, revision, save, created,
-         saved)
-    VALUES
-        (:id, :owner, :title, :title_folded, :type, :label, :src, :mimetype, :last_modified, :last_modified_text,
-         :extra, :media, :media_namespace, :media_digest, :media_size, :notes, :notes_size, :revision, :save,
-         :created, :saved)
+const PUT: &str = concat!(
+    "INSERT INTO projects (",
+    state_columns!(),
+    ", title_folded) VALUES (",
+    state_values!(),
+    ", :title_folded)
     ON CONFLICT (id) DO UPDATE SET
         type = excluded.type, label = excluded.label, src = excluded.src, mimetype = excluded.mimetype,
         last_modified = excluded.last_modified, last_modified_text = excluded.last_modified_text,
         extra = excluded.extra, media = excluded.media, media_namespace = excluded.media_namespace,
         media_digest = excluded.media_digest, media_size = excluded.media_size, notes = excluded.notes,
         notes_size = excluded.notes_size, revision = excluded.revision, save = excluded.save,
-        saved = excluded.saved";
+        saved = excluded.saved"
+);
 
 /// Adds a project, or replaces the one of its id.
 pub(in crate::records::sqlite) fn put(connection: &Connection, project: &Project) -> Result<()> {
-    let Project { metadata, media, notes, .. } = project;
-    let media = media.as_ref();
-    connection.prepare_cached(PUT)?.execute(named_params! {
-        ":id": project.id.as_bytes(),
-        ":owner": project.owner.as_bytes(),
-        ":title": metadata.title.as_str(),
-        ":title_folded": metadata.title.folded(),
-        ":type": metadata.kind,
-        ":label": metadata.label,
-        ":src": metadata.src,
-        ":mimetype": metadata.mimetype,
-        ":last_modified": metadata.last_modified.instant().as_millis(),
-        ":last_modified_text": metadata.last_modified.as_str(),
-        ":extra": metadata.extra.to_json(),
-        ":media": media.map(|media| media.object.as_bytes()),
-        ":media_namespace": media.map(|media| namespace_bytes(&media.namespace)),
-        ":media_digest": media.map(|media| media.digest.as_bytes()),
-        ":media_size": media.map(|media| media.size),
-        ":notes": notes.object.as_bytes(),
-        ":notes_size": notes.size,
-        ":revision": project.revision.get(),
-        ":save": project.save,
-        ":created": project.created.as_millis(),
-        ":saved": project.saved.as_millis(),
-    })?;
-    Ok(())
+    write_state(connection, PUT, project, (":title_folded", &project.metadata.title.folded()))
 }

@@ -1,9 +1,9 @@
-use rusqlite::{Connection, Row, named_params};
+use rusqlite::{Connection, Row};
 
-use super::projects::read_state;
+use super::projects::{read_state, state_columns, state_values, write_state};
 use crate::clock::Timestamp;
-use crate::domain::{Project, Trashed};
-use crate::records::sqlite::columns::{Columns, namespace_bytes};
+use crate::domain::Trashed;
+use crate::records::sqlite::columns::Columns;
 use crate::records::sqlite::error::Result;
 
 /// The columns of a project in the trash, as [`from_row`] reads them.
@@ -20,43 +20,10 @@ pub(in crate::records::sqlite) fn from_row(row: &Row<'_>) -> Result<Trashed> {
     Ok(Trashed { project, deleted: Timestamp::from_millis(columns.next()?) })
 }
 
-const INSERT: &str = "
-    INSERT INTO trash
-        (id, owner, title, type, label, src, mimetype, last_modified, last_modified_text, extra, media, media_namespace,
-         media_digest, media_size, notes, notes_size, revision, save, created, saved,
-         deleted)
-    VALUES
-        (:id, :owner, :title, :type, :label, :src, :mimetype, :last_modified, :last_modified_text, :extra, :media,
-         :media_namespace, :media_digest, :media_size, :notes, :notes_size, :revision, :save, :created, :saved,
-         :deleted)";
+const INSERT: &str =
+    concat!("INSERT INTO trash (", state_columns!(), ", deleted) VALUES (", state_values!(), ", :deleted)");
 
 /// Adds a project in the trash.
 pub(in crate::records::sqlite) fn insert(connection: &Connection, trashed: &Trashed) -> Result<()> {
-    let Trashed { project, deleted } = trashed;
-    let Project { metadata, media, notes, .. } = project;
-    let media = media.as_ref();
-    connection.prepare_cached(INSERT)?.execute(named_params! {
-        ":id": project.id.as_bytes(),
-        ":owner": project.owner.as_bytes(),
-        ":title": metadata.title.as_str(),
-        ":type": metadata.kind,
-        ":label": metadata.label,
-        ":src": metadata.src,
-        ":mimetype": metadata.mimetype,
-        ":last_modified": metadata.last_modified.instant().as_millis(),
-        ":last_modified_text": metadata.last_modified.as_str(),
-        ":extra": metadata.extra.to_json(),
-        ":media": media.map(|media| media.object.as_bytes()),
-        ":media_namespace": media.map(|media| namespace_bytes(&media.namespace)),
-        ":media_digest": media.map(|media| media.digest.as_bytes()),
-        ":media_size": media.map(|media| media.size),
-        ":notes": notes.object.as_bytes(),
-        ":notes_size": notes.size,
-        ":revision": project.revision.get(),
-        ":save": project.save,
-        ":created": project.created.as_millis(),
-        ":saved": project.saved.as_millis(),
-        ":deleted": deleted.as_millis(),
-    })?;
-    Ok(())
+    write_state(connection, INSERT, &trashed.project, (":deleted", &trashed.deleted.as_millis()))
 }
