@@ -58,7 +58,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let second = save(&store, owner, "The same lecture again", &recording, &notes).await?;
     assert_eq!(second.media, first.media, "equal bytes are one object");
-    assert_eq!(bytes_in(&folder.path().join("media"))?, media.size);
+    // Each account's media is in a folder of its own. Beside these, there is one small file that says whose store it is.
+    let media_folder = folder.path().join("media").join(owner.to_string());
+    assert_eq!(bytes_in(&media_folder)?, media.size);
     println!(
         "saved the same recording under a second title: the media folder still contains {} bytes",
         media.size
@@ -66,13 +68,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     store.delete_project(owner, &first.metadata.title).await?;
     store.sweep().await?;
-    assert_eq!(bytes_in(&folder.path().join("media"))?, media.size);
+    assert_eq!(bytes_in(&media_folder)?, media.size);
     println!("deleted the first project: the second project still has the media");
 
     store.delete_project(owner, &second.metadata.title).await?;
     let swept = store.sweep().await?;
     println!("deleted the second project: the sweep deleted {} object", swept.doomed);
-    assert_eq!(bytes_in(&folder.path().join("media"))?, 0);
+    assert_eq!(bytes_in(&media_folder)?, 0);
     assert_eq!(
         store.check().await?,
         CheckReport::default(),
