@@ -15,9 +15,11 @@ use crate::auth::{
     Throttle, Tokens,
 };
 use crate::config::{
-    CONNECTIONS_MAX, Config, METRICS_CONNECTIONS_MAX, READINESS_AGE_MAX, RecordsUrl, SHUTDOWN_TIME_MAX,
+    CONNECTIONS_MAX, Config, METRICS_CONNECTIONS_MAX, PublicUrl, READINESS_AGE_MAX, REDIRECT_CONNECTIONS_MAX,
+    RecordsUrl, SHUTDOWN_TIME_MAX,
 };
 use crate::error;
+use crate::https_redirect::{HTTPS_PORT, HttpsRedirect};
 use crate::maintenance;
 use crate::metrics::{Metrics, MetricsEndpoint};
 use crate::middleware::request_id::RequestId;
@@ -30,7 +32,7 @@ use crate::site::Site;
 use crate::state::State;
 use crate::storage::{self, StorageError};
 use crate::tools::{AdminServer, AdminSocket, Context};
-use crate::transport::{ConnectionLimits, Server, TrustedProxies, descriptors, listener};
+use crate::transport::{ConnectionLimits, Server, Tls, TlsError, TrustedProxies, descriptors, listener};
 use crate::wire::upload::limits;
 
 /// A server, bound to its addresses but not yet serving.
@@ -40,6 +42,10 @@ pub struct App {
     connection_limits: ConnectionLimits,
     listeners: Vec<(SocketAddr, TcpListener)>,
     metrics: Option<(SocketAddr, TcpListener)>,
+    tls: Option<Arc<Tls>>,
+    /// The address that redirects to https.
+    redirect: Option<(SocketAddr, TcpListener)>,
+    public_url: Option<PublicUrl>,
     /// The socket for the operator's tools, if only this process has the store open.
     admin: Option<AdminSocket>,
     sweep_every: Duration,
@@ -64,6 +70,9 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The TLS certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The server cannot listen on an address.
     #[error("cannot listen on {address}")]
     Bind {
@@ -79,8 +88,8 @@ impl App {
     /// Opens the stores and binds the addresses.
     ///
     /// # Errors
-    /// If a store cannot be opened, the signing keys or the web app cannot be loaded, or an address cannot be bound;
-    /// the message says which.
+    /// If a store cannot be opened, the signing keys, the TLS certificate or the web app cannot be loaded, or an address
+    /// cannot be bound; the message says which.
     pub async fn build(config: Config) -> Result<Self, StartError> {
         Self::build_at(config, Arc::new(SystemClock)).await
     }
@@ -100,7 +109,7 @@ impl App {
     /// servers. The configuration of the stores is ignored.
     ///
     /// # Errors
-    /// If the signing keys or the web app cannot be loaded, or an address cannot be bound.
+    /// If the signing keys, the TLS certificate or the web app cannot be loaded, or an address cannot be bound.
     pub async fn build_over(store: Store, config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let random: Arc<dyn Random> = Arc::new(OsRandom);
         let keys = SigningKeys::load(&config.tokens.signing_keys, &*random, config.storage.durability)?;
@@ -142,12 +151,18 @@ impl App {
         })?;
         let serves_site = site.is_some();
         let middleware = Middleware::new(routes::routes(state.clone(), site), &config, parts);
+        let (tls, redirect_address) = match config.tls {
+            Some(tls) => (Some(Arc::new(Tls::open(&tls.files)?)), tls.redirect_address),
+            None => (None, None),
+        };
         let mut listeners = Vec::new();
         let mut addresses = config.listen.addresses;
         addresses.extend(config.listen.metrics_address);
+        addresses.extend(redirect_address);
         for address in &addresses {
             listeners.push(bind(*address, &addresses)?);
         }
+        let redirect = redirect_address.and_then(|_| listeners.pop());
         let metrics = config.listen.metrics_address.and_then(|_| listeners.pop());
         let connections_max = descriptors::connections_max();
         if connections_max < CONNECTIONS_MAX {
@@ -164,6 +179,9 @@ impl App {
             connection_limits,
             listeners,
             metrics,
+            tls,
+            redirect,
+            public_url: config.listen.public_url,
             admin: None,
             sweep_every: config.schedule.every,
             serves_site,
@@ -178,6 +196,16 @@ impl App {
     /// The address of the metrics, if they are on.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics.as_ref().map(|(address, _)| *address)
+    }
+
+    /// The address that redirects to https, if there is one.
+    pub fn redirect_address(&self) -> Option<SocketAddr> {
+        self.redirect.as_ref().map(|(address, _)| *address)
+    }
+
+    /// How clients reach [`addresses`](Self::addresses): `http` or `https`.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
     }
 
     /// Whether it serves a web app beside the API.
@@ -196,46 +224,56 @@ impl App {
     /// If the stores cannot be closed.
     pub async fn run(self, stop: impl Future<Output = ()>) -> io::Result<()> {
         let stopping = CancellationToken::new();
-        let maintenance =
-            tokio::spawn(maintenance::run(self.state.clone(), self.sweep_every, stopping.clone()));
-        let metrics = self.metrics.map(|(_, listener)| {
+        let maintenance = maintenance::run(self.state.clone(), self.sweep_every, stopping.clone());
+        let mut beside = vec![("maintenance", tokio::spawn(maintenance))];
+        if let Some((_, listener)) = self.metrics {
             let endpoint = MetricsEndpoint(self.state.metrics.clone());
-            let limits = ConnectionLimits {
-                in_all: METRICS_CONNECTIONS_MAX,
-                per_address: METRICS_CONNECTIONS_MAX,
-                proxies: TrustedProxies::default(),
-            };
-            let server = Server::new(limits, Duration::ZERO);
-            tokio::spawn(server.run(vec![listener], endpoint, stopping.clone().cancelled_owned()))
-        });
-        let admin = self.admin.map(|socket| {
+            let server = small_server(METRICS_CONNECTIONS_MAX);
+            let stop = stopping.clone().cancelled_owned();
+            beside.push(("metrics", tokio::spawn(server.run(vec![listener], endpoint, stop))));
+        }
+        if let Some((_, listener)) = self.redirect {
+            let port = self.listeners.first().map_or(HTTPS_PORT, |(address, _)| address.port());
+            let endpoint = HttpsRedirect { port, public_url: self.public_url };
+            let server = small_server(REDIRECT_CONNECTIONS_MAX);
+            let stop = stopping.clone().cancelled_owned();
+            beside.push(("redirect", tokio::spawn(server.run(vec![listener], endpoint, stop))));
+        }
+        if let Some(socket) = self.admin {
             let context =
                 Context { store: self.state.store.clone(), passwords: self.state.passwords.clone() };
-            tokio::spawn(AdminServer { socket, context }.run(stopping.clone()))
-        });
+            let server = AdminServer { socket, context };
+            beside.push(("admin socket", tokio::spawn(server.run(stopping.clone()))));
+        }
+        if let Some(tls) = self.tls.clone() {
+            let stopping = stopping.clone();
+            beside.push(("certificate", tokio::spawn(async move { tls.follow_files(stopping).await })));
+        }
         let listeners = self.listeners.into_iter().map(|(_, listener)| listener).collect();
         let random = self.state.auth.random.clone();
+        let error_bodies =
+            Arc::new(move |status| error::body_below_http(status, RequestId::generate(&*random).as_str()));
         let server =
-            Server::new(self.connection_limits, SHUTDOWN_TIME_MAX).error_bodies(Arc::new(move |status| {
-                error::body_below_http(status, RequestId::generate(&*random).as_str())
-            }));
+            Server::new(self.connection_limits, SHUTDOWN_TIME_MAX).error_bodies(error_bodies).tls(self.tls);
         server.run(listeners, self.middleware, stop).await;
         stopping.cancel();
-        if let Err(error) = maintenance.await {
-            tracing::error!(%error, "the maintenance task panicked");
-        }
-        if let Some(metrics) = metrics
-            && let Err(error) = metrics.await
-        {
-            tracing::error!(%error, "the metrics server panicked");
-        }
-        if let Some(admin) = admin
-            && let Err(error) = admin.await
-        {
-            tracing::error!(%error, "the server of the admin socket panicked");
+        for (task, handle) in beside {
+            if let Err(error) = handle.await {
+                tracing::error!(task, %error, "a background task panicked");
+            }
         }
         self.state.store.close().await.map_err(io::Error::other)
     }
+}
+
+/// A server for a few small responses beside the main one.
+fn small_server(connections_max: usize) -> Server {
+    let limits = ConnectionLimits {
+        in_all: connections_max,
+        per_address: connections_max,
+        proxies: TrustedProxies::default(),
+    };
+    Server::new(limits, Duration::ZERO)
 }
 
 /// The socket for the operator's tools. The server runs without it too, for example on a full disk.

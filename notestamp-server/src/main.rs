@@ -109,8 +109,11 @@ fn ended(output: Output, exit: Exit) -> Result<Exit, Failure> {
 
 /// The text that tells the server's addresses, and where its data is.
 fn announcement(app: &App, storage: &Storage) -> String {
+    let scheme = app.scheme();
     let mut lines: Vec<String> =
-        app.addresses().map(|address| format!("listening on http://{address}\n")).collect();
+        app.addresses().map(|address| format!("listening on {scheme}://{address}\n")).collect();
+    let redirect = app.redirect_address();
+    lines.extend(redirect.map(|address| format!("redirecting http://{address} to https\n")));
     lines.extend(app.metrics_address().map(|address| format!("metrics on http://{address}/metrics\n")));
     lines.push(match &storage.data_folder {
         Some(folder) => format!("data in {}\n", folder.path().display()),
@@ -121,9 +124,9 @@ fn announcement(app: &App, storage: &Storage) -> String {
     });
     if let Some(address) = app.addresses().next() {
         if app.serves_site() {
-            lines.push(format!("web app at http://{address}/\n"));
+            lines.push(format!("web app at {scheme}://{address}/\n"));
         }
-        lines.push(format!("API documentation at http://{address}/docs\n"));
+        lines.push(format!("API documentation at {scheme}://{address}/docs\n"));
     }
     lines.concat()
 }

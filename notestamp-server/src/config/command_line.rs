@@ -15,6 +15,7 @@ use super::retention::Retention;
 use super::site::SiteSettings;
 use super::storage::StorageArgs;
 use super::sweep::{Sweep, SweepSchedule};
+use super::tls::TlsArgs;
 use super::tokens::{Cookies, TokenArgs};
 
 /// The name of the program, and of its command line's first word.
@@ -27,6 +28,8 @@ pub(super) struct Settings {
     pub(super) storage: StorageArgs,
     #[command(flatten, next_help_heading = "Network")]
     pub(super) listen: ListenArgs,
+    #[command(flatten, next_help_heading = "Network")]
+    pub(super) tls: TlsArgs,
     #[command(flatten, next_help_heading = "Network")]
     pub(super) origins: OriginArgs,
     #[command(flatten, next_help_heading = "Sessions")]
@@ -244,8 +247,8 @@ Examples:
     notestamp-server --data /var/lib/notestamp --allow-origin https://app.example.org
   Behind a reverse proxy that speaks https:
     notestamp-server --public-url https://notes.example.org --trusted-proxy 10.0.0.0/8
-  The web app and the API on one origin:
-    notestamp-server --site /var/www/notestamp
+  The web app and the API on one origin, over https:
+    notestamp-server --site /var/www/notestamp --listen 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem
   Everything in memory, for a demonstration:
     notestamp-server --metadata memory: --notes memory:/// --media memory:///
   With a signing key of your own:

@@ -9,7 +9,7 @@ use notestamp_store::MemoryScope;
 /// does not send a request on a connection that is being closed.
 pub(crate) const IDLE_TIME_MAX: Duration = Duration::from_secs(75);
 
-/// How long the head of a request may take, from its first byte on.
+/// How long the head of a request may take, from its first byte on; and how long a TLS handshake may take.
 pub(crate) const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// How long a request without a response is still processed after its client has stopped sending. Almost every such
@@ -60,6 +60,9 @@ pub(crate) const MEDIA_URL_TTL_MAX: Duration = Duration::from_secs(15 * 60);
 /// Signed URLs expire only at multiples of this, so that URLs made within one step are equal and a browser's cache
 /// finds the media again.
 pub(crate) const MEDIA_URL_STEP: Duration = Duration::from_secs(5 * 60);
+
+/// How often the files of the TLS certificate are read, to notice that they have changed.
+pub(crate) const TLS_RELOAD_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How long a graceful shutdown waits for the requests in progress.
 pub(crate) const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(20);

@@ -45,6 +45,9 @@ pub(crate) const CONNECTIONS_PER_ADDRESS_MAX: usize = 512;
 /// How many connections to the metrics may be open at once.
 pub(crate) const METRICS_CONNECTIONS_MAX: usize = 16;
 
+/// How many connections to the address that redirects to https may be open at once.
+pub(crate) const REDIRECT_CONNECTIONS_MAX: usize = 64;
+
 /// How many file descriptors are reserved for everything but connections: the record store, the listeners, the log.
 pub(crate) const DESCRIPTORS_RESERVED: u64 = 128;
 

@@ -36,13 +36,13 @@ pub(super) struct ListenArgs {
     trusted_proxy: Vec<Option<IpNet>>,
 
     /// Address that serves /metrics for Prometheus, or `off`
-    #[arg(long, value_name = "ADDR", default_value = "off", value_parser = parse_metrics_address)]
+    #[arg(long, value_name = "ADDR", default_value = "off", value_parser = parse_optional_address)]
     metrics_listen: OrOff<SocketAddr>,
 }
 
 /// An optional value of a flag that is always present: clap treats a type that is spelled `Option` as a flag that may
 /// be absent.
-type OrOff<T> = Option<T>;
+pub(super) type OrOff<T> = Option<T>;
 
 impl From<ListenArgs> for Listen {
     fn from(args: ListenArgs) -> Self {
@@ -63,7 +63,7 @@ fn parse_address(text: &str) -> Result<SocketAddr, InvalidSetting> {
     })
 }
 
-fn parse_metrics_address(text: &str) -> Result<Option<SocketAddr>, InvalidSetting> {
+pub(super) fn parse_optional_address(text: &str) -> Result<Option<SocketAddr>, InvalidSetting> {
     match text {
         "off" => Ok(None),
         address => parse_address(address).map(Some),

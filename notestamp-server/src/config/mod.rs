@@ -24,6 +24,7 @@ mod site;
 mod size;
 mod storage;
 mod sweep;
+mod tls;
 mod tokens;
 mod tool;
 
@@ -38,7 +39,7 @@ pub(crate) use deadlines::{
     BODY_DRAIN_TIME_MAX, BODY_RATE_WINDOW, COOKIE_AGE_MAX, DEVICE_COOKIE_AGE, HALF_CLOSED_TIME_MAX,
     HEAD_TIME_MAX, IDLE_TIME_MAX, MEDIA_URL_STEP, MEDIA_URL_TTL_MAX, PROGRESS_TIME_MAX, READINESS_AGE_MAX,
     READINESS_TIME_MAX, REQUEST_END_TIME_MAX, RETRY_AFTER, SESSION_CHECK_INTERVAL, SESSION_UNKNOWN_TIME_MAX,
-    SHUTDOWN_TIME_MAX,
+    SHUTDOWN_TIME_MAX, TLS_RELOAD_INTERVAL,
 };
 pub use effective::{EffectiveSetting, EffectiveSettings};
 pub use error::{ConfigError, GivenAs, InvalidSetting};
@@ -46,7 +47,8 @@ pub(crate) use limits::{
     BODY_BYTES_MAX, BODY_DRAIN_BYTES_MAX, BODY_RATE_BYTES_MIN, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX,
     DESCRIPTORS_RESERVED, DESCRIPTORS_WANTED, HASHES_WAITING_MAX, HEAD_BYTES_MAX, HEADER_FIELDS_MAX,
     LIST_LIMIT_MAX, METRICS_CONNECTIONS_MAX, MULTIPART_PARTS_MAX, PAGE_LEN, PASSWORD_BYTES_MAX,
-    PASSWORD_BYTES_MIN, REGISTRATIONS_PER_ADDRESS, SESSIONS_OPEN_MAX, UPLOADS_AT_ONCE_MAX, grouped,
+    PASSWORD_BYTES_MIN, REDIRECT_CONNECTIONS_MAX, REGISTRATIONS_PER_ADDRESS, SESSIONS_OPEN_MAX,
+    UPLOADS_AT_ONCE_MAX, grouped,
 };
 pub use limits::{Limits, Quota, RateLimit, SignInFailures};
 pub use listen::Listen;
@@ -60,6 +62,7 @@ pub use signing_keys::SigningKeySource;
 pub use site::SiteSettings;
 pub use storage::Storage;
 pub use sweep::{Sweep, SweepSchedule};
+pub use tls::{TlsFiles, TlsSettings};
 pub use tokens::{Cookies, TokenSettings};
 pub use tool::{AccountTool, Tool, ToolConfig};
 
@@ -98,6 +101,8 @@ pub struct Config {
     pub storage: Storage,
     /// The addresses of the server, and its trusted proxies.
     pub listen: Listen,
+    /// How the server speaks https itself; absent if it speaks http.
+    pub tls: Option<TlsSettings>,
     /// The origins whose pages may use the server.
     pub origins: Origins,
     /// How long tokens and sessions last, and the signing keys.
@@ -224,6 +229,7 @@ impl Config {
         let config = Self {
             storage,
             listen: settings.listen.into(),
+            tls: settings.tls.into_settings()?,
             origins: settings.origins.into(),
             tokens: settings.tokens.into_tokens(signing_keys)?,
             cookies: settings.cookies,

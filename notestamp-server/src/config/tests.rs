@@ -85,6 +85,8 @@ fn samples(flag: &str) -> [&'static str; 3] {
         "metrics-listen" => ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"],
         "public-url" => ["https://a.example", "https://b.example", "https://c.example"],
         "site" => ["/a", "/b", "/c"],
+        "tls-cert" | "tls-key" => ["/a.pem", "/b.pem", "/c.pem"],
+        "redirect-listen" => ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"],
         "site-csp" => ["default-src 'self'", "default-src *", "default-src 'none'"],
         "trusted-proxy" => ["10.0.0.1", "10.0.0.0/8", "::1"],
         "allow-origin" => ["https://a.example", "https://b.example", "none"],
@@ -107,6 +109,16 @@ fn samples(flag: &str) -> [&'static str; 3] {
     }
 }
 
+/// Other settings that a setting needs.
+fn companions(flag: &str) -> &'static str {
+    match flag {
+        "tls-cert" => "--tls-key /key.pem",
+        "tls-key" => "--tls-cert /cert.pem",
+        "redirect-listen" => "--tls-cert /cert.pem --tls-key /key.pem",
+        _ => "",
+    }
+}
+
 fn flags() -> Vec<String> {
     let settings = command_line::settings();
     settings.get_arguments().map(|arg| arg.get_long().expect("a setting has a flag").to_owned()).collect()
@@ -121,7 +133,8 @@ fn toml(flag: &str, value: &str) -> String {
 fn for_every_setting_a_flag_wins_over_a_variable_over_the_file_over_the_default() {
     for flag in flags() {
         let name = variable(&flag);
-        let by_flag = |value: &str| given("").word(format!("--{flag}={value}"));
+        let with_companions = || given(companions(&flag));
+        let by_flag = |value: &str| with_companions().word(format!("--{flag}={value}"));
         let [first, second, third] = samples(&flag);
         let default = given("").serves();
         for value in [first, second, third] {
@@ -130,20 +143,20 @@ fn for_every_setting_a_flag_wins_over_a_variable_over_the_file_over_the_default(
 
         let all = || by_flag(first).variable(&name, second).file(&toml(&flag, third));
         assert_eq!(all().serves(), by_flag(first).serves(), "--{flag} wins");
-        let low = || given("").variable(&name, second).file(&toml(&flag, third));
+        let low = || with_companions().variable(&name, second).file(&toml(&flag, third));
         assert_eq!(low().serves(), by_flag(second).serves(), "{name} wins over the file");
-        let file = || given("").file(&toml(&flag, third));
+        let file = || with_companions().file(&toml(&flag, third));
         assert_eq!(file().serves(), by_flag(third).serves(), "{flag} of the file wins over the default");
         let dashed = toml(&flag, third).replacen(&flag.replace('-', "_"), &flag, 1);
-        assert_eq!(given("").file(&dashed).serves(), by_flag(third).serves(), "{flag} with dashes");
-        let empty = given("").variable(&name, "").file(&toml(&flag, third));
+        assert_eq!(with_companions().file(&dashed).serves(), by_flag(third).serves(), "{flag} with dashes");
+        let empty = with_companions().variable(&name, "").file(&toml(&flag, third));
         assert_eq!(empty.serves(), by_flag(third).serves(), "an empty {name} is not set");
     }
 }
 
 /// Whether any text may be a valid value: a name, or a policy.
 fn takes_any_text(flag: &str) -> bool {
-    ["data", "signing-key", "site", "site-csp"].contains(&flag)
+    ["data", "signing-key", "site", "site-csp", "tls-cert", "tls-key"].contains(&flag)
 }
 
 /// An empty variable counts as not set.
@@ -245,6 +258,9 @@ fn every_flag_and_default_of_the_contract_is_in_the_help() {
         ("--upload-max-time <DURATION>", "6h"),
         ("--sign-in-failures <", "10/15m,100/15m"),
         ("--metrics-listen <ADDR>", "off"),
+        ("--tls-cert <FILE>", "none"),
+        ("--tls-key <FILE>", "none"),
+        ("--redirect-listen <ADDR>", "off"),
         ("--log-format <FORMAT>", "text on a terminal, else json"),
         ("--config <FILE>", "none"),
     ] {
@@ -515,6 +531,9 @@ fn settings_that_contradict_each_other_are_refused() {
         ("--access-ttl 0s", "--access-ttl: must be longer than zero"),
         ("--sweep-every 0s", "--sweep-every: must be longer than zero"),
         ("--upload-max-time 0s", "--upload-max-time: must be longer than zero"),
+        ("--tls-cert /cert.pem", "--tls-key is absent"),
+        ("--tls-key /key.pem", "--tls-cert is absent"),
+        ("--redirect-listen 127.0.0.1:80", "needs --tls-cert and --tls-key"),
     ] {
         let error = given(words).refused();
         assert!(error.contains(part), "{words}: {error}");

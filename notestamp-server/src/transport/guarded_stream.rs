@@ -70,20 +70,27 @@ impl Default for TimeLimits {
 
 /// What a connection needs of its socket besides reading and writing.
 pub(crate) trait Socket {
-    /// Writes as many bytes as possible without waiting, even if the system has not reported room.
+    /// Writes as many bytes as possible without waiting, even if the system has not reported room. Returns how many of
+    /// `bytes` were taken: none if there was only room for bytes that had been taken before.
     ///
     /// # Errors
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if no byte can be written.
-    fn write_now(&self, bytes: &[u8]) -> io::Result<usize>;
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there was no room at all.
+    fn write_now(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// How many bytes the system has accepted since the last call. `written` bytes were written to this socket
+    /// meanwhile; one that encrypts has its own buffer, and its own count.
+    fn take_sent(&mut self, written: usize) -> usize {
+        written
+    }
 
     /// Ready when the peer sends no more, without reading what it has sent: `Ok` after its last byte, an error after a
     /// reset. Pending while there is something to read.
-    fn poll_end(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 
 impl Socket for TcpStream {
-    fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
-        let socket = SockRef::from(self);
+    fn write_now(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let socket = SockRef::from(&*self);
         // The peer is slow: this is called only after a write was blocked for a while. Some systems do not support the
         // option.
         #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -91,7 +98,7 @@ impl Socket for TcpStream {
         socket.send(bytes)
     }
 
-    fn poll_end(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut byte = [0];
         match ready!(self.poll_peek(cx, &mut ReadBuf::new(&mut byte))) {
             Ok(0) => Poll::Ready(Ok(())),
@@ -99,6 +106,15 @@ impl Socket for TcpStream {
             Err(error) => Poll::Ready(Err(error)),
         }
     }
+}
+
+/// What waits for the peer to make room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Blocked {
+    Nothing,
+    Write,
+    /// Encrypted bytes that a write has left in the buffer of the connection.
+    Flush,
 }
 
 /// A connection that fails with [`TimedOut`](io::ErrorKind::TimedOut) when the peer is too slow.
@@ -122,8 +138,7 @@ pub(crate) struct GuardedStream<S> {
     rate: MinimumRate,
     /// The system reports room only when there is a lot of it, so a write is retried whenever this expires.
     probe: IdleTimer,
-    /// Whether a write is waiting for the peer to make room.
-    is_blocked: bool,
+    blocked: Blocked,
     /// Runs while a request has no response yet, and its peer sends no more.
     half_closed: IdleTimer,
     error_bodies: ErrorBodies,
@@ -154,7 +169,7 @@ impl<S> GuardedStream<S> {
             unrewarded: 0,
             rate: MinimumRate::new(BODY_RATE_BYTES_MIN, times.rate_window),
             probe: IdleTimer::new(times.progress / PROBES),
-            is_blocked: false,
+            blocked: Blocked::Nothing,
             half_closed: IdleTimer::new(times.half_closed),
             error_bodies,
             refusal: None,
@@ -202,8 +217,11 @@ impl<S> GuardedStream<S> {
         }
     }
 
-    fn has_written(&mut self, bytes: usize) {
-        self.is_blocked = false;
+    /// The system has accepted so many bytes.
+    fn has_sent(&mut self, bytes: usize) {
+        if bytes == 0 {
+            return;
+        }
         self.unrewarded = 0;
         self.probe.renew();
         self.rate.moved(bytes as u64);
@@ -242,10 +260,26 @@ impl<S: Socket> GuardedStream<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         if let Poll::Ready(written) = written {
-            self.has_written(*written.as_ref().unwrap_or(&0));
+            self.blocked = Blocked::Nothing;
+            let sent = self.stream.take_sent(*written.as_ref().unwrap_or(&0));
+            self.has_sent(sent);
             return Poll::Ready(written);
         }
-        self.is_blocked = true;
+        self.blocked = Blocked::Write;
+        loop {
+            let written = ready!(self.poll_room(cx, bytes))?;
+            if written > 0 {
+                self.blocked = Blocked::Nothing;
+                return Poll::Ready(Ok(written));
+            }
+        }
+    }
+
+    /// Waits until the peer makes room, and returns how many of `bytes` were taken; for a flush there are none.
+    fn poll_room(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        // An encrypted connection may have sent a part of its buffer.
+        let sent = self.stream.take_sent(0);
+        self.has_sent(sent);
         let is_held = self.activity.pace() == Pace::AtMinimumRate;
         loop {
             // All timers are polled, so that each one can wake this task.
@@ -255,19 +289,42 @@ impl<S: Socket> GuardedStream<S> {
             if !is_stuck && !is_slow && !may_try {
                 return Poll::Pending;
             }
-            match self.stream.write_now(bytes) {
-                Ok(count) if count > 0 => {
-                    self.has_written(count);
-                    return Poll::Ready(Ok(count));
-                }
-                _ if is_stuck || is_slow => return Poll::Ready(Err(timed_out())),
-                _ => self.probe.renew(),
+            let taken = self.stream.write_now(bytes).unwrap_or(0);
+            let sent = self.stream.take_sent(taken);
+            self.has_sent(sent);
+            match taken {
+                0 if sent > 0 => return Poll::Ready(Ok(0)),
+                0 if is_stuck || is_slow => return Poll::Ready(Err(timed_out())),
+                0 => self.probe.renew(),
+                taken => return Poll::Ready(Ok(taken)),
             }
         }
     }
 }
 
 impl<S: AsyncWrite + Socket + Unpin> GuardedStream<S> {
+    /// Flushes, or shuts down, by `poll`; while it is blocked, watches the timers.
+    fn poll_flushed(
+        &mut self,
+        cx: &mut Context<'_>,
+        poll: fn(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<()>>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            if let Poll::Ready(flushed) = poll(Pin::new(&mut self.stream), cx) {
+                let sent = self.stream.take_sent(0);
+                self.has_sent(sent);
+                if self.blocked == Blocked::Flush {
+                    self.blocked = Blocked::Nothing;
+                }
+                return Poll::Ready(flushed);
+            }
+            if self.blocked == Blocked::Nothing {
+                self.blocked = Blocked::Flush;
+            }
+            ready!(self.poll_room(cx, &[]))?;
+        }
+    }
+
     /// Whether these bytes are a response of the HTTP library itself: it refuses a malformed head before a request
     /// begins. If so, prepares the same response with a body.
     fn replaces(&mut self, bytes: &[u8]) -> bool {
@@ -304,7 +361,7 @@ impl<S: AsyncRead + Socket + Unpin> AsyncRead for GuardedStream<S> {
         let before = buffer.filled().len();
         match Pin::new(&mut self.stream).poll_read(cx, buffer) {
             // The blocked write watches the timers.
-            Poll::Pending if self.is_blocked => Poll::Pending,
+            Poll::Pending if self.blocked != Blocked::Nothing => Poll::Pending,
             Poll::Pending => {
                 ready!(self.timer.poll_exhausted(cx));
                 if self.phase == Phase::Head {
@@ -351,17 +408,21 @@ impl<S: AsyncWrite + Socket + Unpin> AsyncWrite for GuardedStream<S> {
         self.stream.is_write_vectored()
     }
 
-    // TCP has nothing to flush, and shuts down at once: neither is progress, and neither waits for the peer. But when
-    // `poll_flush` is called, all bytes have been written.
+    // TCP has nothing to flush, and shuts down at once; an encrypted connection may have to wait for its peer.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.activity.flushed();
+        self.follow_phase();
+        let flushed = self.poll_flushed(cx, S::poll_flush);
+        if flushed.is_ready() {
+            self.activity.flushed();
+        }
         // HTTP/1 reads nothing between a request and its response, but flushes whenever it is polled.
         self.watch_peer(cx);
-        Pin::new(&mut self.stream).poll_flush(cx)
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        self.follow_phase();
+        self.poll_flushed(cx, S::poll_shutdown)
     }
 }
 
@@ -376,11 +437,11 @@ mod tests {
     use super::*;
 
     impl Socket for DuplexStream {
-        fn write_now(&self, _bytes: &[u8]) -> io::Result<usize> {
+        fn write_now(&mut self, _bytes: &[u8]) -> io::Result<usize> {
             Err(io::ErrorKind::WouldBlock.into())
         }
 
-        fn poll_end(&self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        fn poll_end(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
             Poll::Pending
         }
     }

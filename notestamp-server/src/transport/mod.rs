@@ -5,6 +5,7 @@
 
 mod activity;
 pub(crate) mod admission;
+mod connection;
 pub(crate) mod descriptors;
 pub(crate) mod guarded_stream;
 mod held_memory;
@@ -15,6 +16,7 @@ mod refusal;
 mod request_body;
 mod response_body;
 pub(crate) mod server;
+mod tls;
 mod trusted_proxies;
 
 pub(crate) use activity::Pace;
@@ -23,4 +25,6 @@ pub use descriptors::raise_limit as raise_descriptor_limit;
 pub(crate) use held_memory::HeldMemory;
 pub(crate) use network::network;
 pub(crate) use server::{ACCEPT_PAUSE, Server};
+pub(crate) use tls::Tls;
+pub use tls::TlsError;
 pub(crate) use trusted_proxies::TrustedProxies;

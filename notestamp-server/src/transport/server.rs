@@ -22,12 +22,14 @@ use tokio_util::task::TaskTracker;
 
 use super::activity::{Activity, Pace};
 use super::admission::{Admission, ConnectionLimits, Refusal, Slot};
+use super::connection::Connection;
 use super::descriptors::{self, Spare};
 use super::guarded_stream::{GuardedStream, TimeLimits, prepare};
 use super::held_memory::HeldMemory;
 use super::refusal::{self, ErrorBodies};
 use super::request_body::RequestBody;
 use super::response_body::ResponseBody;
+use super::tls::Tls;
 use crate::config::{HEAD_BYTES_MAX, HEADER_FIELDS_MAX};
 use crate::log_limit::LogLimit;
 
@@ -40,6 +42,7 @@ pub(crate) struct Server {
     times: TimeLimits,
     drain_time_max: Duration,
     error_bodies: ErrorBodies,
+    tls: Option<Arc<Tls>>,
 }
 
 /// The state that all connections of a server share.
@@ -49,6 +52,7 @@ struct Shared<E> {
     http: http1::Builder,
     times: TimeLimits,
     error_bodies: ErrorBodies,
+    tls: Option<Arc<Tls>>,
     connections: TaskTracker,
     /// Cancelled when the shutdown begins: no further request is started.
     stopping: CancellationToken,
@@ -60,13 +64,28 @@ impl Server {
     /// A server with these limits of connections. A graceful shutdown waits `drain_time_max` for requests in progress.
     pub(crate) fn new(limits: ConnectionLimits, drain_time_max: Duration) -> Self {
         let (times, error_bodies) = (TimeLimits::default(), refusal::no_bodies());
-        Self { limits, times, drain_time_max, error_bodies }
+        Self { limits, times, drain_time_max, error_bodies, tls: None }
     }
 
     /// With these bodies of the responses to connections that are refused before their request has been read.
     #[must_use]
     pub(crate) fn error_bodies(mut self, error_bodies: ErrorBodies) -> Self {
         self.error_bodies = error_bodies;
+        self
+    }
+
+    /// With other timeouts.
+    #[cfg(test)]
+    #[must_use]
+    pub(super) fn times(mut self, times: TimeLimits) -> Self {
+        self.times = times;
+        self
+    }
+
+    /// Over TLS, if there is a certificate.
+    #[must_use]
+    pub(crate) fn tls(mut self, tls: Option<Arc<Tls>>) -> Self {
+        self.tls = tls;
         self
     }
 
@@ -91,6 +110,7 @@ impl Server {
             http,
             times: self.times,
             error_bodies: self.error_bodies,
+            tls: self.tls,
             connections: TaskTracker::new(),
             stopping: CancellationToken::new(),
             cut: CancellationToken::new(),
@@ -202,9 +222,20 @@ async fn serve<E: Endpoint<Output = Response>>(
     let local = LocalAddr(Addr::SocketAddr(local));
     prepare(&stream);
     let activity = &slot.activity;
+    let secured = tokio::select! {
+        biased;
+        secured = tokio::time::timeout(shared.times.head, shared.secure(stream)) => secured,
+        () = activity.evicted() => return,
+        () = shared.stopping.cancelled() => return,
+    };
+    let Ok(Ok(stream)) = secured else { return };
+    let scheme = if shared.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
     let stream = GuardedStream::new(stream, activity.clone(), shared.times, shared.error_bodies.clone());
     // Boxed, so that an idle connection has no room for the future of a request.
-    let service = service_fn(|request| Box::pin(respond(request, &local, &peer, activity, &shared.endpoint)));
+    let service = service_fn(|request| {
+        let addresses = (local.clone(), peer.clone(), scheme.clone());
+        Box::pin(respond(request, addresses, activity, &shared.endpoint))
+    });
     let mut connection = pin!(shared.http.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         biased;
@@ -226,6 +257,16 @@ async fn serve<E: Endpoint<Output = Response>>(
     }
 }
 
+impl<E> Shared<E> {
+    /// Performs the handshake of TLS, if there is a certificate.
+    async fn secure(&self, stream: TcpStream) -> io::Result<Connection> {
+        match &self.tls {
+            Some(tls) => tls.accept(stream, &self.error_bodies).await,
+            None => Ok(Connection::Clear(stream)),
+        }
+    }
+}
+
 /// Why a request gets no response.
 #[derive(Debug, thiserror::Error)]
 enum NoResponse {
@@ -239,8 +280,7 @@ enum NoResponse {
 
 async fn respond<E: Endpoint<Output = Response>>(
     request: hyper::Request<Incoming>,
-    local: &LocalAddr,
-    peer: &RemoteAddr,
+    (local, peer, scheme): (LocalAddr, RemoteAddr, Scheme),
     activity: &Arc<Activity>,
     endpoint: &E,
 ) -> Result<hyper::Response<ResponseBody>, NoResponse> {
@@ -248,7 +288,7 @@ async fn respond<E: Endpoint<Output = Response>>(
         return Err(NoResponse::Evicted);
     }
     let has_body = !hyper::body::Body::is_end_stream(request.body());
-    let mut request = Request::from((request, local.clone(), peer.clone(), Scheme::HTTP));
+    let mut request = Request::from((request, local, peer, scheme));
     if has_body {
         let body = RequestBody::new(request.take_body(), activity.clone());
         request.set_body(Body::from_bytes_stream(body));

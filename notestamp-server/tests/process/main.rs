@@ -11,6 +11,7 @@ mod durability;
 mod file_errors;
 mod full_disk;
 mod generated;
+mod https;
 mod memory;
 mod output;
 #[allow(dead_code, reason = "other tests use the rest of it")]

@@ -96,10 +96,15 @@ impl Server {
 
     /// The URL of the metrics of a server that was started with `--metrics-listen`.
     pub fn metrics_url(&self) -> String {
+        self.said_line("metrics on ")
+    }
+
+    /// The rest of the line of its standard output that begins so.
+    pub fn said_line(&self, beginning: &str) -> String {
         let mut found = None;
-        wait_until("it says where its metrics are", || {
+        wait_until(beginning, || {
             let said = self.said.lock().unwrap();
-            found = said.iter().find_map(|line| line.strip_prefix("metrics on ")).map(str::to_owned);
+            found = said.iter().find_map(|line| line.strip_prefix(beginning)).map(str::to_owned);
             found.is_some()
         });
         found.expect("it was found")
