@@ -50,6 +50,7 @@ pub fn settings(config: &Config) -> StoreSettings {
 pub fn sweep_settings(storage: &Storage, sweep: &Sweep, retention: &Retention) -> StoreSettings {
     StoreSettings {
         dedup: storage.dedup,
+        notes_inline_bytes_max: storage.notes_inline_bytes_max,
         sweep_grace: sweep.grace,
         upload_time_max: sweep.upload_max_time,
         history: retention.history,

@@ -10,7 +10,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use notestamp_store::protocol::{SaveCommit, Written};
+use notestamp_store::protocol::{NewNotes, SaveCommit, Written};
 use notestamp_store::records::{RecordStore, SqliteRecords};
 use notestamp_store::{
     Cursor, Digest, Durability, Email, ListQuery, Metadata, Namespace, Object, ObjectId, ObjectKind, Order,
@@ -136,7 +136,7 @@ async fn save(store: &dyn RecordStore, owner: UserId, count: usize) {
             new_id: ProjectId::generate(NOW, &OsRandom),
             metadata: metadata(n),
             precondition: Precondition::None,
-            notes: Written { object: notes.id, digest: Digest::of(b"[]"), size: 2 },
+            notes: NewNotes::Written(Written { object: notes.id, digest: Digest::of(b"[]"), size: 2 }),
             checks: Vec::new(),
             media: None,
             namespace: home,

@@ -28,6 +28,6 @@ pub use error::{Error, Result, error_chain};
 pub use memory_budget::{MemoryBudget, MemoryScope, MemoryShare};
 pub use random::{OsRandom, Random};
 pub use store::{
-    CheckEvent, CheckOptions, CheckReport, Dedup, Finding, FindingName, HistoryPage, Opened, ProjectStream,
-    Save, SaveRequest, Store, StoreBuilder, StoreSettings, SweepReport, TrashPage,
+    CheckEvent, CheckOptions, CheckReport, Dedup, Finding, FindingName, HistoryPage, NOTES_INLINE_BYTES_MAX,
+    Opened, ProjectStream, Save, SaveRequest, Store, StoreBuilder, StoreSettings, SweepReport, TrashPage,
 };

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use notestamp_store::protocol::{SaveCommit, Written};
+use notestamp_store::protocol::{NewNotes, SaveCommit, Written};
 use notestamp_store::records::{
     HistoryStore, ObjectLedger, ProjectStore, RecordStore, SaveOutcome, SessionStore, SqliteRecords,
     UserStore,
@@ -150,6 +150,9 @@ async fn a_newer_schema_is_refused_and_not_changed() {
 
 /// Gives a database the tables that version 5 has.
 const BACK_TO_VERSION_5: &str = "
+    DROP TABLE inline_bytes;
+    DROP INDEX objects_live_notes;
+    ALTER TABLE objects DROP COLUMN inline;
     DROP TABLE versions;
     DROP TABLE trash;
     ALTER TABLE projects DROP COLUMN saved;
@@ -207,7 +210,7 @@ async fn save(store: &SqliteRecords, owner: UserId, n: u8, metadata: Metadata, n
         new_id: ProjectId::from_bytes([n; 16]),
         metadata,
         precondition: Precondition::None,
-        notes: Written { object: notes, digest: Digest::of(&[n]), size: 1 },
+        notes: NewNotes::Written(Written { object: notes, digest: Digest::of(&[n]), size: 1 }),
         media: None,
         checks: Vec::new(),
         namespace: home,

@@ -6,7 +6,9 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use notestamp_store::protocol::{MediaCheck, MediaOffer, SaveCommit, StaleBefore, TrashRestore, Written};
+use notestamp_store::protocol::{
+    MediaCheck, MediaOffer, NewNotes, SaveCommit, StaleBefore, TrashRestore, Written,
+};
 use notestamp_store::records::{MemoryRecords, RecordStore, SaveOutcome, SqliteRecords};
 use notestamp_store::{
     Cursor, Digest, Durability, Email, LastModified, ListQuery, Metadata, Namespace, Object, ObjectId,
@@ -218,6 +220,15 @@ async fn trashed(store: &dyn RecordStore, owner: UserId, nth: usize) -> ProjectI
     trash.get(nth).map_or(ProjectId::from_bytes([9; 16]), |trashed| trashed.project.id)
 }
 
+/// A third of all notes are inline.
+fn new_notes(save: &Save, reserved: &Object, unused: ObjectId) -> NewNotes {
+    let (size, digest) = (save.notes_size, Digest::of(&[(save.notes_size % 2) as u8]));
+    if size % 3 == 0 {
+        return NewNotes::Inline { object: unused, digest, bytes: vec![b' '; size as usize].into() };
+    }
+    NewNotes::Written(Written { object: reserved.id, digest, size })
+}
+
 async fn commit(store: &dyn RecordStore, save: &Save, nth: usize) -> String {
     let (now, owner) = (now(nth), USERS[save.user]);
     let namespace = if save.shared { Namespace::Shared } else { Namespace::Owner(owner) };
@@ -247,11 +258,7 @@ async fn commit(store: &dyn RecordStore, save: &Save, nth: usize) -> String {
         new_id: ProjectId::from_bytes(*object_id(nth, 2).as_bytes()),
         metadata,
         precondition: save.precondition.clone(),
-        notes: Written {
-            object: notes.id,
-            digest: Digest::of(&[(save.notes_size % 2) as u8]),
-            size: save.notes_size,
-        },
+        notes: new_notes(save, &notes, object_id(nth, 3)),
         media: save.media.map(offer),
         checks: Vec::new(),
         namespace,
@@ -307,7 +314,7 @@ async fn walk(store: &dyn RecordStore, owner: UserId, query: &Query) -> String {
 
 /// The whole content of a store, as text.
 async fn everything(store: &dyn RecordStore) -> String {
-    let mut all = format!("{:#?}", store.list_objects(None, MANY).await.unwrap());
+    let mut all = format!("{:#?}", store.audit_objects(None, MANY).await.unwrap());
     for owner in USERS {
         all += &format!("{:#?}", store.find_user(owner).await.unwrap());
         let projects = store.list_projects(owner, &ListQuery::default()).await.unwrap();

@@ -19,6 +19,14 @@ const UNITS: [(&str, u64); 10] = [
 ///
 /// Databases store sizes as signed 64-bit integers, so larger sizes are refused.
 pub(super) fn parse(text: &str) -> Result<u64, InvalidSetting> {
+    match parse_or_zero(text) {
+        Ok(0) => Err(InvalidSetting::new("must be at least one byte")),
+        parsed => parsed,
+    }
+}
+
+/// The same, of any number of bytes.
+pub(super) fn parse_or_zero(text: &str) -> Result<u64, InvalidSetting> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let factor = UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit.trim_start()));
@@ -29,7 +37,6 @@ pub(super) fn parse(text: &str) -> Result<u64, InvalidSetting> {
     };
     let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(*factor));
     match bytes.filter(|bytes| i64::try_from(*bytes).is_ok()) {
-        Some(0) => Err(InvalidSetting::new("must be at least one byte")),
         Some(bytes) => Ok(bytes),
         None => Err(InvalidSetting::new(format!("`{text}` is larger than the largest possible size"))),
     }

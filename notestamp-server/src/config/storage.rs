@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use notestamp_store::{BlobUrl, Dedup, Durability};
+use notestamp_store::{BlobUrl, Dedup, Durability, NOTES_INLINE_BYTES_MAX};
 
-use super::{ConfigError, InvalidSetting, RecordsUrl};
+use super::{ConfigError, InvalidSetting, RecordsUrl, size};
 use crate::data_folder::DataFolder;
 
 /// The three stores.
@@ -23,6 +23,8 @@ pub struct Storage {
     pub durability: Durability,
     /// Which accounts share the blobs of equal media.
     pub dedup: Dedup,
+    /// Notes of up to so many bytes are kept in the record store; absent for the default.
+    pub notes_inline_bytes_max: Option<u64>,
 }
 
 #[derive(clap::Args)]
@@ -72,6 +74,11 @@ pub(super) struct StorageArgs {
         })
     )]
     dedup: Dedup,
+
+    /// Notes of up to this size, at most 1MiB, are kept in the record store instead of in the blob store of notes
+    /// [default: 64KiB with notes in local files, else 0]
+    #[arg(long, value_name = "SIZE", value_parser = parse_notes_inline)]
+    notes_inline: Option<u64>,
 }
 
 impl Storage {
@@ -104,10 +111,20 @@ impl StorageArgs {
             media: self.media.unwrap_or_else(|| in_folder(folder.media_folder())),
             durability: self.durability,
             dedup: self.dedup,
+            notes_inline_bytes_max: self.notes_inline,
             data_folder: is_needed.then_some(folder),
         }
     }
 }
+
+fn parse_notes_inline(text: &str) -> Result<u64, InvalidSetting> {
+    match size::parse_or_zero(text)? {
+        bytes if bytes > NOTES_INLINE_BYTES_MAX => Err(InvalidSetting::new("must be at most 1MiB")),
+        bytes => Ok(bytes),
+    }
+}
+
+const _: () = assert!(NOTES_INLINE_BYTES_MAX == 1 << 20, "the help and the error say 1MiB");
 
 fn parse_data_folder(path: &str) -> Result<DataFolder, InvalidSetting> {
     DataFolder::new(Path::new(path)).map_err(|error| InvalidSetting::new(format!("`{path}`: {error}")))

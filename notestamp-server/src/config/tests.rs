@@ -81,6 +81,7 @@ fn samples(flag: &str) -> [&'static str; 3] {
         "notes" | "media" => ["file:///a", "memory:///", "file:///c"],
         "durability" => ["relaxed"; 3],
         "dedup" => ["global"; 3],
+        "notes-inline" => ["0", "2KiB", "1MiB"],
         "listen" => ["127.0.0.1:1", "127.0.0.1:2", "[::1]:3"],
         "metrics-listen" => ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"],
         "public-url" => ["https://a.example", "https://b.example", "https://c.example"],
@@ -207,6 +208,7 @@ fn a_missing_value_or_one_with_a_dash_is_refused_with_the_name_of_its_flag() {
 #[test]
 fn the_message_says_what_is_valid() {
     for (words, part) in [
+        ("--notes-inline 2MiB", "--notes-inline: must be at most 1MiB"),
         ("--media-max 2G", "`2G` is not a size: write a number of bytes, or one with a unit, like 64KiB"),
         ("--access-ttl 15", "`15` is not a duration: write a number with a unit, like 3s"),
         ("--access-ttl 1500ms", "not a whole number of seconds"),
@@ -247,6 +249,7 @@ fn every_flag_and_default_of_the_contract_is_in_the_help() {
         ("--same-site <MODE>", "lax"),
         ("--durability <MODE>", "full"),
         ("--dedup <MODE>", "user"),
+        ("--notes-inline <SIZE>", "64KiB with notes in local files, else 0"),
         ("--media-delivery <MODE>", "proxy"),
         ("--project-list <FORM>", "objects"),
         ("--media-max <SIZE>", "2GiB"),

@@ -42,7 +42,7 @@ pub use media_type::{ContentType, MediaType};
 pub use metadata::{Metadata, SRC_BYTES_MAX};
 pub use namespace::Namespace;
 pub use notes::Notes;
-pub use object::{Object, ObjectKind, ObjectState};
+pub use object::{Object, ObjectKind, ObjectPlace, ObjectState};
 pub use password_hash::PasswordHash;
 pub use precondition::Precondition;
 pub use project::{MediaRef, NotesRef, Project};

@@ -58,7 +58,17 @@ impl ObjectState {
     }
 }
 
-/// A row of the ledger: one for every object that exists, or may exist, in a blob store.
+/// Where the bytes of an object lie.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum ObjectPlace {
+    /// In the blob store of its kind.
+    BlobStore,
+    /// In the record store, beside the ledger row: an *inline* object. It is added and removed together with its row, so
+    /// it is never reserved and never doomed.
+    Inline,
+}
+
+/// A row of the ledger: one for every object that exists, or may exist, in a blob store, and one for every inline object.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Object {
     /// The id; namespace and id together are the path in the blob store.
@@ -67,6 +77,8 @@ pub struct Object {
     pub kind: ObjectKind,
     /// The namespace in which its bytes are shared.
     pub namespace: Namespace,
+    /// Where its bytes lie.
+    pub place: ObjectPlace,
     /// Reserved, live or doomed.
     pub state: ObjectState,
     /// The digest and the size in bytes; `None` until the object is live.
@@ -80,7 +92,13 @@ pub struct Object {
 impl Object {
     /// A new reserved row, to be recorded before the first byte is written.
     pub fn reserve(id: ObjectId, kind: ObjectKind, namespace: Namespace, now: Timestamp) -> Self {
-        let state = ObjectState::Reserved;
-        Self { id, kind, namespace, state, content: None, references: 0, since: now }
+        let (place, state) = (ObjectPlace::BlobStore, ObjectState::Reserved);
+        Self { id, kind, namespace, place, state, content: None, references: 0, since: now }
+    }
+
+    /// Whether the transaction that writes this row must remove it and its bytes instead: it is doomed, and the bytes lie
+    /// in the records, so nothing is left to be done afterwards.
+    pub fn is_gone(&self) -> bool {
+        self.place == ObjectPlace::Inline && self.state == ObjectState::Doomed
     }
 }

@@ -1,7 +1,7 @@
 //! The life of a ledger row: *reserved*, then *live* or *doomed*, and from *live* to *doomed*.
 
 use crate::clock::Timestamp;
-use crate::domain::{MediaRef, Object, ObjectId, ObjectKind, ObjectState};
+use crate::domain::{MediaRef, Namespace, Object, ObjectId, ObjectKind, ObjectPlace, ObjectState};
 use crate::error::{Error, Result};
 
 use super::offer::{MediaOffer, Written};
@@ -27,6 +27,30 @@ pub fn adopt(ours: Option<&Object>, written: &Written, now: Timestamp) -> Result
         references: 1,
         since: now,
         ..ours.clone()
+    })
+}
+
+/// The row of new inline notes of this account, with one reference. The same transaction adds it and its bytes.
+///
+/// `found` is the row that has this id already, if any.
+///
+/// # Errors
+/// [`Error::ObjectExists`] if there is a row: an id is used for one object only.
+pub fn add_inline(
+    found: Option<&Object>,
+    added: &Written,
+    namespace: Namespace,
+    now: Timestamp,
+) -> Result<Object> {
+    if found.is_some() {
+        return Err(Error::ObjectExists);
+    }
+    Ok(Object {
+        place: ObjectPlace::Inline,
+        state: ObjectState::Live,
+        content: Some((added.digest, added.size)),
+        references: 1,
+        ..Object::reserve(added.object, ObjectKind::Notes, namespace, now)
     })
 }
 

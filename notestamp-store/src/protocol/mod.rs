@@ -10,6 +10,12 @@
 //! | commit | one transaction, [`plan_save`]: rows turn *live*, the project is written | the whole save |
 //! | respond | only after the commit | doomed objects, for the sweep |
 //!
+//! Small notes may be *inline*: their bytes lie in the records, beside the ledger row. Row and bytes are added by the
+//! commit itself ([`add_inline`]), so there is nothing to reserve and to write before, and they are removed in the
+//! transaction that takes the last reference away ([`Object::is_gone`](crate::domain::Object::is_gone)), so there is
+//! nothing to delete afterwards. The setting that decides which notes are inline may change: each row says where its
+//! bytes lie.
+//!
 //! Before a save drops new bytes because an object has the same digest, it checks that object in the blob store.
 //! If its bytes are lost, the commit replaces it by the new object for all projects that refer to it
 //! ([`settle_media`]).
@@ -28,7 +34,7 @@
 //! snapshot isolation too.
 //!
 //! `tests/protocol/` checks every interleaving of two savers, two movers (which delete, purge, or move a record to the
-//! trash and back) and two sweepers with a model checker, with a crash after every step. The steps call the functions that decide about objects: [`adopt`], [`settle_media`],
+//! trash and back) and two sweepers with a model checker, with a crash after every step. The steps call the functions that decide about objects: [`adopt`], [`add_inline`], [`settle_media`],
 //! [`remove_reference`], [`doom_reserved`], [`doom_if_stale`] and [`MediaOffer`]. The model has its own project record,
 //! so it does not call [`admit()`], [`check_precondition`], [`plan_save`], [`plan_trash`], [`plan_trash_restore`] and
 //! [`plan_purge`]. It also shows that the model checker finds the fault in variants that omit one of the rules.
@@ -45,10 +51,10 @@ mod usage;
 
 pub use admit::admit;
 pub use ledger::{
-    MediaCheck, Settled, Settlement, StaleBefore, adopt, doom_if_stale, doom_reserved, recount,
+    MediaCheck, Settled, Settlement, StaleBefore, add_inline, adopt, doom_if_stale, doom_reserved, recount,
     remove_reference, settle_media,
 };
-pub use offer::{MediaOffer, Written};
+pub use offer::{MediaOffer, NewNotes, Written};
 pub use precondition::check_precondition;
 pub use purge::{Holding, PurgePlan, PurgeReads, plan_purge, release};
 pub use save::{

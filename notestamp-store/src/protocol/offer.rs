@@ -1,4 +1,6 @@
-//! The written objects of a save, and the media that it offers.
+//! The written objects of a save: its notes, and the media that it offers.
+
+use bytes::Bytes;
 
 use crate::domain::{Digest, ObjectId};
 
@@ -11,6 +13,42 @@ pub struct Written {
     pub digest: Digest,
     /// The size in bytes.
     pub size: u64,
+}
+
+/// The new notes of a save.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum NewNotes {
+    /// The bytes are whole and durable in the blob store, under a reserved row.
+    Written(Written),
+    /// The bytes are small enough for the records. The commit itself adds the row and the bytes.
+    Inline {
+        /// The id of the object and of its ledger row, which nothing else has.
+        object: ObjectId,
+        /// The digest of the bytes.
+        digest: Digest,
+        /// The bytes.
+        bytes: Bytes,
+    },
+}
+
+impl NewNotes {
+    /// The object of the notes, with the digest and the size of its bytes.
+    pub fn written(&self) -> Written {
+        match self {
+            Self::Written(written) => *written,
+            Self::Inline { object, digest, bytes } => {
+                Written { object: *object, digest: *digest, size: bytes.len() as u64 }
+            }
+        }
+    }
+
+    /// The bytes that the commit adds to the records; `None` if they are in the blob store.
+    pub fn inline_bytes(&self) -> Option<&Bytes> {
+        match self {
+            Self::Written(_) => None,
+            Self::Inline { bytes, .. } => Some(bytes),
+        }
+    }
 }
 
 /// The media that a save offers.

@@ -48,14 +48,14 @@ pub struct PurgeReads {
 pub struct PurgePlan {
     /// The user record, with its new usage and revision floor.
     pub user: User,
-    /// The changed ledger rows.
+    /// The changed ledger rows. Those that are [gone](Object::is_gone) are to be removed, with their bytes.
     pub rows: Vec<Object>,
 }
 
 impl PurgePlan {
-    /// The objects that the purge dooms: their bytes can be deleted after the commit.
+    /// The objects in blob stores that the purge dooms: their bytes can be deleted after the commit.
     pub fn doomed(&self) -> impl Iterator<Item = &Object> {
-        self.rows.iter().filter(|row| row.state == ObjectState::Doomed)
+        self.rows.iter().filter(|row| row.state == ObjectState::Doomed && !row.is_gone())
     }
 }
 

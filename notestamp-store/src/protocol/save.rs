@@ -10,8 +10,8 @@ use crate::domain::{
 use crate::error::{Error, Result};
 
 use super::admit::admit;
-use super::ledger::{MediaCheck, Settlement, adopt, remove_reference, settle_media};
-use super::offer::{MediaOffer, Written};
+use super::ledger::{MediaCheck, Settlement, add_inline, adopt, remove_reference, settle_media};
+use super::offer::{MediaOffer, NewNotes};
 use super::precondition::check_precondition;
 use super::thinning::{THINNED_MAX, surplus};
 use super::usage::{MediaUse, change_media_use};
@@ -27,8 +27,8 @@ pub struct SaveCommit {
     pub metadata: Metadata,
     /// The condition that the project must meet.
     pub precondition: Precondition,
-    /// The new notes, whole and durable.
-    pub notes: Written,
+    /// The new notes.
+    pub notes: NewNotes,
     /// The media of the request; `None` if it brought none.
     pub media: Option<MediaOffer>,
     /// The checks, made so far, of objects that may have the same media bytes.
@@ -74,7 +74,7 @@ pub struct SaveReads {
     pub user: Option<User>,
     /// The owner's project of this title.
     pub project: Option<Project>,
-    /// The ledger row of the new notes.
+    /// The ledger row of the new notes; `None` for new inline notes.
     pub notes: Option<Object>,
     /// The ledger row of the notes that the project has now.
     pub old_notes: Option<Object>,
@@ -108,7 +108,10 @@ pub struct SavePlan {
     /// The versions of the project that are to be purged afterwards, in the same transaction, because they are no
     /// longer kept.
     pub thinned: Vec<Revision>,
-    /// The changed ledger rows, to be written in this order.
+    /// The row of the new notes if they are inline, to be added together with their bytes.
+    pub inline: Option<Object>,
+    /// The changed ledger rows, to be written in this order, after `inline`. Those that are
+    /// [gone](Object::is_gone) are to be removed, with their bytes, after the project has been written.
     pub rows: Vec<Object>,
     /// Media objects whose bytes are lost. Each project, version and project in the trash that refers to one of them,
     /// in any account, is to refer to this project's media instead; nothing else of them changes.
@@ -140,9 +143,9 @@ impl SaveReads {
 }
 
 impl SavePlan {
-    /// The objects that the save dooms: their bytes can be deleted after the commit.
+    /// The objects in blob stores that the save dooms: their bytes can be deleted after the commit.
     pub fn doomed(&self) -> impl Iterator<Item = &Object> {
-        self.rows.iter().filter(|row| row.state == ObjectState::Doomed)
+        self.rows.iter().filter(|row| row.state == ObjectState::Doomed && !row.is_gone())
     }
 }
 
@@ -185,7 +188,14 @@ pub fn plan_save(reads: &SaveReads, commit: &SaveCommit) -> Result<SaveDecision>
         return Err(Error::TooManyProjects { max: commit.projects_max });
     }
 
-    let mut rows = vec![adopt(reads.notes.as_ref(), &commit.notes, commit.now)?];
+    let notes = commit.notes.written();
+    let (inline, mut rows) = match &commit.notes {
+        NewNotes::Written(written) => (None, vec![adopt(reads.notes.as_ref(), written, commit.now)?]),
+        NewNotes::Inline { .. } => {
+            let home = Namespace::Owner(commit.caller.user);
+            (Some(add_inline(reads.notes.as_ref(), &notes, home, commit.now)?), Vec::new())
+        }
+    };
     let old_media = old.and_then(|project| project.media);
     let Settled { media, rows: settled, lost } = match settle(reads, commit)? {
         MediaDecision::Settled(settled) => settled,
@@ -213,7 +223,7 @@ pub fn plan_save(reads: &SaveReads, commit: &SaveCommit) -> Result<SaveDecision>
         owner: commit.caller.user,
         metadata,
         media,
-        notes: NotesRef { object: commit.notes.object, size: commit.notes.size },
+        notes: NotesRef { object: notes.object, size: notes.size },
         revision: current.unwrap_or(user.revision_floor).next(),
         save: user.saves,
         created: old.map_or(commit.now, |project| project.created),
@@ -230,7 +240,7 @@ pub fn plan_save(reads: &SaveReads, commit: &SaveCommit) -> Result<SaveDecision>
     // The oldest first: they have been surplus for longest.
     let thinned =
         surplus(&versions, commit.history, commit.now).into_iter().rev().take(THINNED_MAX).collect();
-    Ok(SaveDecision::Save(Box::new(SavePlan { user, project, version, thinned, rows, lost })))
+    Ok(SaveDecision::Save(Box::new(SavePlan { user, project, version, thinned, inline, rows, lost })))
 }
 
 /// Whether history and trash of an account must be purged further, so that it stays within its quota.
@@ -281,7 +291,7 @@ fn settle(reads: &SaveReads, commit: &SaveCommit) -> Result<MediaDecision> {
 /// Whether the new notes have another digest. Notes whose row cannot be read count as other notes.
 fn has_other_notes(reads: &SaveReads, commit: &SaveCommit) -> bool {
     let old = reads.old_notes.as_ref().and_then(|row| row.content);
-    old.map(|(digest, _)| digest) != Some(commit.notes.digest)
+    old.map(|(digest, _)| digest) != Some(commit.notes.written().digest)
 }
 
 /// The rows of the objects that lose the reference of the old state; no version takes the references over.

@@ -14,9 +14,9 @@ pub trait RecordAudit: fmt::Debug + Send + Sync {
     /// How many rows the ledger has, for a display of progress: an estimate.
     async fn count_objects(&self) -> Result<u64>;
 
-    /// Up to `limit` rows of the ledger in the order of their ids, after the id `after`, each with the number of
-    /// references to it, counted anew.
-    async fn audit_objects(&self, after: Option<ObjectId>, limit: usize) -> Result<Vec<(Object, u64)>>;
+    /// Up to `limit` rows of the ledger in the order of their ids, after the id `after`, each with what belongs to it,
+    /// counted anew.
+    async fn audit_objects(&self, after: Option<ObjectId>, limit: usize) -> Result<Vec<AuditedObject>>;
 
     /// What refers to an object.
     async fn find_referrers(&self, id: ObjectId) -> Result<Referrers>;
@@ -38,6 +38,17 @@ pub trait RecordAudit: fmt::Debug + Send + Sync {
     /// Adds the row of a live object that the ledger has lost, with the number of references to it, counted in the same
     /// transaction. Returns false, and adds nothing, if there is a row or nothing refers to the object.
     async fn restore_row(&self, row: &Object) -> Result<bool>;
+}
+
+/// A row of the ledger, and what belongs to it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AuditedObject {
+    /// The row.
+    pub row: Object,
+    /// How many references there are to the object.
+    pub counted: u64,
+    /// How many bytes of the object the records have; `None` if they have none of it.
+    pub inline_size: Option<u64>,
 }
 
 /// What refers to an object.

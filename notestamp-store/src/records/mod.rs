@@ -28,7 +28,7 @@ use crate::clock::Timestamp;
 use crate::domain::{ObjectKind, StoreId};
 use crate::error::Result;
 
-pub use audit::{DanglingPage, RecordAudit, Referrers};
+pub use audit::{AuditedObject, DanglingPage, RecordAudit, Referrers};
 pub use damaged::{DamagedPage, DamagedRecord, RecordKey, RecordKind};
 pub use history::{HistoryStore, ReplacedAt, ThinnedHistory};
 pub use identity::StoreIdentity;

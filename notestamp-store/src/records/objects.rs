@@ -1,6 +1,7 @@
 use std::fmt;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use crate::clock::Timestamp;
 use crate::domain::{Digest, Namespace, Object, ObjectId, ObjectKind};
@@ -9,7 +10,9 @@ use crate::protocol::StaleBefore;
 
 /// Keeps the ledger: one row for every object that exists, or may exist, in a blob store.
 ///
-/// A row becomes live only in [`commit_save`](super::ProjectStore::commit_save).
+/// A row becomes live only in [`commit_save`](super::ProjectStore::commit_save). The bytes of an inline object are a part
+/// of the records, but not of its row: no method but the last two reads them. A step that writes a row that
+/// [is gone](Object::is_gone) removes the row and its bytes instead.
 #[async_trait]
 pub trait ObjectLedger: fmt::Debug + Send + Sync {
     /// Adds rows. Each is reserved and has an id that the ledger does not contain.
@@ -21,7 +24,7 @@ pub trait ObjectLedger: fmt::Debug + Send + Sync {
     /// The live media row of this namespace and digest; there is at most one.
     async fn find_live_media(&self, namespace: Namespace, digest: Digest) -> Result<Option<Object>>;
 
-    /// Up to `limit` live rows of a kind, in no particular order: a sample.
+    /// Up to `limit` live rows of a kind whose bytes are in the blob store, in no particular order: a sample.
     async fn sample_live(&self, kind: ObjectKind, limit: usize) -> Result<Vec<Object>>;
 
     /// Dooms those of these rows that are still reserved, when their writer aborts. Returns the ids of those that are
@@ -41,4 +44,10 @@ pub trait ObjectLedger: fmt::Debug + Send + Sync {
     /// Up to `limit` rows of any state in the order of their ids: those after the id `after`, or from the first on if
     /// it is absent.
     async fn list_objects(&self, after: Option<ObjectId>, limit: usize) -> Result<Vec<Object>>;
+
+    /// The row with this id, in any state, and its bytes if they lie in the records.
+    async fn find_with_bytes(&self, id: ObjectId) -> Result<Option<(Object, Option<Bytes>)>>;
+
+    /// The bytes that the records have of an object, even if its row is damaged; `None` if there are none.
+    async fn find_inline_bytes(&self, id: ObjectId) -> Result<Option<Bytes>>;
 }

@@ -97,7 +97,7 @@ pub enum SaveOutcome {
     Saved {
         /// The project as it was committed.
         project: Box<Project>,
-        /// The objects that were doomed: their bytes can be deleted.
+        /// The objects in blob stores that were doomed: their bytes can be deleted.
         doomed: Vec<Object>,
     },
     /// Nothing has changed: the store does not have the offered bytes. Their write must be completed before a retry.

@@ -65,6 +65,9 @@ pub struct StoreSettings {
     pub media_bytes_max: u64,
     /// The largest notes, in bytes.
     pub notes_bytes_max: u64,
+    /// Notes of up to so many bytes are kept in the record store instead of in the notes store: at most
+    /// [`NOTES_INLINE_BYTES_MAX`]. `None` means 64 KiB if the notes store is a local folder, else 0.
+    pub notes_inline_bytes_max: Option<u64>,
     /// The most bytes that one account may use; `None` means unlimited.
     pub quota_bytes_max: Option<u64>,
     /// The most projects that one account may have.
@@ -87,6 +90,12 @@ pub struct StoreSettings {
     pub session_ttl: SessionTtl,
 }
 
+/// The most bytes that notes in the record store may have. Larger notes would make its transactions long.
+pub const NOTES_INLINE_BYTES_MAX: u64 = 1 << 20;
+
+/// Which notes are inline if the settings leave it open, and the notes store is a local folder.
+const NOTES_INLINE_BYTES_DEFAULT: u64 = 64 << 10;
+
 impl Default for StoreSettings {
     fn default() -> Self {
         const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -94,6 +103,7 @@ impl Default for StoreSettings {
             dedup: Dedup::User,
             media_bytes_max: 2 << 30,
             notes_bytes_max: 16 << 20,
+            notes_inline_bytes_max: None,
             quota_bytes_max: None,
             projects_max: 20_000,
             sessions_open_max: 100,
@@ -327,6 +337,12 @@ impl Shared {
             ObjectKind::Notes => &self.notes,
             ObjectKind::Media => &self.media,
         }
+    }
+
+    /// Notes of up to so many bytes are saved inline.
+    fn notes_inline_bytes_max(&self) -> u64 {
+        let default = if self.notes.is_folder() { NOTES_INLINE_BYTES_DEFAULT } else { 0 };
+        self.settings.notes_inline_bytes_max.unwrap_or(default).min(NOTES_INLINE_BYTES_MAX)
     }
 
     fn media_namespace(&self, owner: UserId) -> Namespace {

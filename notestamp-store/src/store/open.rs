@@ -106,25 +106,49 @@ impl Store {
         })
     }
 
-    /// Reads notes, and compares them with their digest in the ledger.
-    async fn read_notes(&self, owner: UserId, notes: NotesRef) -> Result<Bytes> {
-        let read = self.shared.notes.read_to_bytes(Namespace::Owner(owner), notes.object, notes.size);
-        let (bytes, row) = futures_util::join!(read, self.shared.records.find_object(notes.object));
-        let bytes = bytes?;
-        let expected = match row {
-            Ok(row) => row.and_then(|row| row.content).map(|(digest, _)| digest),
+    /// The bytes of the notes of a state of a project of this account, wherever they lie, compared with their digest in
+    /// the ledger. Nothing else reads notes.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if they are missing, or differ from what was saved.
+    pub(super) async fn read_notes(&self, owner: UserId, notes: NotesRef) -> Result<Bytes> {
+        let row = self.shared.records.find_with_bytes(notes.object);
+        let (row, bytes) = if notes.size <= self.shared.notes_inline_bytes_max() {
+            (row.await, None)
+        } else {
+            // They are probably in the notes store.
+            let (row, bytes) = futures_util::join!(row, self.read_written_notes(owner, notes));
+            (row, Some(bytes))
+        };
+        let (expected, inline) = match row {
+            Ok(Some((row, inline))) => (row.content.map(|(digest, _)| digest), inline),
+            Ok(None) => (None, None),
             // Only the row is known to be damaged, so the notes are returned.
             Err(Error::Corrupt(damage)) => {
                 omit_damaged(RecordKind::Object, &format_args!("{}: {damage}", notes.object));
-                return Ok(bytes);
+                let inline = self.shared.records.find_inline_bytes(notes.object).await?;
+                return match (inline, bytes) {
+                    (Some(inline), _) => Ok(inline),
+                    (None, Some(written)) => written,
+                    (None, None) => self.read_written_notes(owner, notes).await,
+                };
             }
             Err(error) => return Err(error),
         };
+        let bytes = match (inline, bytes) {
+            (Some(inline), _) => inline,
+            (None, Some(written)) => written?,
+            (None, None) => self.read_written_notes(owner, notes).await?,
+        };
         let (bytes, found) = digest_of(bytes).await;
-        if expected == Some(found) {
+        if expected == Some(found) && bytes.len() as u64 == notes.size {
             return Ok(bytes);
         }
         let object = notes.object;
         Err(Error::Corrupt(format!("the notes {object} have the digest {found}, not {expected:?}")))
+    }
+
+    async fn read_written_notes(&self, owner: UserId, notes: NotesRef) -> Result<Bytes> {
+        self.shared.notes.read_to_bytes(Namespace::Owner(owner), notes.object, notes.size).await
     }
 }

@@ -1,4 +1,5 @@
-//! Saving a project: reserve, write, commit, respond. Notes and media are written here and nowhere else.
+//! Saving a project: reserve, write, commit, respond. Notes and media are written here and nowhere else. Small notes are
+//! inline: without new media, such a save is one transaction.
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, future, pin_mut};
@@ -11,7 +12,7 @@ use crate::domain::{
 };
 use crate::error::{Error, Result, error_chain};
 use crate::memory_budget::{MemoryScope, MemoryShare};
-use crate::protocol::{MediaCheck, MediaOffer, SaveCommit, Written, check_precondition};
+use crate::protocol::{MediaCheck, MediaOffer, NewNotes, SaveCommit, Written, check_precondition};
 use crate::records::SaveOutcome;
 
 use super::media_quota::MediaQuota;
@@ -235,23 +236,16 @@ impl Save {
         {
             return Err(Error::MediaDiffers);
         }
-        self.store.ensure_room_for(&[ObjectKind::Notes]).await?;
-        let (namespace, home) = (shared.media_namespace(owner), Namespace::Owner(owner));
-        let notes = self.reserve(ObjectKind::Notes, home).await?;
-        let (bytes, digest) = digest_of(bytes).await;
-        let notes = Written { object: notes, digest, size: bytes.len() as u64 };
-        self.reservation.may_appear(notes.object);
-        // `join` and not `try_join`: a write to a disk cannot be cancelled once it has begun.
-        let (media, written) = future::join(
-            self.completed_if_needed(offer, kept, namespace),
-            shared.notes.put(home, notes.object, bytes),
-        )
-        .await;
-        written?;
-        self.reservation.has_appeared(notes.object);
-        let (media, checks) = media?;
-        // Bytes that went to the folder under an unmounted disk are not where the records say.
-        self.store.check_folder(ObjectKind::Notes).await?;
+        let namespace = shared.media_namespace(owner);
+        let (notes, (media, checks)) = if bytes.len() as u64 <= shared.notes_inline_bytes_max() {
+            self.store.ensure_room_for(&[]).await?;
+            let media = self.completed_if_needed(offer, kept, namespace).await?;
+            let (bytes, digest) = digest_of(bytes).await;
+            let object = ObjectId::generate(shared.clock.now(), &*shared.random);
+            (NewNotes::Inline { object, digest, bytes }, media)
+        } else {
+            self.write_notes(bytes, offer, kept, namespace).await?
+        };
         if media.is_some() {
             self.store.check_folder(ObjectKind::Media).await?;
         }
@@ -293,12 +287,40 @@ impl Save {
         })
     }
 
+    /// Writes the notes to the notes store, and completes the media meanwhile if that is needed.
+    async fn write_notes(
+        &mut self,
+        bytes: Bytes,
+        offer: Option<MediaOffer>,
+        kept: Option<MediaRef>,
+        namespace: Namespace,
+    ) -> Result<(NewNotes, (Option<MediaOffer>, Vec<MediaCheck>))> {
+        self.store.ensure_room_for(&[ObjectKind::Notes]).await?;
+        let (shared, home) = (self.store.shared.clone(), Namespace::Owner(self.caller.user));
+        let object = self.reserve(ObjectKind::Notes, home).await?;
+        let (bytes, digest) = digest_of(bytes).await;
+        let notes = Written { object, digest, size: bytes.len() as u64 };
+        self.reservation.may_appear(object);
+        // `join` and not `try_join`: a write to a disk cannot be cancelled once it has begun.
+        let (media, written) = future::join(
+            self.completed_if_needed(offer, kept, namespace),
+            shared.notes.put(home, object, bytes),
+        )
+        .await;
+        written?;
+        self.reservation.has_appeared(object);
+        let media = media?;
+        // Bytes that went to the folder under an unmounted disk are not where the records say.
+        self.store.check_folder(ObjectKind::Notes).await?;
+        Ok((NewNotes::Written(notes), media))
+    }
+
     /// Commits; on success the rows of this save leave the reservation.
     async fn commit_rows(&mut self, commit: &SaveCommit) -> Result<SaveOutcome> {
         let outcome = self.store.shared.records.commit_save(commit).await?;
         if let SaveOutcome::Saved { .. } = outcome {
             let offered = commit.media.as_ref().and_then(MediaOffer::object);
-            let settled: Vec<_> = [commit.notes.object].into_iter().chain(offered).collect();
+            let settled: Vec<_> = [commit.notes.written().object].into_iter().chain(offered).collect();
             self.reservation.settle(&settled);
         }
         Ok(outcome)

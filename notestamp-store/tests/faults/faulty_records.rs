@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use notestamp_store::protocol::{SaveCommit, StaleBefore, TrashRestore};
 use notestamp_store::records::{
-    DamagedPage, DanglingPage, Deleted, HistoryStore, ListStart, ObjectLedger, ProjectStore, RecordAudit,
-    RecordKey, RecordKind, RecordStore, Referrers, ReplacedAt, SaveOutcome, SessionStore, StoreIdentity,
-    ThinnedHistory, TrashStore, UserStore,
+    AuditedObject, DamagedPage, DanglingPage, Deleted, HistoryStore, ListStart, ObjectLedger, ProjectStore,
+    RecordAudit, RecordKey, RecordKind, RecordStore, Referrers, ReplacedAt, SaveOutcome, SessionStore,
+    StoreIdentity, ThinnedHistory, TrashStore, UserStore,
 };
 use notestamp_store::{
     Caller, Digest, Email, Error, ListQuery, MediaRef, Namespace, Object, ObjectId, ObjectKind, Page,
@@ -104,10 +105,12 @@ pass_on! {
         fn list_doomed(after: Option<ObjectId>, limit: usize) -> Vec<Object>;
         fn forget_doomed(ids: &[ObjectId]) -> ();
         fn list_objects(after: Option<ObjectId>, limit: usize) -> Vec<Object>;
+        fn find_with_bytes(id: ObjectId) -> Option<(Object, Option<Bytes>)>;
+        fn find_inline_bytes(id: ObjectId) -> Option<Bytes>;
     }
     RecordAudit {
         fn count_objects() -> u64;
-        fn audit_objects(after: Option<ObjectId>, limit: usize) -> Vec<(Object, u64)>;
+        fn audit_objects(after: Option<ObjectId>, limit: usize) -> Vec<AuditedObject>;
         fn find_referrers(id: ObjectId) -> Referrers;
         fn find_dangling(after: Option<ProjectId>, limit: usize) -> DanglingPage;
         fn audit_usage(after: Option<UserId>, limit: usize) -> Vec<(User, Usage)>;

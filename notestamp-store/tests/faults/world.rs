@@ -11,7 +11,8 @@ use futures_util::{TryStreamExt, stream};
 use notestamp_store::records::{MemoryRecords, RecordStore};
 use notestamp_store::{
     BlobStore, CheckReport, Digest, Email, Error, ListQuery, ManualClock, Metadata, Notes, ObjectKind,
-    PasswordHash, Precondition, ProjectKey, Result, SaveRequest, Store, Timestamp, Title, UserId,
+    PasswordHash, Precondition, ProjectKey, Result, SaveRequest, Store, StoreSettings, Timestamp, Title,
+    UserId,
 };
 use object_store::memory::InMemory;
 
@@ -95,7 +96,8 @@ pub enum Media {
 }
 
 impl World {
-    pub async fn new(records: Arc<dyn RecordStore>) -> Self {
+    /// Over these records, which keep notes of up to `inline_max` bytes.
+    pub async fn new(records: Arc<dyn RecordStore>, inline_max: u64) -> Self {
         let faults = Arc::new(Faults::none());
         let clock = Arc::new(ManualClock::new(NOW));
         let blobs = |kind| {
@@ -106,16 +108,19 @@ impl World {
         let ((faulty_notes, notes), (faulty_media, media)) =
             (blobs(ObjectKind::Notes), blobs(ObjectKind::Media));
         let faulty = FaultyRecords { inner: Arc::clone(&records), faults: Arc::clone(&faults) };
-        let other = Store::builder(records, notes, media).clock(clock.clone()).open().await.unwrap();
-        let store = Store::builder(Arc::new(faulty), faulty_notes, faulty_media);
+        let settings = StoreSettings { notes_inline_bytes_max: Some(inline_max), ..StoreSettings::default() };
+        let other = Store::builder(records, notes, media).settings(settings.clone());
+        let other = other.clock(clock.clone()).open().await.unwrap();
+        let store = Store::builder(Arc::new(faulty), faulty_notes, faulty_media).settings(settings);
         let store = store.clock(clock.clone()).open().await.unwrap();
         let hash = PasswordHash::new("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA".to_owned());
         let owner = other.create_account(Email::parse("ada@example.org").unwrap(), hash).await.unwrap().id;
         Self { faults, store, other, clock, owner, model: Model::default() }
     }
 
-    pub async fn in_memory() -> Self {
-        Self::new(Arc::new(MemoryRecords::new())).await
+    /// Over records in memory, which keep notes of up to `inline_max` bytes.
+    pub async fn in_memory(inline_max: u64) -> Self {
+        Self::new(Arc::new(MemoryRecords::new()), inline_max).await
     }
 
     /// Does one step with the store that has faults, and updates the model by its outcome.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use notestamp_store::protocol::{MediaCheck, MediaOffer, SaveCommit, Written};
+use notestamp_store::protocol::{MediaCheck, MediaOffer, NewNotes, SaveCommit, Written};
 use notestamp_store::records::{RecordStore, SaveOutcome};
 use notestamp_store::{
     Digest, Email, Metadata, Namespace, Object, ObjectId, ObjectKind, OsRandom, PasswordHash, Precondition,
@@ -62,7 +62,7 @@ pub(crate) async fn save(
         new_id: ProjectId::generate(NOW, &OsRandom),
         metadata: Metadata::new(title(text), NOW),
         precondition: Precondition::None,
-        notes: Written { object: notes.id, digest: Digest::of(b"[]"), size: 2 },
+        notes: NewNotes::Written(Written { object: notes.id, digest: Digest::of(b"[]"), size: 2 }),
         media: written.map(MediaOffer::Written),
         checks: Vec::new(),
         namespace,

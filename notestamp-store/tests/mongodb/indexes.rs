@@ -3,17 +3,18 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::TryStreamExt;
 use mongodb::Database;
 use mongodb::bson::{Document, Uuid, doc};
-use notestamp_store::protocol::{MediaCheck, StaleBefore, TrashRestore};
+use notestamp_store::protocol::{MediaCheck, NewNotes, StaleBefore, TrashRestore, Written};
 use notestamp_store::records::{
-    HistoryStore, MongoDbRecords, ObjectLedger, ProjectStore, SaveOutcome, SessionStore, TrashStore,
-    UserStore,
+    HistoryStore, MongoDbRecords, ObjectLedger, ProjectStore, RecordAudit, SaveOutcome, SessionStore,
+    TrashStore, UserStore,
 };
 use notestamp_store::{
-    Cursor, Digest, ListQuery, Namespace, ObjectKind, Order, PasswordHash, Precondition, Project,
-    RevocationReason, Sort, Start, Timestamp, TrashCursor,
+    Cursor, Digest, ListQuery, Namespace, ObjectId, ObjectKind, Order, OsRandom, PasswordHash, Precondition,
+    Project, RevocationReason, Sort, Start, Timestamp, TrashCursor, UserId,
 };
 
 use crate::database::TestDatabase;
@@ -241,6 +242,7 @@ async fn use_everything(store: &MongoDbRecords) {
     store.find_owned_media(ada.id, digest).await.unwrap().unwrap();
     store.find_live_media(Namespace::Owner(ada.id), digest).await.unwrap().unwrap();
     use_history_and_trash(store, &song).await;
+    use_inline_notes(store, ada.id).await;
     store.delete_project(ada.id.into(), &title("Song"), NOW).await.unwrap();
     store.doom_reserved(&[song.notes.object], NOW).await.unwrap();
     let before = StaleBefore { reserved: Timestamp::MAX, unreferenced: Timestamp::MAX };
@@ -251,6 +253,21 @@ async fn use_everything(store: &MongoDbRecords) {
 
     store.remove_user(ada.id.into(), NOW).await.unwrap();
     store.purge_removed(10, NOW).await.unwrap();
+}
+
+/// Saves inline notes, reads and replaces them.
+async fn use_inline_notes(store: &MongoDbRecords, owner: UserId) {
+    for _ in 0..2 {
+        let mut inline = save(store, owner, "Inline", None, Namespace::Owner(owner)).await.unwrap();
+        let object = ObjectId::generate(NOW, &OsRandom);
+        inline.notes =
+            NewNotes::Inline { object, digest: Digest::of(b"[]"), bytes: Bytes::from_static(b"[]") };
+        assert!(matches!(store.commit_save(&inline).await, Ok(SaveOutcome::Saved { .. })));
+        assert!(store.find_with_bytes(object).await.unwrap().unwrap().1.is_some());
+        store.find_inline_bytes(object).await.unwrap().unwrap();
+        store.sample_live(ObjectKind::Notes, 10).await.unwrap();
+        assert!(store.audit_objects(None, 100).await.unwrap().iter().any(|it| it.inline_size == Some(2)));
+    }
 }
 
 /// Keeps versions of a project, and moves it to the trash and back.
@@ -283,7 +300,8 @@ async fn use_history_and_trash(store: &MongoDbRecords, song: &Project) {
     for text in ["[]", "[1]"] {
         let mut next = save(store, owner, "Song", None, Namespace::Owner(owner)).await.unwrap();
         (next.history, next.quota_bytes_max) = (Some(MONTH), Some(5_000));
-        next.notes.digest = Digest::of(text.as_bytes());
+        let (object, bytes) = (next.notes.written().object, text.as_bytes());
+        next.notes = NewNotes::Written(Written { object, digest: Digest::of(bytes), size: 2 });
         assert!(matches!(store.commit_save(&next).await, Ok(SaveOutcome::Saved { .. })));
     }
 }

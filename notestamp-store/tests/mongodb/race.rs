@@ -72,7 +72,7 @@ async fn no_save_at_one_process_follows_the_end_of_its_session_at_another() {
         here.start_session(&session, 100, NOW).await.unwrap();
         let mut commit = save(&*here, ada, "one", None, Namespace::Owner(ada)).await.unwrap();
         commit.caller = Caller::by_session(ada, session.id);
-        let notes = commit.notes.object;
+        let notes = commit.notes.written().object;
         let saving = {
             let here = Arc::clone(&here);
             tokio::spawn(async move { here.commit_save(&commit).await })
@@ -110,7 +110,7 @@ async fn act(store: &MongoDbRecords, owners: [UserId; 2], deleted: &Deleted) -> 
         4 => store.delete_project(owner.into(), &title(pick(TITLES)), NOW).await.map(drop),
         5 => {
             let commit = save(store, owner, pick(TITLES), None, Namespace::Owner(owner)).await?;
-            store.doom_reserved(&[commit.notes.object], NOW).await.map(drop)
+            store.doom_reserved(&[commit.notes.written().object], NOW).await.map(drop)
         }
         _ => sweep(store, deleted).await,
     };

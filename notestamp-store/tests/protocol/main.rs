@@ -26,6 +26,7 @@
 //!
 //! - A project refers to one object, its media or its notes: the rows of the two never interact. So does a version, and
 //!   a project in the trash; in the model, all three are records with a reference.
+//! - Inline notes are bytes in the database, which only the transactions write that write their row.
 //! - The user record. Every save and deletion of one owner writes to it, which makes them conflict, and would hide
 //!   conflicts that are missing. Two owners in a shared namespace do not have this help.
 //! - Time. Every row that can be stale at all is stale: this allows everything that any clock allows.
@@ -157,6 +158,28 @@ fn promises_hold_while_a_digest_is_offered() {
 #[test]
 fn promises_hold_while_notes_are_replaced() {
     assert_promises_hold(Scenario::notes_are_replaced(), Clocks::Kept, NOTES);
+}
+
+#[test]
+fn promises_hold_while_inline_notes_are_replaced() {
+    assert_promises_hold(Scenario::inline_notes_are_replaced(), Clocks::Kept, NOTES);
+}
+
+#[test]
+fn promises_hold_while_a_version_with_inline_notes_is_purged() {
+    assert_promises_hold(Scenario::inline_version_is_purged(), Clocks::Kept, NOTES);
+}
+
+#[test]
+fn inline_notes_whose_bytes_come_later_leave_a_project_dangling() {
+    let scenario = Scenario::inline_notes_are_replaced();
+    assert_breaks(NEVER_DANGLING, faulty(Fault::InlineBytesComeLater, scenario, Isolation::Snapshot));
+}
+
+#[test]
+fn inline_bytes_that_are_not_removed_with_their_row_leak() {
+    let scenario = Scenario::inline_version_is_purged();
+    assert_breaks(NOTHING_LEAKS, faulty(Fault::InlineBytesAreLeft, scenario, Isolation::Snapshot));
 }
 
 #[test]

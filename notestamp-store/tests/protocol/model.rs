@@ -82,6 +82,10 @@ pub(crate) enum Fault {
     PurgeDecidesTooEarly,
     /// A save releases the media that it replaces, though a version refers to it from then on.
     KeptMediaReleased,
+    /// The bytes of inline notes are added in a transaction of their own, after the row and the project.
+    InlineBytesComeLater,
+    /// The transaction that takes the last reference to inline notes away removes their row, and leaves their bytes.
+    InlineBytesAreLeft,
 }
 
 /// The state of the whole system.
@@ -120,6 +124,8 @@ pub(crate) enum Step {
     GiveUp,
     /// Releases the object of a purged record, under [`Fault::ReleasedAfterPurge`].
     Release,
+    /// Adds the bytes of inline notes, under [`Fault::InlineBytesComeLater`].
+    Add,
     Doom(ObjectId),
     List,
     Dispose,
@@ -201,6 +207,20 @@ impl Scenario {
         };
         let moves = [Some(Move::Purge(project(0))), None];
         Self { at_start: None, saves: [notes(1), notes(2)], moves, loses: None }
+    }
+
+    /// The notes of one new project are saved twice, once inline, and it is deleted after it has been created.
+    pub(crate) fn inline_notes_are_replaced() -> Self {
+        let Self { at_start, saves: [first, second], moves, loses } = Self::notes_are_replaced();
+        let saves = [Save { brings: Brings::InlineNotes, ..first }, second];
+        Self { at_start, saves, moves, loses }
+    }
+
+    /// The same, but the second save keeps what it replaces as a version, which is purged too.
+    pub(crate) fn inline_version_is_purged() -> Self {
+        let Self { at_start, saves, moves: [purge, _], loses } = Self::inline_notes_are_replaced();
+        let saves = saves.map(|save| Save { keeps: Some(VERSION), ..save });
+        Self { at_start, saves, moves: [purge, Some(Move::Purge(VERSION))], loses }
     }
 
     /// The media of a project is replaced, and the version that keeps it is purged, while equal bytes are saved under

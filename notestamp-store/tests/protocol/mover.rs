@@ -3,7 +3,7 @@
 use std::mem;
 
 use notestamp_store::protocol::remove_reference;
-use notestamp_store::{ObjectState, ProjectId};
+use notestamp_store::{Object, ObjectState, ProjectId};
 
 use crate::disposal::Disposal;
 use crate::model::{Action, Fault, Isolation, Protocol, State, Step};
@@ -68,8 +68,8 @@ impl State {
         self.movers[who] = match (step, mem::replace(&mut self.movers[who], Mover::Stopped)) {
             (Step::Begin, Mover::Start) => Mover::Committing(self.begin_move(model, who)),
             (Step::Commit, Mover::Committing(transaction)) if model.has(Fault::ReleasedAfterPurge) => {
-                let Transaction { rows, projects } = transaction;
-                let committed = self.commit(model, &Transaction { rows: Vec::new(), projects });
+                let Transaction { rows, projects, inline } = transaction;
+                let committed = self.commit(model, &Transaction { rows: Vec::new(), projects, inline });
                 assert!(committed, "no index is about projects");
                 Mover::Releasing(Transaction::of_rows(rows))
             }
@@ -77,7 +77,8 @@ impl State {
             | (Step::Release, Mover::Releasing(transaction)) => {
                 let committed = self.commit(model, &transaction);
                 assert!(committed, "it makes nothing live");
-                let doomed = transaction.rows.iter().filter(|row| row.state == ObjectState::Doomed);
+                let is_left = |row: &&Object| row.state == ObjectState::Doomed && !row.is_gone();
+                let doomed = transaction.rows.iter().filter(is_left);
                 dispose_and_stop(Disposal::of(doomed.map(|row| row.id)))
             }
             (Step::Dispose, Mover::Disposing(disposal)) => dispose_and_stop(self.dispose(model, disposal)),
@@ -101,7 +102,8 @@ impl State {
         let is_written = to.is_none() && !model.has(Fault::LiveRowOnlyRead);
         let rows = row.iter().filter(|_| is_written).map(|row| remove_reference(row, NOW));
         let moved = to.map(|to| (to, reference));
-        Transaction { rows: rows.collect(), projects: [(from, None)].into_iter().chain(moved).collect() }
+        let projects = [(from, None)].into_iter().chain(moved).collect();
+        Transaction { rows: rows.collect(), projects, inline: None }
     }
 }
 

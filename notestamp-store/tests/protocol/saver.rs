@@ -3,10 +3,12 @@
 use std::mem;
 
 use notestamp_store::protocol::{
-    MediaCheck, MediaOffer, Settled, Settlement, Written, adopt, doom_reserved, remove_reference,
+    MediaCheck, MediaOffer, Settled, Settlement, Written, add_inline, adopt, doom_reserved, remove_reference,
     settle_media,
 };
-use notestamp_store::{Digest, Error, Namespace, Object, ObjectId, ObjectKind, ObjectState, ProjectId};
+use notestamp_store::{
+    Digest, Error, Namespace, Object, ObjectId, ObjectKind, ObjectPlace, ObjectState, ProjectId,
+};
 
 use crate::disposal::Disposal;
 use crate::model::{Action, Fault, Isolation, Protocol, State, Step};
@@ -30,6 +32,8 @@ pub(crate) enum Brings {
     Media,
     MediaByDigest,
     Notes,
+    /// Notes that the commit adds to the database.
+    InlineNotes,
 }
 
 impl Save {
@@ -40,7 +44,7 @@ impl Save {
     fn reserved(&self) -> Object {
         let kind = match self.brings {
             Brings::Media | Brings::MediaByDigest => ObjectKind::Media,
-            Brings::Notes => ObjectKind::Notes,
+            Brings::Notes | Brings::InlineNotes => ObjectKind::Notes,
         };
         Object::reserve(self.object, kind, Namespace::Shared, NOW)
     }
@@ -84,6 +88,8 @@ pub(crate) enum At {
     },
     /// The outcome of the commit is unknown.
     InDoubt,
+    /// Has committed, and not added its bytes, under [`Fault::InlineBytesComeLater`].
+    Adding(Reference),
     Disposing {
         disposal: Disposal,
         outcome: Outcome,
@@ -111,7 +117,7 @@ impl Saver {
     pub(crate) fn new(save: &Save) -> Self {
         let at = match save.brings {
             Brings::Media | Brings::Notes => At::Start,
-            Brings::MediaByDigest => At::Written,
+            Brings::MediaByDigest | Brings::InlineNotes => At::Written,
         };
         Self { at, wrote_late: false, checks: Vec::new() }
     }
@@ -126,6 +132,7 @@ impl Saver {
             At::Written
             | At::Committing { written: true, .. }
             | At::InDoubt
+            | At::Adding(_)
             | At::Disposing { .. }
             | At::Stopped => true,
         }
@@ -152,9 +159,12 @@ impl Saver {
             }
             At::Writing => &[Step::Complete, Step::CompleteInDoubt, Step::Begin, Step::GiveUp, Step::Crash],
             At::WriteInDoubt => &[Step::Complete, Step::Crash],
+            // It has written nothing, so it has nothing to give up.
+            At::Written if save.brings == Brings::InlineNotes => &[Step::Begin, Step::Crash],
             At::Written => &[Step::Begin, Step::GiveUp, Step::Crash],
             At::Committing { .. } => &[Step::Commit, Step::CommitInDoubt, Step::Crash],
             At::InDoubt => &[Step::GiveUp, Step::Crash],
+            At::Adding(_) => &[Step::Add, Step::Crash],
             At::Disposing { .. } => &[Step::Dispose, Step::Crash],
             At::Stopped => &[],
         };
@@ -216,13 +226,32 @@ impl State {
                     Err(error) => panic!("{error}"),
                 }
             }
+            (Step::Commit, At::Committing { mut transaction, written })
+                if model.has(Fault::InlineBytesComeLater) && transaction.inline.is_some() =>
+            {
+                let added = transaction.inline.take().expect("it has some");
+                if !self.commit(model, &transaction) {
+                    At::Committing { transaction, written }
+                } else {
+                    At::Adding(added)
+                }
+            }
+            (Step::Add, At::Adding(added)) => {
+                let added = Transaction { inline: Some(added), ..Transaction::of_rows(Vec::new()) };
+                let committed = self.commit(model, &added);
+                assert!(committed, "no index is about bytes");
+                At::Stopped
+            }
             (Step::Commit | Step::CommitInDoubt, At::Committing { transaction, written }) => {
                 if !self.commit(model, &transaction) {
                     if written { At::Written } else { At::Writing }
                 } else if step == Step::Commit {
-                    let doomed = transaction.rows.iter().filter(|row| row.state == ObjectState::Doomed);
+                    let is_left = |row: &&Object| row.state == ObjectState::Doomed && !row.is_gone();
+                    let doomed = transaction.rows.iter().filter(is_left);
                     let disposal = Disposal::of(doomed.map(|row| row.id));
                     self.dispose_and_stop(who, disposal, outcome(save, &transaction))
+                } else if save.brings == Brings::InlineNotes {
+                    At::Stopped
                 } else {
                     At::InDoubt
                 }
@@ -288,11 +317,12 @@ impl State {
             Brings::Media => MediaOffer::Staged(save.written()),
             Brings::MediaByDigest => MediaOffer::Known(save.digest),
             Brings::Notes => {
-                let old = old.and_then(|old| self.world.row(model, old.object));
-                let mut rows = vec![adopt(ours.as_ref(), &save.written(), NOW)?];
-                rows.extend(old.map(|old| remove_reference(&old, NOW)));
-                let projects = vec![(save.project, Some(save.reference(save.object)))];
-                return Ok(Begun::Transaction(Transaction { rows, projects }));
+                let row = adopt(ours.as_ref(), &save.written(), NOW)?;
+                return Ok(Begun::Transaction(self.with_notes(model, save, row)));
+            }
+            Brings::InlineNotes => {
+                let row = add_inline(ours.as_ref(), &save.written(), Namespace::Shared, NOW)?;
+                return Ok(Begun::Transaction(self.with_notes(model, save, row)));
             }
         };
         let kept = old.filter(|old| old.digest == save.digest).map(|old| old.object);
@@ -324,7 +354,24 @@ impl State {
             let others = referring.filter(|(id, _)| **id != save.project && Some(**id) != save.keeps);
             projects.extend(others.map(|(id, _)| (*id, reference)));
         }
-        Ok(Begun::Transaction(Transaction { rows: settled.rows, projects }))
+        Ok(Begun::Transaction(Transaction { rows: settled.rows, projects, inline: None }))
+    }
+
+    /// The transaction that saves new notes, whose row this is.
+    fn with_notes(&self, model: &Protocol, save: &Save, row: Object) -> Transaction {
+        let reference = save.reference(row.id);
+        let inline = (row.place == ObjectPlace::Inline).then_some(reference);
+        let (mut rows, mut projects) = (vec![row], vec![(save.project, Some(reference))]);
+        match (self.world.projects.get(&save.project), save.keeps) {
+            // The version takes over the reference of the state that is replaced.
+            (Some(old), Some(version)) => projects.push((version, Some(*old))),
+            (Some(old), None) => {
+                let old = self.world.row(model, old.object);
+                rows.extend(old.map(|old| remove_reference(&old, NOW)));
+            }
+            (None, _) => {}
+        }
+        Transaction { rows, projects, inline }
     }
 
     /// The row that changes because a version keeps the old media: it gets a reference if the project has it still.

@@ -11,7 +11,7 @@ use notestamp_store::{Object, ObjectId, ProjectId};
 
 use crate::model::{Fault, Protocol, State};
 use crate::mover::Move;
-use crate::world::{Reference, World, is_live_media};
+use crate::world::{Blob, Path, Reference, World, is_live_media};
 
 /// The pending writes of an open transaction.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -19,12 +19,14 @@ pub(crate) struct Transaction {
     pub(crate) rows: Vec<Object>,
     /// Projects, each with its new reference; `None` if the project is deleted.
     pub(crate) projects: Vec<(ProjectId, Option<Reference>)>,
+    /// The bytes of new inline notes.
+    pub(crate) inline: Option<Reference>,
 }
 
 impl Transaction {
     /// A transaction that writes only to the ledger.
     pub(crate) fn of_rows(rows: Vec<Object>) -> Self {
-        Self { rows, projects: Vec::new() }
+        Self { rows, projects: Vec::new(), inline: None }
     }
 
     fn conflicts_with(&self, other: &Self) -> bool {
@@ -55,7 +57,17 @@ impl State {
             return false;
         }
         for row in &transaction.rows {
-            self.world.ledger.insert(row.id, row.clone());
+            if row.is_gone() {
+                self.world.ledger.remove(&row.id);
+                if !model.has(Fault::InlineBytesAreLeft) {
+                    self.world.blobs.remove(&Path::Inline(row.id));
+                }
+            } else {
+                self.world.ledger.insert(row.id, row.clone());
+            }
+        }
+        if let Some(added) = transaction.inline {
+            self.world.blobs.insert(Path::Inline(added.object), Blob::Whole(added.digest));
         }
         for (id, reference) in &transaction.projects {
             match reference {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use notestamp_store::protocol::{StaleBefore, doom_if_stale};
-use notestamp_store::{Digest, Object, ObjectId, ObjectKind, ObjectState, ProjectId, Timestamp};
+use notestamp_store::{Digest, Object, ObjectId, ObjectKind, ObjectPlace, ObjectState, ProjectId, Timestamp};
 
 use crate::model::{Fault, Protocol};
 
@@ -25,6 +25,8 @@ pub(crate) enum Path {
     OfObject(ObjectId),
     /// The path under [`Fault::PathUsedTwice`].
     OfDigest(Digest),
+    /// No path in a blob store: the bytes are in the database.
+    Inline(ObjectId),
 }
 
 /// What is stored at a path.
@@ -44,6 +46,14 @@ pub(crate) struct Reference {
 }
 
 impl World {
+    /// Where the bytes of an object are, as its row says.
+    fn path_of(&self, model: &Protocol, id: ObjectId) -> Path {
+        match self.ledger.get(&id) {
+            Some(row) if row.place == ObjectPlace::Inline => Path::Inline(id),
+            _ => model.path(id),
+        }
+    }
+
     /// The row of this id, as a transaction reads it.
     pub(crate) fn row(&self, model: &Protocol, id: ObjectId) -> Option<Object> {
         let row = self.ledger.get(&id)?.clone();
@@ -72,7 +82,7 @@ impl World {
                 row.state == ObjectState::Live
                     && row.content.is_some_and(|(digest, _)| digest == reference.digest)
             });
-            let blob = self.blobs.get(&model.path(reference.object));
+            let blob = self.blobs.get(&self.path_of(model, reference.object));
             row_is_right && (blob == Some(&Blob::Whole(reference.digest)) || lost == Some(reference.object))
         })
     }
@@ -107,7 +117,7 @@ impl World {
             paths.retain(|&path| path != model.path(doomed.id));
         }
         for reference in self.projects.values() {
-            paths.retain(|&path| path != model.path(reference.object));
+            paths.retain(|&path| path != self.path_of(model, reference.object));
             rows.retain(|row| row.id != reference.object);
         }
         (paths, rows.iter().map(|row| row.id).collect())

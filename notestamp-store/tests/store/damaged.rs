@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use notestamp_store::records::SqliteRecords;
 use notestamp_store::{
-    BlobStore, BlobUrl, CheckReport, Durability, Email, Error, FindingName, ListQuery, ManualClock,
-    ObjectKind, Precondition, RevocationReason, Start, Store, UserId,
+    BlobStore, BlobUrl, CheckEvent, CheckOptions, CheckReport, Durability, Email, Error, Finding,
+    FindingName, ListQuery, ManualClock, ObjectKind, Precondition, RevocationReason, Start, Store, UserId,
 };
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::fixture::{NOW, account, draft, media, notes, title};
+use super::fixture::{NOW, account, draft, long_notes, media, notes, title};
 
 /// A store in a folder whose database the test can change directly.
 struct Damaged {
@@ -57,6 +57,24 @@ impl Damaged {
 
     async fn report(&self) -> CheckReport {
         self.store.check().await.unwrap()
+    }
+
+    async fn findings(&self, options: CheckOptions) -> Vec<Finding> {
+        let (events, mut reported) = tokio::sync::mpsc::channel(1_000);
+        self.store.check_with(options, &events).await.unwrap();
+        drop(events);
+        let mut findings = Vec::new();
+        while let Some(event) = reported.recv().await {
+            if let CheckEvent::Finding(finding) = event {
+                findings.push(finding);
+            }
+        }
+        findings
+    }
+
+    /// What a check of all bytes finds.
+    async fn deep(&self) -> Vec<Finding> {
+        self.findings(CheckOptions { deep: true, repair: false }).await
     }
 
     /// The kinds of the damaged records that a check finds.
@@ -215,20 +233,58 @@ fn notes_file(folder: &Path) -> std::path::PathBuf {
 
 #[tokio::test]
 async fn notes_are_verified_against_their_digest() {
-    for text in ["words".to_owned(), "more words ".repeat(10_000)] {
+    let it = Damaged::new().await;
+    let text = long_notes();
+    draft(&it.store, it.owner, "a").notes(&text).save().await;
+    let file = notes_file(it.folder.path());
+    let saved = fs::read(&file).unwrap();
+    assert_eq!(&saved, notes(&text).as_bytes());
+    let mut other = saved.clone();
+    other[3] ^= 1;
+    fs::write(&file, other).unwrap();
+    let opened = it.store.open_project(it.owner, &title("a")).await;
+    assert!(matches!(opened, Err(Error::Corrupt(_))), "{opened:?}");
+    fs::write(&file, saved).unwrap();
+    it.store.open_project(it.owner, &title("a")).await.unwrap();
+}
+
+#[tokio::test]
+async fn damaged_inline_notes_are_named_exactly() {
+    for (damage, name) in [
+        ("DELETE FROM inline_bytes", FindingName::Missing),
+        ("UPDATE inline_bytes SET bytes = x'22'", FindingName::WrongLength),
+        ("UPDATE inline_bytes SET bytes = CAST('\"Words\"' AS BLOB)", FindingName::WrongDigest),
+    ] {
         let it = Damaged::new().await;
-        draft(&it.store, it.owner, "a").notes(&text).save().await;
-        let file = notes_file(it.folder.path());
-        let saved = fs::read(&file).unwrap();
-        assert_eq!(&saved, notes(&text).as_bytes());
-        let mut other = saved.clone();
-        other[3] ^= 1;
-        fs::write(&file, other).unwrap();
+        draft(&it.store, it.owner, "a").notes("words").save().await;
+        it.store.open_project(it.owner, &title("a")).await.unwrap();
+        assert_eq!(it.deep().await, []);
+        let it = it.by(damage).await;
         let opened = it.store.open_project(it.owner, &title("a")).await;
-        assert!(matches!(opened, Err(Error::Corrupt(_))), "{opened:?}");
-        fs::write(&file, saved).unwrap();
+        assert!(matches!(opened, Err(Error::Corrupt(_))), "{damage}: {opened:?}");
+        let found = it.deep().await;
+        let [finding] = &found[..] else { panic!("{damage}: {found:?}") };
+        assert_eq!((finding.name, finding.kind), (name, "notes"));
+        assert_eq!(finding.title.as_deref(), Some("a"));
+        // The next save replaces them.
+        draft(&it.store, it.owner, "a").notes("words").save().await;
         it.store.open_project(it.owner, &title("a")).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn inline_notes_whose_row_is_lost_or_damaged_are_not_lost() {
+    let it = Damaged::new().await;
+    draft(&it.store, it.owner, "a").notes("words").save().await;
+    let it = it.by("UPDATE objects SET kind = 'unknown'").await;
+    let opened = it.store.open_project(it.owner, &title("a")).await.unwrap();
+    assert_eq!(&opened.notes, notes("words").as_bytes());
+    let it = it.by("DELETE FROM objects").await;
+    let repair = CheckOptions { repair: true, ..CheckOptions::default() };
+    assert!(it.findings(repair).await.iter().all(|finding| finding.is_repaired));
+    assert_eq!(it.deep().await, []);
+    let opened = it.store.open_project(it.owner, &title("a")).await.unwrap();
+    assert_eq!(&opened.notes, notes("words").as_bytes());
 }
 
 #[tokio::test]
@@ -255,8 +311,9 @@ async fn deleted_data_is_overwritten_in_the_file() {
 async fn the_folders_of_a_removed_account_are_deleted_with_its_last_object() {
     let it = Damaged::new().await;
     let other = account(&it.store, "bob@example.org").await;
+    let text = long_notes();
     for owner in [it.owner, other] {
-        draft(&it.store, owner, "a").media(&media(1, 10)).save().await;
+        draft(&it.store, owner, "a").notes(&text).media(&media(1, 10)).save().await;
     }
     let folders = || {
         let mut names = Vec::new();
@@ -282,7 +339,7 @@ async fn the_folders_of_a_removed_account_are_deleted_with_its_last_object() {
     it.let_time_pass();
     it.store.sweep().await.unwrap();
     assert_eq!(folders().len(), 2, "an account that is there keeps them");
-    draft(&it.store, other, "b").media(&media(1, 10)).save().await;
+    draft(&it.store, other, "b").notes(&text).media(&media(1, 10)).save().await;
 
     let bytes = media(3, 3_000_000);
     let written = late.write_media(super::fixture::body(&bytes)).await;

@@ -203,6 +203,11 @@ pub fn notes(text: &str) -> Notes {
     Notes::parse(serde_json::to_vec(text).unwrap()).unwrap()
 }
 
+/// Text that is too long for inline notes.
+pub fn long_notes() -> String {
+    "words ".repeat(12_000)
+}
+
 /// Bytes that differ between seeds, and in which no two pages are equal.
 pub fn media(seed: u64, len: usize) -> Bytes {
     let words = (0..len.div_ceil(8) as u64).map(|n| (seed << 40 | n).wrapping_mul(0x9e37_79b9_7f4a_7c15));

@@ -3,7 +3,7 @@
 use notestamp_store::records::StoreIdentity;
 use notestamp_store::{BlobStore, Error, ObjectKind, Result, Store, StoreId};
 
-use super::fixture::{Fixture, Parts, media, read};
+use super::fixture::{Fixture, Parts, long_notes, media, read};
 
 /// The same records with other blob stores.
 fn with(it: &Fixture, notes: &BlobStore, media: &BlobStore) -> Parts {
@@ -33,7 +33,7 @@ pub async fn a_store_keeps_its_id(it: Fixture) -> Fixture {
 }
 
 pub async fn a_blob_store_of_another_store_is_refused(it: Fixture) -> Fixture {
-    it.draft("title").media(&media(1, 10)).save().await;
+    it.draft("title").notes(&long_notes()).media(&media(1, 10)).save().await;
     let others = Parts::new(it.backend).await;
     let other = others.try_open().await.unwrap().id();
     let (ours, theirs) = (&it.parts, &others);
@@ -48,7 +48,7 @@ pub async fn a_blob_store_of_another_store_is_refused(it: Fixture) -> Fixture {
 }
 
 pub async fn an_emptied_blob_store_without_an_id_is_refused(it: Fixture) -> Fixture {
-    it.draft("title").media(&media(1, 10)).save().await;
+    it.draft("title").notes(&long_notes()).media(&media(1, 10)).save().await;
     let empty = Parts::new(it.backend).await;
     for parts in [with(&it, &it.parts.notes, &empty.media), with(&it, &empty.notes, &it.parts.media)] {
         assert_foreign(parts.try_open().await, "store", it.store.id(), None);
@@ -62,7 +62,7 @@ pub async fn a_blob_store_without_live_objects_may_be_replaced(mut it: Fixture) 
     it.parts.folders.extend(empty.folders);
     let it = it.with(|_| {}).await;
     assert_eq!(it.store.id(), id);
-    it.draft("title").media(&media(1, 10)).save().await;
+    it.draft("title").notes(&long_notes()).media(&media(1, 10)).save().await;
     let missed = Parts::new(it.backend).await;
     let missed = with(&it, &missed.notes, &missed.media);
     assert_foreign(missed.try_open().await, "notes store", id, None);

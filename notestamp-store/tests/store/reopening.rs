@@ -10,7 +10,7 @@ use bytes::Bytes;
 use notestamp_store::records::{ObjectLedger, RecordStore, SqliteRecords};
 use notestamp_store::{
     BlobStore, BlobUrl, CheckReport, Clock, Durability, Email, Error, ListQuery, ManualClock, Namespace,
-    Object, ObjectId, ObjectKind, Precondition, Store, StoreId, SystemClock, UserId,
+    Object, ObjectId, ObjectKind, Precondition, Store, StoreId, StoreSettings, SystemClock, UserId,
 };
 
 use super::fixture::{LARGE, NOW, account, draft, media, notes, read, title};
@@ -28,19 +28,32 @@ async fn open(folder: &Path) -> Store {
     try_open(folder).await.unwrap()
 }
 
+/// Without inline notes, as programs of earlier versions saved.
 async fn try_open(folder: &Path) -> Result<Store, Error> {
+    open_with(folder, StoreSettings { notes_inline_bytes_max: Some(0), ..StoreSettings::default() }).await
+}
+
+async fn open_with(folder: &Path, settings: StoreSettings) -> Result<Store, Error> {
     let records = Arc::new(records(folder).await?);
     let (notes, media) = (blobs(folder, ObjectKind::Notes).await, blobs(folder, ObjectKind::Media).await);
-    Store::builder(records, notes, media).open().await
+    Store::builder(records, notes, media).settings(settings).open().await
 }
 
 /// Turns the database into one of an earlier version, without a store id, and then runs `sql` on it.
 fn make_older(folder: &Path, sql: &str) {
     let file = rusqlite::Connection::open(folder.join("metadata.db")).unwrap();
+    file.execute_batch(WITHOUT_INLINE).unwrap();
     file.execute_batch(WITHOUT_HISTORY).unwrap();
     file.execute_batch(WITHOUT_EPOCHS).unwrap();
     file.execute_batch(&format!("DROP TABLE store; PRAGMA user_version = 2; {sql}")).unwrap();
 }
+
+/// Takes back what version 7 has added.
+const WITHOUT_INLINE: &str = "
+    DROP TABLE inline_bytes;
+    DROP INDEX objects_live_notes;
+    ALTER TABLE objects DROP COLUMN inline;
+    PRAGMA user_version = 6";
 
 /// Takes back what version 6 has added.
 const WITHOUT_HISTORY: &str = "
@@ -118,6 +131,46 @@ async fn an_older_database_is_migrated() {
     delete(&store, owner, "A lecture").await;
     draft(&store, owner, "Another lecture").save().await;
     assert_eq!((found("LECTURE").await, found("e").await), (1, 2));
+}
+
+/// The notes that version 6 stored are files.
+#[tokio::test]
+async fn notes_of_an_older_store_are_read_and_move_into_the_records_when_they_are_saved_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    let owner = account(&store, "ada@example.org").await;
+    for text in ["kept", "saved again"] {
+        draft(&store, owner, text).notes("old").save().await;
+    }
+    store.close().await.unwrap();
+    let file = rusqlite::Connection::open(folder.path().join("metadata.db")).unwrap();
+    file.execute_batch(WITHOUT_INLINE).unwrap();
+    drop(file);
+
+    let store = open_with(folder.path(), StoreSettings::default()).await.unwrap();
+    let home = folder.path().join("Notes").join(Namespace::Owner(owner).to_string());
+    let files = || fs::read_dir(&home).unwrap().count();
+    let notes_of = async |text: &str| store.open_project(owner, &title(text)).await.unwrap().notes;
+    assert_eq!((notes_of("kept").await, files()), (notes("old").as_bytes().clone(), 2));
+    let saved = draft(&store, owner, "saved again").notes("new").save().await;
+    assert_eq!(&notes_of("saved again").await, notes("new").as_bytes());
+    let key = title("saved again").into();
+    let former = store.list_history(owner, &key, None, 10.try_into().unwrap()).await.unwrap().states;
+    assert_eq!(former.len(), 2, "the version keeps its file");
+    delete(&store, owner, "saved again").await;
+    store.sweep().await.unwrap();
+    assert_eq!(files(), 1);
+    assert_eq!(store.check().await.unwrap().findings, []);
+    store.close().await.unwrap();
+
+    // With the setting off, notes in the records are read all the same.
+    let store = open_with(folder.path(), StoreSettings::default()).await.unwrap();
+    let inline = draft(&store, owner, "inline").notes("small").save().await;
+    assert_ne!(inline.notes.object, saved.notes.object);
+    store.close().await.unwrap();
+    let store = open(folder.path()).await;
+    assert_eq!(&store.open_project(owner, &title("inline")).await.unwrap().notes, notes("small").as_bytes());
+    assert_eq!((files(), store.check().await.unwrap().findings), (1, vec![]));
 }
 
 /// No other process can have the records open, so every reserved row belongs to a process that has ended, and the

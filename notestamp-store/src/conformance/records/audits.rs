@@ -2,7 +2,7 @@
 
 use super::fixture::*;
 use crate::domain::{Namespace, Object, ObjectKind, ObjectState, Precondition, UserId};
-use crate::records::{DanglingPage, RecordStore, Referrers};
+use crate::records::{AuditedObject, DanglingPage, RecordStore, Referrers};
 
 /// Saves projects of two accounts, in which media is shared, with history and trash; one project of each has been deleted
 /// for good.
@@ -28,17 +28,18 @@ pub async fn counts_agree_with_undamaged_records(store: &dyn RecordStore) {
     let owners = library(store).await;
     reserve(store, ObjectKind::Media, Namespace::Owner(owners[0])).await;
     let rows = store.audit_objects(None, MANY).await.unwrap();
-    assert_eq!(rows.iter().map(|(row, _)| row.clone()).collect::<Vec<_>>(), ledger(store).await);
-    for (row, counted) in &rows {
+    assert_eq!(rows.iter().map(|audited| audited.row.clone()).collect::<Vec<_>>(), ledger(store).await);
+    for AuditedObject { row, counted, inline_size } in &rows {
+        assert_eq!(*inline_size, None);
         assert_eq!(row.references, *counted, "{row:?}");
         assert_eq!(store.find_referrers(row.id).await.unwrap().count, *counted);
         assert!(!store.correct_references(row.id, NOW).await.unwrap());
     }
     assert!(
-        rows.iter().any(|(_, counted)| *counted == 3),
+        rows.iter().any(|audited| audited.counted == 3),
         "a project, its version and a trashed project share media"
     );
-    assert_eq!(store.audit_objects(Some(rows[0].0.id), 2).await.unwrap(), rows[1..3]);
+    assert_eq!(store.audit_objects(Some(rows[0].row.id), 2).await.unwrap(), rows[1..3]);
 
     let users = store.audit_usage(None, MANY).await.unwrap();
     assert_eq!(users.len(), 2);

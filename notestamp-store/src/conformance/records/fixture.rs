@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::sync::Barrier;
 
@@ -16,7 +17,7 @@ use crate::domain::{
     UserId, Version,
 };
 use crate::error::Result;
-use crate::protocol::{MediaCheck, MediaOffer, SaveCommit, StaleBefore, Written};
+use crate::protocol::{MediaCheck, MediaOffer, NewNotes, SaveCommit, StaleBefore, Written};
 use crate::records::{RecordStore, SaveOutcome};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -129,7 +130,7 @@ pub(super) async fn save_as(store: &dyn RecordStore, owner: UserId, metadata: Me
         new_id: project_id(),
         metadata,
         precondition: Precondition::None,
-        notes: Written { object, digest: Digest::of(object.as_bytes()), size: 10 },
+        notes: NewNotes::Written(Written { object, digest: Digest::of(object.as_bytes()), size: 10 }),
         media: None,
         checks: Vec::new(),
         namespace: Namespace::Owner(owner),
@@ -151,7 +152,8 @@ pub(super) async fn reserve(store: &dyn RecordStore, kind: ObjectKind, namespace
 
 impl Save<'_> {
     pub(super) fn notes_of(mut self, size: u64) -> Self {
-        self.commit.notes.size = size;
+        let notes = self.commit.notes.written();
+        self.commit.notes = NewNotes::Written(Written { size, ..notes });
         self
     }
 
@@ -185,7 +187,16 @@ impl Save<'_> {
 
     /// Notes with this digest.
     pub(super) fn notes_with(mut self, bytes: &[u8]) -> Self {
-        self.commit.notes.digest = Digest::of(bytes);
+        let notes = self.commit.notes.written();
+        self.commit.notes = NewNotes::Written(Written { digest: Digest::of(bytes), ..notes });
+        self
+    }
+
+    /// These bytes as inline notes, under an id that is not reserved.
+    pub(super) fn inline(mut self, bytes: &'static [u8]) -> Self {
+        let object = object_id();
+        let bytes = Bytes::from_static(bytes);
+        self.commit.notes = NewNotes::Inline { object, digest: Digest::of(&bytes), bytes };
         self
     }
 

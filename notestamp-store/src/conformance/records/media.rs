@@ -1,7 +1,7 @@
 //! Media: stored once, never replaced, and shared only by projects that had its bytes.
 
 use super::fixture::*;
-use crate::domain::{Digest, MediaRef, Metadata, Namespace, Object, ObjectKind, ObjectState};
+use crate::domain::{Digest, MediaRef, Metadata, Namespace, Object, ObjectKind, ObjectPlace, ObjectState};
 use crate::error::Error;
 use crate::protocol::MediaOffer;
 use crate::records::{RecordStore, SaveOutcome};
@@ -18,6 +18,7 @@ pub async fn written_media_becomes_live(store: &dyn RecordStore) {
         id: object,
         kind: ObjectKind::Media,
         namespace,
+        place: ObjectPlace::BlobStore,
         state: ObjectState::Live,
         content: Some((digest, 4)),
         references: 1,
@@ -32,7 +33,7 @@ pub async fn only_live_media_is_found_by_its_digest(store: &dyn RecordStore) {
     let namespace = Namespace::Owner(ada);
     let song = save(store, ada, "Song").await.media(b"song").await;
     assert_eq!(store.find_live_media(namespace, Digest::of(b"song")).await.unwrap(), None);
-    let notes = song.commit.notes.digest;
+    let notes = song.commit.notes.written().digest;
     song.project().await;
     assert_eq!(store.find_live_media(namespace, notes).await.unwrap(), None, "notes are no media");
     for other in [Namespace::Owner(bob), Namespace::Shared] {
@@ -48,13 +49,9 @@ pub async fn only_live_media_is_found_by_its_digest(store: &dyn RecordStore) {
 
 pub async fn media_with_the_digest_of_notes_is_another_object(store: &dyn RecordStore) {
     let ada = account(store).await;
-    let mut both = save(store, ada, "Song").await.media(b"[]").await;
-    both.commit.notes.digest = Digest::of(b"[]");
-    both.commit.notes.size = 2;
+    let both = save(store, ada, "Song").await.media(b"[]").await.notes_with(b"[]").notes_of(2);
     let first = both.project().await;
-    let mut again = save(store, ada, "Other").await;
-    again.commit.notes.digest = Digest::of(b"[]");
-    let second = again.project().await;
+    let second = save(store, ada, "Other").await.notes_with(b"[]").project().await;
     assert_ne!(first.notes.object, second.notes.object);
     assert_eq!(live(store, ObjectKind::Notes).await.len(), 2);
     let media = store.find_live_media(Namespace::Owner(ada), Digest::of(b"[]")).await.unwrap();

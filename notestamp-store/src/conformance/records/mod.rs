@@ -21,6 +21,7 @@ pub mod audits;
 pub mod ended_sessions;
 pub mod history;
 pub mod identity;
+pub mod inline;
 pub mod listing;
 pub mod lost_media;
 pub mod media;
@@ -176,6 +177,16 @@ macro_rules! records_conformance {
                 lost_media_of_a_digest_is_needed
                 lost_media_that_exists_as_another_object_is_not_stored_again
                 unfinished_media_that_was_lost_is_needed
+            }
+            inline {
+                inline_notes_are_added_by_the_commit
+                replaced_inline_notes_are_gone_with_the_commit
+                notes_change_between_both_places
+                inline_notes_of_an_id_that_is_taken_are_refused
+                a_refused_save_adds_no_inline_notes
+                versions_keep_their_inline_notes_until_they_are_purged
+                inline_notes_move_to_the_trash_and_back
+                inline_notes_are_audited_with_their_size
             }
             identity {
                 live_objects_are_sampled_by_their_kind

@@ -391,7 +391,7 @@ pub async fn a_conditional_deletion_does_not_delete_a_racing_save(store: Store) 
         }
         // Whichever came first, the newer revision exists: the deletion's precondition named only the older one.
         let left = store.find_project(ada, &title("Song")).await.unwrap().unwrap();
-        assert_eq!((left.revision, left.notes.object), (next, newer.notes.object));
+        assert_eq!((left.revision, left.notes.object), (next, newer.notes.written().object));
         assert_all_agrees(&*store, &[ada]).await;
         store.delete_project(ada.into(), &title("Song"), NOW).await.unwrap();
     }
@@ -454,7 +454,9 @@ pub async fn an_aborting_writer_and_its_commit_agree(store: Store) {
             let (store, commit) = (Arc::clone(&store), commit.clone());
             async move {
                 match gives_up {
-                    true => drop(store.doom_reserved(&[media, commit.notes.object], NOW).await.unwrap()),
+                    true => {
+                        drop(store.doom_reserved(&[media, commit.notes.written().object], NOW).await.unwrap())
+                    }
                     false => drop(commit_save(&*store, &commit).await),
                 }
             }
@@ -572,7 +574,8 @@ pub async fn no_save_follows_the_end_of_its_session(store: Store) {
         let outcomes = race([ending].into_iter().chain(saves)).await;
         let before = outcomes[0].as_ref().unwrap().1.clone().unwrap();
         for (commit, outcome) in commits.iter().zip(&outcomes[1..]) {
-            let was_saved = before.iter().any(|row| row.id == commit.notes.object && row.content.is_some());
+            let was_saved =
+                before.iter().any(|row| row.id == commit.notes.written().object && row.content.is_some());
             assert_eq!(was_saved, outcome.is_ok(), "{outcome:?}");
             assert!(was_saved || matches!(outcome, Err(Error::SessionEnded)), "{outcome:?}");
         }

@@ -88,7 +88,7 @@ pub async fn a_purge_is_bounded_and_complete(store: &dyn RecordStore) {
         notes.push(save(store, ada, title).await.media(media).await.project().await.notes.object);
     }
     notes.push(save(store, bob, "four").await.project().await.notes.object);
-    let unsaved = save(store, ada, "five").await.commit.notes.object;
+    let unsaved = save(store, ada, "five").await.commit.notes.written().object;
     for user in [ada, ada, bob] {
         begin(store, &session(user)).await;
     }

@@ -2,11 +2,11 @@
 
 use super::fixture::*;
 use crate::domain::{
-    Digest, ListQuery, METADATA_BYTES_MAX, Metadata, Namespace, NotesRef, Object, ObjectKind, ObjectState,
-    Precondition, Project, Revision, SRC_BYTES_MAX,
+    Digest, ListQuery, METADATA_BYTES_MAX, Metadata, Namespace, NotesRef, Object, ObjectKind, ObjectPlace,
+    ObjectState, Precondition, Project, Revision, SRC_BYTES_MAX,
 };
 use crate::error::Error;
-use crate::protocol::Written;
+use crate::protocol::{NewNotes, Written};
 use crate::records::{RecordStore, SaveOutcome};
 
 pub async fn the_first_save_creates_a_project(store: &dyn RecordStore) {
@@ -18,16 +18,17 @@ pub async fn the_first_save_creates_a_project(store: &dyn RecordStore) {
     assert_eq!((project.id, project.owner), (id, ada));
     assert_eq!((project.revision, project.save), (Revision::FIRST, 1));
     assert_eq!(project.created, NOW.after(SECOND));
-    assert_eq!(project.notes, NotesRef { object: commit.notes.object, size: 10 });
+    assert_eq!(project.notes, NotesRef { object: commit.notes.written().object, size: 10 });
     assert_eq!((project.media, &project.metadata), (None, &commit.metadata));
     assert_eq!(doomed, []);
     assert_eq!(store.find_project(ada, &title("Song")).await.unwrap(), Some(project));
 
-    let Written { object, digest, size } = commit.notes;
+    let Written { object, digest, size } = commit.notes.written();
     let expected = Object {
         id: object,
         kind: ObjectKind::Notes,
         namespace: Namespace::Owner(ada),
+        place: ObjectPlace::BlobStore,
         state: ObjectState::Live,
         content: Some((digest, size)),
         references: 1,
@@ -113,13 +114,14 @@ pub async fn a_save_whose_notes_are_no_longer_reserved_has_expired(store: &dyn R
     let ada = account(store).await;
     let song = save(store, ada, "Song").await.project().await;
     let doomed = save(store, ada, "Song").await.media(b"song").await;
-    store.doom_reserved(&[doomed.commit.notes.object], NOW).await.unwrap();
+    store.doom_reserved(&[doomed.commit.notes.written().object], NOW).await.unwrap();
     let forgotten = save(store, ada, "New").await;
-    let object = forgotten.commit.notes.object;
+    let object = forgotten.commit.notes.written().object;
     store.doom_reserved(&[object], NOW).await.unwrap();
     store.forget_doomed(&[object]).await.unwrap();
     let mut live_already = save(store, ada, "New").await;
-    live_already.commit.notes.object = song.notes.object;
+    let notes = live_already.commit.notes.written();
+    live_already.commit.notes = NewNotes::Written(Written { object: song.notes.object, ..notes });
 
     let before = snapshot(store, ada).await;
     for save in [doomed, forgotten, live_already] {

@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::domain::{Object, ObjectId, ObjectState, Project, ProjectId, Usage, User, UserId};
 use crate::error::Result;
 use crate::protocol::recount;
-use crate::records::{DanglingPage, RecordAudit, Referrers};
+use crate::records::{AuditedObject, DanglingPage, RecordAudit, Referrers};
 
 #[async_trait]
 impl RecordAudit for MemoryRecords {
@@ -15,10 +15,15 @@ impl RecordAudit for MemoryRecords {
         Ok(self.lock()?.ledger.after(None).count() as u64)
     }
 
-    async fn audit_objects(&self, after: Option<ObjectId>, limit: usize) -> Result<Vec<(Object, u64)>> {
+    async fn audit_objects(&self, after: Option<ObjectId>, limit: usize) -> Result<Vec<AuditedObject>> {
         let state = self.lock()?;
         let rows = state.ledger.after(after).take(limit);
-        Ok(rows.map(|row| (row.clone(), state.referrers(row.id).count() as u64)).collect())
+        let audited = rows.map(|row| AuditedObject {
+            row: row.clone(),
+            counted: state.referrers(row.id).count() as u64,
+            inline_size: state.ledger.inline_bytes(row.id).map(|bytes| bytes.len() as u64),
+        });
+        Ok(audited.collect())
     }
 
     async fn find_referrers(&self, id: ObjectId) -> Result<Referrers> {

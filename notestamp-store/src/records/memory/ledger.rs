@@ -1,12 +1,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 
+use bytes::Bytes;
+
 use crate::domain::{Digest, Namespace, Object, ObjectId, ObjectKind, ObjectState};
 
-/// The ledger, with an index of the live media.
+/// The ledger, with an index of the live media, and the bytes of inline objects.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     rows: BTreeMap<ObjectId, Object>,
+    inline: HashMap<ObjectId, Bytes>,
     live_media: HashMap<(Namespace, Digest), ObjectId>,
 }
 
@@ -19,8 +22,22 @@ impl Ledger {
         self.live_media.get(&(namespace, digest)).and_then(|id| self.rows.get(id))
     }
 
-    /// Adds a row, or replaces it. A row's content, once set, never changes.
+    /// The bytes of an inline object.
+    pub(super) fn inline_bytes(&self, id: ObjectId) -> Option<&Bytes> {
+        self.inline.get(&id)
+    }
+
+    /// Adds the row and the bytes of an inline object.
+    pub(super) fn put_inline(&mut self, row: Object, bytes: Bytes) {
+        self.inline.insert(row.id, bytes);
+        self.put(row);
+    }
+
+    /// Adds a row, or replaces it; removes it if it is gone. A row's content, once set, never changes.
     pub(super) fn put(&mut self, row: Object) {
+        if row.is_gone() {
+            return self.forget(row.id);
+        }
         if let (ObjectKind::Media, Some((digest, _))) = (row.kind, row.content) {
             let key = (row.namespace, digest);
             if row.state == ObjectState::Live {
@@ -35,6 +52,7 @@ impl Ledger {
     /// Removes a row that is not live.
     pub(super) fn forget(&mut self, id: ObjectId) {
         self.rows.remove(&id);
+        self.inline.remove(&id);
     }
 
     /// The rows after this id, in the order of their ids.

@@ -1,8 +1,9 @@
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use super::MemoryRecords;
 use crate::clock::Timestamp;
-use crate::domain::{Digest, Namespace, Object, ObjectId, ObjectKind, ObjectState};
+use crate::domain::{Digest, Namespace, Object, ObjectId, ObjectKind, ObjectPlace, ObjectState};
 use crate::error::{Error, Result};
 use crate::protocol::{StaleBefore, doom_if_stale, doom_reserved};
 use crate::records::ObjectLedger;
@@ -28,7 +29,9 @@ impl ObjectLedger for MemoryRecords {
 
     async fn sample_live(&self, kind: ObjectKind, limit: usize) -> Result<Vec<Object>> {
         let state = self.lock()?;
-        let live = state.ledger.after(None).filter(|row| row.kind == kind && row.state == ObjectState::Live);
+        let live = state.ledger.after(None).filter(|row| {
+            row.kind == kind && row.state == ObjectState::Live && row.place == ObjectPlace::BlobStore
+        });
         Ok(live.take(limit).cloned().collect())
     }
 
@@ -70,5 +73,14 @@ impl ObjectLedger for MemoryRecords {
 
     async fn list_objects(&self, after: Option<ObjectId>, limit: usize) -> Result<Vec<Object>> {
         Ok(self.lock()?.ledger.after(after).take(limit).cloned().collect())
+    }
+
+    async fn find_with_bytes(&self, id: ObjectId) -> Result<Option<(Object, Option<Bytes>)>> {
+        let ledger = &self.lock()?.ledger;
+        Ok(ledger.get(id).map(|row| (row.clone(), ledger.inline_bytes(id).cloned())))
+    }
+
+    async fn find_inline_bytes(&self, id: ObjectId) -> Result<Option<Bytes>> {
+        Ok(self.lock()?.ledger.inline_bytes(id).cloned())
     }
 }

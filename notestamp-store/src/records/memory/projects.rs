@@ -56,6 +56,9 @@ impl ProjectStore for MemoryRecords {
             SaveDecision::CheckNeeded(media) => return Ok(SaveOutcome::CheckNeeded(media)),
         };
         let mut doomed: Vec<_> = plan.doomed().cloned().collect();
+        if let (Some(row), Some(bytes)) = (plan.inline, commit.notes.inline_bytes()) {
+            state.ledger.put_inline(row, bytes.clone());
+        }
         plan.rows.into_iter().for_each(|row| state.ledger.put(row));
         let (owner, id) = (commit.caller.user, plan.project.id);
         let library = state.libraries.entry(owner).or_default();
@@ -112,7 +115,7 @@ impl State {
             session: commit.caller.session.and_then(|id| self.session(id)),
             user: self.users.get(&commit.caller.user).cloned(),
             project: project.cloned(),
-            notes: self.ledger.get(commit.notes.object).cloned(),
+            notes: self.ledger.get(commit.notes.written().object).cloned(),
             old_notes: project.and_then(|project| self.ledger.get(project.notes.object)).cloned(),
             media: offered.and_then(|object| self.ledger.get(object)).cloned(),
             old_media: old_media.and_then(|media| self.ledger.get(media.object)).cloned(),

@@ -22,7 +22,7 @@ use crate::clock::Timestamp;
 use crate::domain::{Object, ObjectId, ObjectState, Project, ProjectId, Title, Usage, User, UserId};
 use crate::error::Result;
 use crate::protocol::recount;
-use crate::records::{DanglingPage, RecordAudit, RecordKind, Referrers};
+use crate::records::{AuditedObject, DanglingPage, RecordAudit, RecordKind, Referrers};
 
 #[async_trait]
 impl RecordAudit for MongoDbRecords {
@@ -30,7 +30,7 @@ impl RecordAudit for MongoDbRecords {
         self.bounded(async { Ok(self.collections.objects.estimated_document_count().await?) }).await
     }
 
-    async fn audit_objects(&self, after: Option<ObjectId>, limit: usize) -> Result<Vec<(Object, u64)>> {
+    async fn audit_objects(&self, after: Option<ObjectId>, limit: usize) -> Result<Vec<AuditedObject>> {
         self.transaction(&(after, limit), |transaction, (after, limit)| {
             async move {
                 let after = after.map(|id| uuid(id.as_bytes()));
@@ -38,14 +38,13 @@ impl RecordAudit for MongoDbRecords {
                     page::<ObjectDocument, Object>(transaction, RecordKind::Object, after, *limit).await?;
                 let ids: Vec<Uuid> = rows.iter().map(|row| uuid(row.id.as_bytes())).collect();
                 let counted = count_references(transaction, &ids).await?;
-                let counted = |row: &Object| counted.get(&uuid(row.id.as_bytes())).copied().unwrap_or(0);
-                Ok(rows
-                    .into_iter()
-                    .map(|row| {
-                        let count = counted(&row);
-                        (row, count)
-                    })
-                    .collect())
+                let sizes = inline_sizes(transaction, &ids).await?;
+                let audited = rows.into_iter().zip(&ids).map(|(row, id)| AuditedObject {
+                    row,
+                    counted: counted.get(id).copied().unwrap_or(0),
+                    inline_size: sizes.get(id).copied(),
+                });
+                Ok(audited.collect())
             }
             .boxed()
         })
@@ -249,6 +248,17 @@ async fn count_references(transaction: &mut Transaction, ids: &[Uuid]) -> StepRe
         }
     }
     Ok(counts)
+}
+
+/// How many bytes the records have of each of these objects; those of which they have none are left out.
+async fn inline_sizes(transaction: &mut Transaction, ids: &[Uuid]) -> StepResult<HashMap<Uuid, u64>> {
+    let inline = transaction.collections.inline_bytes.clone_with_type();
+    let sizes = vec![
+        doc! { "$match": { "_id": { "$in": ids } } },
+        doc! { "$project": { "count": { "$toLong": { "$binarySize": "$bytes" } } } },
+    ];
+    let found = aggregate::<Counted>(transaction, &inline, sizes).await?;
+    Ok(found.into_iter().map(|it| (it.id, u64::try_from(it.count).unwrap_or(0))).collect())
 }
 
 /// What an account uses: see [`Usage`].

@@ -1,7 +1,7 @@
 use mongodb::bson::Document;
 use mongodb::{Collection, Database};
 
-use super::documents::objects::ObjectDocument;
+use super::documents::objects::{InlineDocument, ObjectDocument};
 use super::documents::projects::ProjectDocument;
 use super::documents::sessions::SessionDocument;
 use super::documents::states::StateDocument;
@@ -22,6 +22,8 @@ pub(super) struct Collections {
     pub(super) trash: Collection<StateDocument>,
     /// The ledger.
     pub(super) objects: Collection<ObjectDocument>,
+    /// The bytes of inline objects, so that reading the ledger never reads them.
+    pub(super) inline_bytes: Collection<InlineDocument>,
 }
 
 impl Collections {
@@ -35,6 +37,7 @@ impl Collections {
             versions: database.collection("versions"),
             trash: database.collection("trash"),
             objects: database.collection("objects"),
+            inline_bytes: database.collection("inline_bytes"),
             database: database.clone(),
         }
     }

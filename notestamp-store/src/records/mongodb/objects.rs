@@ -1,12 +1,14 @@
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::{FutureExt, TryStreamExt};
 use mongodb::bson::{Document, RawDocumentBuf, Uuid, doc, serialize_to_document};
 use mongodb::options::{Hint, ReadConcern};
+use serde::Deserialize;
 
 use super::MongoDbRecords;
 use super::bson::{binary, date, limit as document_limit, namespace_owner, uuid};
-use super::documents::objects::ObjectDocument;
-use super::documents::readable;
+use super::documents::objects::{InlineDocument, ObjectDocument};
+use super::documents::{read, readable};
 use super::error::{Failure, Result as StepResult, is_duplicate_key};
 use super::transaction::Transaction;
 use crate::clock::Timestamp;
@@ -43,12 +45,13 @@ impl ObjectLedger for MongoDbRecords {
     async fn sample_live(&self, kind: ObjectKind, limit: usize) -> Result<Vec<Object>> {
         let Some(limit) = document_limit(limit) else { return Ok(Vec::new()) };
         self.bounded(async {
-            let live = doc! { "kind": kind.as_str(), "state": ObjectState::Live.as_str() };
+            let live = doc! { "kind": kind.as_str(), "state": ObjectState::Live.as_str(), "inline": false };
+            let index = match kind {
+                ObjectKind::Notes => "objects_live_notes",
+                ObjectKind::Media => "objects_live_media",
+            };
             let objects = self.collections.objects.clone_with_type::<RawDocumentBuf>();
-            let mut found = objects.find(live).limit(limit);
-            if kind == ObjectKind::Media {
-                found = found.hint(Hint::Name("objects_live_media".to_owned()));
-            }
+            let found = objects.find(live).limit(limit).hint(Hint::Name(index.to_owned()));
             let found: Vec<RawDocumentBuf> = found.await?.try_collect().await?;
             Ok(readable::<ObjectDocument, Object>(RecordKind::Object, &found))
         })
@@ -96,6 +99,37 @@ impl ObjectLedger for MongoDbRecords {
     async fn list_objects(&self, after: Option<ObjectId>, limit: usize) -> Result<Vec<Object>> {
         self.list(beyond(after), limit, Hint::Keys(doc! { "_id": 1 })).await
     }
+
+    /// The bytes may be missing if the object is removed at the same time.
+    async fn find_with_bytes(&self, id: ObjectId) -> Result<Option<(Object, Option<Bytes>)>> {
+        #[derive(Deserialize)]
+        struct Found {
+            row: RawDocumentBuf,
+            inline: Vec<InlineDocument>,
+        }
+        let bytes =
+            doc! { "from": "inline_bytes", "localField": "_id", "foreignField": "_id", "as": "inline" };
+        let find = [
+            doc! { "$match": { "_id": uuid(id.as_bytes()) } },
+            doc! { "$project": { "row": "$$ROOT" } },
+            doc! { "$lookup": bytes },
+        ];
+        self.bounded(async {
+            let mut found = self.collections.objects.aggregate(find).with_type::<Found>().await?;
+            let Some(found) = found.try_next().await? else { return Ok(None) };
+            let row = read::<ObjectDocument, Object>(&found.row)?;
+            Ok(Some((row, found.inline.into_iter().next().map(Bytes::from))))
+        })
+        .await
+    }
+
+    async fn find_inline_bytes(&self, id: ObjectId) -> Result<Option<Bytes>> {
+        self.bounded(async {
+            let found = self.collections.inline_bytes.find_one(doc! { "_id": uuid(id.as_bytes()) }).await?;
+            Ok(found.map(Bytes::from))
+        })
+        .await
+    }
 }
 
 impl MongoDbRecords {
@@ -138,21 +172,23 @@ pub(super) async fn find_readable(
     find_some(transaction, doc! { "_id": { "$in": ids } }, limit).await
 }
 
-/// Writes rows that exist, all in one command.
+/// Writes rows that exist, all in one command, except that those that are gone are removed, with their bytes.
 ///
 /// # Errors
 /// - [`Failure::DuplicateKey`] if another row has become the live row of the same bytes.
 /// - [`Failure::RowLost`] if a row is absent.
 pub(super) async fn write(transaction: &mut Transaction, rows: &[Object]) -> StepResult<()> {
-    if rows.is_empty() {
-        return Ok(());
-    }
+    remove_gone(transaction, rows).await?;
     let mut updates = Vec::new();
-    for row in rows {
+    for row in rows.iter().filter(|row| !row.is_gone()) {
         let fields = serialize_to_document(&ObjectDocument::of(row)).map_err(mongodb::error::Error::from)?;
         let update = doc! { "$set": fields, "$inc": { "writes": 1 } };
         updates.push(doc! { "q": { "_id": uuid(row.id.as_bytes()) }, "u": update });
     }
+    if updates.is_empty() {
+        return Ok(());
+    }
+    let count = updates.len();
     let Transaction { session, collections } = transaction;
     let command = doc! { "update": collections.objects.name(), "updates": updates };
     let response = collections.database.run_command(command).session(session).await?;
@@ -161,7 +197,31 @@ pub(super) async fn write(transaction: &mut Transaction, rows: &[Object]) -> Ste
         return Err(Failure::DuplicateKey);
     }
     let written = response.get_i32("n").ok().and_then(|n| usize::try_from(n).ok());
-    if written == Some(rows.len()) { Ok(()) } else { Err(Failure::RowLost) }
+    if written == Some(count) { Ok(()) } else { Err(Failure::RowLost) }
+}
+
+async fn remove_gone(transaction: &mut Transaction, rows: &[Object]) -> StepResult<()> {
+    let gone = rows.iter().filter(|row| row.is_gone()).map(|row| uuid(row.id.as_bytes()));
+    let gone: Vec<Uuid> = gone.collect();
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let Transaction { session, collections } = transaction;
+    let gone = doc! { "_id": { "$in": gone } };
+    collections.inline_bytes.delete_many(gone.clone()).session(&mut *session).await?;
+    Ok(collections.objects.delete_many(gone).session(session).await.map(drop)?)
+}
+
+/// Adds the row and the bytes of an inline object.
+pub(super) async fn insert_inline(
+    transaction: &mut Transaction,
+    row: &Object,
+    bytes: &[u8],
+) -> StepResult<()> {
+    insert(transaction, std::slice::from_ref(row)).await?;
+    let Transaction { session, collections } = transaction;
+    let bytes = InlineDocument::of(row.id, bytes);
+    Ok(collections.inline_bytes.insert_one(bytes).session(session).await.map(drop)?)
 }
 
 pub(super) async fn insert(transaction: &mut Transaction, rows: &[Object]) -> StepResult<()> {

@@ -124,6 +124,9 @@ async fn save(transaction: &mut Transaction, commit: &SaveCommit) -> StepResult<
         SaveDecision::BytesNeeded => return Ok(SaveOutcome::BytesNeeded),
         SaveDecision::CheckNeeded(media) => return Ok(SaveOutcome::CheckNeeded(media)),
     };
+    if let (Some(row), Some(bytes)) = (&plan.inline, commit.notes.inline_bytes()) {
+        objects::insert_inline(transaction, row, bytes).await?;
+    }
     objects::write(transaction, &plan.rows).await?;
     put(transaction, &plan.project).await?;
     if let Some(version) = &plan.version {

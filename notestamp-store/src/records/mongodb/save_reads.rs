@@ -60,7 +60,7 @@ pub(super) async fn save_reads(transaction: &mut Transaction, commit: &SaveCommi
     Ok(SaveReads {
         session,
         user: Some(user),
-        notes: row(Some(commit.notes.object)),
+        notes: row(Some(commit.notes.written().object)),
         old_notes: row(project.as_ref().map(|project| project.notes.object)),
         media: row(commit.media.as_ref().and_then(|offer| offer.object())),
         old_media: row(old_media.map(|media| media.object)),
@@ -108,7 +108,7 @@ fn lookups(commit: &SaveCommit) -> Vec<Document> {
     };
     let offered = commit.media.as_ref().and_then(|offer| offer.object());
     let new: Vec<Uuid> =
-        [commit.notes.object].into_iter().chain(offered).map(|id| uuid(id.as_bytes())).collect();
+        [commit.notes.written().object].into_iter().chain(offered).map(|id| uuid(id.as_bytes())).collect();
     let lookup = |from: &str, matching: Document, name: &str| {
         let pipeline = [doc! { "$match": matching }, doc! { "$limit": 1 }];
         doc! { "$lookup": { "from": from, "pipeline": pipeline, "as": name } }

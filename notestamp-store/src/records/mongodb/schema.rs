@@ -17,7 +17,7 @@ use crate::domain::{Title, UserId};
 use crate::records::respelling::{report_collision, respelled};
 
 /// The version that this program writes. A program that writes an older version must not run at the same time.
-const VERSION: i64 = 6;
+const VERSION: i64 = 7;
 
 /// The last version in which projects have no n-grams of their titles.
 const WITHOUT_GRAMS: i64 = 1;
@@ -35,6 +35,9 @@ const WITHOUT_EPOCHS: i64 = 4;
 
 /// The last version without a history: projects have no time of their latest save, and accounts no usage of records.
 const WITHOUT_HISTORY: i64 = 5;
+
+/// The last version without inline notes: the rows of the ledger do not say where the bytes are.
+const WITHOUT_INLINE: i64 = 6;
 
 /// How many documents one step of a migration processes at most.
 const BATCH: i64 = 1_000;
@@ -60,8 +63,8 @@ pub(super) async fn prepare(collections: &Collections) -> Result<()> {
             return Err(Failure::NewerSchema { database: database(), found, known: VERSION });
         }
         Some(
-            VERSION | WITHOUT_HISTORY | WITHOUT_EPOCHS | WITHOUT_IDENTITY | WITHOUT_ONE_SPELLING
-            | WITHOUT_GRAMS,
+            VERSION | WITHOUT_INLINE | WITHOUT_HISTORY | WITHOUT_EPOCHS | WITHOUT_IDENTITY
+            | WITHOUT_ONE_SPELLING | WITHOUT_GRAMS,
         ) => {}
         Some(_) => return Err(Failure::Field { field: "meta.version" }),
         None if names.iter().any(|name| !name.starts_with("system.")) => {
@@ -91,6 +94,7 @@ pub(super) async fn migrate(collections: &Collections) -> Result<bool> {
         Some(WITHOUT_IDENTITY) => migrated(collections, WITHOUT_IDENTITY).await?,
         Some(WITHOUT_EPOCHS) => add_some_epochs(collections).await?,
         Some(WITHOUT_HISTORY) => add_some_times(collections).await?,
+        Some(WITHOUT_INLINE) => add_some_places(collections).await?,
         _ => return Ok(false),
     }
     Ok(true)
@@ -98,7 +102,8 @@ pub(super) async fn migrate(collections: &Collections) -> Result<bool> {
 
 /// Records that the documents have been migrated to the version after `found`.
 async fn migrated(collections: &Collections, found: i64) -> Result<()> {
-    let migrated = doc! { "$set": { "version": found + 1 }, "$unset": { RESPELLED_UP_TO: "" } };
+    let migrated =
+        doc! { "$set": { "version": found + 1 }, "$unset": { RESPELLED_UP_TO: "", PLACED_UP_TO: "" } };
     collections.meta.update_one(doc! { "_id": "schema", "version": found }, migrated).await?;
     Ok(())
 }
@@ -222,6 +227,27 @@ async fn respell_some_addresses(collections: &Collections) -> Result<()> {
     Ok(())
 }
 
+/// The field beside the version that holds, during the migration of the ledger, the last row that was migrated.
+const PLACED_UP_TO: &str = "placed_up_to";
+
+/// All objects of an older version are in blob stores. Their rows are migrated in the order of their ids.
+async fn add_some_places(collections: &Collections) -> Result<()> {
+    let schema = collections.meta.find_one(doc! { "_id": "schema" }).await?.unwrap_or_default();
+    let done = schema.get(PLACED_UP_TO).map(|done| doc! { "_id": { "$gt": done.clone() } });
+    let objects = collections.objects.clone_with_type::<Document>();
+    let rows = objects.find(done.unwrap_or_default()).projection(doc! { "_id": 1 });
+    let rows: Vec<Document> = rows.sort(doc! { "_id": 1 }).limit(BATCH).await?.try_collect().await?;
+    let Some(last) = rows.last().and_then(|row| row.get("_id")).cloned() else {
+        return migrated(collections, WITHOUT_INLINE).await;
+    };
+    let ids: Vec<&Bson> = rows.iter().filter_map(|row| row.get("_id")).collect();
+    let old = doc! { "_id": { "$in": ids }, "inline": { "$exists": false } };
+    objects.update_many(old, doc! { "$set": { "inline": false } }).await?;
+    let progress = doc! { "$set": { PLACED_UP_TO: last } };
+    collections.meta.update_one(doc! { "_id": "schema", "version": WITHOUT_INLINE }, progress).await?;
+    Ok(())
+}
+
 fn add_grams(project: &Document) -> Result<Document> {
     let title = project.get_str("title").ok().and_then(|title| Title::parse(title).ok());
     let id = project.get("_id").ok_or(Failure::Field { field: "projects._id" })?;
@@ -251,7 +277,8 @@ async fn record_version(collections: &Collections) -> Result<()> {
 /// too.
 async fn create_collections(collections: &Collections, existing: &[String]) -> Result<()> {
     const NAMESPACE_EXISTS: i32 = 48;
-    let needed = ["users", "removed_users", "sessions", "projects", "versions", "trash", "objects"];
+    let needed =
+        ["users", "removed_users", "sessions", "projects", "versions", "trash", "objects", "inline_bytes"];
     for name in needed.into_iter().filter(|name| existing.iter().all(|existing| existing != name)) {
         match collections.database.create_collection(name).await {
             Err(error) if !matches!(&*error.kind, ErrorKind::Command(refused) if refused.code == NAMESPACE_EXISTS) =>
@@ -364,6 +391,12 @@ fn objects() -> Vec<IndexModel> {
         .build();
     vec![
         with_options(doc! { "namespace": 1, "digest": 1 }, live_media),
+        // A sample of the live notes in the notes store tells whether that store is the right one.
+        partial(
+            "objects_live_notes",
+            doc! { "kind": 1, "_id": 1 },
+            doc! { "kind": "notes", "state": "live", "inline": false },
+        ),
         partial("objects_reserved", doc! { "since": 1 }, doc! { "state": "reserved" }),
         partial(
             "objects_unreferenced",

@@ -13,7 +13,7 @@ use crate::clock::Timestamp;
 use crate::domain::{Object, ObjectId, Project, ProjectId, Title, Usage, User, UserId};
 use crate::error::Result;
 use crate::protocol::recount;
-use crate::records::{DanglingPage, RecordAudit, RecordKind, Referrers};
+use crate::records::{AuditedObject, DanglingPage, RecordAudit, RecordKind, Referrers};
 
 #[async_trait]
 impl RecordAudit for SqliteRecords {
@@ -24,12 +24,13 @@ impl RecordAudit for SqliteRecords {
         .await
     }
 
-    async fn audit_objects(&self, after: Option<ObjectId>, limit: usize) -> Result<Vec<(Object, u64)>> {
+    async fn audit_objects(&self, after: Option<ObjectId>, limit: usize) -> Result<Vec<AuditedObject>> {
         self.read(move |connection| {
             let mut statement = connection.prepare_cached(OBJECTS)?;
             let after: &[u8] = after.as_ref().map_or(&[], |id| id.as_bytes());
             let rows = statement.query_and_then([after], |row| -> StepResult<_> {
-                Ok((rows_of_objects::from_row(row)?, row.get("counted")?))
+                let (counted, inline_size) = (row.get("counted")?, row.get("inline_size")?);
+                Ok(AuditedObject { row: rows_of_objects::from_row(row)?, counted, inline_size })
             })?;
             rows.filter_map(|row| unless_damaged(RecordKind::Object, row)).take(limit).collect()
         })
@@ -91,7 +92,7 @@ impl RecordAudit for SqliteRecords {
             let Some(row) = objects::find(connection, id)? else { return Ok(false) };
             match recount(&row, count_references(connection, id)?, now) {
                 None => Ok(false),
-                Some(corrected) => objects::update(connection, &corrected).map(|()| true),
+                Some(corrected) => objects::write(connection, &corrected).map(|()| true),
             }
         })
         .await
@@ -203,7 +204,9 @@ const OBJECTS: &str = concat!(
     object_columns!(),
     ", ",
     references!("objects.id"),
-    " AS counted FROM objects WHERE id > ?1 ORDER BY id"
+    " AS counted,
+        (SELECT octet_length(bytes) FROM inline_bytes WHERE inline_bytes.id = objects.id) AS inline_size
+    FROM objects WHERE id > ?1 ORDER BY id"
 );
 
 const COUNT_REFERENCES: &str = concat!("SELECT ", references!("?1"));
@@ -282,7 +285,7 @@ mod tests {
         let database = empty_database();
         for sql in [OBJECTS, COUNT_REFERENCES, REFERRERS, DANGLING, USERS, CORRECT_USAGE] {
             for step in query_plan(&database, sql) {
-                for table in ["projects", "versions", "trash", "objects"] {
+                for table in ["projects", "versions", "trash", "objects", "inline_bytes"] {
                     assert!(!step.starts_with(&format!("SCAN {table}")), "{sql}: {step}");
                 }
             }

@@ -1,4 +1,5 @@
 use async_trait::async_trait;
+use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, ToSql, named_params};
 
 use super::SqliteRecords;
@@ -54,7 +55,7 @@ impl ObjectLedger for SqliteRecords {
             for id in &ids {
                 let row = find(connection, *id)?;
                 if let Ok(doomed) = doom_reserved(row.as_ref(), now) {
-                    update(connection, &doomed)?;
+                    write(connection, &doomed)?;
                 } else if row.is_some_and(|row| row.state == ObjectState::Live) {
                     live.push(*id);
                 }
@@ -72,7 +73,7 @@ impl ObjectLedger for SqliteRecords {
             stale.extend(list(connection, STALE_UNREFERENCED, &before.unreferenced.as_millis(), limit)?);
             let mut count = 0;
             for doomed in stale.iter().filter_map(|row| doom_if_stale(row, &before, now)) {
-                update(connection, &doomed)?;
+                write(connection, &doomed)?;
                 count += 1;
             }
             Ok(count)
@@ -100,20 +101,47 @@ impl ObjectLedger for SqliteRecords {
     async fn list_objects(&self, after: Option<ObjectId>, limit: usize) -> Result<Vec<Object>> {
         self.read(move |connection| list(connection, ALL, &place(&after), limit)).await
     }
+
+    async fn find_with_bytes(&self, id: ObjectId) -> Result<Option<(Object, Option<Bytes>)>> {
+        self.look_up(move |connection| {
+            let mut statement = connection.prepare_cached(FIND_WITH_BYTES)?;
+            let found = statement.query_row([id.as_bytes()], |row| {
+                let bytes: Option<Vec<u8>> = row.get("bytes")?;
+                Ok(from_row(row).map(|object| (object, bytes.map(Bytes::from))))
+            });
+            found.optional()?.transpose()
+        })
+        .await
+    }
+
+    async fn find_inline_bytes(&self, id: ObjectId) -> Result<Option<Bytes>> {
+        self.look_up(move |connection| {
+            let mut statement = connection.prepare_cached("SELECT bytes FROM inline_bytes WHERE id = ?1")?;
+            let bytes = statement.query_row([id.as_bytes()], |row| row.get::<_, Vec<u8>>(0));
+            Ok(bytes.optional()?.map(Bytes::from))
+        })
+        .await
+    }
 }
 
 const INSERT: &str = "
-    INSERT INTO objects (id, kind, namespace, state, digest, size, reference_count, since)
-    VALUES (:id, :kind, :namespace, :state, :digest, :size, :reference_count, :since)
+    INSERT INTO objects (id, kind, namespace, inline, state, digest, size, reference_count, since)
+    VALUES (:id, :kind, :namespace, :inline, :state, :digest, :size, :reference_count, :since)
     ON CONFLICT (id) DO NOTHING";
 
 const UPDATE: &str = "
     UPDATE objects SET
-        kind = :kind, namespace = :namespace, state = :state, digest = :digest, size = :size,
+        kind = :kind, namespace = :namespace, inline = :inline, state = :state, digest = :digest, size = :size,
         reference_count = :reference_count, since = :since
     WHERE id = :id";
 
 const FIND: &str = concat!("SELECT ", object_columns!(), " FROM objects WHERE id = ?1");
+
+const FIND_WITH_BYTES: &str = concat!(
+    "SELECT ",
+    object_columns!(),
+    ", bytes FROM objects LEFT JOIN inline_bytes USING (id) WHERE id = ?1"
+);
 
 const LIVE_MEDIA: &str = concat!(
     "SELECT ",
@@ -121,11 +149,11 @@ const LIVE_MEDIA: &str = concat!(
     " FROM objects WHERE namespace = :namespace AND digest = :digest AND kind = 'media' AND state = 'live'",
 );
 
-/// The ids come from `projects`: each project has notes, and no index covers live notes.
 const LIVE_NOTES_SAMPLE: &str = concat!(
     "SELECT ",
     object_columns!(),
-    " FROM objects WHERE id IN (SELECT notes FROM projects LIMIT ?1) AND state = 'live'",
+    " FROM objects INDEXED BY objects_live_notes
+    WHERE kind = 'notes' AND state = 'live' AND inline = 0 LIMIT ?1",
 );
 
 const LIVE_MEDIA_SAMPLE: &str = concat!(
@@ -187,9 +215,25 @@ pub(super) fn insert(connection: &Connection, row: &Object) -> StepResult<bool> 
     Ok(execute_with(connection, INSERT, row)? > 0)
 }
 
-/// Writes a row that exists.
-pub(super) fn update(connection: &Connection, row: &Object) -> StepResult<()> {
-    execute_with(connection, UPDATE, row).map(drop)
+/// Adds the row and the bytes of an inline object.
+pub(super) fn insert_inline(connection: &Connection, row: &Object, bytes: &[u8]) -> StepResult<()> {
+    if !insert(connection, row)? {
+        return Err(Error::ObjectExists.into());
+    }
+    let add = "INSERT INTO inline_bytes (id, bytes) VALUES (?1, ?2)";
+    connection.prepare_cached(add)?.execute((row.id.as_bytes(), bytes))?;
+    Ok(())
+}
+
+/// Writes a row that exists; removes it, with its bytes, if it is gone. No record may refer to it any more then.
+pub(super) fn write(connection: &Connection, row: &Object) -> StepResult<()> {
+    if !row.is_gone() {
+        return execute_with(connection, UPDATE, row).map(drop);
+    }
+    for remove in ["DELETE FROM inline_bytes WHERE id = ?1", "DELETE FROM objects WHERE id = ?1"] {
+        connection.prepare_cached(remove)?.execute([row.id.as_bytes()])?;
+    }
+    Ok(())
 }
 
 /// Runs a statement that lists rows: those after the id `from`, or those with a time before `from`, as the statement
@@ -215,6 +259,7 @@ mod tests {
         let database = empty_database();
         for (sql, step) in [
             (LIVE_MEDIA, "SEARCH objects USING INDEX objects_live_media (namespace=? AND digest=?)"),
+            (LIVE_NOTES_SAMPLE, "SCAN objects USING INDEX objects_live_notes"),
             (STALE_RESERVED, "SEARCH objects USING INDEX objects_reserved (since<?)"),
             (STALE_UNREFERENCED, "SEARCH objects USING INDEX objects_unreferenced (since<?)"),
             (DOOMED, "SEARCH objects USING INDEX objects_doomed (id>?)"),

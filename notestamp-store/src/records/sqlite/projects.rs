@@ -82,9 +82,12 @@ impl ProjectStore for SqliteRecords {
                 SaveDecision::BytesNeeded => return Ok(SaveOutcome::BytesNeeded),
                 SaveDecision::CheckNeeded(media) => return Ok(SaveOutcome::CheckNeeded(media)),
             };
-            for row in &plan.rows {
-                objects::update(connection, row)?;
+            if let (Some(row), Some(bytes)) = (&plan.inline, commit.notes.inline_bytes()) {
+                objects::insert_inline(connection, row, bytes)?;
             }
+            // No record may refer to a row when it is removed.
+            let (gone, kept): (Vec<_>, Vec<_>) = plan.rows.iter().partition(|row| row.is_gone());
+            kept.into_iter().try_for_each(|row| objects::write(connection, row))?;
             put(connection, &plan.project)?;
             if let Some(version) = &plan.version {
                 versions::insert(connection, version)?;
@@ -92,6 +95,7 @@ impl ProjectStore for SqliteRecords {
             if let Some(media) = &plan.project.media {
                 plan.lost.iter().try_for_each(|lost| repoint(connection, *lost, media))?;
             }
+            gone.into_iter().try_for_each(|row| objects::write(connection, row))?;
             if is_new {
                 ngrams::add(connection, plan.project.owner, plan.project.id, &plan.project.metadata.title)?;
             }
@@ -204,7 +208,7 @@ fn save_reads(connection: &Connection, commit: &SaveCommit) -> StepResult<SaveRe
     Ok(SaveReads {
         session: sessions::find_of(connection, commit.caller)?,
         user: account::find(connection, owner)?,
-        notes: objects::find(connection, commit.notes.object)?,
+        notes: objects::find(connection, commit.notes.written().object)?,
         old_notes: object(project.as_ref().map(|project| project.notes.object))?,
         media: object(commit.media.as_ref().and_then(|offer| offer.object()))?,
         old_media: object(old_media.map(|media| media.object))?,
@@ -348,7 +352,9 @@ mod tests {
         let dangling = put(&database, &project).map_err(Error::from);
         assert!(matches!(dangling, Err(Error::Corrupt(_))), "{dangling:?}");
 
-        let object = "INSERT INTO objects VALUES (?1, 'notes', ?1, 'doomed', NULL, NULL, 0, 0)";
+        let object = "
+            INSERT INTO objects (id, kind, namespace, state, reference_count, since)
+            VALUES (?1, 'notes', ?1, 'doomed', 0, 0)";
         database.execute(object, [project.notes.object.as_bytes()]).unwrap();
         put(&database, &project).unwrap();
         let forgotten =

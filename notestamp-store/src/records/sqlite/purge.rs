@@ -78,7 +78,7 @@ fn purge_states_of_removed(connection: &Connection, limit: usize, now: Timestamp
             }
             let rows = readable_rows(connection, &objects)?;
             for row in release(objects, &rows, now) {
-                objects::update(connection, &row)?;
+                objects::write(connection, &row)?;
             }
         }
     }
@@ -124,7 +124,7 @@ pub(super) fn purge(
     let rows = readable_rows(connection, &objects.into_iter().collect::<Vec<_>>())?;
     let plan = plan_purge(&PurgeReads { user, states, rows, others }, now);
     for row in &plan.rows {
-        objects::update(connection, row)?;
+        objects::write(connection, row)?;
     }
     doomed.extend(plan.doomed().cloned());
     Ok(plan.user)

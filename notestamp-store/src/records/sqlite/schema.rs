@@ -22,6 +22,7 @@ const MIGRATIONS: &[fn(&Connection) -> Result<()>] = &[
     |database| Ok(database.execute_batch(VERSION_4)?),
     |database| Ok(database.execute_batch(VERSION_5)?),
     |database| Ok(database.execute_batch(VERSION_6)?),
+    |database| Ok(database.execute_batch(VERSION_7)?),
 ];
 
 /// Migrates the tables to the current version, in one transaction.
@@ -271,6 +272,21 @@ CREATE INDEX trash_by_deleted ON trash (deleted, id);
 CREATE INDEX trash_of_owner_by_deleted ON trash (owner, deleted, id);
 CREATE INDEX trash_by_media ON trash (media) WHERE media IS NOT NULL;
 CREATE INDEX trash_by_media_digest ON trash (owner, media_digest, id) WHERE media_digest IS NOT NULL;
+";
+
+/// Inline notes. Their bytes have a table of their own, so that reading rows of the ledger never reads them. All notes of
+/// older versions are in the notes store.
+const VERSION_7: &str = "
+ALTER TABLE objects ADD COLUMN inline INTEGER NOT NULL DEFAULT 0
+    CHECK (inline = 0 OR inline = 1 AND kind = 'notes' AND state = 'live');
+
+-- The live notes in the notes store: a sample of them tells whether that store is the right one.
+CREATE INDEX objects_live_notes ON objects (id) WHERE kind = 'notes' AND state = 'live' AND inline = 0;
+
+CREATE TABLE inline_bytes (
+    id    BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16) REFERENCES objects (id),
+    bytes BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
 ";
 
 fn to_version_2(database: &Connection) -> Result<()> {

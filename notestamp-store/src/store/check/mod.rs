@@ -14,10 +14,11 @@ use tokio::sync::mpsc;
 use crate::blob::ListedObject;
 use crate::clock::Timestamp;
 use crate::domain::{
-    Digest, Hasher, Namespace, Object, ObjectId, ObjectKind, ObjectState, Project, Usage, User, UserId,
+    Digest, Hasher, Namespace, Object, ObjectId, ObjectKind, ObjectPlace, ObjectState, Project, Usage, User,
+    UserId,
 };
 use crate::error::{Error, Result, error_chain};
-use crate::records::RecordKind;
+use crate::records::{AuditedObject, RecordKind};
 
 use super::Store;
 use super::sweep::MARGIN_MIN;
@@ -283,9 +284,18 @@ impl Check<'_> {
 
     /// Restores a lost row, if its bytes are those that the project says.
     async fn restore_row(&self, row: Object, digest: Option<Digest>, size: u64) -> Result<bool> {
-        if self.store.shared.blobs(row.kind).size_of(row.namespace, row.id).await? != Some(size) {
+        let inline = self.store.shared.records.find_inline_bytes(row.id).await?;
+        let (place, found) = match inline {
+            Some(bytes) => (ObjectPlace::Inline, Some(bytes.len() as u64)),
+            None => {
+                let found = self.store.shared.blobs(row.kind).size_of(row.namespace, row.id).await?;
+                (ObjectPlace::BlobStore, found)
+            }
+        };
+        if found != Some(size) {
             return Ok(false);
         }
+        let row = Object { place, ..row };
         let found = match self.hash(&row, size).await? {
             Ok(found) => found,
             Err(_) => return Ok(false),
@@ -304,16 +314,17 @@ impl Check<'_> {
         let (mut after, mut done) = (None, 0);
         loop {
             let rows = records.audit_objects(after, step).await?;
-            let Some((last, _)) = rows.last() else { return Ok(()) };
-            after = Some(last.id);
+            let Some(last) = rows.last() else { return Ok(()) };
+            after = Some(last.row.id);
             done += rows.len() as u64;
-            let checks = stream::iter(rows).map(|(row, counted)| self.row(row, counted));
+            let checks = stream::iter(rows).map(|audited| self.row(audited));
             checks.buffer_unordered(at_once).try_collect::<()>().await?;
             self.tell(CheckEvent::Progress { done, total: total.max(done) }).await;
         }
     }
 
-    async fn row(&self, row: Object, counted: u64) -> Result<()> {
+    async fn row(&self, audited: AuditedObject) -> Result<()> {
+        let AuditedObject { row, counted, inline_size } = audited;
         if row.references != counted {
             let detail = format!(
                 "the row is {} with {} references, and {counted} refer to it",
@@ -324,7 +335,7 @@ impl Check<'_> {
             self.report_object(&row, FindingName::ReferenceCount, detail, repaired).await?;
         }
         if row.state == ObjectState::Live {
-            self.bytes(&row).await?;
+            self.bytes(&row, inline_size).await?;
         }
         if counted == 0 && (row.state != ObjectState::Live || row.references == 0) {
             self.unreferenced(&row).await?;
@@ -344,9 +355,14 @@ impl Check<'_> {
     }
 
     /// Checks the bytes of a live row.
-    async fn bytes(&self, row: &Object) -> Result<()> {
+    async fn bytes(&self, row: &Object, inline_size: Option<u64>) -> Result<()> {
         let Some((digest, size)) = row.content else { return Ok(()) };
-        let found = self.store.shared.blobs(row.kind).size_of(row.namespace, row.id).await?;
+        let found = match row.place {
+            ObjectPlace::Inline => inline_size,
+            ObjectPlace::BlobStore => {
+                self.store.shared.blobs(row.kind).size_of(row.namespace, row.id).await?
+            }
+        };
         let (name, detail) = match found {
             None => (FindingName::Missing, "its bytes are absent".to_owned()),
             Some(found) if found != size => {
@@ -372,6 +388,11 @@ impl Check<'_> {
     /// The digest of the bytes of an object, or the reason why they cannot be read.
     async fn hash(&self, row: &Object, size: u64) -> Result<Result<Digest, String>> {
         let read = async {
+            if row.place == ObjectPlace::Inline {
+                let bytes = self.store.shared.records.find_inline_bytes(row.id).await?;
+                let missing = || Error::Corrupt("its bytes are absent".to_owned());
+                return bytes.map(|bytes| Digest::of(&bytes)).ok_or_else(missing);
+            }
             let blobs = self.store.shared.blobs(row.kind);
             let mut bytes = blobs.read(row.namespace, row.id, size, None).await?;
             let mut hasher = Hasher::new();

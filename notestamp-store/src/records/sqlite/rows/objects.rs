@@ -1,14 +1,14 @@
 use rusqlite::{Connection, Row, named_params};
 
 use crate::clock::Timestamp;
-use crate::domain::{Digest, Object, ObjectId, ObjectKind, ObjectState};
+use crate::domain::{Digest, Object, ObjectId, ObjectKind, ObjectPlace, ObjectState};
 use crate::records::sqlite::columns::{Columns, namespace_bytes};
 use crate::records::sqlite::error::Result;
 
 /// The columns of an object, as [`from_row`] reads them.
 macro_rules! object_columns {
     () => {
-        "id, kind, namespace, state, digest, size, reference_count, since"
+        "id, kind, namespace, inline, state, digest, size, reference_count, since"
     };
 }
 pub(in crate::records::sqlite) use object_columns;
@@ -19,6 +19,7 @@ pub(in crate::records::sqlite) fn from_row(row: &Row<'_>) -> Result<Object> {
         id: ObjectId::from_bytes(columns.next()?),
         kind: columns.parse("objects.kind", ObjectKind::parse)?,
         namespace: columns.namespace("objects.namespace")?,
+        place: if columns.next()? { ObjectPlace::Inline } else { ObjectPlace::BlobStore },
         state: columns.parse("objects.state", ObjectState::parse)?,
         content: {
             let digest = columns.next::<Option<_>>()?.map(Digest::from_bytes);
@@ -40,6 +41,7 @@ pub(in crate::records::sqlite) fn execute_with(
         ":id": row.id.as_bytes(),
         ":kind": row.kind.as_str(),
         ":namespace": namespace_bytes(&row.namespace),
+        ":inline": row.place == ObjectPlace::Inline,
         ":state": row.state.as_str(),
         ":digest": digest,
         ":size": row.content.map(|(_, size)| size),
