@@ -2,6 +2,7 @@
 #![deny(missing_docs)]
 #![warn(unreachable_pub)]
 
+pub mod archive;
 mod blob;
 mod clock;
 #[cfg(feature = "conformance")]
@@ -28,6 +29,8 @@ pub use error::{Error, Result, error_chain};
 pub use memory_budget::{MemoryBudget, MemoryScope, MemoryShare};
 pub use random::{OsRandom, Random};
 pub use store::{
-    CheckEvent, CheckOptions, CheckReport, Dedup, Finding, FindingName, HistoryPage, NOTES_INLINE_BYTES_MAX,
-    Opened, ProjectStream, Save, SaveRequest, Store, StoreBuilder, StoreSettings, SweepReport, TrashPage,
+    ArchivedProject, ArchivedState, CheckEvent, CheckOptions, CheckReport, Dedup, Export, ExportScope,
+    Exported, ExportedFile, Finding, FindingName, HistoryPage, ImportPlan, ImportStep,
+    NOTES_INLINE_BYTES_MAX, Opened, ProjectStream, Save, SaveRequest, StateImport, Store, StoreBuilder,
+    StoreSettings, SweepReport, TrashPage,
 };

@@ -1,52 +1,14 @@
 //! The names of the files that users save media as.
 
+use notestamp_store::archive::is_device_name;
 use notestamp_store::{MediaType, Title};
 
 /// The longest file name, in bytes: the limit of common file systems.
 const FILE_NAME_BYTES_MAX: usize = 255;
 
-/// The extensions of common media types; the first of a type is the one that file names get.
-const EXTENSIONS: [(&str, &str); 35] = [
-    ("application/ogg", "ogg"),
-    ("application/pdf", "pdf"),
-    ("audio/aac", "aac"),
-    ("audio/aiff", "aiff"),
-    ("audio/flac", "flac"),
-    ("audio/m4a", "m4a"),
-    ("audio/midi", "mid"),
-    ("audio/mp3", "mp3"),
-    ("audio/mp4", "m4a"),
-    ("audio/mpeg", "mp3"),
-    ("audio/ogg", "ogg"),
-    ("audio/ogg", "oga"),
-    ("audio/ogg", "opus"),
-    ("audio/opus", "opus"),
-    ("audio/wav", "wav"),
-    ("audio/wave", "wav"),
-    ("audio/webm", "weba"),
-    ("audio/webm", "webm"),
-    ("audio/x-flac", "flac"),
-    ("audio/x-m4a", "m4a"),
-    ("audio/x-wav", "wav"),
-    ("image/avif", "avif"),
-    ("image/bmp", "bmp"),
-    ("image/gif", "gif"),
-    ("image/jpeg", "jpg"),
-    ("image/jpeg", "jpeg"),
-    ("image/png", "png"),
-    ("image/webp", "webp"),
-    ("video/mp4", "mp4"),
-    ("video/mp4", "m4v"),
-    ("video/mpeg", "mpeg"),
-    ("video/ogg", "ogv"),
-    ("video/quicktime", "mov"),
-    ("video/webm", "webm"),
-    ("video/x-matroska", "mkv"),
-];
-
 /// A file name that is valid in every common file system, and that cannot be displayed as another one.
 pub(crate) fn file_name(title: &Title, media_type: &MediaType) -> String {
-    let extensions = || EXTENSIONS.iter().filter(|(of, _)| *of == media_type.essence()).map(|(_, it)| *it);
+    let extensions = || media_type.extensions();
     let safe: String = title.as_str().chars().map(|c| if is_unsafe(c) { '_' } else { c }).collect();
     // Windows removes dots and spaces at the end; a dot at the start hides a file, or means a directory.
     let safe = safe.trim_matches(['.', ' ']);
@@ -62,7 +24,7 @@ pub(crate) fn file_name(title: &Title, media_type: &MediaType) -> String {
     let stem = truncated(stem, FILE_NAME_BYTES_MAX - extension.len() - 1).trim_end_matches(['.', ' ']);
     match stem {
         "" => format!("media{extension}"),
-        _ if is_reserved(stem) => format!("_{stem}{extension}"),
+        _ if is_device_name(stem) => format!("_{stem}{extension}"),
         _ => format!("{stem}{extension}"),
     }
 }
@@ -79,17 +41,6 @@ fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|')
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// Returns whether Windows treats a name as a device, whatever its extension.
-fn is_reserved(stem: &str) -> bool {
-    let base = stem.split('.').next().unwrap_or(stem).trim_end().to_ascii_uppercase();
-    match base.as_str() {
-        "CON" | "PRN" | "AUX" | "NUL" => true,
-        _ => ["COM", "LPT"].iter().any(|device| {
-            base.strip_prefix(device).is_some_and(|number| matches!(number.as_bytes(), [b'0'..=b'9']))
-        }),
-    }
 }
 
 #[cfg(test)]

@@ -28,12 +28,57 @@ impl MediaType {
         &self.0
     }
 
+    /// The extensions of file names that are usual for this type; the first one is the one that new names get. None if
+    /// the type is not common.
+    pub fn extensions(&self) -> impl Iterator<Item = &'static str> {
+        EXTENSIONS.iter().filter(|(of, _)| *of == self.essence()).map(|(_, extension)| *extension)
+    }
+
     fn of_essence(text: &str) -> Option<Self> {
         let (kind, subtype) = text.split_once('/')?;
         let is_part = |part: &str| is_token(part) && part.len() <= 127;
         (is_part(kind) && is_part(subtype)).then(|| Self(text.to_ascii_lowercase().into()))
     }
 }
+
+/// The extensions of common media types; the first of a type is the one that file names get.
+const EXTENSIONS: [(&str, &str); 35] = [
+    ("application/ogg", "ogg"),
+    ("application/pdf", "pdf"),
+    ("audio/aac", "aac"),
+    ("audio/aiff", "aiff"),
+    ("audio/flac", "flac"),
+    ("audio/m4a", "m4a"),
+    ("audio/midi", "mid"),
+    ("audio/mp3", "mp3"),
+    ("audio/mp4", "m4a"),
+    ("audio/mpeg", "mp3"),
+    ("audio/ogg", "ogg"),
+    ("audio/ogg", "oga"),
+    ("audio/ogg", "opus"),
+    ("audio/opus", "opus"),
+    ("audio/wav", "wav"),
+    ("audio/wave", "wav"),
+    ("audio/webm", "weba"),
+    ("audio/webm", "webm"),
+    ("audio/x-flac", "flac"),
+    ("audio/x-m4a", "m4a"),
+    ("audio/x-wav", "wav"),
+    ("image/avif", "avif"),
+    ("image/bmp", "bmp"),
+    ("image/gif", "gif"),
+    ("image/jpeg", "jpg"),
+    ("image/jpeg", "jpeg"),
+    ("image/png", "png"),
+    ("image/webp", "webp"),
+    ("video/mp4", "mp4"),
+    ("video/mp4", "m4v"),
+    ("video/mpeg", "mpeg"),
+    ("video/ogg", "ogv"),
+    ("video/quicktime", "mov"),
+    ("video/webm", "webm"),
+    ("video/x-matroska", "mkv"),
+];
 
 impl fmt::Display for MediaType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

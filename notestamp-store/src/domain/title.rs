@@ -54,6 +54,21 @@ impl Title {
         Ok(Self(title))
     }
 
+    /// This title followed by a number in parentheses, shortened if it would be too long.
+    ///
+    /// ```
+    /// use notestamp_store::Title;
+    /// assert_eq!(Title::parse("Lecture")?.numbered(2), Title::parse("Lecture (2)")?);
+    /// # Ok::<(), notestamp_store::InvalidValue>(())
+    /// ```
+    #[must_use]
+    pub fn numbered(&self, number: u64) -> Self {
+        let suffix = format!(" ({number})");
+        let kept: String = self.0.chars().take(Self::CHARS_MAX - suffix.len()).collect();
+        // A part of a text in normalization form C, and the ASCII after it, are in that form too.
+        Self(kept + &suffix)
+    }
+
     /// The title, in normalization form C.
     pub fn as_str(&self) -> &str {
         &self.0

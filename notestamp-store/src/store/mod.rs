@@ -4,9 +4,11 @@ mod accounts;
 mod check;
 mod clock_readings;
 mod delete;
+mod export;
 mod find;
 mod history;
 mod identity;
+mod import;
 mod list;
 mod media;
 mod media_quota;
@@ -38,7 +40,9 @@ use rotations::Rotations;
 use uploads::Uploads;
 
 pub use check::{CheckEvent, CheckOptions, CheckReport, Finding, FindingName};
+pub use export::{Export, ExportScope, Exported, ExportedFile};
 pub use history::HistoryPage;
+pub use import::{ArchivedProject, ArchivedState, ImportPlan, ImportStep, StateImport};
 pub use list::ProjectStream;
 pub use open::Opened;
 pub use save::{Save, SaveRequest};
@@ -254,6 +258,11 @@ impl Store {
         let (clock, random) = (Arc::new(SystemClock), Arc::new(OsRandom));
         let settings = StoreSettings::default();
         StoreBuilder { records, notes, media, settings, clock, random, keeps_reservations: false }
+    }
+
+    /// The present time, by the clock of the store.
+    pub fn now(&self) -> Timestamp {
+        self.shared.clock.now()
     }
 
     /// The settings that the store was opened with.

@@ -80,7 +80,7 @@ impl Store {
 
     /// Reads the notes of the state that `find` finds. If they are missing, the state is looked for again: it may have
     /// been replaced or purged meanwhile.
-    async fn read_state<F>(&self, caller: Caller, find: impl Fn() -> F) -> Result<Opened>
+    pub(super) async fn read_state<F>(&self, caller: Caller, find: impl Fn() -> F) -> Result<Opened>
     where
         F: Future<Output = Result<Project>>,
     {

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, future, pin_mut};
 
 use crate::blob::{Ingest, StagedObject, wait_briefly};
-use crate::clock::MonotonicTime;
+use crate::clock::{MonotonicTime, Timestamp};
 use crate::domain::{
     Caller, Digest, MediaRef, Metadata, Namespace, Notes, Object, ObjectId, ObjectKind, Precondition,
     Project, ProjectId,
@@ -39,6 +39,8 @@ pub struct Save {
     place: UploadPlace,
     /// The project of which a version is restored.
     restores: Option<ProjectId>,
+    /// When the state counts as saved, if it is imported with its time.
+    at: Option<Timestamp>,
 }
 
 /// The request of a save, except the bytes of its media.
@@ -87,6 +89,7 @@ impl Store {
             memory: None,
             place,
             restores: None,
+            at: None,
         })
     }
 }
@@ -150,6 +153,11 @@ impl Save {
     /// Makes it a save that restores a version of this project: what the request leaves out is removed.
     pub(super) fn restoring(self, project: ProjectId) -> Self {
         Self { restores: Some(project), ..self }
+    }
+
+    /// Makes it a save of the past: for a state that is imported, this is when it was saved.
+    pub(super) fn at(self, saved: Option<Timestamp>) -> Self {
+        Self { at: saved, ..self }
     }
 
     /// Holds memory until the save has ended, even if its caller has gone before.
@@ -250,7 +258,7 @@ impl Save {
             self.store.check_folder(ObjectKind::Media).await?;
         }
 
-        let now = shared.clock.now();
+        let now = self.at.unwrap_or_else(|| shared.clock.now());
         let mut commit = SaveCommit {
             caller: self.caller,
             new_id: ProjectId::generate(now, &*shared.random),
