@@ -5,6 +5,7 @@ mod background;
 mod body_memory;
 pub(crate) mod conditional;
 mod delete_project;
+mod export;
 mod file_name;
 mod health;
 mod home;
@@ -29,6 +30,7 @@ use poem_openapi::OpenApiService;
 /// All operations.
 type Api = (
     accounts::Accounts,
+    export::ExportApi,
     sign_in::SignIn,
     password::PasswordApi,
     sessions::SessionsApi,
@@ -45,6 +47,7 @@ type Api = (
 pub(crate) fn service() -> OpenApiService<Api, ()> {
     let api = (
         accounts::Accounts,
+        export::ExportApi,
         sign_in::SignIn,
         password::PasswordApi,
         sessions::SessionsApi,

@@ -82,6 +82,8 @@ pub(super) fn command_line() -> Command {
     );
     let sweep = tool("sweep", "Run one sweep: delete unreferenced objects, say how many, and exit");
     let check = tool("check", CHECK).arg(deep()).arg(repair());
+    let export = tool("export", EXPORT).arg(email()).arg(archive()).arg(all());
+    let import = tool("import", IMPORT).arg(email()).arg(archive());
     let account = Command::new("account")
         .about("Manage the accounts, for users that cannot do it themselves")
         .subcommand_required(true)
@@ -120,6 +122,8 @@ pub(super) fn command_line() -> Command {
         .subcommand(openapi)
         .subcommand(check)
         .subcommand(sweep)
+        .subcommand(export)
+        .subcommand(import)
         .subcommand(account)
         .subcommand(config)
         .subcommand(completions)
@@ -127,6 +131,8 @@ pub(super) fn command_line() -> Command {
 
 const CHECK: &str =
     "Compare the records, the ledger and the stored bytes with each other, and print all damage";
+const EXPORT: &str = "Write the projects of an account as files: into a folder, or into one tar file";
+const IMPORT: &str = "Save the projects that `export` or the client's File Sync has written; what is there already stays as it is";
 const CREATE_ACCOUNT: &str =
     "Create an account; the password is read from the terminal, or is the first line of standard input";
 const REMOVE_ACCOUNT: &str = "Remove an account with all its projects, after a question";
@@ -142,6 +148,8 @@ fn tool(name: &'static str, about: &'static str) -> Command {
         .arg(config_file())
 }
 
+pub(super) const ALL: &str = "all";
+pub(super) const ARCHIVE: &str = "archive";
 pub(super) const DEEP: &str = "deep";
 pub(super) const EMAIL: &str = "email";
 pub(super) const JSON: &str = "json";
@@ -151,6 +159,19 @@ pub(super) const YES: &str = "yes";
 
 fn email() -> Arg {
     Arg::new(EMAIL).value_name("EMAIL").required(true).help("The email address of the account")
+}
+
+fn archive() -> Arg {
+    Arg::new(ARCHIVE)
+        .value_name("DIR|FILE.tar")
+        .required(true)
+        .value_parser(clap::value_parser!(PathBuf))
+        .value_hint(ValueHint::AnyPath)
+        .help("A folder, or a file whose name ends in .tar")
+}
+
+fn all() -> Arg {
+    Arg::new(ALL).long(ALL).action(ArgAction::SetTrue).help("Include the history and the trash")
 }
 
 fn deep() -> Arg {

@@ -353,6 +353,27 @@ fn the_commands_of_a_group_take_their_flags_on_either_side() {
 }
 
 #[test]
+fn an_archive_is_named_after_the_account() {
+    let email = "ada@example.org".to_owned();
+    for (words, tool) in [
+        (
+            "export ada@example.org /b.tar --all",
+            Tool::Export { email: email.clone(), target: "/b.tar".into(), all: true },
+        ),
+        ("import ada@example.org b", Tool::Import { email: email.clone(), source: "b".into() }),
+    ] {
+        let Ok(Invocation::Tool(config)) = given(words).variable("NOTESTAMP_NOTES_MAX", "1MiB").parse()
+        else {
+            panic!("{words} is a tool");
+        };
+        assert_eq!((config.tool, config.limits.notes_bytes_max), (tool, 1 << 20));
+    }
+    for words in ["export", "export ada@example.org", "import ada@example.org", "import a@b c --all"] {
+        assert!(given(words).parse().is_err(), "{words}");
+    }
+}
+
+#[test]
 fn each_setting_is_shown_with_the_source_of_its_value() {
     let key = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
     let shown = given("--media-max 4GiB config check --listen [::1]:1 --listen [::1]:2")

@@ -1,10 +1,12 @@
 //! The operator's tools: which one runs, and over which stores.
 
+use std::path::PathBuf;
+
 use clap::ArgMatches;
 
-use super::command_line::{DEEP, EMAIL, JSON, REPAIR, YES};
+use super::command_line::{ALL, ARCHIVE, DEEP, EMAIL, JSON, REPAIR, Settings, YES};
 use super::layers::{self, Environment, Resolved};
-use super::{ConfigError, Log, Retention, Storage, Sweep};
+use super::{ConfigError, Limits, Log, Retention, Storage, Sweep};
 
 /// What a tool needs to run.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -17,6 +19,8 @@ pub struct ToolConfig {
     pub sweep: Sweep,
     /// How long history and trash keep what was replaced or deleted.
     pub retention: Retention,
+    /// The limits of what is imported.
+    pub limits: Limits,
     /// The format and the filter of the log.
     pub log: Log,
     /// Whether the output is JSON lines on a terminal too.
@@ -34,6 +38,22 @@ pub enum Tool {
         deep: bool,
         /// Whether to repair what can be repaired.
         repair: bool,
+    },
+    /// Exports an account.
+    Export {
+        /// The email address, as it was typed.
+        email: String,
+        /// The folder or the tar file.
+        target: PathBuf,
+        /// Whether to export history and trash too.
+        all: bool,
+    },
+    /// Imports projects into an account.
+    Import {
+        /// The email address, as it was typed.
+        email: String,
+        /// The folder or the tar file.
+        source: PathBuf,
     },
     /// Manages the accounts.
     Account(AccountTool),
@@ -83,8 +103,8 @@ impl ToolConfig {
         let storage = settings.storage.into_storage();
         storage.check()?;
         let log = settings.log.into_log(environment.text("RUST_LOG")?)?;
-        let (sweep, retention, json) = (settings.sweep, settings.retention, levels[1].get_flag(JSON));
-        Ok(Self { tool, storage, sweep, retention, log, json })
+        let Settings { sweep, retention, limits, .. } = settings;
+        Ok(Self { tool, storage, sweep, retention, limits, log, json: levels[1].get_flag(JSON) })
     }
 }
 
@@ -92,9 +112,12 @@ impl Tool {
     /// The tool of the command at this path, with the arguments that clap has found for it.
     pub(super) fn of(path: &[&str], arguments: &ArgMatches) -> Self {
         let email = || arguments.get_one::<String>(EMAIL).expect("it is required").clone();
+        let archive = || arguments.get_one::<PathBuf>(ARCHIVE).expect("it is required").clone();
         match path {
             ["sweep"] => Self::Sweep,
             ["check"] => Self::Check { deep: arguments.get_flag(DEEP), repair: arguments.get_flag(REPAIR) },
+            ["export"] => Self::Export { email: email(), target: archive(), all: arguments.get_flag(ALL) },
+            ["import"] => Self::Import { email: email(), source: archive() },
             ["account", "list"] => Self::Account(AccountTool::List),
             ["account", "show"] => Self::Account(AccountTool::Show { email: email() }),
             ["account", "create"] => Self::Account(AccountTool::Create { email: email() }),

@@ -69,13 +69,15 @@ pub(super) async fn sign_out(context: &Context, email: &str) -> Result<Event, Fa
     }
 }
 
-async fn find(context: &Context, email: &str) -> Result<User, Failure> {
+/// The account with this address.
+pub(super) async fn find(context: &Context, email: &str) -> Result<User, Failure> {
     let email = Email::parse(email)?;
     context.store.find_account_by_email(&email).await?.ok_or_else(|| unknown(&email))
 }
 
 fn unknown(email: &Email) -> Failure {
-    Failure::new(Exit::Incomplete, format!("there is no account {}", email.as_str()))
+    let message = format!("there is no account {}", email.as_str());
+    Failure { is_final: true, ..Failure::new(Exit::Incomplete, message) }
 }
 
 fn new_password(text: &str) -> Result<Password, Failure> {

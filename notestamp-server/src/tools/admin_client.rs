@@ -1,14 +1,19 @@
 //! Lets a running server run a task.
 
 use std::error::Error;
+use std::io;
 use std::pin::Pin;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt as _, stream};
+use hyper::Method;
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1;
-use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
+use poem::{Body, Request};
+use tokio::io::AsyncBufRead;
 use tokio::net::UnixStream;
+use tokio_util::io::StreamReader;
 
 use super::event::{Event, Events};
 use super::failure::Failure;
@@ -27,20 +32,39 @@ pub(super) async fn run(stream: UnixStream, task: &Task, events: &Events) {
     let _ = events.send(Event::Failure(failed)).await;
 }
 
+/// Sends a request to a path of the admin socket; returns the body of the response.
+pub(super) async fn post(
+    stream: UnixStream,
+    path: &str,
+    body: Body,
+) -> Result<Incoming, Box<dyn Error + Send + Sync>> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    // Its error, if any, is also that of the request.
+    tokio::spawn(connection);
+    let request =
+        Request::builder().method(Method::POST).uri_str(path).header("host", "localhost").body(body);
+    let response = sender.send_request(hyper::Request::from(request)).await?;
+    if !response.status().is_success() {
+        return Err(format!("it is another version of this program (status {})", response.status()).into());
+    }
+    Ok(response.into_body())
+}
+
+/// The bytes of a response.
+pub(super) fn reader(body: Incoming) -> impl AsyncBufRead + Unpin + Send {
+    let bytes = stream::try_unfold(body, |mut body| async move {
+        let next = next_bytes(&mut body).await.map_err(io::Error::other)?;
+        Ok::<_, io::Error>(next.map(|bytes| (bytes, body)))
+    });
+    StreamReader::new(bytes.boxed())
+}
+
 async fn try_run(
     stream: UnixStream,
     task: &Task,
     events: &Events,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // Its error, if any, is also that of the request.
-    tokio::spawn(connection);
-    let request = Request::builder().method(Method::POST).uri("/").header("host", "localhost");
-    let response = sender.send_request(request.body(serde_json::to_string(task)?)?).await?;
-    if !response.status().is_success() {
-        return Err(format!("it is another version of this program (status {})", response.status()).into());
-    }
-    let mut body = response.into_body();
+    let mut body = post(stream, "/", Body::from_vec(serde_json::to_vec(task)?)).await?;
     let (mut read, mut has_ended) = (BytesMut::new(), false);
     while let Some(bytes) = next_bytes(&mut body).await? {
         read.extend_from_slice(&bytes);
@@ -55,7 +79,7 @@ async fn try_run(
     if has_ended { Ok(()) } else { Err("it has stopped; repeat the command".into()) }
 }
 
-async fn next_bytes(body: &mut Incoming) -> Result<Option<bytes::Bytes>, hyper::Error> {
+async fn next_bytes(body: &mut Incoming) -> Result<Option<Bytes>, hyper::Error> {
     loop {
         let frame = std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await;
         match frame.transpose()? {

@@ -7,8 +7,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use poem::http::{StatusCode, header};
-use poem::web::{LocalAddr, RemoteAddr};
-use poem::{Body, Request, Response};
+use poem::{Body, Response};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +17,7 @@ use super::admin_socket::AdminSocket;
 use super::context::Context;
 use super::event::{EVENTS_WAITING_MAX, Event};
 use super::task::{self, Task};
+use super::transfer::{self, body_of};
 use crate::config::BODY_BYTES_MAX;
 use crate::transport::ACCEPT_PAUSE;
 
@@ -69,11 +69,18 @@ async fn serve(stream: UnixStream, context: Context) {
     }
 }
 
-/// The response to a task: its events, as they happen.
 async fn respond(request: hyper::Request<Incoming>, context: Context) -> Response {
-    let addresses = (LocalAddr::default(), RemoteAddr::default());
-    let mut request = Request::from((request, addresses.0, addresses.1, poem::http::uri::Scheme::HTTP));
-    let body = request.take_body().into_bytes_limit(BODY_BYTES_MAX).await.unwrap_or_default();
+    match request.uri().path() {
+        transfer::EXPORT => transfer::respond_to_export(request, context).await,
+        transfer::PLAN => transfer::respond_to_plan(request, context).await,
+        transfer::IMPORT => transfer::respond_to_import(request, context).await,
+        _ => respond_to_task(request, context).await,
+    }
+}
+
+/// The response to a task: its events, as they happen.
+async fn respond_to_task(request: hyper::Request<Incoming>, context: Context) -> Response {
+    let body = body_of(request).into_bytes_limit(BODY_BYTES_MAX).await.unwrap_or_default();
     let Ok(task) = serde_json::from_slice::<Task>(&body) else {
         // The error is not shown: it may repeat a part of the body, which may contain a password.
         return Response::builder().status(StatusCode::BAD_REQUEST).finish();

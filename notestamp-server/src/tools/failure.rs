@@ -10,11 +10,14 @@ use crate::storage::StorageError;
 pub(super) struct Failure {
     pub(super) message: String,
     pub(super) exit: Exit,
+    /// Whether all that the tool has left to do would fail too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) is_final: bool,
 }
 
 impl Failure {
     pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into() }
+        Self { exit, message: message.into(), is_final: exit == Exit::Unreachable }
     }
 
     pub(super) fn unreachable(what: &str, error: &(dyn std::error::Error + 'static)) -> Self {

@@ -5,16 +5,24 @@ mod accounts;
 mod admin_client;
 mod admin_server;
 mod admin_socket;
+mod archive;
 mod check;
 mod confirm;
 mod context;
 mod event;
 mod exit;
+mod export;
+mod export_target;
 mod failure;
+mod frames;
+mod import;
+mod import_steps;
 mod open;
 mod output;
 mod settings;
 mod task;
+mod transfer;
+mod transfer_client;
 
 pub(crate) use admin_server::AdminServer;
 pub(crate) use admin_socket::AdminSocket;
@@ -28,17 +36,29 @@ use tokio::sync::mpsc;
 use crate::config::{Tool, ToolConfig};
 use confirm::{ask_before_removal, read_password};
 use event::EVENTS_WAITING_MAX;
+use export::ExportTask;
 use failure::Failure;
 use task::Task;
 
 /// Runs a tool, at the server that has the store open, or else in this process, and prints what it reports.
 pub async fn run(config: ToolConfig, output: &mut Output) -> Exit {
-    let task = match task_of(&config.tool) {
-        Ok(task) => task,
-        Err(failure) => return output.fail(&failure),
-    };
     let (events, reported) = mpsc::channel(EVENTS_WAITING_MAX);
-    let running = tokio::spawn(async move { open::run(&config, task, events).await });
+    let running = match config.tool.clone() {
+        Tool::Export { email, target, all } => tokio::spawn(async move {
+            let task = ExportTask { email, all };
+            open::run_export(&config, task, &target, events).await;
+        }),
+        Tool::Import { email, source } => tokio::spawn(async move {
+            open::run_import(&config, &email, &source, events).await;
+        }),
+        tool => {
+            let task = match task_of(&tool) {
+                Ok(task) => task,
+                Err(failure) => return output.fail(&failure),
+            };
+            tokio::spawn(async move { open::run(&config, task, events).await })
+        }
+    };
     let exit = output.print_all(reported).await;
     // The task closes the store after its last event, and ends early if the receiver of its events is gone.
     match running.await {
@@ -54,6 +74,9 @@ fn task_of(tool: &Tool) -> Result<Task, Failure> {
     Ok(match tool.clone() {
         Tool::Sweep => Task::Sweep,
         Tool::Check { deep, repair } => Task::Check { deep, repair },
+        Tool::Export { .. } | Tool::Import { .. } => {
+            unreachable!("this process reads and writes their files")
+        }
         Tool::Account(Account::List) => Task::ListAccounts,
         Tool::Account(Account::Show { email }) => Task::ShowAccount { email },
         Tool::Account(Account::Create { email }) => Task::CreateAccount { email, password: read_password()? },

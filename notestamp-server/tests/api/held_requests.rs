@@ -181,18 +181,37 @@ async fn a_media_stream_whose_session_ends_is_cut_before_its_end() {
         let streams = begin_streams(&scene).await;
         end.of(&scene.server, &scene.ada, &scene.elsewhere).await;
         scene.server.advance(CHECK_EVERY);
-        for mut stream in streams {
-            let mut bytes = 0;
-            let cut = loop {
-                match stream.chunk().await {
-                    Ok(Some(chunk)) => bytes += chunk.len(),
-                    Ok(None) => break false,
-                    Err(_) => break true,
-                }
-            };
-            assert!(cut, "the client must not take {bytes} bytes for all of the media");
-            assert!(bytes < MEDIA_BYTES, "{end:?}");
+        for stream in streams {
+            assert_cut(stream, end).await;
         }
+    }
+}
+
+/// Asserts that a response breaks off before all bytes of the media have come.
+async fn assert_cut(mut stream: reqwest::Response, end: End) {
+    let mut bytes = 0;
+    let cut = loop {
+        match stream.chunk().await {
+            Ok(Some(chunk)) => bytes += chunk.len(),
+            Ok(None) => break false,
+            Err(_) => break true,
+        }
+    };
+    assert!(cut, "the client must not take {bytes} bytes for all of the media");
+    assert!(bytes < MEDIA_BYTES, "{end:?}");
+}
+
+#[apply(api_test)]
+async fn an_export_whose_session_ends_is_cut_before_its_end() {
+    for end in [End::SignedOut, End::AccountRemoved] {
+        let scene = Scene::new().await;
+        scene.ada.save(Upload::of("song").media(&vec![7; MEDIA_BYTES])).await.assert_status(200);
+        let mut stream = scene.ada.begin_get("/auth/export").await;
+        assert_eq!(stream.status().as_u16(), 200);
+        assert!(stream.chunk().await.unwrap().is_some());
+        end.of(&scene.server, &scene.ada, &scene.elsewhere).await;
+        scene.server.advance(CHECK_EVERY);
+        assert_cut(stream, end).await;
     }
 }
 

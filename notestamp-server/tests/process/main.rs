@@ -8,10 +8,12 @@ mod connections;
 mod crash;
 mod damaged;
 mod durability;
+mod export;
 mod file_errors;
 mod full_disk;
 mod generated;
 mod https;
+mod import;
 mod memory;
 mod output;
 #[allow(dead_code, reason = "other tests use the rest of it")]

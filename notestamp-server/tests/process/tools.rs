@@ -15,7 +15,7 @@ const PASSWORD: &str = "correct horse battery\n";
 
 /// The lines of an output, which are JSON because it is no terminal.
 #[track_caller]
-fn lines(output: &Output) -> Vec<Value> {
+pub fn lines(output: &Output) -> Vec<Value> {
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -23,7 +23,7 @@ fn lines(output: &Output) -> Vec<Value> {
 
 /// The exit code of a tool that fails, which prints no result and says why.
 #[track_caller]
-fn refused(output: &Output) -> (Option<i32>, String) {
+pub fn refused(output: &Output) -> (Option<i32>, String) {
     assert_eq!(String::from_utf8(output.stdout.clone()).unwrap(), "");
     (output.status.code(), String::from_utf8(output.stderr.clone()).unwrap())
 }
