@@ -12,6 +12,8 @@ mod domain;
 mod durability;
 mod error;
 mod iso8601;
+#[cfg(feature = "mongodb")]
+mod legacy;
 mod memory_budget;
 pub mod protocol;
 mod random;
@@ -26,6 +28,8 @@ pub use clock::{Clock, ManualClock, MonotonicTime, SystemClock, Timestamp};
 pub use domain::*;
 pub use durability::Durability;
 pub use error::{Error, Result, error_chain};
+#[cfg(feature = "mongodb")]
+pub use legacy::LegacySource;
 pub use memory_budget::{MemoryBudget, MemoryScope, MemoryShare};
 pub use random::{OsRandom, Random};
 pub use store::{
@@ -34,3 +38,5 @@ pub use store::{
     NOTES_INLINE_BYTES_MAX, Opened, ProjectStream, Save, SaveRequest, StateImport, Store, StoreBuilder,
     StoreSettings, SweepReport, TrashPage,
 };
+#[cfg(feature = "mongodb")]
+pub use store::{LegacyEvent, LegacyFinding, LegacyFindingName, LegacyReport};

@@ -8,6 +8,7 @@ mod device_cookie;
 mod hash_queue;
 mod key_file;
 mod keys;
+mod legacy_hash;
 mod media_url;
 mod password;
 mod purpose_keys;

@@ -10,6 +10,7 @@ use unicode_normalization::UnicodeNormalization as _;
 use super::argon2id::Argon2id;
 use super::common_passwords::is_common;
 use super::hash_queue::{HashQueue, QueueFull};
+use super::legacy_hash;
 use crate::config::{HASHES_WAITING_MAX, PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN, RETRY_AFTER, grouped};
 use crate::error::{ApiError, Code};
 use crate::transport::network;
@@ -20,12 +21,17 @@ use crate::transport::network;
 /// Of the characters that RFC 8265 disallows, only control characters are refused, and only in a new password: the set
 /// of the others changes with the version of Unicode.
 #[derive(Clone)]
-pub(crate) struct Password(String);
+pub(crate) struct Password {
+    normalized: String,
+    /// As it was typed, for the hashes that were made of that.
+    typed: String,
+}
 
 impl Password {
     /// Normalizes a password as it was typed; it need not be right or valid.
     pub(crate) fn typed(text: &str) -> Self {
-        Self(text.chars().map(|c| if is_other_space(c) { ' ' } else { c }).nfc().collect())
+        let normalized = text.chars().map(|c| if is_other_space(c) { ' ' } else { c }).nfc().collect();
+        Self { normalized, typed: text.to_owned() }
     }
 
     /// Checks whether it may become the password of an account. The length counts after normalization.
@@ -35,12 +41,12 @@ impl Password {
     pub(crate) fn check_new(&self) -> Result<(), InvalidValue> {
         let refused = |why: &str| Err(InvalidValue::new("password", why));
         let bytes = |count| format!("{} bytes", grouped(count));
-        match self.0.len() {
+        match self.normalized.len() {
             0..PASSWORD_BYTES_MIN => refused(&format!("is shorter than {}", bytes(PASSWORD_BYTES_MIN))),
-            PASSWORD_BYTES_MIN..=PASSWORD_BYTES_MAX if self.0.chars().any(char::is_control) => {
+            PASSWORD_BYTES_MIN..=PASSWORD_BYTES_MAX if self.normalized.chars().any(char::is_control) => {
                 refused("has control characters")
             }
-            PASSWORD_BYTES_MIN..=PASSWORD_BYTES_MAX if is_common(&self.0) => {
+            PASSWORD_BYTES_MIN..=PASSWORD_BYTES_MAX if is_common(&self.normalized) => {
                 refused("is one of the most common ones")
             }
             PASSWORD_BYTES_MIN..=PASSWORD_BYTES_MAX => Ok(()),
@@ -91,7 +97,7 @@ impl Passwords {
         from: Option<IpAddr>,
     ) -> Result<PasswordHash, ApiError> {
         let password = password.clone();
-        self.in_turn(from, move |argon2id| argon2id.hash(password.0.as_bytes())).await
+        self.in_turn(from, move |argon2id| argon2id.hash(password.normalized.as_bytes())).await
     }
 
     /// Returns whether the hash is of this password, for a client of this address. Without a hash (an absent account)
@@ -107,7 +113,11 @@ impl Passwords {
     ) -> Result<bool, ApiError> {
         let password = password.clone();
         let (known, hash) = (hash.is_some(), hash.unwrap_or(&self.decoy).clone());
-        Ok(self.in_turn(from, move |argon2id| argon2id.verify(password.0.as_bytes(), &hash)).await? && known)
+        let matches = move |argon2id: &Argon2id| match legacy_hash::is_bcrypt(&hash) {
+            true => legacy_hash::verify(password.typed.as_bytes(), &hash),
+            false => argon2id.verify(password.normalized.as_bytes(), &hash),
+        };
+        Ok(self.in_turn(from, matches).await? && known)
     }
 
     /// Returns whether a hash was made with weaker parameters than are used now, or by another algorithm.
@@ -167,12 +177,12 @@ mod tests {
             ("seventeen\u{a0}otters\u{3000}in a\u{2009}canoe", "seventeen otters in a canoe"),
             ("\u{ac00}\u{b098}\u{b2e4}", "\u{1100}\u{1161}\u{1102}\u{1161}\u{1103}\u{1161}"),
         ] {
-            assert_eq!(Password::typed(one).0, Password::typed(other).0, "{one}");
+            assert_eq!(Password::typed(one).normalized, Password::typed(other).normalized, "{one}");
         }
         for (one, other) in
             [("STRASSE", "straße"), ("\u{ff21}", "A"), ("two  spaces", "two spaces"), (" a", "a"), ("ſ", "s")]
         {
-            assert_ne!(Password::typed(one).0, Password::typed(other).0, "{one}");
+            assert_ne!(Password::typed(one).normalized, Password::typed(other).normalized, "{one}");
         }
     }
 

@@ -84,6 +84,7 @@ pub(super) fn command_line() -> Command {
     let check = tool("check", CHECK).arg(deep()).arg(repair());
     let export = tool("export", EXPORT).arg(email()).arg(archive()).arg(all());
     let import = tool("import", IMPORT).arg(email()).arg(archive());
+    let import_legacy = tool("import-legacy", IMPORT_LEGACY).arg(legacy_mongodb()).arg(legacy_bucket());
     let account = Command::new("account")
         .about("Manage the accounts, for users that cannot do it themselves")
         .subcommand_required(true)
@@ -124,6 +125,7 @@ pub(super) fn command_line() -> Command {
         .subcommand(sweep)
         .subcommand(export)
         .subcommand(import)
+        .subcommand(import_legacy)
         .subcommand(account)
         .subcommand(config)
         .subcommand(completions)
@@ -133,6 +135,8 @@ const CHECK: &str =
     "Compare the records, the ledger and the stored bytes with each other, and print all damage";
 const EXPORT: &str = "Write the projects of an account as files: into a folder, or into one tar file";
 const IMPORT: &str = "Save the projects that `export` or the client's File Sync has written; what is there already stays as it is";
+const IMPORT_LEGACY: &str =
+    "Move in from the original Node backend: take over its accounts and their projects; it is only read";
 const CREATE_ACCOUNT: &str =
     "Create an account; the password is read from the terminal, or is the first line of standard input";
 const REMOVE_ACCOUNT: &str = "Remove an account with all its projects, after a question";
@@ -150,9 +154,11 @@ fn tool(name: &'static str, about: &'static str) -> Command {
 
 pub(super) const ALL: &str = "all";
 pub(super) const ARCHIVE: &str = "archive";
+pub(super) const BUCKET: &str = "bucket";
 pub(super) const DEEP: &str = "deep";
 pub(super) const EMAIL: &str = "email";
 pub(super) const JSON: &str = "json";
+pub(super) const MONGODB: &str = "mongodb";
 pub(super) const REPAIR: &str = "repair";
 pub(super) const SHELL: &str = "shell";
 pub(super) const YES: &str = "yes";
@@ -168,6 +174,19 @@ fn archive() -> Arg {
         .value_parser(clap::value_parser!(PathBuf))
         .value_hint(ValueHint::AnyPath)
         .help("A folder, or a file whose name ends in .tar")
+}
+
+fn legacy_mongodb() -> Arg {
+    Arg::new(MONGODB)
+        .long(MONGODB)
+        .value_name("URL")
+        .required(true)
+        .help("The MongoDB of the original backend")
+}
+
+fn legacy_bucket() -> Arg {
+    let help = "Its bucket; the credentials come from NOTESTAMP_LEGACY_AWS_…, or else from AWS_…";
+    Arg::new(BUCKET).long(BUCKET).value_name("URL").required(true).help(help)
 }
 
 fn all() -> Arg {

@@ -361,6 +361,10 @@ fn an_archive_is_named_after_the_account() {
             Tool::Export { email: email.clone(), target: "/b.tar".into(), all: true },
         ),
         ("import ada@example.org b", Tool::Import { email: email.clone(), source: "b".into() }),
+        (
+            "import-legacy --mongodb mongodb://h/d --bucket s3://b",
+            Tool::ImportLegacy { mongodb: "mongodb://h/d".to_owned(), bucket: "s3://b".to_owned() },
+        ),
     ] {
         let Ok(Invocation::Tool(config)) = given(words).variable("NOTESTAMP_NOTES_MAX", "1MiB").parse()
         else {

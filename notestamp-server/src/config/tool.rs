@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::ArgMatches;
 
-use super::command_line::{ALL, ARCHIVE, DEEP, EMAIL, JSON, REPAIR, Settings, YES};
+use super::command_line::{ALL, ARCHIVE, BUCKET, DEEP, EMAIL, JSON, MONGODB, REPAIR, Settings, YES};
 use super::layers::{self, Environment, Resolved};
 use super::{ConfigError, Limits, Log, Retention, Storage, Sweep};
 
@@ -54,6 +54,13 @@ pub enum Tool {
         email: String,
         /// The folder or the tar file.
         source: PathBuf,
+    },
+    /// Moves in from the original backend.
+    ImportLegacy {
+        /// The URL of its MongoDB.
+        mongodb: String,
+        /// The URL of its bucket.
+        bucket: String,
     },
     /// Manages the accounts.
     Account(AccountTool),
@@ -111,13 +118,15 @@ impl ToolConfig {
 impl Tool {
     /// The tool of the command at this path, with the arguments that clap has found for it.
     pub(super) fn of(path: &[&str], arguments: &ArgMatches) -> Self {
-        let email = || arguments.get_one::<String>(EMAIL).expect("it is required").clone();
+        let text = |name: &str| arguments.get_one::<String>(name).expect("it is required").clone();
+        let email = || text(EMAIL);
         let archive = || arguments.get_one::<PathBuf>(ARCHIVE).expect("it is required").clone();
         match path {
             ["sweep"] => Self::Sweep,
             ["check"] => Self::Check { deep: arguments.get_flag(DEEP), repair: arguments.get_flag(REPAIR) },
             ["export"] => Self::Export { email: email(), target: archive(), all: arguments.get_flag(ALL) },
             ["import"] => Self::Import { email: email(), source: archive() },
+            ["import-legacy"] => Self::ImportLegacy { mongodb: text(MONGODB), bucket: text(BUCKET) },
             ["account", "list"] => Self::Account(AccountTool::List),
             ["account", "show"] => Self::Account(AccountTool::Show { email: email() }),
             ["account", "create"] => Self::Account(AccountTool::Create { email: email() }),

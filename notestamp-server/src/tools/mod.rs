@@ -17,6 +17,8 @@ mod failure;
 mod frames;
 mod import;
 mod import_steps;
+#[cfg(feature = "mongodb")]
+mod legacy;
 mod open;
 mod output;
 mod settings;
@@ -77,6 +79,9 @@ fn task_of(tool: &Tool) -> Result<Task, Failure> {
         Tool::Export { .. } | Tool::Import { .. } => {
             unreachable!("this process reads and writes their files")
         }
+        Tool::ImportLegacy { mongodb, bucket } => {
+            Task::ImportLegacy { mongodb, bucket, variables: legacy_variables(text_variables()) }
+        }
         Tool::Account(Account::List) => Task::ListAccounts,
         Tool::Account(Account::Show { email }) => Task::ShowAccount { email },
         Tool::Account(Account::Create { email }) => Task::CreateAccount { email, password: read_password()? },
@@ -91,4 +96,42 @@ fn task_of(tool: &Tool) -> Result<Task, Failure> {
         }
         Tool::Account(Account::SignOut { email }) => Task::SignOut { email },
     })
+}
+
+/// The variables of the environment that are texts.
+fn text_variables() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// The variables for the bucket of the original: `NOTESTAMP_LEGACY_AWS_…`, without the beginning that is not AWS's; if
+/// there is none, `AWS_…`.
+fn legacy_variables(variables: impl Iterator<Item = (String, String)>) -> Vec<(String, String)> {
+    let (mut own, mut usual) = (Vec::new(), Vec::new());
+    for (name, value) in variables {
+        match name.strip_prefix("NOTESTAMP_LEGACY_") {
+            Some(name) if name.starts_with("AWS_") => own.push((name.to_owned(), value)),
+            None if name.starts_with("AWS_") => usual.push((name, value)),
+            _ => {}
+        }
+    }
+    if own.is_empty() { usual } else { own }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_credentials_of_the_original_are_its_own_or_the_usual_ones() {
+        let variable = |name: &str| (name.to_owned(), name.to_owned());
+        let usual = [variable("AWS_REGION"), variable("AWS_ACCESS_KEY_ID"), variable("PATH")];
+        let names = |variables: &[(String, String)]| {
+            let found = legacy_variables(variables.iter().cloned());
+            found.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&usual), ["AWS_REGION", "AWS_ACCESS_KEY_ID"]);
+        let own = [&usual[..], &[variable("NOTESTAMP_LEGACY_AWS_ENDPOINT_URL")]].concat();
+        assert_eq!(names(&own), ["AWS_ENDPOINT_URL"]);
+    }
 }

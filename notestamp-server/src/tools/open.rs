@@ -36,8 +36,7 @@ async fn try_run(config: &ToolConfig, task: Task, events: &Events) -> Result<(),
         admin_client::run(stream, &task, events).await;
         return Ok(());
     }
-    let settings = storage::sweep_settings(&config.storage, &config.sweep, &config.retention);
-    let clock = Arc::new(SystemClock);
+    let (settings, clock) = (settings(config), Arc::new(SystemClock));
     let store = match &task {
         Task::Check { .. } => storage::open_unchanged(&config.storage, settings, clock).await?,
         _ => storage::open(&config.storage, settings, clock).await?,
@@ -115,16 +114,21 @@ async fn connect(config: &ToolConfig) -> Result<Option<UnixStream>, Failure> {
 }
 
 async fn open_context(config: &ToolConfig) -> Result<Context, Failure> {
-    let settings = StoreSettings {
-        media_bytes_max: config.limits.media_bytes_max,
-        notes_bytes_max: config.limits.notes_bytes_max,
-        quota_bytes_max: config.limits.quota_bytes,
-        projects_max: config.limits.projects_max,
-        memory_bytes_max: config.limits.memory_bytes_max,
-        ..storage::sweep_settings(&config.storage, &config.sweep, &config.retention)
-    };
-    let store = storage::open(&config.storage, settings, Arc::new(SystemClock)).await?;
+    let store = storage::open(&config.storage, settings(config), Arc::new(SystemClock)).await?;
     Ok(Context { store, passwords: Arc::default() })
+}
+
+/// The settings of a store that no server has open: the limits of a server apply to what is imported.
+fn settings(config: &ToolConfig) -> StoreSettings {
+    let ToolConfig { storage, sweep, retention, limits, .. } = config;
+    StoreSettings {
+        media_bytes_max: limits.media_bytes_max,
+        notes_bytes_max: limits.notes_bytes_max,
+        quota_bytes_max: limits.quota_bytes,
+        projects_max: limits.projects_max,
+        memory_bytes_max: limits.memory_bytes_max,
+        ..storage::sweep_settings(storage, sweep, retention)
+    }
 }
 
 /// A tool works on a store that exists; a mistyped path must not become a new store.

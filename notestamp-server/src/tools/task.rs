@@ -3,7 +3,11 @@ use serde::{Deserialize, Serialize};
 
 use super::context::Context;
 use super::event::{Event, Events};
+#[cfg(not(feature = "mongodb"))]
+use super::exit::Exit;
 use super::failure::Failure;
+#[cfg(feature = "mongodb")]
+use super::legacy;
 use super::{accounts, check};
 
 /// What a tool does, with its arguments: the body of a request to the admin socket. It may contain a password, so it
@@ -13,6 +17,7 @@ use super::{accounts, check};
 pub(super) enum Task {
     Sweep,
     Check { deep: bool, repair: bool },
+    ImportLegacy { mongodb: String, bucket: String, variables: Vec<(String, String)> },
     ListAccounts,
     ShowAccount { email: String },
     CreateAccount { email: String, password: String },
@@ -37,6 +42,12 @@ async fn perform(task: Task, context: &Context, events: &Events) -> Result<Event
     match task {
         Task::Sweep => sweep(context).await,
         Task::Check { deep, repair } => check::run(context, events, CheckOptions { deep, repair }).await,
+        #[cfg(feature = "mongodb")]
+        Task::ImportLegacy { mongodb, bucket, variables } => {
+            legacy::run(context, events, (&mongodb, &bucket), &variables).await
+        }
+        #[cfg(not(feature = "mongodb"))]
+        Task::ImportLegacy { .. } => Err(Failure::new(Exit::WrongUse, "this build does not support MongoDB")),
         Task::ListAccounts => accounts::list(context, events).await,
         Task::ShowAccount { email } => accounts::show(context, events, &email).await,
         Task::CreateAccount { email, password } => accounts::create(context, &email, &password).await,

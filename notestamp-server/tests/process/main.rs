@@ -14,6 +14,7 @@ mod full_disk;
 mod generated;
 mod https;
 mod import;
+mod legacy;
 mod memory;
 mod output;
 #[allow(dead_code, reason = "other tests use the rest of it")]

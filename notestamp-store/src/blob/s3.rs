@@ -45,6 +45,21 @@ impl S3Bucket {
         Ok(self.bucket.backend(Arc::clone(&s3), Some(s3)))
     }
 
+    /// The bucket for a reader; credentials and settings that the URL does not set come from these variables.
+    #[cfg(feature = "mongodb")]
+    pub(super) fn open_with(
+        &self,
+        variables: &[(String, String)],
+    ) -> object_store::Result<Arc<dyn object_store::ObjectStore>> {
+        let mut builder = AmazonS3Builder::new();
+        for (name, value) in variables {
+            if let Ok(key) = name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>() {
+                builder = builder.with_config(key, value);
+            }
+        }
+        Ok(self.bucket.backend(Arc::new(self.client(builder)?), None).objects)
+    }
+
     fn client(&self, environment: AmazonS3Builder) -> object_store::Result<AmazonS3> {
         let mut builder = environment
             .with_bucket_name(&self.bucket.name)

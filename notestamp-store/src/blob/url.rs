@@ -135,6 +135,25 @@ impl BlobUrl {
     }
 }
 
+#[cfg(feature = "mongodb")]
+impl BlobUrl {
+    /// Opens a bucket or a folder that is only read. The credentials and settings of a bucket of S3 come from these
+    /// variables, which are named like those of the environment.
+    pub(crate) fn open_source(
+        &self,
+        variables: &[(String, String)],
+    ) -> object_store::Result<Arc<dyn object_store::ObjectStore>> {
+        #[cfg(not(feature = "s3"))]
+        let _ = variables;
+        match &self.0 {
+            Location::Folder(path) => Ok(Arc::new(LocalFileSystem::new_with_prefix(path)?)),
+            #[cfg(feature = "s3")]
+            Location::S3(bucket) => bucket.open_with(variables),
+            _ => Err(object_store::Error::NotSupported { source: format!("{self} as a source").into() }),
+        }
+    }
+}
+
 /// For messages: not percent-encoded, and without secrets.
 impl fmt::Display for BlobUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -12,6 +12,7 @@ mod audit;
 mod damaged;
 mod history;
 mod identity;
+mod imports;
 mod memory;
 mod objects;
 mod omitted;
@@ -32,6 +33,7 @@ pub use audit::{AuditedObject, DanglingPage, RecordAudit, Referrers};
 pub use damaged::{DamagedPage, DamagedRecord, RecordKey, RecordKind};
 pub use history::{HistoryStore, ReplacedAt, ThinnedHistory};
 pub use identity::StoreIdentity;
+pub use imports::ImportLog;
 pub use memory::MemoryRecords;
 #[cfg(feature = "mongodb")]
 pub use mongodb::MongoDbRecords;
@@ -64,7 +66,7 @@ pub use users::UserStore;
 /// [`Error::Corrupt`]: crate::Error::Corrupt
 #[async_trait]
 pub trait RecordStore:
-    UserStore + SessionStore + ProjectStore + HistoryStore + TrashStore + ObjectLedger + RecordAudit
+    UserStore + SessionStore + ProjectStore + HistoryStore + TrashStore + ObjectLedger + RecordAudit + ImportLog
 {
     /// A short name for logs and errors: `sqlite`, `mongodb`, …
     fn name(&self) -> &'static str;

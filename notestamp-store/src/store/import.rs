@@ -199,7 +199,7 @@ impl Store {
     }
 
     /// A title that no project of the account has: `TITLE (2)`, or the next number.
-    pub(super) async fn free_title(&self, owner: UserId, title: &Title) -> Result<Title> {
+    async fn free_title(&self, owner: UserId, title: &Title) -> Result<Title> {
         let mut number = 2_u64;
         loop {
             let numbered = title.numbered(number);
@@ -210,7 +210,8 @@ impl Store {
         }
     }
 
-    async fn find_any(&self, owner: UserId, title: &Title) -> Result<Option<Project>> {
+    /// The project of this title; `None` if there is none.
+    pub(super) async fn find_any(&self, owner: UserId, title: &Title) -> Result<Option<Project>> {
         self.shared.records.find_project(owner, title).await
     }
 

@@ -9,6 +9,8 @@ mod find;
 mod history;
 mod identity;
 mod import;
+#[cfg(feature = "mongodb")]
+mod legacy;
 mod list;
 mod media;
 mod media_quota;
@@ -43,6 +45,8 @@ pub use check::{CheckEvent, CheckOptions, CheckReport, Finding, FindingName};
 pub use export::{Export, ExportScope, Exported, ExportedFile};
 pub use history::HistoryPage;
 pub use import::{ArchivedProject, ArchivedState, ImportPlan, ImportStep, StateImport};
+#[cfg(feature = "mongodb")]
+pub use legacy::{LegacyEvent, LegacyFinding, LegacyFindingName, LegacyReport};
 pub use list::ProjectStream;
 pub use open::Opened;
 pub use save::{Save, SaveRequest};

@@ -9,9 +9,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use notestamp_store::protocol::{SaveCommit, StaleBefore, TrashRestore};
 use notestamp_store::records::{
-    AuditedObject, DamagedPage, DanglingPage, Deleted, HistoryStore, ListStart, ObjectLedger, ProjectStore,
-    RecordAudit, RecordKey, RecordKind, RecordStore, Referrers, ReplacedAt, SaveOutcome, SessionStore,
-    StoreIdentity, ThinnedHistory, TrashStore, UserStore,
+    AuditedObject, DamagedPage, DanglingPage, Deleted, HistoryStore, ImportLog, ListStart, ObjectLedger,
+    ProjectStore, RecordAudit, RecordKey, RecordKind, RecordStore, Referrers, ReplacedAt, SaveOutcome,
+    SessionStore, StoreIdentity, ThinnedHistory, TrashStore, UserStore,
 };
 use notestamp_store::{
     Caller, Digest, Email, Error, ListQuery, MediaRef, Namespace, Object, ObjectId, ObjectKind, Page,
@@ -117,6 +117,10 @@ pass_on! {
         fn correct_references(id: ObjectId, now: Timestamp) -> bool;
         fn correct_usage(id: UserId) -> bool;
         fn restore_row(row: &Object) -> bool;
+    }
+    ImportLog {
+        fn find_import(key: &str) -> Option<String>;
+        fn record_import(key: &str, value: &str) -> ();
     }
 }
 

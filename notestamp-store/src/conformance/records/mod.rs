@@ -21,6 +21,7 @@ pub mod audits;
 pub mod ended_sessions;
 pub mod history;
 pub mod identity;
+pub mod imports;
 pub mod inline;
 pub mod listing;
 pub mod lost_media;
@@ -191,6 +192,9 @@ macro_rules! records_conformance {
             identity {
                 live_objects_are_sampled_by_their_kind
                 the_first_id_stays
+            }
+            imports {
+                an_import_is_remembered_by_its_key
             }
             listing {
                 a_contained_text_is_literal_and_compares_letter_case

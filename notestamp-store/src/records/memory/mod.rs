@@ -2,6 +2,7 @@
 
 mod audit;
 mod history;
+mod imports;
 mod kept;
 mod ledger;
 mod library;
@@ -59,6 +60,8 @@ struct State {
     sessions: BTreeMap<SessionId, Session>,
     libraries: HashMap<UserId, Library>,
     ledger: Ledger,
+    /// What has been imported from other programs.
+    imports: HashMap<String, String>,
 }
 
 impl MemoryRecords {

@@ -22,6 +22,9 @@ pub(super) struct Collections {
     pub(super) trash: Collection<StateDocument>,
     /// The ledger.
     pub(super) objects: Collection<ObjectDocument>,
+    /// What has been taken over from another program. It has no version of its own: a program that does not know it
+    /// ignores it.
+    pub(super) imports: Collection<Document>,
     /// The bytes of inline objects, so that reading the ledger never reads them.
     pub(super) inline_bytes: Collection<InlineDocument>,
 }
@@ -37,6 +40,7 @@ impl Collections {
             versions: database.collection("versions"),
             trash: database.collection("trash"),
             objects: database.collection("objects"),
+            imports: database.collection("imports"),
             inline_bytes: database.collection("inline_bytes"),
             database: database.clone(),
         }

@@ -57,6 +57,7 @@ mod documents;
 mod error;
 mod history;
 mod identity;
+mod imports;
 mod listing;
 mod objects;
 mod projects;

@@ -9,6 +9,7 @@ mod error;
 mod file;
 mod history;
 mod identity;
+mod imports;
 mod listing;
 mod lock;
 mod media_use;

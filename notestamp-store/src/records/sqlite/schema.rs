@@ -23,6 +23,7 @@ const MIGRATIONS: &[fn(&Connection) -> Result<()>] = &[
     |database| Ok(database.execute_batch(VERSION_5)?),
     |database| Ok(database.execute_batch(VERSION_6)?),
     |database| Ok(database.execute_batch(VERSION_7)?),
+    |database| Ok(database.execute_batch(VERSION_8)?),
 ];
 
 /// Migrates the tables to the current version, in one transaction.
@@ -286,6 +287,14 @@ CREATE INDEX objects_live_notes ON objects (id) WHERE kind = 'notes' AND state =
 CREATE TABLE inline_bytes (
     id    BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16) REFERENCES objects (id),
     bytes BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
+const VERSION_8: &str = "
+-- What has been taken over from another program.
+CREATE TABLE IF NOT EXISTS imports (
+    key   TEXT NOT NULL PRIMARY KEY,
+    value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 ";
 
