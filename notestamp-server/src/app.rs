@@ -21,7 +21,7 @@ use crate::config::{
 use crate::error;
 use crate::https_redirect::{HTTPS_PORT, HttpsRedirect};
 use crate::maintenance;
-use crate::metrics::{Metrics, MetricsEndpoint};
+use crate::metrics::{Metrics, MetricsEndpoint, Observed};
 use crate::middleware::request_id::RequestId;
 use crate::middleware::{self, Middleware};
 use crate::offset_cursors::OffsetCursors;
@@ -123,10 +123,15 @@ impl App {
             random: random.clone(),
         });
         let session_ttl = store.settings().session_ttl;
-        let metrics = Arc::new(Metrics::new(store.memory().clone()));
+        let passwords = Arc::new(Passwords::default());
+        let metrics = Arc::new(Metrics::new(Observed {
+            memory: store.memory().clone(),
+            passwords: passwords.clone(),
+            traffic: Arc::default(),
+        }));
         let state = Arc::new(State {
             store,
-            passwords: Arc::new(Passwords::default()),
+            passwords,
             throttle: Throttle::new(config.limits.sign_in_failures, clock.clone()),
             auth,
             media_delivery: config.responses.media_delivery,
@@ -253,8 +258,10 @@ impl App {
         let random = self.state.auth.random.clone();
         let error_bodies =
             Arc::new(move |status| error::body_below_http(status, RequestId::generate(&*random).as_str()));
-        let server =
-            Server::new(self.connection_limits, SHUTDOWN_TIME_MAX).error_bodies(error_bodies).tls(self.tls);
+        let server = Server::new(self.connection_limits, SHUTDOWN_TIME_MAX)
+            .error_bodies(error_bodies)
+            .tls(self.tls)
+            .traffic(self.state.metrics.traffic().clone());
         server.run(listeners, self.middleware, stop).await;
         stopping.cancel();
         for (task, handle) in beside {

@@ -7,7 +7,6 @@ mod api;
 mod app;
 mod auth;
 pub mod config;
-pub mod data_folder;
 mod entity_tags;
 mod error;
 mod http;

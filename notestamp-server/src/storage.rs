@@ -5,10 +5,11 @@ use std::sync::Arc;
 #[cfg(feature = "mongodb")]
 use notestamp_store::records::MongoDbRecords;
 use notestamp_store::records::{MemoryRecords, RecordStore, SqliteRecords};
-use notestamp_store::{BlobStore, Clock, Error, ObjectKind, SessionTtl, Store, StoreBuilder, StoreSettings};
+use notestamp_store::{
+    BlobStore, Clock, DataFolderError, Error, ObjectKind, SessionTtl, Store, StoreBuilder, StoreSettings,
+};
 
 use crate::config::{Config, RecordsUrl, Retention, SESSIONS_OPEN_MAX, Storage, Sweep, UPLOADS_AT_ONCE_MAX};
-use crate::data_folder::DataFolderError;
 
 /// Why the stores cannot be opened.
 #[derive(Debug, thiserror::Error)]

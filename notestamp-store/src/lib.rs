@@ -7,6 +7,7 @@ mod blob;
 mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod data_folder;
 pub mod disk;
 mod domain;
 mod durability;
@@ -25,6 +26,7 @@ pub use blob::{
     BlobStore, BlobUrl, ByteStream, Ingest, ListedObject, PRESIGNED_TIME_MAX, PresignedHeaders, StagedObject,
 };
 pub use clock::{Clock, ManualClock, MonotonicTime, SystemClock, Timestamp};
+pub use data_folder::{DataFolder, DataFolderError};
 pub use domain::*;
 pub use durability::Durability;
 pub use error::{Error, Result, error_chain};

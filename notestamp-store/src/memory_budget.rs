@@ -130,6 +130,11 @@ impl MemoryBudget {
         MemoryScope { budget: self.clone(), account, address, request: Arc::new(request) }
     }
 
+    /// The limit, in bytes.
+    pub fn bytes_max(&self) -> u64 {
+        self.0.bytes_max
+    }
+
     /// How many bytes are held now.
     pub fn bytes_held(&self) -> u64 {
         self.lock().bytes

@@ -8,15 +8,13 @@
 use std::error::Error;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, TryStreamExt, stream};
-use notestamp_store::records::SqliteRecords;
 use notestamp_store::{
-    BlobStore, BlobUrl, CheckReport, Clock, Durability, Email, ListQuery, Metadata, Notes, ObjectKind,
-    PasswordHash, Project, SaveRequest, Store, StoreSettings, SystemClock, Title, UserId,
+    CheckReport, Clock, Durability, Email, ListQuery, Metadata, Notes, PasswordHash, Project, SaveRequest,
+    Store, StoreSettings, SystemClock, Title, UserId,
 };
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
@@ -86,17 +84,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-async fn open(folder: &Path) -> Result<Store, Box<dyn Error>> {
-    let durability = Durability::Full;
-    let records = SqliteRecords::open(folder.join("metadata.db"), durability).await?;
-    let notes = BlobUrl::folder(folder.join("notes"))?;
-    let notes = BlobStore::open(ObjectKind::Notes, &notes, durability).await?;
-    let media = BlobUrl::folder(folder.join("media"))?;
-    let media = BlobStore::open(ObjectKind::Media, &media, durability).await?;
+async fn open(folder: &Path) -> Result<Store, notestamp_store::Error> {
     // By default, a deleted project stays in the trash for 30 days, and then its media for a grace period of one hour,
     // during which it can be saved again cheaply. Here, a deletion is final, and the next sweep deletes the bytes.
+    // With the default settings, `Store::in_folder(folder)` is enough.
     let settings = StoreSettings { trash: None, sweep_grace: Duration::ZERO, ..StoreSettings::default() };
-    Ok(Store::builder(Arc::new(records), notes, media).settings(settings).open().await?)
+    Store::builder_in_folder(folder, Durability::Full).await?.settings(settings).open().await
 }
 
 async fn save(

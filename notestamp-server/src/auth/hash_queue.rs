@@ -77,6 +77,11 @@ impl HashQueue {
         turn
     }
 
+    /// How many requests wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.lock().waiting
+    }
+
     /// Whether no request hashes or waits.
     pub(super) fn is_idle(&self) -> bool {
         self.lock().running == 0

@@ -87,6 +87,11 @@ impl Default for Passwords {
 }
 
 impl Passwords {
+    /// How many hashes wait for their turn.
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.waiting()
+    }
+
     /// Hashes a new password, to be stored, for a client of this address.
     ///
     /// # Errors

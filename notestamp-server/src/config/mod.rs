@@ -207,9 +207,7 @@ impl Config {
         let signing_keys = match (signing_keys, settings.tokens.signing_key.take(), &storage.records) {
             (Some(keys), _, _) => SigningKeySource::Variable(keys),
             (None, Some(file), _) => SigningKeySource::File(file),
-            (None, None, RecordsUrl::Sqlite(_)) => {
-                SigningKeySource::DataFolder(data_folder.signing_key_file())
-            }
+            (None, None, RecordsUrl::Sqlite(_)) => SigningKeySource::of_data_folder(&data_folder),
             (None, None, RecordsUrl::Memory) => SigningKeySource::Process,
             (None, None, RecordsUrl::MongoDb(_)) => {
                 return Err(ConfigError::Contradiction(

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use notestamp_store::DataFolder;
+
 /// Where the signing keys come from.
 #[derive(Clone, PartialEq, Eq)]
 pub enum SigningKeySource {
@@ -15,6 +17,13 @@ pub enum SigningKeySource {
     DataFolder(PathBuf),
     /// A new key in memory, which lives as long as the process, like the sessions that it signs.
     Process,
+}
+
+impl SigningKeySource {
+    /// The file of a data folder. A program that can read it can impersonate any user.
+    pub fn of_data_folder(folder: &DataFolder) -> Self {
+        Self::DataFolder(folder.path().join("signing-key"))
+    }
 }
 
 /// Shows no key, and no text that may be one.

@@ -3,10 +3,9 @@
 use std::path::Path;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use notestamp_store::{BlobUrl, Dedup, Durability, NOTES_INLINE_BYTES_MAX};
+use notestamp_store::{BlobUrl, DataFolder, Dedup, Durability, NOTES_INLINE_BYTES_MAX};
 
 use super::{ConfigError, InvalidSetting, RecordsUrl, size};
-use crate::data_folder::DataFolder;
 
 /// The three stores.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -293,7 +293,7 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!((config.listen.metrics_address, config.listen.trusted_proxies.len()), (None, 0));
     let origins: Vec<String> = config.origins.allowed.iter().map(ToString::to_string).collect();
     assert_eq!(origins, ["http://localhost:3000", "http://localhost:5173"]);
-    assert_eq!(config.tokens.signing_keys, SigningKeySource::DataFolder(folder.signing_key_file()));
+    assert_eq!(config.tokens.signing_keys, SigningKeySource::of_data_folder(&folder));
     assert_eq!(config.tokens.session_max, Duration::from_secs(180 * 24 * 3600));
     assert_eq!(config.cookies, Cookies { insecure: false, same_site: SameSite::Lax });
     assert_eq!((config.limits.media_bytes_max, config.limits.notes_bytes_max), (2 << 30, 16 << 20));

@@ -2,6 +2,7 @@
 
 use poem::Response;
 use poem::http::{Method, Uri};
+use poem_openapi::OperationId;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
@@ -20,7 +21,8 @@ pub(crate) async fn observe(
     let span = tracing::info_span!("request", id = id.as_str(), %method, route = route(uri));
     let response = response.instrument(span.clone()).await;
     let status = response.status().as_u16();
-    metrics.responded(method, status, begun.elapsed());
+    let operation = response.extensions().get::<OperationId>().copied();
+    metrics.responded(method, operation, status, begun.elapsed());
     if let Some(code) = response.extensions().get::<Code>() {
         metrics.error_sent(*code);
     }

@@ -41,6 +41,7 @@ use poem::endpoint::BoxEndpoint;
 use poem::http::StatusCode;
 use poem::http::header::{ALLOW, CONNECTION, HeaderName, HeaderValue, SET_COOKIE};
 use poem::{Endpoint, Request, Response};
+use poem_openapi::OperationId;
 
 use self::allowed_methods::AllowedMethods;
 use self::base_url::BaseUrl;
@@ -126,9 +127,9 @@ impl Middleware {
     ) -> Response {
         let policy = Policy::of(request.uri().path());
         let guard = BodyGuard::install(&mut request, policy.body_bytes_max(self.upload_bytes_max));
-        let outcome = match self.admit(&mut request, id, origin, client) {
+        let (outcome, operation) = match self.admit(&mut request, id, origin, client) {
             Ok(()) => self.route(request, &guard).await,
-            Err(refusal) => Err(refusal),
+            Err(refusal) => (Err(refusal), None),
         };
         let mut response = outcome.unwrap_or_else(|error| error.to_response(id.as_str()));
         // The guard's error decides the status, whatever error a parser made of it.
@@ -136,6 +137,9 @@ impl Middleware {
             && !response.status().is_success()
         {
             response = with_cookies_of(&response, ApiError::from(error).to_response(id.as_str()));
+        }
+        if let Some(operation) = operation {
+            response.extensions_mut().insert(operation);
         }
         // Otherwise the client could send its next request on a connection that is about to be closed.
         if guard.exceeds(BODY_DRAIN_BYTES_MAX) {
@@ -177,17 +181,33 @@ impl Middleware {
         Ok(())
     }
 
-    /// Calls the operation; if the record store is remote, with a deadline.
-    async fn route(&self, mut request: Request, guard: &BodyGuard) -> Result<Response, ApiError> {
+    /// Calls the operation, and returns which one it was; if the record store is remote, with a deadline.
+    async fn route(
+        &self,
+        mut request: Request,
+        guard: &BodyGuard,
+    ) -> (Result<Response, ApiError>, Option<OperationId>) {
         let deadline = RequestDeadline::default();
         request.extensions_mut().insert(deadline.clone());
         let routing = self.routes.call(request);
-        if !self.is_remote {
-            return Ok(routing.await?);
+        let routed = match self.is_remote {
+            false => Some(routing.await),
+            true => in_time(guard, &deadline, routing).await,
+        };
+        match routed {
+            Some(Ok(response)) => {
+                let operation = response.data().copied();
+                (Ok(response), operation)
+            }
+            Some(Err(error)) => {
+                let operation = error.data().copied();
+                (Err(error.into()), operation)
+            }
+            None => {
+                let error = ApiError::storage_unavailable();
+                (Err(error.caused_by("no response before the deadline")), None)
+            }
         }
-        let routed = in_time(guard, &deadline, routing).await;
-        Ok(routed
-            .ok_or_else(|| ApiError::storage_unavailable().caused_by("no response before the deadline"))??)
     }
 
     /// Removes cookies that are late, and warns if browsers will not keep the others.

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use super::activity::{Activity, Pace, Phase};
 use super::idle_timer::{IdleTimer, MinimumRate};
 use super::refusal::{self, ErrorBodies};
+use super::traffic::Counting;
 use crate::config::{
     BODY_RATE_BYTES_MIN, BODY_RATE_WINDOW, HALF_CLOSED_TIME_MAX, HEAD_TIME_MAX, IDLE_TIME_MAX,
     PROGRESS_TIME_MAX,
@@ -142,6 +143,7 @@ pub(crate) struct GuardedStream<S> {
     /// Runs while a request has no response yet, and its peer sends no more.
     half_closed: IdleTimer,
     error_bodies: ErrorBodies,
+    counting: Counting,
     /// The unwritten part of a response that replaces one without a body.
     refusal: Option<Bytes>,
 }
@@ -160,6 +162,7 @@ impl<S> GuardedStream<S> {
         activity: Arc<Activity>,
         times: TimeLimits,
         error_bodies: ErrorBodies,
+        counting: Counting,
     ) -> Self {
         Self {
             stream,
@@ -172,6 +175,7 @@ impl<S> GuardedStream<S> {
             blocked: Blocked::Nothing,
             half_closed: IdleTimer::new(times.half_closed),
             error_bodies,
+            counting,
             refusal: None,
             times,
         }
@@ -201,6 +205,7 @@ impl<S> GuardedStream<S> {
     }
 
     fn has_read(&mut self, bytes: usize) {
+        self.counting.received(bytes);
         self.timer.stop_waiting();
         if bytes > 0 && self.phase == Phase::Idle {
             self.activity.begin_head();
@@ -222,6 +227,7 @@ impl<S> GuardedStream<S> {
         if bytes == 0 {
             return;
         }
+        self.counting.sent(bytes);
         self.unrewarded = 0;
         self.probe.renew();
         self.rate.moved(bytes as u64);
@@ -446,11 +452,21 @@ mod tests {
         }
     }
 
+    fn counting() -> Counting {
+        Arc::new(crate::transport::traffic::Traffic::default()).begin()
+    }
+
     /// A guarded connection, its activity, and its peer's end, with a window of `window` bytes.
     fn connection(window: usize) -> (GuardedStream<DuplexStream>, Arc<Activity>, DuplexStream) {
         let (ours, peer) = duplex(window);
         let activity = Arc::new(Activity::new());
-        let ours = GuardedStream::new(ours, activity.clone(), TimeLimits::default(), refusal::no_bodies());
+        let ours = GuardedStream::new(
+            ours,
+            activity.clone(),
+            TimeLimits::default(),
+            refusal::no_bodies(),
+            counting(),
+        );
         (ours, activity, peer)
     }
 
@@ -593,7 +609,7 @@ mod tests {
         prepare(&ours);
         let activity = Arc::new(Activity::new());
         let times = TimeLimits { progress: PROGRESS_TIME_MAX / SCALE, ..TimeLimits::default() };
-        let mut ours = GuardedStream::new(ours, activity.clone(), times, refusal::no_bodies());
+        let mut ours = GuardedStream::new(ours, activity.clone(), times, refusal::no_bodies(), counting());
         assert!(activity.begin_request());
         activity.begin_response(Pace::OfReader);
         let sending = async {

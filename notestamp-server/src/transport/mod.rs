@@ -17,6 +17,7 @@ mod request_body;
 mod response_body;
 pub(crate) mod server;
 mod tls;
+pub(crate) mod traffic;
 mod trusted_proxies;
 
 pub(crate) use activity::Pace;

@@ -30,6 +30,7 @@ use super::refusal::{self, ErrorBodies};
 use super::request_body::RequestBody;
 use super::response_body::ResponseBody;
 use super::tls::Tls;
+use super::traffic::Traffic;
 use crate::config::{HEAD_BYTES_MAX, HEADER_FIELDS_MAX};
 use crate::log_limit::LogLimit;
 
@@ -43,6 +44,7 @@ pub(crate) struct Server {
     drain_time_max: Duration,
     error_bodies: ErrorBodies,
     tls: Option<Arc<Tls>>,
+    traffic: Arc<Traffic>,
 }
 
 /// The state that all connections of a server share.
@@ -53,6 +55,7 @@ struct Shared<E> {
     times: TimeLimits,
     error_bodies: ErrorBodies,
     tls: Option<Arc<Tls>>,
+    traffic: Arc<Traffic>,
     connections: TaskTracker,
     /// Cancelled when the shutdown begins: no further request is started.
     stopping: CancellationToken,
@@ -64,13 +67,20 @@ impl Server {
     /// A server with these limits of connections. A graceful shutdown waits `drain_time_max` for requests in progress.
     pub(crate) fn new(limits: ConnectionLimits, drain_time_max: Duration) -> Self {
         let (times, error_bodies) = (TimeLimits::default(), refusal::no_bodies());
-        Self { limits, times, drain_time_max, error_bodies, tls: None }
+        Self { limits, times, drain_time_max, error_bodies, tls: None, traffic: Arc::default() }
     }
 
     /// With these bodies of the responses to connections that are refused before their request has been read.
     #[must_use]
     pub(crate) fn error_bodies(mut self, error_bodies: ErrorBodies) -> Self {
         self.error_bodies = error_bodies;
+        self
+    }
+
+    /// Counts its connections and their bytes here.
+    #[must_use]
+    pub(crate) fn traffic(mut self, traffic: Arc<Traffic>) -> Self {
+        self.traffic = traffic;
         self
     }
 
@@ -111,6 +121,7 @@ impl Server {
             times: self.times,
             error_bodies: self.error_bodies,
             tls: self.tls,
+            traffic: self.traffic,
             connections: TaskTracker::new(),
             stopping: CancellationToken::new(),
             cut: CancellationToken::new(),
@@ -175,6 +186,7 @@ async fn accept<E: Endpoint<Output = Response> + 'static>(listener: TcpListener,
                 if let Some(left_out) = REFUSALS.admit() {
                     tracing::warn!(peer = %peer.ip(), ?refusal, left_out, "connection refused");
                 }
+                shared.traffic.refuse();
                 refuse(&stream, refusal, &shared.error_bodies);
             }
         }
@@ -221,6 +233,7 @@ async fn serve<E: Endpoint<Output = Response>>(
     let Ok(local) = stream.local_addr() else { return };
     let local = LocalAddr(Addr::SocketAddr(local));
     prepare(&stream);
+    let counting = shared.traffic.begin();
     let activity = &slot.activity;
     let secured = tokio::select! {
         biased;
@@ -230,7 +243,8 @@ async fn serve<E: Endpoint<Output = Response>>(
     };
     let Ok(Ok(stream)) = secured else { return };
     let scheme = if shared.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
-    let stream = GuardedStream::new(stream, activity.clone(), shared.times, shared.error_bodies.clone());
+    let stream =
+        GuardedStream::new(stream, activity.clone(), shared.times, shared.error_bodies.clone(), counting);
     // Boxed, so that an idle connection has no room for the future of a request.
     let service = service_fn(|request| {
         let addresses = (local.clone(), peer.clone(), scheme.clone());

@@ -1,15 +1,14 @@
 //! The server is killed repeatedly at random moments, and keeps exactly the acknowledged changes.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, future, stream};
-use notestamp_server::data_folder::DataFolder;
-use notestamp_store::records::SqliteRecords;
-use notestamp_store::{BlobStore, BlobUrl, CheckReport, Digest, Durability, ObjectKind, Store};
+use notestamp_store::{CheckReport, Digest, Store};
 
 use super::client::{Broken, Client};
 use super::generated::{Numbers, file, pieces};
@@ -156,15 +155,8 @@ async fn verify(client: &Client, known: &mut Known) {
 }
 
 /// Compares the ledger and the files of a data folder that no server has open.
-async fn check(data: &std::path::Path) -> CheckReport {
-    let folder = DataFolder::new(data).unwrap();
-    let records = SqliteRecords::open(folder.sqlite_file(), Durability::Full).await.unwrap();
-    let blobs = async |kind, path| {
-        BlobStore::open(kind, &BlobUrl::folder(path).unwrap(), Durability::Full).await.unwrap()
-    };
-    let notes = blobs(ObjectKind::Notes, folder.notes_folder()).await;
-    let media = blobs(ObjectKind::Media, folder.media_folder()).await;
-    let store = Store::builder(Arc::new(records), notes, media).open().await.unwrap();
+pub(super) async fn check(data: &Path) -> CheckReport {
+    let store = Store::in_folder(data).await.unwrap();
     let report = store.check().await.unwrap();
     store.close().await.unwrap();
     report

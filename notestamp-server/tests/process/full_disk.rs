@@ -3,17 +3,16 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use bytes::Bytes;
 use futures_util::stream;
-use notestamp_server::data_folder::DataFolder;
-use notestamp_store::records::SqliteRecords;
-use notestamp_store::{BlobStore, BlobUrl, CheckReport, Durability, ObjectKind, Store};
+use notestamp_store::CheckReport;
 use tempfile::TempDir;
 
 use super::client::Client;
+use super::crash::check;
 use super::server::{Server, TIMEOUT, sweep, try_start};
 
 const MIB: u64 = 1 << 20;
@@ -69,21 +68,6 @@ impl Drop for Disk {
 
 fn media() -> Option<impl futures_util::Stream<Item = Bytes> + Send + 'static> {
     Some(stream::iter((0..3).map(|n| Bytes::from(vec![n; MIB as usize]))))
-}
-
-/// The differences between the ledger and the folders of a stopped server.
-async fn check(data: &Path) -> CheckReport {
-    let folder = DataFolder::new(data).unwrap();
-    let records = SqliteRecords::open(folder.sqlite_file(), Durability::Full).await.unwrap();
-    let blobs = |kind, path: PathBuf| async move {
-        BlobStore::open(kind, &BlobUrl::folder(path).unwrap(), Durability::Full).await.unwrap()
-    };
-    let notes = blobs(ObjectKind::Notes, folder.notes_folder()).await;
-    let media = blobs(ObjectKind::Media, folder.media_folder()).await;
-    let store = Store::builder(std::sync::Arc::new(records), notes, media).open().await.unwrap();
-    let report = store.check().await.unwrap();
-    store.close().await.unwrap();
-    report
 }
 
 async fn readiness(server: &Server) -> (u16, String) {

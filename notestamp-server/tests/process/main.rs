@@ -16,6 +16,7 @@ mod https;
 mod import;
 mod legacy;
 mod memory;
+mod monitoring;
 mod output;
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod server;

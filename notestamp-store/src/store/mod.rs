@@ -9,6 +9,8 @@ mod find;
 mod history;
 mod identity;
 mod import;
+#[cfg(feature = "sqlite")]
+mod in_folder;
 #[cfg(feature = "mongodb")]
 mod legacy;
 mod list;

@@ -1,12 +1,16 @@
-//! The folder where the default configuration stores everything.
+//! A folder with everything of a store: the records, the notes and the media.
 
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use notestamp_store::{Durability, disk};
+use crate::disk;
+use crate::durability::Durability;
 
 /// One folder for everything, so that it can be backed up, moved or deleted as a whole.
+///
+/// The server and [`Store::in_folder`](crate::Store::in_folder) use the same layout, so each can open the folder of the
+/// other, one at a time. The server adds its signing key.
 ///
 /// | name | what |
 /// | --- | --- |
@@ -14,7 +18,6 @@ use notestamp_store::{Durability, disk};
 /// | `notestamp.sqlite.reserve` | no data: reserved space for deletions on a full disk |
 /// | `notestamp.sqlite.socket` | the socket for the tools of the operator, while a server runs |
 /// | `notes/`, `media/` | the blobs |
-/// | `signing-key` | the key that signs tokens; a program that can read it can impersonate any user |
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DataFolder(PathBuf);
 
@@ -48,11 +51,6 @@ impl DataFolder {
     /// The folder of the media.
     pub fn media_folder(&self) -> PathBuf {
         self.0.join("media")
-    }
-
-    /// The file of the signing key.
-    pub fn signing_key_file(&self) -> PathBuf {
-        self.0.join("signing-key")
     }
 
     /// Creates the folder, accessible to its owner only, if it does not exist.
@@ -105,9 +103,8 @@ pub enum DataFolderError {
 
 #[cfg(test)]
 mod tests {
-    use notestamp_store::error_chain;
-
     use super::*;
+    use crate::error::error_chain;
 
     #[test]
     fn a_created_folder_is_empty_and_can_be_opened_again() {
