@@ -20,6 +20,7 @@ mod purge;
 mod readers;
 mod rows;
 mod schema;
+mod session_cache;
 mod sessions;
 mod trash;
 mod users;
@@ -36,6 +37,7 @@ use tokio::task::spawn_blocking;
 use self::error::{BACKEND, Failure};
 use self::lock::ExclusiveLock;
 use self::readers::{BUSY_TIMEOUT, Readers, STATEMENTS_MAX};
+use self::session_cache::{Commits, SessionCache};
 use self::writer::{Priority, Writer};
 use super::{DamagedPage, RecordKey, RecordKind, RecordStore, StoreIdentity};
 use crate::disk::{self, Reserve};
@@ -73,6 +75,7 @@ pub struct SqliteRecords {
     // it, which only the writer's connection can do.
     readers: Readers,
     writer: Arc<Writer>,
+    sessions: SessionCache,
     /// Calls that ask how much space is free.
     space_calls: ShortWork,
     path: PathBuf,
@@ -103,9 +106,11 @@ impl SqliteRecords {
         };
         reserve.restore();
         reserve.complete();
-        let writer = Arc::new(Writer::start(connection, lock, reserve, &path)?);
+        let commits = Commits::default();
+        let writer = Arc::new(Writer::start(connection, lock, reserve, &path, commits.clone())?);
         let readers = Readers::new(path.clone());
-        Ok(Self { readers, writer, space_calls: ShortWork::default(), path })
+        let sessions = SessionCache::new(commits);
+        Ok(Self { readers, writer, sessions, space_calls: ShortWork::default(), path })
     }
 
     /// Runs a query that reads only a few rows. It may be run twice.
@@ -186,6 +191,7 @@ fn connect(path: &Path, durability: Durability) -> Result<Connection, Failure> {
     connection.pragma_update(None, "synchronous", synchronous)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
+    readers::keep_plans(&connection)?;
     // Deleted content is overwritten: otherwise it stays in the file until its space is used again.
     connection.pragma_update(None, "secure_delete", true)?;
     // Otherwise SQLite writes the temporary data of statements to files, on a disk that may be full.

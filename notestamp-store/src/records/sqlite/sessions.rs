@@ -21,7 +21,15 @@ impl SessionStore for SqliteRecords {
     }
 
     async fn find_session(&self, id: SessionId) -> Result<Option<Session>> {
-        self.look_up(move |connection| find(connection, id)).await
+        let read_after = match self.sessions.find(id) {
+            Ok(session) => return Ok(Some(session)),
+            Err(read_after) => read_after,
+        };
+        let found = self.look_up(move |connection| find(connection, id)).await?;
+        if let Some(session) = &found {
+            self.sessions.keep(session, read_after);
+        }
+        Ok(found)
     }
 
     async fn replace_session(&self, before: &Session, after: &Session) -> Result<bool> {

@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::beside::log_bytes;
 use super::error::{BatchFailure, Failure, Result};
 use super::lock::ExclusiveLock;
+use super::session_cache::Commits;
 use crate::disk::Reserve;
 use crate::error::error_chain;
 
@@ -64,15 +65,18 @@ struct Handles {
 
 impl Writer {
     /// Starts the thread, which holds the lock until it has closed the connection.
+    ///
+    /// Each commit is counted before its results are returned.
     pub(super) fn start(
         connection: Connection,
         lock: ExclusiveLock,
         reserve: Reserve,
         path: &Path,
+        commits: Commits,
     ) -> Result<Self> {
         let (queue, steps) = mpsc::channel(QUEUE_STEPS_MAX);
         let thread = thread::Builder::new().name("notestamp-sqlite".to_owned());
-        let database = Database { connection, path: path.to_owned(), reserve, log_bytes_max: LOG_BYTES_MAX };
+        let database = Database { connection, path: path.to_owned(), reserve, log_bytes_max: LOG_BYTES_MAX, commits };
         let thread = thread.spawn(move || write_all(database, steps, lock));
         let failed = |source| Failure::Io { verb: "start the writer of", path: path.to_owned(), source };
         let thread = Some(thread.map_err(failed)?);
@@ -155,6 +159,7 @@ struct Database {
     reserve: Reserve,
     /// The length of the log at which the next checkpoint is due.
     log_bytes_max: u64,
+    commits: Commits,
 }
 
 impl Database {
@@ -187,6 +192,7 @@ impl Database {
 
     fn commit(&mut self, batch: &mut [Box<dyn Step>]) -> Committed {
         let committed = commit(&mut self.connection, &self.path, batch);
+        self.commits.count();
         committed.map_err(|failure| Arc::new(failure.find_reason(&self.path)))
     }
 
