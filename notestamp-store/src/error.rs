@@ -93,6 +93,12 @@ pub enum Error {
         /// The limit.
         max: usize,
     },
+    /// The account has as many exports in progress as it may have: a retry later may succeed.
+    #[error("the account has {max} exports in progress; try again when one has ended")]
+    TooManyExports {
+        /// The limit.
+        max: usize,
+    },
     /// Another process, or another part of this process, has opened a resource that only one may open.
     #[error("{what} is in use")]
     InUse {

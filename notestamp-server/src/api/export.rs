@@ -35,7 +35,7 @@ pub(crate) struct ExportApi;
 
 failures! {
     /// The error statuses of an export.
-    ExportFailures: 400 401;
+    ExportFailures: 400 401 429;
 }
 
 /// The name that browsers save an export as.

@@ -33,7 +33,7 @@ impl From<StoreError> for ApiError {
             StoreError::UploadExpired => Self::new(Code::UploadExpired, message),
             StoreError::QuotaExceeded { .. } => Self::new(Code::QuotaExceeded, message),
             StoreError::TooManyProjects { .. } => Self::new(Code::TooManyProjects, message),
-            StoreError::TooManyUploads { .. } => {
+            StoreError::TooManyUploads { .. } | StoreError::TooManyExports { .. } => {
                 Self::retry_after(Code::TooManyRequests, message, RETRY_AFTER)
             }
             StoreError::Full { .. } => {

@@ -182,6 +182,21 @@ async fn an_upload_beyond_the_quota_is_cut_off_while_it_arrives() {
 }
 
 #[apply(api_test)]
+async fn of_three_exports_at_once_one_is_refused() {
+    let server = TestServer::spawn().await;
+    let ada = server.ada().await;
+    // More than fits into the buffers of a connection.
+    ada.save(Upload::of("song").media(&vec![7; 24 << 20])).await.assert_status(200);
+    let mut held = vec![ada.begin_get("/auth/export").await, ada.begin_get("/auth/export?all=true").await];
+    let refused = ada.get("/auth/export").await.assert_error(429, "too_many_requests");
+    assert!(refused.headers.contains_key("retry-after"));
+    server.signed_in("bob@example.org").await.get("/auth/export").await.assert_status(200);
+    ada.save_project("a").await;
+    held.pop();
+    ada.get("/auth/export").await.assert_status(200);
+}
+
+#[apply(api_test)]
 async fn of_nine_uploads_at_once_one_is_refused() {
     let server = TestServer::spawn().await;
     let ada = server.ada().await;

@@ -16,7 +16,11 @@ use crate::domain::{
 use crate::error::{Error, Result, error_chain};
 use crate::memory_budget::MemoryShare;
 
+use super::uploads::UploadPlace;
 use super::{Opened, Store};
+
+/// How many exports of one account may be in progress at once in this process: each reads all that the account has.
+pub(super) const EXPORTS_AT_ONCE_MAX: usize = 2;
 
 /// How many records one step reads.
 const STEP: usize = 64;
@@ -70,6 +74,8 @@ pub struct Export {
     projects: vec::IntoIter<ProjectId>,
     /// What is next, of the project that is being exported.
     steps: VecDeque<Step>,
+    /// Among the exports in progress of the account.
+    _place: UploadPlace,
 }
 
 /// A part of a project.
@@ -105,9 +111,13 @@ impl Store {
     /// that of the projects that exist when it begins, each as it is when its turn comes.
     ///
     /// # Errors
-    /// [`Error::SessionEnded`] if the caller's session has ended.
+    /// - [`Error::SessionEnded`] if the caller's session has ended.
+    /// - [`Error::TooManyExports`] if two of the account are in progress for a few seconds.
     pub async fn export(&self, caller: impl Into<Caller>, scope: ExportScope) -> Result<Export> {
         let caller = caller.into();
+        let max = EXPORTS_AT_ONCE_MAX;
+        let begun = self.shared.exports.begin(caller.user).await;
+        let place = begun.map_err(|_| Error::TooManyExports { max })?;
         let (mut ambiguous, mut projects) = (AmbiguousNames::default(), Vec::new());
         let mut listed = self.stream_projects(caller, &ListQuery::default()).await?;
         while let Some(chunk) = listed.next_chunk().await? {
@@ -129,6 +139,7 @@ impl Store {
             trash: trash.into_iter(),
             projects: projects.into_iter(),
             steps: VecDeque::new(),
+            _place: place,
         })
     }
 

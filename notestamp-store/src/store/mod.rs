@@ -40,6 +40,7 @@ use crate::random::{OsRandom, Random};
 use crate::records::{RecordStore, StoreIdentity};
 
 use clock_readings::{ClockReading, ClockReadings};
+use export::EXPORTS_AT_ONCE_MAX;
 use rotations::Rotations;
 use uploads::Uploads;
 
@@ -155,6 +156,8 @@ struct Shared {
     settings: StoreSettings,
     memory: MemoryBudget,
     uploads: Uploads,
+    /// The exports in progress of each account.
+    exports: Uploads,
     clock: Arc<dyn Clock>,
     clock_readings: Mutex<ClockReadings>,
     rotations: Mutex<Rotations>,
@@ -221,6 +224,7 @@ impl StoreBuilder {
         let (clock_readings, rotations) = (Mutex::new(ClockReadings::new(&*clock)), Mutex::default());
         let memory = MemoryBudget::new(settings.memory_bytes_max);
         let uploads = Uploads::new(settings.uploads_at_once_max);
+        let exports = Uploads::new(EXPORTS_AT_ONCE_MAX);
         let shared = Shared {
             records,
             notes,
@@ -228,6 +232,7 @@ impl StoreBuilder {
             settings,
             memory,
             uploads,
+            exports,
             clock,
             clock_readings,
             rotations,
