@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use notestamp_store::protocol::{NewNotes, SaveCommit, Written};
 use notestamp_store::records::{
     HistoryStore, ObjectLedger, ProjectStore, RecordStore, SaveOutcome, SessionStore, SqliteRecords,
@@ -206,24 +207,70 @@ async fn save(store: &SqliteRecords, owner: UserId, n: u8, metadata: Metadata, n
     let (notes, home) = (ObjectId::from_bytes([n; 16]), Namespace::Owner(owner));
     store.reserve(&[Object::reserve(notes, ObjectKind::Notes, home, now)]).await.unwrap();
     let commit = SaveCommit {
-        caller: owner.into(),
-        new_id: ProjectId::from_bytes([n; 16]),
-        metadata,
-        precondition: Precondition::None,
         notes: NewNotes::Written(Written { object: notes, digest: Digest::of(&[n]), size: 1 }),
-        media: None,
-        checks: Vec::new(),
-        namespace: home,
-        restores: None,
-        history: Some(Duration::from_secs(86_400)),
-        quota_bytes_max: None,
-        projects_max: 10,
         now,
+        ..commit(owner, n.into(), metadata)
     };
     match store.commit_save(&commit).await.unwrap() {
         SaveOutcome::Saved { project, .. } => *project,
         other => panic!("{other:?}"),
     }
+}
+
+/// The commit of a save with a history and without notes yet; `n` makes its project unique.
+fn commit(owner: UserId, n: u16, metadata: Metadata) -> SaveCommit {
+    let nothing = Written { object: ObjectId::from_bytes([0xff; 16]), digest: Digest::of(b""), size: 0 };
+    SaveCommit {
+        caller: owner.into(),
+        new_id: ProjectId::from_bytes([[1; 14].as_slice(), &n.to_be_bytes()].concat().try_into().unwrap()),
+        metadata,
+        precondition: Precondition::None,
+        notes: NewNotes::Written(nothing),
+        media: None,
+        checks: Vec::new(),
+        namespace: Namespace::Owner(owner),
+        restores: None,
+        history: Some(Duration::from_secs(86_400)),
+        quota_bytes_max: None,
+        projects_max: 10,
+        now: NOW,
+    }
+}
+
+/// Each page of a save is written to the log as a whole. This number does not depend on the machine.
+#[tokio::test]
+async fn a_save_of_small_notes_writes_few_pages_and_the_log_is_used_again() {
+    let (folder, path) = place();
+    let store = open(&path).await.unwrap();
+    let ada = user(1);
+    store.create_user(&ada).await.unwrap();
+    let bytes = Bytes::from(vec![b' '; 2 << 10]);
+    let save = async |n: u16| {
+        let object =
+            ObjectId::from_bytes([[0; 14].as_slice(), &n.to_be_bytes()].concat().try_into().unwrap());
+        let title = format!("project {}", n % 20);
+        let commit = SaveCommit {
+            notes: NewNotes::Inline { object, digest: Digest::of(&n.to_be_bytes()), bytes: bytes.clone() },
+            projects_max: 100,
+            ..commit(ada.id, n, Metadata::new(Title::parse(&title).unwrap(), NOW))
+        };
+        assert!(matches!(store.commit_save(&commit).await, Ok(SaveOutcome::Saved { .. })));
+    };
+    let log = || fs::metadata(folder.path().join("metadata.db-wal")).unwrap().len();
+    for n in 0..30 {
+        save(n).await;
+    }
+    let before = log();
+    for n in 30..130 {
+        save(n).await;
+    }
+    let each = (log() - before) / 100;
+    assert!(each <= 26 << 10, "{each} bytes");
+    for n in 130..500 {
+        save(n).await;
+    }
+    assert!(log() <= 6 << 20, "{} bytes", log());
+    store.close().await.unwrap();
 }
 
 /// Sessions as version 4 stored them: without the epoch in which they started.
@@ -325,7 +372,7 @@ async fn a_truncated_database_is_corrupt() {
         }
         store.close().await.unwrap();
         let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
-        file.set_len((4096.0 * pages_left) as u64).unwrap();
+        file.set_len((1024.0 * pages_left) as u64).unwrap();
         let refused = open(&path).await.map(drop);
         assert!(matches!(refused, Err(Error::Corrupt(_))), "{pages_left} pages left: {refused:?}");
     }

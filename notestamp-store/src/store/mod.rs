@@ -41,6 +41,7 @@ use crate::records::{RecordStore, StoreIdentity};
 
 use clock_readings::{ClockReading, ClockReadings};
 use export::EXPORTS_AT_ONCE_MAX;
+use reaper::Reaper;
 use rotations::Rotations;
 use uploads::Uploads;
 
@@ -145,9 +146,6 @@ pub struct Store {
     shared: Arc<Shared>,
 }
 
-/// How many reapers run at once; beyond this limit, the doomed objects are left to the sweep.
-const REAPERS_MAX: usize = 64;
-
 #[derive(Debug)]
 struct Shared {
     records: Arc<dyn RecordStore>,
@@ -166,7 +164,7 @@ struct Shared {
     random: Arc<dyn Random>,
     /// Tasks that continue after their caller's future has returned or was dropped; `close` waits for them.
     tasks: TaskTracker,
-    reapers: Arc<tokio::sync::Semaphore>,
+    reaper: Reaper,
     /// Whether the reservations of a process that has ended were kept, and this process makes none.
     keeps_reservations: bool,
 }
@@ -220,7 +218,6 @@ impl StoreBuilder {
     pub async fn open(self) -> Result<Store> {
         let Self { records, notes, media, settings, clock, random, keeps_reservations } = self;
         let tasks = TaskTracker::new();
-        let reapers = Arc::new(tokio::sync::Semaphore::new(REAPERS_MAX));
         let (clock_readings, rotations) = (Mutex::new(ClockReadings::new(&*clock)), Mutex::default());
         let memory = MemoryBudget::new(settings.memory_bytes_max);
         let uploads = Uploads::new(settings.uploads_at_once_max);
@@ -239,7 +236,7 @@ impl StoreBuilder {
             thinned_up_to: Mutex::new(Timestamp::MIN),
             random,
             tasks,
-            reapers,
+            reaper: Reaper::default(),
             keeps_reservations,
         };
         // The identities can be compared only if all three backends respond.

@@ -1,6 +1,7 @@
 //! Deletes the objects that a save or a deletion has doomed, soon after it. What this leaves, the next sweep deletes.
 
 use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::StreamExt;
 
@@ -9,8 +10,47 @@ use crate::error::{Result, error_chain};
 
 use super::Store;
 
-/// How many objects one reaper deletes at once.
+/// How many objects the reaper deletes at once.
 const DELETES_AT_ONCE: usize = 8;
+
+/// How many objects it deletes before it forgets them in one transaction.
+const BATCH: usize = 256;
+
+/// How many objects may wait for it; beyond this limit, they are left to the sweep.
+const WAITING_MAX: usize = 4_096;
+
+/// The doomed objects of concurrent saves and deletions, which one background task deletes together: to forget them
+/// costs one transaction for all that have come while it was busy.
+#[derive(Debug, Default)]
+pub(super) struct Reaper(Mutex<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    rows: Vec<Object>,
+    is_running: bool,
+}
+
+impl Reaper {
+    /// Adds objects; returns whether a task must be started.
+    fn add(&self, doomed: Vec<Object>) -> bool {
+        let mut waiting = self.waiting();
+        let room = WAITING_MAX - waiting.rows.len();
+        waiting.rows.extend(doomed.into_iter().take(room));
+        !std::mem::replace(&mut waiting.is_running, true)
+    }
+
+    /// The next objects for the task, which must end if there are none.
+    fn next(&self) -> Vec<Object> {
+        let mut waiting = self.waiting();
+        let some = waiting.rows.len().min(BATCH);
+        waiting.is_running = some > 0;
+        waiting.rows.drain(..some).collect()
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Store {
     /// Deletes doomed objects in the background.
@@ -18,15 +58,21 @@ impl Store {
         if doomed.is_empty() {
             return;
         }
-        if let Ok(permit) = self.shared.reapers.clone().try_acquire_owned() {
-            let store = self.clone();
-            self.shared.tasks.spawn(async move {
-                let _permit = permit;
-                if let Err(error) = store.delete_doomed(doomed).await {
+        if !self.shared.reaper.add(doomed) {
+            return;
+        }
+        let store = self.clone();
+        self.shared.tasks.spawn(async move {
+            loop {
+                let some = store.shared.reaper.next();
+                if some.is_empty() {
+                    return;
+                }
+                if let Err(error) = store.delete_doomed(some).await {
                     tracing::debug!(error = error_chain(&error), "the sweep will do it");
                 }
-            });
-        }
+            }
+        });
     }
 
     /// Deletes the bytes of doomed objects, then forgets their rows; returns the count of deleted objects.

@@ -167,7 +167,7 @@ fn promises_hold_while_inline_notes_are_replaced() {
 
 #[test]
 fn promises_hold_while_a_version_with_inline_notes_is_purged() {
-    assert_promises_hold(Scenario::inline_version_is_purged(), Clocks::Kept, NOTES);
+    assert_promises_hold(Scenario::inline_version_is_purged(), Clocks::Kept, &[]);
 }
 
 #[test]

@@ -216,10 +216,10 @@ impl Scenario {
         Self { at_start, saves, moves, loses }
     }
 
-    /// The same, but the second save keeps what it replaces as a version, which is purged too.
+    /// Both times inline, and the second save keeps what it replaces as a version, which is purged too.
     pub(crate) fn inline_version_is_purged() -> Self {
         let Self { at_start, saves, moves: [purge, _], loses } = Self::inline_notes_are_replaced();
-        let saves = saves.map(|save| Save { keeps: Some(VERSION), ..save });
+        let saves = saves.map(|save| Save { keeps: Some(VERSION), brings: Brings::InlineNotes, ..save });
         Self { at_start, saves, moves: [purge, Some(Move::Purge(VERSION))], loses }
     }
 

@@ -175,11 +175,18 @@ fn prepare(path: &Path, durability: Durability) -> Result<Connection, Failure> {
     prepared().map_err(|failure: Failure| failure.find_reason(path))
 }
 
+/// The size of the pages of a new database. A save changes about twenty pages, most of them in a few bytes, and each is
+/// written whole: with SQLite's default of 4 KiB that is 76 KiB for 2 KiB of notes, with 1 KiB it is 23. Reading a list
+/// of 20 from a large database takes a fifth longer, because its trees are one level deeper.
+const PAGE_BYTES: u32 = 1 << 10;
+
 /// Opens the connection for writing.
 fn connect(path: &Path, durability: Durability) -> Result<Connection, Failure> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    // Only a database that is being created takes it.
+    connection.pragma_update(None, "page_size", PAGE_BYTES)?;
     let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |mode| mode.get(0))?;
     if mode != "wal" {
         return Err(Failure::NoWriteAheadLog { path: path.to_owned() });
@@ -194,6 +201,8 @@ fn connect(path: &Path, durability: Durability) -> Result<Connection, Failure> {
     readers::keep_plans(&connection)?;
     // Deleted content is overwritten: otherwise it stays in the file until its space is used again.
     connection.pragma_update(None, "secure_delete", true)?;
+    // The writer checkpoints by itself, after it has returned the results.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     // Otherwise SQLite writes the temporary data of statements to files, on a disk that may be full.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);

@@ -30,10 +30,16 @@ const BATCH_STEPS_MAX: usize = 256;
 /// The length of the queue; when it is full, further callers wait for a place (backpressure).
 const QUEUE_STEPS_MAX: usize = 1_024;
 
+/// How much is written to the write-ahead log between two checkpoints. Between batches, so that no caller waits for one.
+///
+/// Such a checkpoint waits for no query: it copies the log up to the oldest state that a running query still reads, and
+/// the next batch begins at the start of the log if all of it has been copied.
+const CHECKPOINT_BYTES: i64 = 4 << 20;
+
 /// The length from which on the writer checkpoints the whole write-ahead log into the database and truncates it.
 ///
-/// SQLite checkpoints by itself at 4 MiB, but only up to the oldest state that a running query still reads. Where some
-/// query is always running, it never reaches the end of the log; then the writer waits for those queries.
+/// Where some query is always running, the other checkpoints never reach the end of the log; then the writer waits for
+/// those queries.
 const LOG_BYTES_MAX: u64 = 16 << 20;
 
 /// How much the log may grow before the next attempt, after a query ran for longer than the writer waits.
@@ -76,7 +82,15 @@ impl Writer {
     ) -> Result<Self> {
         let (queue, steps) = mpsc::channel(QUEUE_STEPS_MAX);
         let thread = thread::Builder::new().name("notestamp-sqlite".to_owned());
-        let database = Database { connection, path: path.to_owned(), reserve, log_bytes_max: LOG_BYTES_MAX, commits };
+        let page_bytes = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+        let database = Database {
+            connection,
+            path: path.to_owned(),
+            reserve,
+            log_bytes_max: LOG_BYTES_MAX,
+            page_bytes,
+            commits,
+        };
         let thread = thread.spawn(move || write_all(database, steps, lock));
         let failed = |source| Failure::Io { verb: "start the writer of", path: path.to_owned(), source };
         let thread = Some(thread.map_err(failed)?);
@@ -159,6 +173,8 @@ struct Database {
     reserve: Reserve,
     /// The length of the log at which the next checkpoint is due.
     log_bytes_max: u64,
+    /// The size of a page.
+    page_bytes: i64,
     commits: Commits,
 }
 
@@ -173,7 +189,26 @@ impl Database {
             self.write_from_reserve(essential, committed);
         }
         self.reserve.complete();
+        self.copy_log();
         self.keep_log_short();
+    }
+
+    /// Checkpoints what no query needs, if enough has been written since the last time. If that fails, the log grows,
+    /// until [`keep_log_short`](Self::keep_log_short) reports it.
+    fn copy_log(&mut self) {
+        let connection = &self.connection;
+        let uncopied = connection.prepare_cached("PRAGMA wal_checkpoint(NOOP)").and_then(|mut counts| {
+            counts.query_one((), |row| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?))
+        });
+        if uncopied.is_ok_and(|pages| pages * self.page_bytes >= CHECKPOINT_BYTES) {
+            let copied = connection.query_one("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()));
+            if let Err(error) = copied {
+                tracing::debug!(
+                    error = error_chain(&error),
+                    "the write-ahead log could not be checkpointed yet"
+                );
+            }
+        }
     }
 
     /// Runs steps that have failed for lack of space again, in the space of the reserve.
