@@ -63,7 +63,9 @@ async fn an_unmounted_media_folder_is_not_ready_and_prevents_a_start() {
     for kind in ["media", "notes"] {
         let server = TestServer::spawn().await;
         let ada = server.ada().await;
-        ada.save(Upload::of("a").media(b"media")).await.assert_status(200);
+        // Notes that are too long for the records.
+        let notes = format!("\"{}\"", "words ".repeat(12_000));
+        ada.save(Upload::of("a").notes(notes).media(b"media")).await.assert_status(200);
         let folder = server.stores().data().join(kind);
         let disk = unmount(&folder);
         let unready = reqwest::get(format!("{}/readyz", server.origin())).await.unwrap();
