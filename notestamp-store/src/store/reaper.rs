@@ -122,3 +122,29 @@ impl Store {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+
+    #[test]
+    fn what_is_too_much_is_left_to_the_sweep() {
+        let row = |n: usize| {
+            let id = ObjectId::from_bytes((n as u128).to_be_bytes());
+            Object::reserve(id, ObjectKind::Notes, Namespace::Shared, Timestamp::from_millis(0))
+        };
+        let reaper = Reaper::default();
+        assert!(reaper.add((0..WAITING_MAX - 1).map(row).collect()), "a task must be started");
+        assert!(!reaper.add((0..2).map(row).collect()), "it runs already");
+        let mut taken = 0;
+        loop {
+            match reaper.next().len() {
+                0 => break,
+                some => taken += some,
+            }
+        }
+        assert_eq!(taken, WAITING_MAX);
+        assert!(reaper.add(vec![row(0)]), "the task has ended");
+    }
+}

@@ -233,19 +233,21 @@ impl Save {
         }
 
         let owner = self.caller.user;
-        let found = shared.records.find_project(owner, &request.metadata.title).await?;
-        // Checked before the precondition: a failed precondition already reveals something about the project.
-        self.store.admit(self.caller).await?;
-        check_precondition(&request.precondition, found.as_ref().map(|project| project.revision))?;
+        let is_inline = bytes.len() as u64 <= shared.notes_inline_bytes_max();
+        let kept = if is_inline && self.media.is_none() && request.media_digest.is_none() {
+            // Nothing is written before the commit, and the commit checks all of this.
+            None
+        } else {
+            self.check_early(&request).await?.and_then(|project| project.media)
+        };
         let offer = self.offer(request.media_digest)?;
-        let kept = found.and_then(|project| project.media);
         if let (Some(kept), Some(offer), None) = (kept, offer, shared.settings.history)
             && kept.digest != offer.digest()
         {
             return Err(Error::MediaDiffers);
         }
         let namespace = shared.media_namespace(owner);
-        let (notes, (media, checks)) = if bytes.len() as u64 <= shared.notes_inline_bytes_max() {
+        let (notes, (media, checks)) = if is_inline {
             self.store.ensure_room_for(&[]).await?;
             let media = self.completed_if_needed(offer, kept, namespace).await?;
             let (bytes, digest) = digest_of(bytes).await;
@@ -259,7 +261,7 @@ impl Save {
         }
 
         let now = self.at.unwrap_or_else(|| shared.clock.now());
-        let mut commit = SaveCommit {
+        let commit = SaveCommit {
             caller: self.caller,
             new_id: ProjectId::generate(now, &*shared.random),
             metadata: request.metadata,
@@ -274,6 +276,11 @@ impl Save {
             projects_max: shared.settings.projects_max,
             now,
         };
+        self.commit_when_known(commit).await
+    }
+
+    /// Commits as soon as everything is known that the commit needs; returns the project and the doomed objects.
+    async fn commit_when_known(&mut self, mut commit: SaveCommit) -> Result<(Project, Vec<Object>)> {
         for _ in 0..RACES_MAX {
             match (self.commit_rows(&commit).await?, commit.media) {
                 (SaveOutcome::Saved { project, doomed }, _) => return Ok((*project, doomed)),
@@ -290,9 +297,19 @@ impl Save {
             }
         }
         Err(Error::Unavailable {
-            backend: shared.records.name(),
+            backend: self.store.shared.records.name(),
             source: "the media is replaced faster than it can be checked".into(),
         })
+    }
+
+    /// Checks, before anything is written, what the commit will check again. Returns the project of this title.
+    async fn check_early(&mut self, request: &SaveRequest) -> Result<Option<Project>> {
+        let records = &self.store.shared.records;
+        let found = records.find_project(self.caller.user, &request.metadata.title).await?;
+        // Checked before the precondition: a failed precondition already reveals something about the project.
+        self.store.admit(self.caller).await?;
+        check_precondition(&request.precondition, found.as_ref().map(|project| project.revision))?;
+        Ok(found)
     }
 
     /// Writes the notes to the notes store, and completes the media meanwhile if that is needed.

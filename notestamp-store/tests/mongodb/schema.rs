@@ -10,7 +10,9 @@ use futures_util::future::join_all;
 use mongodb::IndexModel;
 use mongodb::bson::{Document, doc};
 use mongodb::options::IndexOptions;
-use notestamp_store::records::{MongoDbRecords, ProjectStore, RecordStore, SessionStore, UserStore};
+use notestamp_store::records::{
+    MongoDbRecords, ObjectLedger, ProjectStore, RecordStore, SessionStore, UserStore,
+};
 use notestamp_store::{
     BlobStore, Email, Error, ListQuery, Metadata, Notes, ObjectKind, PasswordHash, RevocationReason,
     SaveRequest, Store, User, UserId,
@@ -102,6 +104,9 @@ async fn projects_of_an_older_database_get_times_and_accounts_a_usage_of_records
     let unset: Document = fields.iter().map(|name| (format!("usage.{name}"), "".into())).collect();
     let users = behind.collection::<Document>("users");
     users.update_many(doc! {}, doc! { "$unset": unset }).await.unwrap();
+    // Version 7 says of each object where its bytes are.
+    let objects = behind.collection::<Document>("objects");
+    objects.update_many(doc! {}, doc! { "$unset": { "inline": "" } }).await.unwrap();
     let meta = behind.collection::<Document>("meta");
     meta.update_one(doc! {}, doc! { "$set": { "version": 5_i64 } }).await.unwrap();
 
@@ -109,6 +114,7 @@ async fn projects_of_an_older_database_get_times_and_accounts_a_usage_of_records
         assert_eq!(store.list_projects(ada, &ListQuery::default()).await.unwrap().projects, before);
         assert_eq!(store.find_user(ada).await.unwrap().unwrap().usage, usage);
         assert_eq!(store.find_user(bob).await.unwrap().unwrap().usage, Default::default());
+        assert_eq!(store.sample_live(ObjectKind::Notes, 10).await.unwrap().len(), 2);
     }
 }
 

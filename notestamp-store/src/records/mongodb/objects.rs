@@ -20,10 +20,20 @@ use crate::records::{ObjectLedger, RecordKind};
 #[async_trait]
 impl ObjectLedger for MongoDbRecords {
     async fn reserve(&self, rows: &[Object]) -> Result<()> {
-        if rows.is_empty() {
-            return Ok(());
+        match rows {
+            [] => Ok(()),
+            // One document is written atomically without a transaction, which would be a command more.
+            [row] => {
+                self.bounded(async {
+                    match self.collections.objects.insert_one(ObjectDocument::of(row)).await {
+                        Err(taken) if is_duplicate_key(&taken) => Err(Error::ObjectExists.into()),
+                        inserted => Ok(inserted.map(drop)?),
+                    }
+                })
+                .await
+            }
+            rows => self.transaction(rows, |transaction, rows| insert(transaction, rows).boxed()).await,
         }
-        self.transaction(rows, |transaction, rows| insert(transaction, rows).boxed()).await
     }
 
     async fn find_object(&self, id: ObjectId) -> Result<Option<Object>> {

@@ -18,7 +18,7 @@ use crate::domain::{
 use crate::error::{Error, Result};
 use crate::protocol::thinning::EXAMINED_MAX;
 use crate::protocol::{
-    Holding, MediaUse, PURGED_FOR_QUOTA_MAX, SaveCommit, SaveDecision, SavePlan, SaveReads,
+    Holding, MediaUse, NewNotes, PURGED_FOR_QUOTA_MAX, SaveCommit, SaveDecision, SavePlan, SaveReads,
     check_precondition, exceeds_quota, plan_save,
 };
 use crate::records::{Deleted, ListStart, ProjectStore, RecordKind, SaveOutcome};
@@ -208,7 +208,11 @@ fn save_reads(connection: &Connection, commit: &SaveCommit) -> StepResult<SaveRe
     Ok(SaveReads {
         session: sessions::find_of(connection, commit.caller)?,
         user: account::find(connection, owner)?,
-        notes: objects::find(connection, commit.notes.written().object)?,
+        notes: match &commit.notes {
+            NewNotes::Written(written) => objects::find(connection, written.object)?,
+            // Adding the row fails if there is one.
+            NewNotes::Inline { .. } => None,
+        },
         old_notes: object(project.as_ref().map(|project| project.notes.object))?,
         media: object(commit.media.as_ref().and_then(|offer| offer.object()))?,
         old_media: object(old_media.map(|media| media.object))?,
