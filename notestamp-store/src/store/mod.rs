@@ -4,6 +4,7 @@ mod accounts;
 mod check;
 mod clock_readings;
 mod delete;
+mod doomed_queue;
 mod export;
 mod find;
 mod history;
@@ -40,8 +41,8 @@ use crate::random::{OsRandom, Random};
 use crate::records::{RecordStore, StoreIdentity};
 
 use clock_readings::{ClockReading, ClockReadings};
+use doomed_queue::DoomedQueue;
 use export::EXPORTS_AT_ONCE_MAX;
-use reaper::Reaper;
 use rotations::Rotations;
 use uploads::Uploads;
 
@@ -164,7 +165,7 @@ struct Shared {
     random: Arc<dyn Random>,
     /// Tasks that continue after their caller's future has returned or was dropped; `close` waits for them.
     tasks: TaskTracker,
-    reaper: Reaper,
+    doomed: DoomedQueue,
     /// Whether the reservations of a process that has ended were kept, and this process makes none.
     keeps_reservations: bool,
 }
@@ -236,7 +237,7 @@ impl StoreBuilder {
             thinned_up_to: Mutex::new(Timestamp::MIN),
             random,
             tasks,
-            reaper: Reaper::default(),
+            doomed: DoomedQueue::default(),
             keeps_reservations,
         };
         // The identities can be compared only if all three backends respond.

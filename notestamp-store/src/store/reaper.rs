@@ -1,7 +1,6 @@
 //! Deletes the objects that a save or a deletion has doomed, soon after it. What this leaves, the next sweep deletes.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::StreamExt;
 
@@ -13,58 +12,19 @@ use super::Store;
 /// How many objects the reaper deletes at once.
 const DELETES_AT_ONCE: usize = 8;
 
-/// How many objects it deletes before it forgets them in one transaction.
-const BATCH: usize = 256;
-
-/// How many objects may wait for it; beyond this limit, they are left to the sweep.
-const WAITING_MAX: usize = 4_096;
-
-/// The doomed objects of concurrent saves and deletions, which one background task deletes together: to forget them
-/// costs one transaction for all that have come while it was busy.
-#[derive(Debug, Default)]
-pub(super) struct Reaper(Mutex<Waiting>);
-
-#[derive(Debug, Default)]
-struct Waiting {
-    rows: Vec<Object>,
-    is_running: bool,
-}
-
-impl Reaper {
-    /// Adds objects; returns whether a task must be started.
-    fn add(&self, doomed: Vec<Object>) -> bool {
-        let mut waiting = self.waiting();
-        let room = WAITING_MAX - waiting.rows.len();
-        waiting.rows.extend(doomed.into_iter().take(room));
-        !std::mem::replace(&mut waiting.is_running, true)
-    }
-
-    /// The next objects for the task, which must end if there are none.
-    fn next(&self) -> Vec<Object> {
-        let mut waiting = self.waiting();
-        let some = waiting.rows.len().min(BATCH);
-        waiting.is_running = some > 0;
-        waiting.rows.drain(..some).collect()
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Store {
     /// Deletes doomed objects in the background.
     pub(super) fn delete_doomed_later(&self, doomed: Vec<Object>) {
         if doomed.is_empty() {
             return;
         }
-        if !self.shared.reaper.add(doomed) {
+        if !self.shared.doomed.add(doomed) {
             return;
         }
         let store = self.clone();
         self.shared.tasks.spawn(async move {
             loop {
-                let some = store.shared.reaper.next();
+                let some = store.shared.doomed.next();
                 if some.is_empty() {
                     return;
                 }
@@ -120,31 +80,5 @@ impl Store {
             blobs.remove_empty_folder(namespace).await?;
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::Timestamp;
-
-    #[test]
-    fn what_is_too_much_is_left_to_the_sweep() {
-        let row = |n: usize| {
-            let id = ObjectId::from_bytes((n as u128).to_be_bytes());
-            Object::reserve(id, ObjectKind::Notes, Namespace::Shared, Timestamp::from_millis(0))
-        };
-        let reaper = Reaper::default();
-        assert!(reaper.add((0..WAITING_MAX - 1).map(row).collect()), "a task must be started");
-        assert!(!reaper.add((0..2).map(row).collect()), "it runs already");
-        let mut taken = 0;
-        loop {
-            match reaper.next().len() {
-                0 => break,
-                some => taken += some,
-            }
-        }
-        assert_eq!(taken, WAITING_MAX);
-        assert!(reaper.add(vec![row(0)]), "the task has ended");
     }
 }
