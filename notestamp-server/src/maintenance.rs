@@ -32,8 +32,8 @@ async fn once(state: &State) {
         Ok(report) => {
             state.metrics.swept(&report);
             if report != SweepReport::default() {
-                let SweepReport { purged, thinned, trash_purged, doomed, deleted, failed } = report;
-                tracing::info!(purged, thinned, trash_purged, doomed, deleted, failed, "swept");
+                let SweepReport { purged, thinned, trash_purged, doomed, deleted, held, failed } = report;
+                tracing::info!(purged, thinned, trash_purged, doomed, deleted, held, failed, "swept");
             }
         }
         Err(error) => tracing::warn!(error = error_chain(&error), "the sweep failed; the next one continues"),

@@ -124,6 +124,18 @@ pub enum Error {
         /// The store id in the blob store; `None` if it holds no readable id.
         found: Option<StoreId>,
     },
+    /// A backup is being restored into this store. Only the same restore may go on; nothing else is served until it has
+    /// ended.
+    #[error(
+        "a backup is being restored into this store: repeat `restore` with the same snapshot until it has ended"
+    )]
+    Restoring,
+    /// A backup can only be restored into a store without accounts, projects and objects.
+    #[error("the store is not empty: a backup can only be restored into an empty one")]
+    NotEmpty,
+    /// The hold of a backup is gone: the backup took a break that was so long that bytes may have been deleted.
+    #[error("the backup was interrupted for too long; repeat it")]
+    HoldLost,
     /// The disk or the quota of a backend is full, or the free space is so small that it is reserved for deletions.
     #[error("{backend}: no space left")]
     Full {

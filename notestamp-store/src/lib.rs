@@ -3,6 +3,7 @@
 #![warn(unreachable_pub)]
 
 pub mod archive;
+pub mod backup;
 mod blob;
 mod clock;
 #[cfg(feature = "conformance")]

@@ -151,6 +151,9 @@ async fn a_newer_schema_is_refused_and_not_changed() {
 
 /// Gives a database the tables that version 5 has.
 const BACK_TO_VERSION_5: &str = "
+    DROP TABLE held_bytes;
+    DROP TABLE holds;
+    DROP TABLE restore;
     DROP TABLE inline_bytes;
     DROP INDEX objects_live_notes;
     ALTER TABLE objects DROP COLUMN inline;

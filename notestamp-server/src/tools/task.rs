@@ -58,7 +58,7 @@ async fn perform(task: Task, context: &Context, events: &Events) -> Result<Event
 }
 
 async fn sweep(context: &Context) -> Result<Event, Failure> {
-    let SweepReport { purged, thinned, trash_purged, doomed, deleted, failed } =
+    let SweepReport { purged, thinned, trash_purged, doomed, deleted, held, failed } =
         context.store.sweep().await?;
     Ok(Event::summary([
         ("purged", purged.into()),
@@ -66,6 +66,7 @@ async fn sweep(context: &Context) -> Result<Event, Failure> {
         ("trashPurged", trash_purged.into()),
         ("doomed", doomed.into()),
         ("deleted", deleted.into()),
+        ("held", held.into()),
         ("failed", failed.into()),
     ]))
 }

@@ -63,7 +63,7 @@ fn manage_accounts(data: &Path) {
     assert_eq!(
         swept,
         [
-            json!({ "summary": { "purged": 0, "thinned": 0, "trashPurged": 0, "doomed": 0, "deleted": 0, "failed": 0 } })
+            json!({ "summary": { "purged": 0, "thinned": 0, "trashPurged": 0, "doomed": 0, "deleted": 0, "held": false, "failed": 0 } })
         ]
     );
 

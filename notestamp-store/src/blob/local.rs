@@ -210,7 +210,10 @@ impl Walk {
             self.within = Some((name, fs::read_dir(entry.path())?));
             return Ok(None);
         }
-        let is_ours = [PROBE, path::STORE_ID, path::QUARANTINE.trim_end_matches('/')].contains(&&*name);
+        // A process that is killed while it writes the store id leaves a part of it under this name and a number.
+        let whole = name.split_once('#').map_or(&*name, |(whole, _)| whole);
+        let is_ours =
+            [PROBE, path::QUARANTINE.trim_end_matches('/')].contains(&&*name) || whole == path::STORE_ID;
         Ok((!is_ours).then(|| unknown(name, file_type)))
     }
 }

@@ -9,10 +9,10 @@ mod errno;
 mod reserve;
 mod space;
 
-pub use create::{create_folder, create_private_file};
 #[cfg(feature = "sqlite")]
-pub(crate) use create::{folder_of, private};
-pub(crate) use create::{make_folder, sync_folder};
+pub(crate) use create::folder_of;
+pub use create::{create_folder, create_private_file};
+pub(crate) use create::{make_folder, private, sync_folder};
 pub(crate) use errno::{Class, at, class_of, class_of_chain, is};
 #[cfg(feature = "sqlite")]
 pub(crate) use reserve::Reserve;

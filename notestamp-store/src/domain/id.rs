@@ -93,3 +93,13 @@ id!(
     TokenId,
     "token id"
 );
+id!(
+    /// Names a hold: a mark in the records that stops the deletion of bytes while a backup reads them.
+    HoldId,
+    "hold id"
+);
+id!(
+    /// Names the restore of a backup into an empty store.
+    RestoreId,
+    "restore id"
+);

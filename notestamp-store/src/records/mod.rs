@@ -1,5 +1,5 @@
 //! The record store: user records, sessions, projects, their history, the trash and the ledger, one trait for each, and
-//! one for checks.
+//! three for checks, backups and restores.
 
 #[cfg(feature = "mongodb")]
 mod mongodb;
@@ -11,6 +11,7 @@ mod account_queue;
 mod audit;
 mod damaged;
 mod history;
+mod holds;
 mod identity;
 mod imports;
 mod memory;
@@ -19,7 +20,9 @@ mod omitted;
 mod projects;
 #[cfg(any(feature = "mongodb", feature = "sqlite"))]
 mod respelling;
+mod restores;
 mod sessions;
+mod snapshot;
 mod trash;
 mod users;
 
@@ -32,6 +35,7 @@ use crate::error::Result;
 pub use audit::{AuditedObject, DanglingPage, RecordAudit, Referrers};
 pub use damaged::{DamagedPage, DamagedRecord, RecordKey, RecordKind};
 pub use history::{HistoryStore, ReplacedAt, ThinnedHistory};
+pub use holds::HoldStore;
 pub use identity::StoreIdentity;
 pub use imports::ImportLog;
 pub use memory::MemoryRecords;
@@ -41,7 +45,9 @@ pub use objects::ObjectLedger;
 pub use omitted::damaged_omitted;
 pub(crate) use omitted::omit_damaged;
 pub use projects::{Deleted, ListStart, ProjectStore, SaveOutcome};
+pub use restores::RestoreStore;
 pub use sessions::SessionStore;
+pub use snapshot::{RecordSnapshot, SnapshotRecord, StateKind, StateRecord};
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteRecords;
 pub use trash::TrashStore;
@@ -66,7 +72,16 @@ pub use users::UserStore;
 /// [`Error::Corrupt`]: crate::Error::Corrupt
 #[async_trait]
 pub trait RecordStore:
-    UserStore + SessionStore + ProjectStore + HistoryStore + TrashStore + ObjectLedger + RecordAudit + ImportLog
+    UserStore
+    + SessionStore
+    + ProjectStore
+    + HistoryStore
+    + TrashStore
+    + ObjectLedger
+    + RecordAudit
+    + HoldStore
+    + RestoreStore
+    + ImportLog
 {
     /// A short name for logs and errors: `sqlite`, `mongodb`, …
     fn name(&self) -> &'static str;

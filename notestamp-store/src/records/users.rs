@@ -12,8 +12,9 @@ pub trait UserStore: fmt::Debug + Send + Sync {
     /// Creates an account: adds its user record.
     ///
     /// # Errors
-    /// [`Error::EmailTaken`](crate::Error::EmailTaken) if an account has this email address; of two concurrent
-    /// calls with one address, one succeeds.
+    /// - [`Error::EmailTaken`](crate::Error::EmailTaken) if an account has this email address; of two concurrent
+    ///   calls with one address, one succeeds.
+    /// - [`Error::Restoring`](crate::Error::Restoring) if a restore has begun and not ended.
     async fn create_user(&self, user: &User) -> Result<()>;
 
     /// The user record of this id; absent if the account has been removed.

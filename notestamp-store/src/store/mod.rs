@@ -1,6 +1,7 @@
 //! [`Store`]: records and blobs together, written in an order that keeps them consistent after a crash.
 
 mod accounts;
+mod backup;
 mod check;
 mod clock_readings;
 mod delete;
@@ -8,6 +9,8 @@ mod doomed_queue;
 mod export;
 mod find;
 mod history;
+mod hold_watch;
+mod holds;
 mod identity;
 mod import;
 #[cfg(feature = "sqlite")]
@@ -20,6 +23,7 @@ mod media_quota;
 mod open;
 mod reaper;
 mod reservation;
+mod restore;
 mod rotations;
 mod save;
 mod sessions;
@@ -27,6 +31,7 @@ mod sweep;
 mod trash;
 mod uploads;
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -43,6 +48,7 @@ use crate::records::{RecordStore, StoreIdentity};
 use clock_readings::{ClockReading, ClockReadings};
 use doomed_queue::DoomedQueue;
 use export::EXPORTS_AT_ONCE_MAX;
+use hold_watch::HoldWatch;
 use rotations::Rotations;
 use uploads::Uploads;
 
@@ -168,6 +174,9 @@ struct Shared {
     doomed: DoomedQueue,
     /// Whether the reservations of a process that has ended were kept, and this process makes none.
     keeps_reservations: bool,
+    hold_watch: Mutex<HoldWatch>,
+    /// Whether a backup is being restored into this store, as far as this process knows.
+    is_restoring: AtomicBool,
 }
 
 /// Builds a [`Store`]; see [`Store::builder`].
@@ -180,6 +189,7 @@ pub struct StoreBuilder {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     keeps_reservations: bool,
+    opens_restoring: bool,
 }
 
 impl StoreBuilder {
@@ -208,6 +218,12 @@ impl StoreBuilder {
         Self { keeps_reservations: true, ..self }
     }
 
+    /// Opens the store also if a backup is being restored into it, so that the restore can go on.
+    #[must_use]
+    pub fn open_restoring(self) -> Self {
+        Self { opens_restoring: true, ..self }
+    }
+
     /// Opens the store. Where no other process can use the records, this dooms the reservations that the previous
     /// process left; the next sweep deletes them.
     ///
@@ -215,9 +231,11 @@ impl StoreBuilder {
     ///
     /// # Errors
     /// - [`Error::ForeignStore`] if a blob store does not belong to the records.
+    /// - [`Error::Restoring`] if a backup is being restored into the store.
     /// - Where a backend does not respond. A full backend is no error here.
     pub async fn open(self) -> Result<Store> {
-        let Self { records, notes, media, settings, clock, random, keeps_reservations } = self;
+        let Self { records, notes, media, settings, clock, random, keeps_reservations, opens_restoring } =
+            self;
         let tasks = TaskTracker::new();
         let (clock_readings, rotations) = (Mutex::new(ClockReadings::new(&*clock)), Mutex::default());
         let memory = MemoryBudget::new(settings.memory_bytes_max);
@@ -239,6 +257,8 @@ impl StoreBuilder {
             tasks,
             doomed: DoomedQueue::default(),
             keeps_reservations,
+            hold_watch: Mutex::default(),
+            is_restoring: AtomicBool::new(false),
         };
         // The identities can be compared only if all three backends respond.
         let pinged = futures_util::try_join!(shared.records.ping(), shared.notes.ping(), shared.media.ping());
@@ -254,7 +274,13 @@ impl StoreBuilder {
         }
         let identity = shared.settle_identity().await?;
         let store = Store { identity, shared: Arc::new(shared) };
+        match store.ensure_not_restoring().await {
+            // The objects that the restore has reserved are not those of the past.
+            Err(Error::Restoring) if opens_restoring => return Ok(store),
+            checked => checked?,
+        }
         if store.shared.records.is_exclusive() && !keeps_reservations {
+            store.forget_holds_of_the_past().await?;
             store.doom_reservations_of_the_past().await?;
         }
         Ok(store)
@@ -266,7 +292,8 @@ impl Store {
     pub fn builder(records: Arc<dyn RecordStore>, notes: BlobStore, media: BlobStore) -> StoreBuilder {
         let (clock, random) = (Arc::new(SystemClock), Arc::new(OsRandom));
         let settings = StoreSettings::default();
-        StoreBuilder { records, notes, media, settings, clock, random, keeps_reservations: false }
+        let (keeps_reservations, opens_restoring) = (false, false);
+        StoreBuilder { records, notes, media, settings, clock, random, keeps_reservations, opens_restoring }
     }
 
     /// The present time, by the clock of the store.
@@ -295,14 +322,15 @@ impl Store {
         self.identity.id
     }
 
-    /// Health check: succeeds if all three backends respond, and both blob stores belong to the records.
+    /// Health check: succeeds if all three backends respond, both blob stores belong to the records, and no backup is
+    /// being restored.
     ///
     /// # Errors
-    /// The error of the first backend that fails; [`Error::ForeignStore`].
+    /// The error of the first backend that fails; [`Error::ForeignStore`]; [`Error::Restoring`].
     pub async fn ping(&self) -> Result<()> {
         let (notes, media) = (self.ping_blobs(ObjectKind::Notes), self.ping_blobs(ObjectKind::Media));
         futures_util::try_join!(self.shared.records.ping(), notes, media)?;
-        Ok(())
+        self.ensure_not_restoring().await
     }
 
     /// Checks that there is enough free space for new media, notes and accounts: at least

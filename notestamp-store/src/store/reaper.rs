@@ -36,12 +36,15 @@ impl Store {
     }
 
     /// Deletes the bytes of doomed objects, then forgets their rows; returns the count of deleted objects.
-    /// An object whose bytes cannot be deleted now keeps its row, for the next sweep.
+    /// An object whose bytes cannot be deleted now keeps its row, for the next sweep; all do while a backup holds them.
     ///
     /// # Errors
     /// [`Error::ForeignStore`](crate::Error::ForeignStore) if a blob store is not ours: in the empty folder under a
     /// disk that is not mounted, each object would seem to be deleted already. Nothing is deleted then.
     pub(super) async fn delete_doomed(&self, doomed: Vec<Object>) -> Result<usize> {
+        if doomed.is_empty() || !self.may_delete_bytes().await? {
+            return Ok(0);
+        }
         for kind in ObjectKind::ALL {
             if doomed.iter().any(|row| row.kind == kind) {
                 self.check_folder(kind).await?;

@@ -42,6 +42,8 @@ pub struct SweepReport {
     pub doomed: usize,
     /// The count of doomed objects whose bytes were deleted.
     pub deleted: usize,
+    /// Whether no bytes were deleted because a backup is reading them; the next sweep after it deletes them.
+    pub held: bool,
     /// The count of doomed objects whose bytes could not be deleted; the next sweep tries again. If both blob stores
     /// are unavailable, not all of them are counted.
     pub failed: usize,
@@ -55,15 +57,22 @@ impl Store {
     ///
     /// # Errors
     /// If the records do not respond. An object that cannot be deleted is counted, and is no error.
+    /// [`Error::Restoring`] while a backup is being restored.
     pub async fn sweep(&self) -> Result<SweepReport> {
+        self.ensure_not_restoring().await?;
         let purged = self.purge_removed().await?;
         let (thinned, trash_purged) = self.sweep_kept().await?;
         let doomed = self.doom_stale(&self.stale_before().await?).await?;
-        let mut report = SweepReport { purged, thinned, trash_purged, doomed, deleted: 0, failed: 0 };
+        let mut report =
+            SweepReport { purged, thinned, trash_purged, doomed, deleted: 0, failed: 0, held: false };
 
         let (mut after, mut unavailable) = (None, Vec::new());
         loop {
             let doomed = self.shared.records.list_doomed(after, STEP).await?;
+            // Without doomed objects, this looks for holds that have expired.
+            if !self.may_delete_bytes().await? {
+                return Ok(SweepReport { held: true, ..report });
+            }
             let Some(last) = doomed.last() else {
                 return Ok(report);
             };

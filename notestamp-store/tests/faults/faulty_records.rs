@@ -9,14 +9,16 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use notestamp_store::protocol::{SaveCommit, StaleBefore, TrashRestore};
 use notestamp_store::records::{
-    AuditedObject, DamagedPage, DanglingPage, Deleted, HistoryStore, ImportLog, ListStart, ObjectLedger,
-    ProjectStore, RecordAudit, RecordKey, RecordKind, RecordStore, Referrers, ReplacedAt, SaveOutcome,
-    SessionStore, StoreIdentity, ThinnedHistory, TrashStore, UserStore,
+    AuditedObject, DamagedPage, DanglingPage, Deleted, HistoryStore, HoldStore, ImportLog, ListStart,
+    ObjectLedger, ProjectStore, RecordAudit, RecordKey, RecordKind, RecordSnapshot, RecordStore, Referrers,
+    ReplacedAt, RestoreStore, SaveOutcome, SessionStore, StateRecord, StoreIdentity, ThinnedHistory,
+    TrashStore, UserStore,
 };
 use notestamp_store::{
-    Caller, Digest, Email, Error, ListQuery, MediaRef, Namespace, Object, ObjectId, ObjectKind, Page,
-    PasswordHash, Precondition, Project, ProjectId, ProjectKey, Result, Revision, RevocationReason, Session,
-    SessionId, StoreId, Timestamp, Title, TrashCursor, Trashed, Usage, User, UserId, Version,
+    Caller, Digest, Email, Error, Hold, HoldId, ListQuery, MediaRef, Namespace, Object, ObjectId, ObjectKind,
+    Page, PasswordHash, Precondition, Project, ProjectId, ProjectKey, RestoreMark, Result, Revision,
+    RevocationReason, Session, SessionId, StoreId, Timestamp, Title, TrashCursor, Trashed, Usage, User,
+    UserId, Version,
 };
 
 use super::faults::{Faults, reason};
@@ -121,6 +123,22 @@ pass_on! {
     ImportLog {
         fn find_import(key: &str) -> Option<String>;
         fn record_import(key: &str, value: &str) -> ();
+    }
+    HoldStore {
+        fn add_hold(hold: Hold) -> ();
+        fn renew_hold(hold: Hold) -> bool;
+        fn forget_hold(hold: Hold) -> ();
+        fn list_holds() -> Vec<Hold>;
+        fn find_held_bytes(id: ObjectId) -> Option<Bytes>;
+        fn read_snapshot(hold: HoldId) -> RecordSnapshot;
+    }
+    RestoreStore {
+        fn begin_restore(proposed: RestoreMark) -> RestoreMark;
+        fn find_restore() -> Option<RestoreMark>;
+        fn restore_object(row: &Object, inline: Option<&Bytes>) -> ();
+        fn restore_states(states: &[StateRecord]) -> ();
+        fn restore_users(users: &[User]) -> ();
+        fn end_restore(mark: RestoreMark) -> ();
     }
 }
 

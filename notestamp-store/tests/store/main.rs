@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "all of it is tests, helpers too")]
 
+mod backups;
 mod checks;
 mod clock_steps;
 mod damaged;
@@ -37,6 +38,19 @@ macro_rules! on_every_backend {
 }
 
 on_every_backend! {
+    backups {
+        a_backup_is_restored_into_another_kind_of_store
+        a_damaged_backup_is_refused_and_named_by_a_verification
+        a_folder_that_is_no_backup_of_this_store_is_refused
+        a_restore_that_fails_at_any_call_goes_on
+        a_second_backup_copies_only_what_is_new
+        a_snapshot_that_was_written_by_version_1_is_restored
+        backups_during_a_load_restore_states_that_were_acknowledged
+        bytes_stay_while_a_backup_holds_them
+        nothing_else_is_served_while_a_backup_is_restored
+        pruning_deletes_what_no_snapshot_needs
+        what_the_store_has_lost_is_reported_and_left_out
+    }
     checks {
         a_check_beside_saves_and_deletions_reports_nothing
         an_object_without_a_row_is_moved_into_the_quarantine

@@ -48,8 +48,11 @@ fn make_older(folder: &Path, sql: &str) {
     file.execute_batch(&format!("DROP TABLE store; PRAGMA user_version = 2; {sql}")).unwrap();
 }
 
-/// Takes back what version 7 has added.
+/// Takes back what the versions 8 and 7 have added.
 const WITHOUT_INLINE: &str = "
+    DROP TABLE holds;
+    DROP TABLE held_bytes;
+    DROP TABLE restore;
     DROP TABLE inline_bytes;
     DROP INDEX objects_live_notes;
     ALTER TABLE objects DROP COLUMN inline;

@@ -18,6 +18,7 @@
 mod fixture;
 
 pub mod audits;
+pub mod backups;
 pub mod ended_sessions;
 pub mod history;
 pub mod identity;
@@ -228,6 +229,18 @@ macro_rules! records_conformance {
                 only_a_lost_row_with_a_reference_is_restored
                 projects_of_a_removed_account_refer_until_they_are_purged
                 undamaged_projects_do_not_dangle
+            }
+            backups {
+                a_hold_is_there_until_it_is_forgotten
+                a_hold_that_has_been_renewed_is_not_forgotten
+                a_snapshot_contains_every_account_and_state
+                a_snapshot_shows_one_instant
+                a_snapshot_without_its_hold_is_refused
+                a_restore_goes_on_only_with_the_same_snapshot
+                a_restore_needs_an_empty_store
+                bytes_of_removed_inline_notes_are_kept_while_there_is_a_hold
+                no_account_is_created_during_a_restore
+                restored_records_are_those_of_the_snapshot
             }
             races {
                 a_conditional_deletion_does_not_delete_a_racing_save

@@ -83,7 +83,7 @@ impl RecordAudit for MemoryRecords {
 
 impl State {
     /// All projects, those of removed accounts too, as long as they are not purged.
-    fn projects(&self) -> impl Iterator<Item = &Project> {
+    pub(super) fn projects(&self) -> impl Iterator<Item = &Project> {
         self.libraries.values().flat_map(|library| library.ids().filter_map(|id| library.get(id)))
     }
 

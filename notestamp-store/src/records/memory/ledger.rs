@@ -10,6 +10,8 @@ use crate::domain::{Digest, Namespace, Object, ObjectId, ObjectKind, ObjectState
 pub(super) struct Ledger {
     rows: BTreeMap<ObjectId, Object>,
     inline: HashMap<ObjectId, Bytes>,
+    /// The bytes of inline objects that were removed while there was a hold; `None` without a hold.
+    held: Option<HashMap<ObjectId, Bytes>>,
     live_media: HashMap<(Namespace, Digest), ObjectId>,
 }
 
@@ -27,6 +29,19 @@ impl Ledger {
         self.inline.get(&id)
     }
 
+    /// The bytes of an inline object that was removed while there was a hold.
+    pub(super) fn held_bytes(&self, id: ObjectId) -> Option<&Bytes> {
+        self.held.as_ref()?.get(&id)
+    }
+
+    /// Whether there is a hold: then the bytes of removed inline objects are kept.
+    pub(super) fn set_held(&mut self, is_held: bool) {
+        match is_held {
+            true => drop(self.held.get_or_insert_default()),
+            false => self.held = None,
+        }
+    }
+
     /// Adds the row and the bytes of an inline object.
     pub(super) fn put_inline(&mut self, row: Object, bytes: Bytes) {
         self.inline.insert(row.id, bytes);
@@ -36,6 +51,9 @@ impl Ledger {
     /// Adds a row, or replaces it; removes it if it is gone. A row's content, once set, never changes.
     pub(super) fn put(&mut self, row: Object) {
         if row.is_gone() {
+            if let (Some(held), Some(bytes)) = (&mut self.held, self.inline.get(&row.id)) {
+                held.insert(row.id, bytes.clone());
+            }
             return self.forget(row.id);
         }
         if let (ObjectKind::Media, Some((digest, _))) = (row.kind, row.content) {

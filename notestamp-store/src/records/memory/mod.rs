@@ -2,6 +2,7 @@
 
 mod audit;
 mod history;
+mod holds;
 mod imports;
 mod kept;
 mod ledger;
@@ -9,6 +10,7 @@ mod library;
 mod objects;
 mod projects;
 mod purge;
+mod restores;
 mod sessions;
 mod trash;
 mod users;
@@ -21,7 +23,9 @@ use async_trait::async_trait;
 use self::ledger::Ledger;
 use self::library::Library;
 use super::{DamagedPage, RecordKey, RecordKind, RecordStore, StoreIdentity};
-use crate::domain::{Email, ObjectKind, Session, SessionId, StoreId, User, UserId};
+use crate::domain::{
+    Email, Hold, HoldId, ObjectKind, RestoreMark, Session, SessionId, StoreId, User, UserId,
+};
 use crate::error::{Error, Result};
 
 const BACKEND: &str = "memory";
@@ -62,6 +66,8 @@ struct State {
     ledger: Ledger,
     /// What has been imported from other programs.
     imports: HashMap<String, String>,
+    holds: BTreeMap<HoldId, Hold>,
+    restore: Option<RestoreMark>,
 }
 
 impl MemoryRecords {

@@ -12,6 +12,9 @@ use crate::records::UserStore;
 impl UserStore for MemoryRecords {
     async fn create_user(&self, user: &User) -> Result<()> {
         let mut state = self.lock()?;
+        if state.restore.is_some() {
+            return Err(Error::Restoring);
+        }
         match state.emails.entry(user.email.clone()) {
             Entry::Occupied(_) => return Err(Error::EmailTaken),
             Entry::Vacant(email) => email.insert(user.id),

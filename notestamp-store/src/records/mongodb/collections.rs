@@ -27,6 +27,8 @@ pub(super) struct Collections {
     pub(super) imports: Collection<Document>,
     /// The bytes of inline objects, so that reading the ledger never reads them.
     pub(super) inline_bytes: Collection<InlineDocument>,
+    /// The bytes of inline objects that were removed while there was a hold.
+    pub(super) held_bytes: Collection<InlineDocument>,
 }
 
 impl Collections {
@@ -42,6 +44,7 @@ impl Collections {
             objects: database.collection("objects"),
             imports: database.collection("imports"),
             inline_bytes: database.collection("inline_bytes"),
+            held_bytes: database.collection("held_bytes"),
             database: database.clone(),
         }
     }

@@ -5,12 +5,12 @@ use mongodb::bson::{Document, RawDocumentBuf, Uuid, doc, serialize_to_document};
 use mongodb::options::{Hint, ReadConcern};
 use serde::Deserialize;
 
-use super::MongoDbRecords;
 use super::bson::{binary, date, limit as document_limit, namespace_owner, uuid};
 use super::documents::objects::{InlineDocument, ObjectDocument};
 use super::documents::{read, readable};
 use super::error::{Failure, Result as StepResult, is_duplicate_key};
 use super::transaction::Transaction;
+use super::{MongoDbRecords, holds};
 use crate::clock::Timestamp;
 use crate::domain::{Digest, Namespace, Object, ObjectId, ObjectKind, ObjectState};
 use crate::error::{Error, Result};
@@ -216,6 +216,7 @@ async fn remove_gone(transaction: &mut Transaction, rows: &[Object]) -> StepResu
     if gone.is_empty() {
         return Ok(());
     }
+    holds::keep_bytes(transaction, &gone).await?;
     let Transaction { session, collections } = transaction;
     let gone = doc! { "_id": { "$in": gone } };
     collections.inline_bytes.delete_many(gone.clone()).session(&mut *session).await?;

@@ -277,8 +277,17 @@ async fn record_version(collections: &Collections) -> Result<()> {
 /// too.
 async fn create_collections(collections: &Collections, existing: &[String]) -> Result<()> {
     const NAMESPACE_EXISTS: i32 = 48;
-    let needed =
-        ["users", "removed_users", "sessions", "projects", "versions", "trash", "objects", "inline_bytes"];
+    let needed = [
+        "users",
+        "removed_users",
+        "sessions",
+        "projects",
+        "versions",
+        "trash",
+        "objects",
+        "inline_bytes",
+        "held_bytes",
+    ];
     for name in needed.into_iter().filter(|name| existing.iter().all(|existing| existing != name)) {
         match collections.database.create_collection(name).await {
             Err(error) if !matches!(&*error.kind, ErrorKind::Command(refused) if refused.code == NAMESPACE_EXISTS) =>

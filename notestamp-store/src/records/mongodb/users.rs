@@ -8,7 +8,7 @@ use super::documents::readable;
 use super::documents::users::{RemovedUser, UserDocument};
 use super::error::{Result as StepResult, is_duplicate_key};
 use super::transaction::Transaction;
-use super::{MongoDbRecords, purge, sessions};
+use super::{MongoDbRecords, purge, restores, sessions};
 use crate::clock::Timestamp;
 use crate::domain::{Caller, Email, PasswordHash, RevocationReason, Session, SessionEpoch, User, UserId};
 use crate::error::{Error, Result};
@@ -19,9 +19,15 @@ impl UserStore for MongoDbRecords {
     async fn create_user(&self, user: &User) -> Result<()> {
         self.bounded(async {
             match self.collections.users.insert_one(UserDocument::of(user)).await {
-                Err(taken) if is_duplicate_key(&taken) => Err(Error::EmailTaken.into()),
-                inserted => Ok(inserted.map(drop)?),
+                Err(taken) if is_duplicate_key(&taken) => return Err(Error::EmailTaken.into()),
+                inserted => drop(inserted?),
             }
+            // After it has been added: see `begin_restore`.
+            if restores::find(&self.collections).await?.is_some() {
+                self.collections.users.delete_one(doc! { "_id": uuid(user.id.as_bytes()) }).await?;
+                return Err(Error::Restoring.into());
+            }
+            Ok(())
         })
         .await
     }

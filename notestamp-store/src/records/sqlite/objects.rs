@@ -2,10 +2,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, ToSql, named_params};
 
-use super::SqliteRecords;
 use super::columns::{namespace_bytes, row_limit};
 use super::error::{Result as StepResult, unless_damaged};
 use super::rows::objects::{execute_with, from_row, object_columns};
+use super::{SqliteRecords, holds};
 use crate::clock::Timestamp;
 use crate::domain::{Digest, Namespace, Object, ObjectId, ObjectKind, ObjectState};
 use crate::error::{Error, Result};
@@ -230,6 +230,7 @@ pub(super) fn write(connection: &Connection, row: &Object) -> StepResult<()> {
     if !row.is_gone() {
         return execute_with(connection, UPDATE, row).map(drop);
     }
+    holds::keep_bytes(connection, row.id)?;
     for remove in ["DELETE FROM inline_bytes WHERE id = ?1", "DELETE FROM objects WHERE id = ?1"] {
         connection.prepare_cached(remove)?.execute([row.id.as_bytes()])?;
     }

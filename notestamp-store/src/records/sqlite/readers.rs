@@ -128,6 +128,26 @@ impl Readers {
         done.await?
     }
 
+    /// Runs a query that may take long, in a task of its own. It takes a reader that is for lists.
+    pub(super) fn read_apart<T, F>(&self, query: F) -> impl Future<Output = Result<T>> + Send + use<T, F>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+    {
+        let (turns, listing_turns) = (Arc::clone(&self.turns), Arc::clone(&self.listing_turns));
+        let pool = Arc::clone(&self.pool);
+        async move {
+            let listing = listing_turns.acquire_owned().await.map_err(|_| Failure::Closed)?;
+            let turn = turns.acquire_owned().await.map_err(|_| Failure::Closed)?;
+            let done = spawn_blocking(move || {
+                let outcome = pool.run(BUSY_TIMEOUT, query);
+                drop((turn, listing));
+                outcome
+            });
+            done.await?
+        }
+    }
+
     /// Waits for the running queries and closes the connections; later queries are refused.
     pub(super) async fn close(&self) -> Result<()> {
         // Acquiring fails if the readers have been closed already.

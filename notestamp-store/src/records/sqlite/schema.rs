@@ -24,6 +24,7 @@ const MIGRATIONS: &[fn(&Connection) -> Result<()>] = &[
     |database| Ok(database.execute_batch(VERSION_6)?),
     |database| Ok(database.execute_batch(VERSION_7)?),
     |database| Ok(database.execute_batch(VERSION_8)?),
+    |database| Ok(database.execute_batch(VERSION_9)?),
 ];
 
 /// Migrates the tables to the current version, in one transaction.
@@ -296,6 +297,25 @@ CREATE TABLE IF NOT EXISTS imports (
     key   TEXT NOT NULL PRIMARY KEY,
     value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+";
+
+/// The holds of backups, the bytes of inline notes that were removed while there is a hold, and the mark of a restore.
+const VERSION_9: &str = "
+CREATE TABLE holds (
+    id       BLOB    NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    renewals INTEGER NOT NULL CHECK (renewals >= 0)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE held_bytes (
+    id    BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    bytes BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE restore (
+    only_one INTEGER NOT NULL PRIMARY KEY CHECK (only_one = 1),
+    id       BLOB    NOT NULL CHECK (length(id) = 16),
+    snapshot BLOB    NOT NULL CHECK (length(snapshot) = 32)
+) STRICT;
 ";
 
 fn to_version_2(database: &Connection) -> Result<()> {

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 use super::account::{find_epoch, update_epoch};
 use super::error::{Result as StepResult, unless_damaged};
 use super::rows::users::{from_row, user_columns};
-use super::{SqliteRecords, account, purge, sessions};
+use super::{SqliteRecords, account, purge, restore_mark, sessions};
 use crate::clock::Timestamp;
 use crate::domain::{Caller, Email, PasswordHash, RevocationReason, Session, User, UserId};
 use crate::error::{Error, Result};
@@ -14,11 +14,12 @@ use crate::records::{RecordKind, UserStore};
 impl UserStore for SqliteRecords {
     async fn create_user(&self, user: &User) -> Result<()> {
         let user = user.clone();
-        self.write(
-            move |connection| {
-                if insert(connection, &user)? { Ok(()) } else { Err(Error::EmailTaken.into()) }
-            },
-        )
+        self.write(move |connection| {
+            if restore_mark::find(connection)?.is_some() {
+                return Err(Error::Restoring.into());
+            }
+            if insert(connection, &user)? { Ok(()) } else { Err(Error::EmailTaken.into()) }
+        })
         .await
     }
 
