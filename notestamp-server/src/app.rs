@@ -146,6 +146,7 @@ impl App {
             openapi: openapi::json(),
             upload_bytes_max: limits::body_bytes_max(&config.limits),
             session_ttl,
+            store: state.store.clone(),
             clock,
             random,
             metrics: state.metrics.clone(),

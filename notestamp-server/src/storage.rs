@@ -84,6 +84,18 @@ pub async fn open_unchanged(
     open_by(storage, settings, clock, |builder| builder.keep_reservations().open()).await
 }
 
+/// Opens the same stores to restore a backup into them.
+///
+/// # Errors
+/// Those of [`open`].
+pub async fn open_target(
+    storage: &Storage,
+    settings: StoreSettings,
+    clock: Arc<dyn Clock>,
+) -> Result<Store, StorageError> {
+    open_by(storage, settings, clock, |builder| builder.open_restoring().open()).await
+}
+
 async fn open_by<F: Future<Output = Result<Store, Error>>>(
     storage: &Storage,
     settings: StoreSettings,

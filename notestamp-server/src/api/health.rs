@@ -46,7 +46,7 @@ impl HealthApi {
     /// Check whether the server is ready
     ///
     /// The stores must respond and accept writes. If they have no space left, `code` is `storage_full`; if a blob store
-    /// does not belong to the records, it is `store_mismatch`.
+    /// does not belong to the records, it is `store_mismatch`; while a backup is being restored, `restoring`.
     #[oai(path = "/readyz", method = "get", operation_id = "readiness")]
     async fn readiness(&self, state: Data<&Arc<State>>) -> Result<HealthResponse, Failed<HealthFailures>> {
         let probe = async {
@@ -70,6 +70,7 @@ fn not_ready(error: Arc<Error>) -> ApiError {
     match &*error {
         Error::Full { .. } => ApiError::not_ready_storage_full(),
         Error::ForeignStore { .. } => ApiError::store_mismatch(),
+        Error::Restoring => ApiError::restoring(),
         _ => ApiError::storage_unavailable(),
     }
     .caused_by(error)

@@ -1,6 +1,7 @@
 //! The command line: its flags, and the text of the help.
 
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
@@ -85,6 +86,15 @@ pub(super) fn command_line() -> Command {
     let export = tool("export", EXPORT).arg(email()).arg(archive()).arg(all());
     let import = tool("import", IMPORT).arg(email()).arg(archive());
     let import_legacy = tool("import-legacy", IMPORT_LEGACY).arg(legacy_mongodb()).arg(legacy_bucket());
+    let backup = tool("backup", BACKUP)
+        .arg(folder())
+        .args_conflicts_with_subcommands(true)
+        .subcommand_negates_reqs(true)
+        .disable_help_subcommand(true)
+        .subcommand(tool("list", "List the snapshots of a backup").arg(folder()))
+        .subcommand(tool("verify", VERIFY_BACKUP).arg(folder()))
+        .subcommand(tool("prune", PRUNE_BACKUP).arg(folder()).arg(keep()));
+    let restore = tool("restore", RESTORE).arg(folder()).arg(snapshot());
     let account = Command::new("account")
         .about("Manage the accounts, for users that cannot do it themselves")
         .subcommand_required(true)
@@ -126,6 +136,8 @@ pub(super) fn command_line() -> Command {
         .subcommand(export)
         .subcommand(import)
         .subcommand(import_legacy)
+        .subcommand(backup)
+        .subcommand(restore)
         .subcommand(account)
         .subcommand(config)
         .subcommand(completions)
@@ -137,6 +149,12 @@ const EXPORT: &str = "Write the projects of an account as files: into a folder, 
 const IMPORT: &str = "Save the projects that `export` or the client's File Sync has written; what is there already stays as it is";
 const IMPORT_LEGACY: &str =
     "Move in from the original Node backend: take over its accounts and their projects; it is only read";
+const BACKUP: &str = "Add a snapshot of everything to a backup; what is there already is not copied again. The folder \
+     then contains the notes of all accounts: keep it as safe as the server's data";
+const VERIFY_BACKUP: &str = "Read a whole backup again, and compare all bytes with their digests";
+const PRUNE_BACKUP: &str = "Delete all snapshots but the latest ones, and the blobs that only they need";
+const RESTORE: &str = "Restore a snapshot of a backup into an empty store of any kind; if it is interrupted, the store \
+     refuses everything until the same command has completed it";
 const CREATE_ACCOUNT: &str =
     "Create an account; the password is read from the terminal, or is the first line of standard input";
 const REMOVE_ACCOUNT: &str = "Remove an account with all its projects, after a question";
@@ -157,10 +175,13 @@ pub(super) const ARCHIVE: &str = "archive";
 pub(super) const BUCKET: &str = "bucket";
 pub(super) const DEEP: &str = "deep";
 pub(super) const EMAIL: &str = "email";
+pub(super) const FOLDER: &str = "folder";
 pub(super) const JSON: &str = "json";
+pub(super) const KEEP: &str = "keep";
 pub(super) const MONGODB: &str = "mongodb";
 pub(super) const REPAIR: &str = "repair";
 pub(super) const SHELL: &str = "shell";
+pub(super) const SNAPSHOT: &str = "snapshot";
 pub(super) const YES: &str = "yes";
 
 fn email() -> Arg {
@@ -191,6 +212,31 @@ fn legacy_bucket() -> Arg {
 
 fn all() -> Arg {
     Arg::new(ALL).long(ALL).action(ArgAction::SetTrue).help("Include the history and the trash")
+}
+
+fn folder() -> Arg {
+    Arg::new(FOLDER)
+        .value_name("DIR")
+        .required(true)
+        .value_parser(clap::value_parser!(PathBuf))
+        .value_hint(ValueHint::DirPath)
+        .help("The folder of the backup")
+}
+
+fn keep() -> Arg {
+    Arg::new(KEEP)
+        .long(KEEP)
+        .value_name("N")
+        .required(true)
+        .value_parser(clap::value_parser!(NonZeroUsize))
+        .help("How many snapshots are kept")
+}
+
+fn snapshot() -> Arg {
+    Arg::new(SNAPSHOT)
+        .long(SNAPSHOT)
+        .value_name("TIME")
+        .help("The snapshot, as `backup list` prints it [default: the latest one]")
 }
 
 fn deep() -> Arg {

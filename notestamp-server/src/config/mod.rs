@@ -64,7 +64,7 @@ pub use storage::Storage;
 pub use sweep::{Sweep, SweepSchedule};
 pub use tls::{TlsFiles, TlsSettings};
 pub use tokens::{Cookies, TokenSettings};
-pub use tool::{AccountTool, Tool, ToolConfig};
+pub use tool::{AccountTool, BackupTool, Tool, ToolConfig};
 
 use layers::{Environment, Resolved};
 

@@ -1,10 +1,13 @@
 //! The operator's tools: which one runs, and over which stores.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::ArgMatches;
 
-use super::command_line::{ALL, ARCHIVE, BUCKET, DEEP, EMAIL, JSON, MONGODB, REPAIR, Settings, YES};
+use super::command_line::{
+    ALL, ARCHIVE, BUCKET, DEEP, EMAIL, FOLDER, JSON, KEEP, MONGODB, REPAIR, SNAPSHOT, Settings, YES,
+};
 use super::layers::{self, Environment, Resolved};
 use super::{ConfigError, Limits, Log, Retention, Storage, Sweep};
 
@@ -64,6 +67,42 @@ pub enum Tool {
     },
     /// Manages the accounts.
     Account(AccountTool),
+    /// Makes backups, and restores them.
+    Backup(BackupTool),
+}
+
+/// A tool for backups.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum BackupTool {
+    /// Adds a snapshot of the store.
+    Create {
+        /// The folder of the backup.
+        folder: PathBuf,
+    },
+    /// Lists the snapshots.
+    List {
+        /// The folder of the backup.
+        folder: PathBuf,
+    },
+    /// Reads everything again.
+    Verify {
+        /// The folder of the backup.
+        folder: PathBuf,
+    },
+    /// Deletes old snapshots.
+    Prune {
+        /// The folder of the backup.
+        folder: PathBuf,
+        /// How many snapshots are kept.
+        keep: NonZeroUsize,
+    },
+    /// Restores a snapshot into an empty store.
+    Restore {
+        /// The folder of the backup.
+        folder: PathBuf,
+        /// The time of the snapshot; the latest one if it is absent.
+        snapshot: Option<String>,
+    },
 }
 
 /// A tool for accounts. An email address is parsed where the tool runs.
@@ -120,6 +159,7 @@ impl Tool {
     pub(super) fn of(path: &[&str], arguments: &ArgMatches) -> Self {
         let text = |name: &str| arguments.get_one::<String>(name).expect("it is required").clone();
         let email = || text(EMAIL);
+        let folder = || arguments.get_one::<PathBuf>(FOLDER).expect("it is required").clone();
         let archive = || arguments.get_one::<PathBuf>(ARCHIVE).expect("it is required").clone();
         match path {
             ["sweep"] => Self::Sweep,
@@ -127,6 +167,17 @@ impl Tool {
             ["export"] => Self::Export { email: email(), target: archive(), all: arguments.get_flag(ALL) },
             ["import"] => Self::Import { email: email(), source: archive() },
             ["import-legacy"] => Self::ImportLegacy { mongodb: text(MONGODB), bucket: text(BUCKET) },
+            ["backup"] => Self::Backup(BackupTool::Create { folder: folder() }),
+            ["backup", "list"] => Self::Backup(BackupTool::List { folder: folder() }),
+            ["backup", "verify"] => Self::Backup(BackupTool::Verify { folder: folder() }),
+            ["backup", "prune"] => {
+                let keep = *arguments.get_one(KEEP).expect("it is required");
+                Self::Backup(BackupTool::Prune { folder: folder(), keep })
+            }
+            ["restore"] => {
+                let snapshot = arguments.get_one(SNAPSHOT).cloned();
+                Self::Backup(BackupTool::Restore { folder: folder(), snapshot })
+            }
             ["account", "list"] => Self::Account(AccountTool::List),
             ["account", "show"] => Self::Account(AccountTool::Show { email: email() }),
             ["account", "create"] => Self::Account(AccountTool::Create { email: email() }),

@@ -95,6 +95,11 @@ impl ApiError {
         Self::retry_after(Code::StoreMismatch, message, RETRY_AFTER)
     }
 
+    /// A backup is being restored.
+    pub(crate) fn restoring() -> Self {
+        Self::retry_after(Code::Restoring, "a backup is being restored", RETRY_AFTER)
+    }
+
     /// 503 of the readiness check: the storage is full.
     pub(crate) fn not_ready_storage_full() -> Self {
         Self::retry_after(Code::NotReadyStorageFull, "the server's storage is full", RETRY_AFTER)

@@ -30,6 +30,7 @@ pub(crate) enum Code {
     Unavailable,
     Busy,
     StoreMismatch,
+    Restoring,
     StorageFull,
     /// For the readiness check only: the storage is full, though reads still work. Hence 503, not 507.
     NotReadyStorageFull,
@@ -65,6 +66,7 @@ impl Code {
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::StoreMismatch => (StatusCode::SERVICE_UNAVAILABLE, "store_mismatch"),
+            Self::Restoring => (StatusCode::SERVICE_UNAVAILABLE, "restoring"),
             Self::StorageFull => (StatusCode::INSUFFICIENT_STORAGE, "storage_full"),
             Self::NotReadyStorageFull => (StatusCode::SERVICE_UNAVAILABLE, "storage_full"),
             Self::QuotaExceeded => (StatusCode::INSUFFICIENT_STORAGE, "quota_exceeded"),

@@ -40,6 +40,7 @@ impl From<StoreError> for ApiError {
                 Self::new(Code::StorageFull, "the server's storage is full").caused_by(error)
             }
             StoreError::ForeignStore { .. } => Self::store_mismatch().caused_by(error),
+            StoreError::Restoring => Self::restoring(),
             StoreError::OutOfMemory => Self::out_of_memory(),
             StoreError::Unavailable { .. } => Self::storage_unavailable().caused_by(error),
             StoreError::Body(source) => {

@@ -38,7 +38,7 @@ impl StormLimits {
             Code::Busy => Some(&self.busy),
             Code::TooManyRequests => Some(&self.too_many_requests),
             Code::StorageFull => Some(&self.storage_full),
-            Code::StoreMismatch | Code::NotReadyStorageFull => Some(&self.not_ready),
+            Code::StoreMismatch | Code::Restoring | Code::NotReadyStorageFull => Some(&self.not_ready),
             _ => None,
         }
     }

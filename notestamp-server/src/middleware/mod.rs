@@ -36,7 +36,7 @@ mod security_headers;
 
 use std::sync::Arc;
 
-use notestamp_store::{Clock, Random, SessionTtl};
+use notestamp_store::{Clock, Random, SessionTtl, Store};
 use poem::endpoint::BoxEndpoint;
 use poem::http::StatusCode;
 use poem::http::header::{ALLOW, CONNECTION, HeaderName, HeaderValue, SET_COOKIE};
@@ -72,6 +72,7 @@ pub(crate) struct Middleware {
     is_remote: bool,
     allowed_methods: AllowedMethods,
     session_ttl: SessionTtl,
+    store: Store,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     metrics: Arc<Metrics>,
@@ -85,6 +86,8 @@ pub(crate) struct Parts {
     pub(crate) upload_bytes_max: u64,
     /// The lifetimes of tokens, which say when cookies are late.
     pub(crate) session_ttl: SessionTtl,
+    /// Tells whether a backup is being restored.
+    pub(crate) store: Store,
     /// Tells the age of cookies.
     pub(crate) clock: Arc<dyn Clock>,
     /// Makes the ids of requests.
@@ -97,7 +100,7 @@ impl Middleware {
     /// Wraps these routes.
     pub(crate) fn new(routes: BoxEndpoint<'static, Response>, config: &Config, parts: Parts) -> Self {
         let public_url = config.listen.public_url.as_ref();
-        let Parts { openapi, upload_bytes_max, session_ttl, clock, random, metrics } = parts;
+        let Parts { openapi, upload_bytes_max, session_ttl, store, clock, random, metrics } = parts;
         Self {
             routes,
             proxies: TrustedProxies::new(config.listen.trusted_proxies.clone()),
@@ -111,6 +114,7 @@ impl Middleware {
             is_remote: matches!(config.storage.records, RecordsUrl::MongoDb(_)),
             allowed_methods: AllowedMethods::of_description(&openapi),
             session_ttl,
+            store,
             clock,
             random,
             metrics,
@@ -163,6 +167,9 @@ impl Middleware {
         if origin.is_refused() {
             let message = "pages of this origin are not allowed to use this server";
             return Err(ApiError::new(Code::ForbiddenOrigin, message));
+        }
+        if self.store.is_restoring() && path_policy::needs_store(request.uri().path()) {
+            return Err(ApiError::restoring());
         }
         if !urlencoded::is_text(request.uri().query().unwrap_or_default().as_bytes()) {
             return Err(ApiError::bad_request("the query is not UTF-8"));

@@ -57,6 +57,11 @@ const DOCS: Policy = Policy {
     ..API
 };
 
+/// Whether the operations of a path use the accounts or the projects.
+pub(crate) fn needs_store(path: &str) -> bool {
+    ["/auth/", "/home/", "/project/", "/media/"].iter().any(|prefix| path.starts_with(prefix))
+}
+
 /// The rules by path prefix; the first match counts.
 const BY_PATH: &[(&str, Policy)] = &[
     ("/auth/password", PASSWORD),

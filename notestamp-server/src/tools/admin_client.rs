@@ -2,12 +2,10 @@
 
 use std::error::Error;
 use std::io;
-use std::pin::Pin;
 
-use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt as _, stream};
 use hyper::Method;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use poem::{Body, Request};
@@ -17,6 +15,7 @@ use tokio_util::io::StreamReader;
 
 use super::event::{Event, Events};
 use super::failure::Failure;
+use super::json_lines::{JsonLines, next_bytes};
 use super::task::Task;
 
 /// The media type of responses: one JSON object on each line.
@@ -64,31 +63,14 @@ async fn try_run(
     task: &Task,
     events: &Events,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let mut body = post(stream, "/", Body::from_vec(serde_json::to_vec(task)?)).await?;
-    let (mut read, mut has_ended) = (BytesMut::new(), false);
-    while let Some(bytes) = next_bytes(&mut body).await? {
-        read.extend_from_slice(&bytes);
-        while let Some(end) = memchr::memchr(b'\n', &read) {
-            let event: Event = serde_json::from_slice(&read.split_to(end + 1))?;
-            has_ended |= matches!(event, Event::Summary(_) | Event::Failure(_));
-            if events.send(event).await.is_err() {
-                return Ok(());
-            }
+    let body = post(stream, "/", Body::from_vec(serde_json::to_vec(task)?)).await?;
+    let (mut lines, mut has_ended) = (JsonLines::of(body), false);
+    while let Some(line) = lines.next().await? {
+        let event: Event = serde_json::from_slice(&line)?;
+        has_ended |= matches!(event, Event::Summary(_) | Event::Failure(_));
+        if events.send(event).await.is_err() {
+            return Ok(());
         }
     }
     if has_ended { Ok(()) } else { Err("it has stopped; repeat the command".into()) }
-}
-
-async fn next_bytes(body: &mut Incoming) -> Result<Option<Bytes>, hyper::Error> {
-    loop {
-        let frame = std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await;
-        match frame.transpose()? {
-            None => return Ok(None),
-            Some(frame) => {
-                if let Ok(bytes) = frame.into_data() {
-                    return Ok(Some(bytes));
-                }
-            }
-        }
-    }
 }

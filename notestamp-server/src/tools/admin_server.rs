@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::admin_client::CONTENT_TYPE;
 use super::admin_socket::AdminSocket;
+use super::backup_server;
 use super::context::Context;
 use super::event::{EVENTS_WAITING_MAX, Event};
 use super::task::{self, Task};
@@ -74,6 +75,7 @@ async fn respond(request: hyper::Request<Incoming>, context: Context) -> Respons
         transfer::EXPORT => transfer::respond_to_export(request, context).await,
         transfer::PLAN => transfer::respond_to_plan(request, context).await,
         transfer::IMPORT => transfer::respond_to_import(request, context).await,
+        path if backup_server::serves(path) => backup_server::respond(request, &context.store).await,
         _ => respond_to_task(request, context).await,
     }
 }

@@ -18,6 +18,8 @@ pub(super) enum Event {
     Progress(Progress),
     /// An account.
     Account(AccountLine),
+    /// A snapshot of a backup.
+    Snapshot(SnapshotLine),
     /// The end of a tool: names with numbers or texts.
     Summary(Map<String, Value>),
     /// The end of a tool that could not do what it should.
@@ -65,6 +67,17 @@ pub(super) struct AccountLine {
     /// The number of open sessions; only where one account is shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) sessions: Option<usize>,
+}
+
+/// A snapshot of a backup.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(super) struct SnapshotLine {
+    /// What `--snapshot` takes.
+    pub(super) time: String,
+    pub(super) users: u64,
+    pub(super) projects: u64,
+    pub(super) blobs: u64,
+    pub(super) bytes: u64,
 }
 
 impl Event {

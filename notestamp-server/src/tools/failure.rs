@@ -1,3 +1,4 @@
+use notestamp_store::backup::BackupError;
 use notestamp_store::{Error, InvalidValue, error_chain};
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +7,8 @@ use crate::error::ApiError;
 use crate::storage::StorageError;
 
 /// Why a tool could not do what it should.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
 pub(super) struct Failure {
     pub(super) message: String,
     pub(super) exit: Exit,
@@ -28,7 +30,7 @@ impl Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let exit = match &error {
-            Error::Invalid(_) => Exit::WrongUse,
+            Error::Invalid(_) | Error::NotEmpty | Error::Restoring => Exit::WrongUse,
             Error::Unavailable { .. }
             | Error::Backend { .. }
             | Error::InUse { .. }
@@ -47,7 +49,25 @@ impl From<InvalidValue> for Failure {
 
 impl From<StorageError> for Failure {
     fn from(error: StorageError) -> Self {
-        Self::new(Exit::Unreachable, error_chain(&error))
+        let exit = match &error {
+            StorageError::Open { source: Error::Restoring, .. } => Exit::WrongUse,
+            _ => Exit::Unreachable,
+        };
+        Self::new(exit, error_chain(&error))
+    }
+}
+
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::Store(error) => error.into(),
+            BackupError::Remote(error) => match error.downcast::<Self>() {
+                Ok(failure) => *failure,
+                Err(error) => Self::unreachable("the server does not respond", &*error),
+            },
+            BackupError::WrongUse(message) => Self::new(Exit::WrongUse, message),
+            error => Self::new(Exit::Incomplete, error_chain(&error)),
+        }
     }
 }
 

@@ -6,6 +6,9 @@ mod admin_client;
 mod admin_server;
 mod admin_socket;
 mod archive;
+mod backup;
+mod backup_server;
+mod backup_wire;
 mod check;
 mod confirm;
 mod context;
@@ -17,10 +20,12 @@ mod failure;
 mod frames;
 mod import;
 mod import_steps;
+mod json_lines;
 #[cfg(feature = "mongodb")]
 mod legacy;
 mod open;
 mod output;
+mod remote_store;
 mod settings;
 mod task;
 mod transfer;
@@ -53,6 +58,7 @@ pub async fn run(config: ToolConfig, output: &mut Output) -> Exit {
         Tool::Import { email, source } => tokio::spawn(async move {
             open::run_import(&config, &email, &source, events).await;
         }),
+        Tool::Backup(tool) => tokio::spawn(async move { backup::run(&config, tool, events).await }),
         tool => {
             let task = match task_of(&tool) {
                 Ok(task) => task,
@@ -76,7 +82,7 @@ fn task_of(tool: &Tool) -> Result<Task, Failure> {
     Ok(match tool.clone() {
         Tool::Sweep => Task::Sweep,
         Tool::Check { deep, repair } => Task::Check { deep, repair },
-        Tool::Export { .. } | Tool::Import { .. } => {
+        Tool::Export { .. } | Tool::Import { .. } | Tool::Backup(_) => {
             unreachable!("this process reads and writes their files")
         }
         Tool::ImportLegacy { mongodb, bucket } => {

@@ -132,7 +132,7 @@ fn settings(config: &ToolConfig) -> StoreSettings {
 }
 
 /// A tool works on a store that exists; a mistyped path must not become a new store.
-fn ensure_present(database: &Path) -> Result<(), Failure> {
+pub(super) fn ensure_present(database: &Path) -> Result<(), Failure> {
     match database.try_exists() {
         Ok(true) => Ok(()),
         Ok(false) => {

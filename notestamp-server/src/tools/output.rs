@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::event::{AccountLine, Event, FindingLine, Progress};
+use super::event::{AccountLine, Event, FindingLine, Progress, SnapshotLine};
 use super::exit::Exit;
 use super::failure::Failure;
 
@@ -101,6 +101,9 @@ fn text(event: &Event) -> String {
         Event::Account(AccountLine { email, created, projects, bytes, sessions, .. }) => {
             let sessions = sessions.map(|count| format!(", {count} open sessions")).unwrap_or_default();
             format!("{email}: {projects} projects, {bytes} bytes, since {created}{sessions}")
+        }
+        Event::Snapshot(SnapshotLine { time, users, projects, blobs, bytes }) => {
+            format!("{time}: {users} accounts, {projects} projects, {blobs} blobs of {bytes} bytes")
         }
         Event::Summary(values) => {
             let values = values.iter().map(|(name, value)| match value {

@@ -668,8 +668,9 @@ impl ServerResponse {
     /// Asserts what holds for every response.
     #[track_caller]
     fn assert_is_one_of_ours(&self, is_head: bool) {
-        // A full storage is not a failure of the server, nor is a request that other requests leave no memory for.
-        let is_busy = self.status == 503 && self.json()["code"] == "busy";
+        // A full storage is not a failure of the server, nor is a request that other requests leave no memory for, nor a
+        // restore.
+        let is_busy = self.status == 503 && ["busy", "restoring"].iter().any(|it| self.json()["code"] == *it);
         assert!(self.status < 500 || self.status == 507 || is_busy, "{self:?}");
         let is_preflight = self.status == 204;
         let is_below_the_application = self.headers.get("x-request-id").is_none();

@@ -1,3 +1,5 @@
+use notestamp_store::Digest;
+use notestamp_store::backup::RestoreTarget;
 use serde_json::json;
 
 use super::TestServer;
@@ -8,6 +10,23 @@ async fn health_and_readiness_need_no_session() {
     for path in ["/healthz", "/readyz"] {
         assert_eq!(server.visitor().get(path).await.assert_status(200).json(), json!({"status": "ok"}));
     }
+}
+
+#[apply(api_test)]
+async fn while_a_backup_is_restored_no_account_is_served() {
+    let server = TestServer::spawn().await;
+    let restore = server.store().begin(Digest::of(b"a snapshot")).await.unwrap();
+    let visitor = server.visitor();
+    for path in ["/home/list", "/project/list", "/auth/user", "/readyz"] {
+        let refused = visitor.get(path).await.assert_status(503);
+        assert_eq!(refused.json()["code"], "restoring", "{path}");
+        assert!(refused.header("retry-after").is_some());
+    }
+    assert_eq!(visitor.register("ada@example.org").await.assert_status(503).json()["code"], "restoring");
+    visitor.get("/healthz").await.assert_status(200);
+    visitor.get("/docs").await.assert_status(200);
+    server.store().end(restore, &[]).await.unwrap();
+    visitor.register("ada@example.org").await.assert_status(201);
 }
 
 #[apply(api_test)]
