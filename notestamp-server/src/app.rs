@@ -126,7 +126,7 @@ impl App {
         let passwords = Arc::new(Passwords::default());
         let metrics = Arc::new(Metrics::new(Observed {
             memory: store.memory().clone(),
-            passwords: passwords.clone(),
+            hashes: passwords.clone(),
             traffic: Arc::default(),
         }));
         let state = Arc::new(State {

@@ -20,7 +20,6 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::auth::Passwords;
 use crate::error::Code;
 use crate::transport::traffic::Traffic;
 
@@ -40,13 +39,19 @@ pub(crate) struct Metrics {
     sessions_forgotten: Counter,
 }
 
+/// Work that waits.
+pub(crate) trait Queue: fmt::Debug + Send + Sync {
+    /// How many works wait for their turn.
+    fn waiting(&self) -> usize;
+}
+
 /// What is read when the metrics are read.
 #[derive(Debug)]
 pub(crate) struct Observed {
     /// The memory that requests hold.
     pub(crate) memory: MemoryBudget,
     /// The queue of password hashes.
-    pub(crate) passwords: Arc<Passwords>,
+    pub(crate) hashes: Arc<dyn Queue>,
     /// The connections.
     pub(crate) traffic: Arc<Traffic>,
 }
@@ -95,7 +100,7 @@ impl Collector for DamagedRecords {
 
 impl Collector for Observed {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Self { memory, passwords, traffic } = self;
+        let Self { memory, hashes, traffic } = self;
         let bytes = Some(&Unit::Bytes);
         let mut gauge = |name: &str, help: &str, unit, value: u64| {
             let metric = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
@@ -103,7 +108,7 @@ impl Collector for Observed {
         };
         gauge("memory_held", "Memory that bodies, uploads and responses hold", bytes, memory.bytes_held())?;
         gauge("memory_max", "The limit of the memory that they may hold", bytes, memory.bytes_max())?;
-        let waiting = passwords.waiting() as u64;
+        let waiting = hashes.waiting() as u64;
         gauge("password_hashes_waiting", "Password hashes that wait for their turn", None, waiting)?;
         gauge("connections", "Open connections", None, traffic.open())?;
         let mut counter = |name: &str, help: &str, unit, value: u64| {
@@ -259,11 +264,19 @@ impl Endpoint for MetricsEndpoint {
 mod tests {
     use super::*;
 
+    #[derive(Debug)]
+    struct Empty;
+
+    impl Queue for Empty {
+        fn waiting(&self) -> usize {
+            0
+        }
+    }
+
     #[tokio::test]
     async fn the_text_contains_the_counts() {
         let memory = MemoryBudget::new(1_000);
-        let observed =
-            Observed { memory: memory.clone(), passwords: Arc::default(), traffic: Arc::default() };
+        let observed = Observed { memory: memory.clone(), hashes: Arc::new(Empty), traffic: Arc::default() };
         let metrics = Metrics::new(observed);
         let _held = memory.scope(None, None).acquire(700).await.unwrap();
         metrics.responded(&Method::GET, Some(OperationId("listProjects")), 200, Duration::from_millis(3));

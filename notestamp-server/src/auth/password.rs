@@ -13,6 +13,7 @@ use super::hash_queue::{HashQueue, QueueFull};
 use super::legacy_hash;
 use crate::config::{HASHES_WAITING_MAX, PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN, RETRY_AFTER, grouped};
 use crate::error::{ApiError, Code};
+use crate::metrics::Queue;
 use crate::transport::network;
 
 /// A password as it was typed, normalized as an `OpaqueString` (RFC 8265, 4.2): every space becomes U+0020, and the
@@ -86,12 +87,13 @@ impl Default for Passwords {
     }
 }
 
-impl Passwords {
-    /// How many hashes wait for their turn.
-    pub(crate) fn waiting(&self) -> usize {
+impl Queue for Passwords {
+    fn waiting(&self) -> usize {
         self.queue.waiting()
     }
+}
 
+impl Passwords {
     /// Hashes a new password, to be stored, for a client of this address.
     ///
     /// # Errors

@@ -16,11 +16,8 @@ use crate::domain::{
 use crate::error::{Error, Result, error_chain};
 use crate::memory_budget::MemoryShare;
 
-use super::uploads::UploadPlace;
+use super::uploads::{EXPORTS_AT_ONCE_MAX, UploadPlace};
 use super::{Opened, Store};
-
-/// How many exports of one account may be in progress at once in this process: each reads all that the account has.
-pub(super) const EXPORTS_AT_ONCE_MAX: usize = 2;
 
 /// How many records one step reads.
 const STEP: usize = 64;

@@ -47,10 +47,9 @@ use crate::records::{RecordStore, StoreIdentity};
 
 use clock_readings::{ClockReading, ClockReadings};
 use doomed_queue::DoomedQueue;
-use export::EXPORTS_AT_ONCE_MAX;
 use hold_watch::HoldWatch;
 use rotations::Rotations;
-use uploads::Uploads;
+use uploads::{EXPORTS_AT_ONCE_MAX, Uploads};
 
 pub use check::{CheckEvent, CheckOptions, CheckReport, Finding, FindingName};
 pub use export::{Export, ExportScope, Exported, ExportedFile};

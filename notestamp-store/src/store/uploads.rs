@@ -14,6 +14,9 @@ use crate::error::{Error, Result};
 /// How long an upload waits for a place: a burst of short uploads passes one after the other.
 const WAIT_TIME_MAX: Duration = Duration::from_secs(3);
 
+/// How many exports of one account may be in progress at once in this process: each reads all that the account has.
+pub(super) const EXPORTS_AT_ONCE_MAX: usize = 2;
+
 /// The uploads in progress in this process, by account. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Uploads(Arc<Shared>);
