@@ -27,7 +27,7 @@ macro_rules! state_columns {
 }
 pub(in crate::records::sqlite) use state_columns;
 
-/// The values of [`state_columns`], in the same order, as [`state_params`] names them.
+/// The values of [`state_columns`], in the same order, as [`write_state`] names them.
 macro_rules! state_values {
     () => {
         ":id, :owner, :title, :type, :label, :src, :mimetype, :last_modified, :last_modified_text, :extra, :media, \
