@@ -111,7 +111,7 @@ impl Archive {
         self.left_out.push((what.to_owned(), why.to_owned()));
     }
 
-    /// Finds out which files are which, and puts the versions to their projects.
+    /// Groups the files into states of projects, and assigns the versions to their projects.
     fn group(&mut self, files: Files) {
         let mut folders = Folders::new();
         for (mut names, file) in files {
@@ -156,7 +156,7 @@ impl Archive {
         }
     }
 
-    /// The state in a folder; `name` is the stem of its files. `None` if the folder is no state, or not a whole one.
+    /// The state that a folder contains; `name` is the stem of its files. `None` if the folder contains no complete state.
     fn state_of(&mut self, folder: &str, name: &str, files: BTreeMap<String, FileAt>) -> Option<StateFiles> {
         let mut state = StateFiles { folder: folder.to_owned(), ..StateFiles::default() };
         let (mut notes, mut media) = (BTreeMap::new(), BTreeMap::new());

@@ -23,7 +23,7 @@ pub(super) struct ExportTask {
     pub(super) all: bool,
 }
 
-/// Sends an account. An error is that of a reader that is gone.
+/// Sends an account. Fails only if the reader of the stream has closed it.
 pub(super) async fn send(
     context: &Context,
     task: &ExportTask,
@@ -45,7 +45,7 @@ pub(super) async fn send(
     stream.flush().await
 }
 
-/// The outer error is that of a reader that is gone, the inner one that of the store.
+/// The outer error: the reader of the stream has closed it. The inner error: that of the store.
 async fn send_files(
     mut export: Export,
     stream: &mut (impl AsyncWrite + Unpin),

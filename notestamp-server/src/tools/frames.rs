@@ -40,7 +40,7 @@ pub(super) enum Frame {
 /// Writes a line.
 ///
 /// # Errors
-/// If the reader is gone.
+/// If the reader of the stream has closed it.
 pub(super) async fn write_frame(stream: &mut (impl AsyncWrite + Unpin), frame: &Frame) -> io::Result<()> {
     let mut line = serde_json::to_vec(frame)?;
     line.push(b'\n');
@@ -50,7 +50,7 @@ pub(super) async fn write_frame(stream: &mut (impl AsyncWrite + Unpin), frame: &
 /// Writes bytes of a file.
 ///
 /// # Errors
-/// If the reader is gone.
+/// If the reader of the stream has closed it.
 pub(super) async fn write_bytes(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
     for piece in bytes.chunks(PIECE_BYTES_MAX) {
         write_frame(stream, &Frame::Bytes(piece.len())).await?;

@@ -110,8 +110,8 @@ fn text_variables() -> impl Iterator<Item = (String, String)> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
-/// The variables for the bucket of the original: `NOTESTAMP_LEGACY_AWS_…`, without the beginning that is not AWS's; if
-/// there is none, `AWS_…`.
+/// The variables with the credentials and options of the original's bucket, under their `AWS_…` names: those of
+/// `NOTESTAMP_LEGACY_AWS_…`, without the prefix `NOTESTAMP_LEGACY_`. If no such variable is set, those of `AWS_…`.
 fn legacy_variables(variables: impl Iterator<Item = (String, String)>) -> Vec<(String, String)> {
     let (mut own, mut usual) = (Vec::new(), Vec::new());
     for (name, value) in variables {

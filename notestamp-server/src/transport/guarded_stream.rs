@@ -72,7 +72,7 @@ impl Default for TimeLimits {
 /// What a connection needs of its socket besides reading and writing.
 pub(crate) trait Socket {
     /// Writes as many bytes as possible without waiting, even if the system has not reported room. Returns how many of
-    /// `bytes` were taken: none if there was only room for bytes that had been taken before.
+    /// `bytes` were taken: 0 if there was only room for bytes that had been taken before.
     ///
     /// # Errors
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there was no room at all.
@@ -281,7 +281,7 @@ impl<S: Socket> GuardedStream<S> {
         }
     }
 
-    /// Waits until the peer makes room, and returns how many of `bytes` were taken; for a flush there are none.
+    /// Waits until the peer makes room, and returns how many of `bytes` were taken; a flush passes no bytes.
     fn poll_room(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         // An encrypted connection may have sent a part of its buffer.
         let sent = self.stream.take_sent(0);

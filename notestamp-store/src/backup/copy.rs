@@ -134,7 +134,7 @@ impl Copy<'_> {
         }))
     }
 
-    /// Writes the lines of the records, and finds out which blobs the folder lacks.
+    /// Writes the lines of the records, and collects the blobs that the folder does not have yet.
     async fn write_records(
         &self,
         mut lines: stream::BoxStream<'static, Result<SnapshotLine, BackupError>>,

@@ -222,7 +222,7 @@ impl Restore<'_> {
                 sender.blocking_send(Ok(line)).map_err(|_| gone())
             });
             if let Err(error) = read {
-                // A receiver that is gone needs no error.
+                // If the receiver has been dropped, its owner needs no error.
                 let _ = sender.blocking_send(Err(error));
             }
         });

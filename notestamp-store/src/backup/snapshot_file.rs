@@ -41,7 +41,7 @@ pub(super) fn parse_stem(text: &str) -> Option<Timestamp> {
 }
 
 impl SnapshotFile {
-    /// The file of this name in the folder of the snapshots; `None` if it is no name of a snapshot.
+    /// The path of the snapshot with this name; `None` if the name is not valid for a snapshot.
     pub(super) fn named(folder: &Path, name: &str) -> Option<Self> {
         let time = parse_stem(name.strip_suffix(EXTENSION)?)?;
         (format!("{}{EXTENSION}", stem(time)) == name).then(|| Self { time, path: folder.join(name) })

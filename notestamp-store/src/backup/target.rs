@@ -38,7 +38,7 @@ pub struct BlobTarget {
     /// Its namespace.
     #[serde(with = "text")]
     pub namespace: Namespace,
-    /// The state whose notes it is; `None` if it is media.
+    /// The project and the revision whose notes the blob is; `None` for media.
     #[serde(with = "state_key")]
     pub notes_of: Option<(ProjectId, Revision)>,
     /// The digest of its bytes.

@@ -69,13 +69,13 @@ impl LegacySource {
         Ok(ids)
     }
 
-    /// The user of this id; `None` if it has been deleted since.
+    /// Reads the user record with this id; `None` if the record has been deleted since its id was read.
     pub(crate) async fn find_user(&self, id: &Bson) -> Result<Option<LegacyUser>> {
         let found = self.users.find_one(doc! { "_id": id }).await.map_err(unavailable)?;
         Ok(found.as_ref().map(LegacyUser::of))
     }
 
-    /// The object of this key; `None` if there is none, or if no object can have this key here.
+    /// Opens the object with this key; `None` if the bucket has no such object, or if the key is invalid as a path.
     pub(crate) async fn find(&self, key: &str) -> Result<Option<SourceObject>> {
         let Ok(path) = Path::parse(key) else { return Ok(None) };
         match self.bucket.get(&path).await {

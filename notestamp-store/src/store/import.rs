@@ -108,7 +108,7 @@ impl Store {
         title: Title,
     ) -> Result<ImportPlan> {
         let states = &project.states;
-        let wanted = match self.find_any(owner, &title).await? {
+        let wanted = match self.shared.records.find_project(owner, &title).await? {
             None => (0..states.len()).collect(),
             Some(current) => self.missing_states(owner, states, &current).await?,
         };
@@ -162,7 +162,7 @@ impl Store {
             return Ok(nothing(None));
         }
         let states = &project.states;
-        let Some(current) = self.find_any(owner, &title).await? else {
+        let Some(current) = self.shared.records.find_project(owner, &title).await? else {
             return Ok(self.plan_of(project, title, (0..states.len()).collect()));
         };
         // An interrupted import of this project has left one of its earlier states under its title, saved at that time.
@@ -203,16 +203,11 @@ impl Store {
         let mut number = 2_u64;
         loop {
             let numbered = title.numbered(number);
-            if self.find_any(owner, &numbered).await?.is_none() {
+            if self.shared.records.find_project(owner, &numbered).await?.is_none() {
                 return Ok(numbered);
             }
             number += 1;
         }
-    }
-
-    /// The project of this title; `None` if there is none.
-    pub(super) async fn find_any(&self, owner: UserId, title: &Title) -> Result<Option<Project>> {
-        self.shared.records.find_project(owner, title).await
     }
 
     /// Whether a project is in this state; titles are not compared.
@@ -282,7 +277,7 @@ impl Store {
     {
         let (caller, StateImport { state, notes, saved, deleted }) = (caller.into(), import);
         let title = state.metadata.metadata.title.clone();
-        let current = self.find_any(caller.user, &title).await?;
+        let current = self.shared.records.find_project(caller.user, &title).await?;
         let is_there = match &current {
             Some(current) => self.has_state(&state, current).await?,
             None => false,

@@ -49,7 +49,7 @@ pub struct LegacyFinding {
     pub title: Option<String>,
     /// The key of the object in the bucket.
     pub key: Option<String>,
-    /// What was found, and what became of it.
+    /// The fault in the source, and how the import handled it.
     pub detail: String,
     /// Whether nothing is left out because of it.
     pub is_settled: bool,
@@ -319,7 +319,9 @@ impl LegacyImport<'_> {
 
     /// Adds the media that an earlier import has not found; returns whether nothing is missing any more.
     async fn add_media(&self, owner: &Owner<'_>, project: &LegacyProject, title: &Title) -> Result<bool> {
-        let Some(there) = self.store.find_any(owner.account, title).await? else { return Ok(true) };
+        let Some(there) = self.store.shared.records.find_project(owner.account, title).await? else {
+            return Ok(true);
+        };
         if there.media.is_some() {
             return Ok(true);
         }
@@ -393,7 +395,7 @@ impl LegacyImport<'_> {
         let (original, digest) = (metadata.title.clone(), Digest::of(notes.as_bytes()));
         for number in 2.. {
             let is_taken = owner.titles.contains(&metadata.title);
-            match self.store.find_any(owner.account, &metadata.title).await? {
+            match self.store.shared.records.find_project(owner.account, &metadata.title).await? {
                 None if !is_taken => break,
                 Some(there) if !is_taken && self.is_saved(&there, &metadata, digest).await? => {
                     return Ok(metadata.title);

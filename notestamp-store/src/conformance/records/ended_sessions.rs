@@ -150,3 +150,33 @@ pub async fn a_caller_without_a_session_is_admitted(store: &dyn RecordStore) {
     store.delete_project(ada.into(), &title("Song"), NOW).await.unwrap();
     assert!(store.remove_user(ada.into(), NOW).await.unwrap());
 }
+
+/// A backend may keep sessions that it has read: whatever ends a session, no later call sees it open.
+pub async fn a_session_that_was_read_before_its_end_is_ended_for_every_later_call(store: &dyn RecordStore) {
+    async fn is_open(store: &dyn RecordStore, session: &Session) -> bool {
+        store.find_session(session.id).await.unwrap().is_some_and(|found| found.is_open(NOW))
+    }
+
+    let ada = account(store).await;
+    let signed_out = started(store, ada).await;
+    assert!(is_open(store, &signed_out).await);
+    store.revoke_session(ada.into(), signed_out.id, RevocationReason::SignedOut, NOW).await.unwrap();
+    assert!(!is_open(store, &signed_out).await);
+
+    let of_all = started(store, ada).await;
+    assert!(is_open(store, &of_all).await);
+    store.revoke_all_sessions(ada, RevocationReason::Ended, NOW).await.unwrap();
+    assert!(!is_open(store, &of_all).await);
+
+    let bob = account(store).await;
+    let of_old_password = started(store, bob).await;
+    assert!(is_open(store, &of_old_password).await);
+    let new = session(bob);
+    let changed = store.change_password(bob.into(), &hash("first"), &hash("second"), &new, NOW).await;
+    let new = changed.unwrap().expect("the hash is the first");
+    assert!(!is_open(store, &of_old_password).await);
+
+    assert!(is_open(store, &new).await);
+    store.remove_user(bob.into(), NOW).await.unwrap();
+    assert!(!is_open(store, &new).await);
+}

@@ -92,6 +92,7 @@ macro_rules! records_conformance {
                 a_password_change_by_an_ended_session_is_refused
                 a_removal_by_an_ended_session_is_refused
                 a_revocation_by_an_ended_session_is_refused
+                a_session_that_was_read_before_its_end_is_ended_for_every_later_call
                 a_save_by_an_ended_session_is_refused
                 an_open_session_is_revoked_once
                 operations_of_an_open_session_take_effect

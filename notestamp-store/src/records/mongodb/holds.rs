@@ -123,7 +123,7 @@ impl HoldStore for MongoDbRecords {
         tokio::spawn(async move {
             let mut reading = Reading { collections, session, records: sender };
             if let Err(failure) = reading.all().await {
-                // A receiver that is gone needs no error.
+                // If the receiver has been dropped, its owner needs no error.
                 let _ = reading.records.send(Err(failure.into())).await;
             }
             drop(running);

@@ -76,7 +76,7 @@ impl HoldStore for SqliteRecords {
         let reading = self.readers.read_apart(move |connection| read(connection, hold, &sender));
         tokio::spawn(async move {
             if let Err(failure) = reading.await {
-                // A receiver that is gone needs no error.
+                // If the receiver has been dropped, its owner needs no error.
                 let _ = send_error.send(Err(failure.into())).await;
             }
         });
